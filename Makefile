@@ -1,0 +1,42 @@
+# Every target sets up .venv by itself: a fresh machine needs Python 3.11+ and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test slow lint docs doctest bench clean
+
+# One stamp a set of extras; pip runs again only when the declarations change.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready-%: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) --editable ".[$*]"
+	touch $@
+
+demo: $(VENV)/.ready-demo
+	$(BIN)/smilearn demo $(DEMO)
+
+test: $(VENV)/.ready-test
+	$(BIN)/python -m pytest $(TESTS)
+
+slow: $(VENV)/.ready-test
+	$(BIN)/python -m pytest -m slow $(TESTS)
+
+doctest: $(VENV)/.ready-test
+	$(BIN)/python -m pytest --doctest-glob="*.md" README.md docs
+
+lint: $(VENV)/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+docs: $(VENV)/.ready-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/.ready-bench
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/detection.py
+
+clean:
+	rm -rf $(VENV) docs/_build smilearn-demo

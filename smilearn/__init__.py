@@ -1,0 +1,42 @@
+"""Which training samples will a fine-tuned text classifier memorize?
+
+Everything public is named in ``__all__`` and loaded when it is first used, so that
+``import smilearn`` loads neither torch nor transformers.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+
+_HOMES = {
+    "FineTunedEmbedder": "finetuning",
+    "RiskFilter": "filtering",
+    "RiskTable": "risk_table",
+    "SentenceEmbedder": "embedding",
+    "SlicedMIScorer": "scorer",
+    "datasets": "",
+    "exceptions": "",
+    "metrics": "",
+}
+__all__ = [
+    "FineTunedEmbedder",
+    "RiskFilter",
+    "RiskTable",
+    "SentenceEmbedder",
+    "SlicedMIScorer",
+    "datasets",
+    "exceptions",
+    "metrics",
+]
+__version__ = version("smilearn")
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'smilearn' has no attribute {name!r}")
+    if not _HOMES[name]:
+        return import_module(f"smilearn.{name}")
+    return getattr(import_module(f"smilearn.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

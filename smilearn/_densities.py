@@ -1,0 +1,165 @@
+"""One-dimensional class-conditional densities as functions of z (floor 1).
+
+For slice j and class c, with count n, mean m and variance v of the projections z of
+the class (z is centred: the mean of all samples is 0) and s0 the pooled within-class
+variance of the slice:
+
+gaussian
+    Normal(m, v), the plug-in density of Wongso et al. (ISIT 2023) and of
+    arXiv:2409.18858.
+
+student
+    The posterior predictive of a normal model under a normal-inverse-chi-square prior
+    with PRIOR_DOF degrees of freedom around s0 and PRIOR_COUNT observations at 0
+    (Murphy, "Conjugate Bayesian analysis of the Gaussian distribution", 2007):
+    a Student t. A small class is drawn towards the crowd instead of fitting itself.
+
+*Left out* means: the moments of the class without the sample at z itself. Both are
+closed forms of z, so that a table over z serves every sample of the class.
+
+Every function takes `z` of shape (S, 1, G) and parameters of shape (S, K, 1), and
+gives (S, K, G), in nats.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+PRIOR_DOF = 2.0
+PRIOR_COUNT = 1.0
+# Of the pooled variance: a class of equal rows must not become a spike.
+VARIANCE_FLOOR = 1e-4
+_LOG_2PI = 1.8378770664093453
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Normal density of each class of each slice.
+
+    Parameters
+    ----------
+    count, mean, variance, pooled : Tensor of shape (S, K, 1)
+        Moments; `count` and `pooled` may broadcast.
+    """
+
+    count: torch.Tensor
+    mean: torch.Tensor
+    variance: torch.Tensor
+    pooled: torch.Tensor
+
+    def log_density(self, z):
+        """Log density at z of each class, (S, K, G)."""
+        variance = torch.maximum(self.variance, VARIANCE_FLOOR * self.pooled)
+        return _log_normal(z - self.mean, variance)
+
+    def log_left_out(self, z):
+        """Log density at z of each class without one sample at z, (S, K, G)."""
+        others = (self.count - 1).clamp_min(1)
+        centred = z - self.mean
+        variance = self.variance - centred.square() / others  # of n - 1, times (n-1)/n
+        variance = torch.maximum(
+            variance * (self.count / others), VARIANCE_FLOOR * self.pooled
+        )
+        left_out = _log_normal(centred * (self.count / others), variance)
+        alone = _log_normal(z, self.pooled)  # nothing else is known of such a class
+        return torch.where(self.count > 1, left_out, alone)
+
+    def narrowest(self, reach):
+        """Width in z below which the log density may bend, (S, K, 1).
+
+        `reach` is the largest distance of a sample of the class from its mean.
+        """
+        floor = VARIANCE_FLOOR * self.pooled
+        others = (self.count - 1).clamp_min(1)
+        spared = self.variance - reach.square() / others
+        spared = torch.where(self.count > 1, spared, self.pooled)
+        return _bend(torch.maximum(self.variance, floor), floor, spared, reach, others)
+
+
+@dataclass(frozen=True)
+class Student:
+    """Posterior predictive density of each class of each slice, a Student t.
+
+    Parameters
+    ----------
+    count, mean, variance, pooled : Tensor of shape (S, K, 1)
+        Moments; `count` and `pooled` may broadcast.
+    """
+
+    count: torch.Tensor
+    mean: torch.Tensor
+    variance: torch.Tensor
+    pooled: torch.Tensor
+
+    @property
+    def _strength(self):
+        return PRIOR_COUNT + self.count
+
+    @property
+    def _location(self):
+        return self.count * self.mean / self._strength
+
+    @property
+    def _squares(self):
+        """Degrees of freedom times the posterior variance."""
+        offset = PRIOR_COUNT * self.count / self._strength * self.mean.square()
+        return PRIOR_DOF * self.pooled + self.count * self.variance + offset
+
+    def log_density(self, z):
+        """Log density at z of each class, (S, K, G)."""
+        dof = PRIOR_DOF + self.count
+        spread = self._squares * (1 + 1 / self._strength)
+        distance = (z - self._location).square_() / spread
+        return _log_scale(dof, spread) - 0.5 * (dof + 1) * distance.log1p_()
+
+    def log_left_out(self, z):
+        """Log density at z of each class without one sample at z, (S, K, G).
+
+        Taking a sample out of a conjugate posterior is the update run backwards: the
+        squares fall by the share t that the sample has in them. With t both in the
+        scale and in the distance, the Student t collapses to one power of 1 - t.
+        """
+        dof = PRIOR_DOF + self.count - 1
+        growth = self._strength / (self._strength - 1)
+        # no sample of the class can bring the squares below the prior's share, but
+        # nodes between samples may: half of it keeps their bend away from samples
+        most = 1 - 0.5 * PRIOR_DOF * self.pooled / self._squares
+        share = (z - self._location).square_() * (growth / self._squares)
+        remaining = torch.minimum(share, most).neg_().log1p_()
+        return _log_scale(dof, self._squares * growth) + 0.5 * dof * remaining
+
+    def narrowest(self, reach):
+        """Width in z below which the log density may bend, (S, K, 1).
+
+        `reach` is the largest distance of a sample of the class from its mean.
+        """
+        dof = PRIOR_DOF + self.count - 1
+        reach = reach + (self.mean - self._location).abs()
+        growth = self._strength / (self._strength - 1)
+        least = PRIOR_DOF * self.pooled
+        spared = self._squares - growth * reach.square()
+        return _bend(self._squares / dof, least / dof, spared / dof, reach, dof)
+
+
+DENSITIES = {"gaussian": Gaussian, "student": Student}
+
+
+def _bend(variance, least, spared, reach, weight):
+    """Smallest of: the width, the width left out, the run of the left-out variance.
+
+    The left-out variance falls with z at the rate 2 * reach / weight, so that it
+    changes by its own size over `spared * weight / (2 * reach)`.
+    """
+    spared = torch.maximum(spared, least)
+    run = spared * weight / (2 * reach).clamp_min(torch.finfo(reach.dtype).tiny)
+    return torch.minimum(torch.minimum(variance, spared).sqrt(), run)
+
+
+def _log_normal(centred, variance):
+    return -0.5 * (centred.square() / variance + variance.log() + _LOG_2PI)
+
+
+def _log_scale(dof, spread):
+    """Log of a Student t at its centre; `spread` is dof times the squared scale."""
+    gammas = torch.lgamma(0.5 * (dof + 1)) - torch.lgamma(0.5 * dof)
+    return gammas - 0.5 * (torch.pi * spread).log()

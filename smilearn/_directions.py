@@ -1,0 +1,94 @@
+"""Slices: random unit directions, nested and orthogonal (floor 1)."""
+
+import numpy as np
+
+
+def generator_from(random_state):
+    """Return a NumPy Generator that never touches the global stream.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+        An int gives the same stream at each call; None gives a fresh one.
+
+    Returns
+    -------
+    rng : numpy.random.Generator
+        The stream.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**32, dtype=np.uint64))
+    return np.random.default_rng(random_state)
+
+
+class SliceDirections:
+    """Uniform unit directions, drawn one after the other as they are asked for.
+
+    The first k directions do not depend on how many follow, nor on how they are
+    asked for. Drawn on the host, so that every device sees the same ones.
+
+    Parameters
+    ----------
+    n_features : int
+        Dimension d of the space.
+
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    orthogonal : bool
+        True draws blocks of d orthonormal directions, each block uniform among the
+        rotations (Haar); False draws every direction on its own.
+    """
+
+    def __init__(self, n_features, rng, *, orthogonal=True):
+        self.n_features = n_features
+        self.orthogonal = orthogonal
+        self._rng = rng
+        self._gaussian = np.empty((0, n_features))
+        self._unit = np.empty((0, n_features))
+
+    def first(self, n_slices):
+        """Give the first directions of the sequence.
+
+        Parameters
+        ----------
+        n_slices : int
+            How many.
+
+        Returns
+        -------
+        directions : ndarray of shape (n_slices, n_features)
+            Unit vectors, one a row, float64.
+        """
+        missing = n_slices - len(self._gaussian)
+        if missing > 0:
+            fresh = self._rng.standard_normal((missing, self.n_features))
+            begin = self._first_unfinished()
+            self._gaussian = np.concatenate([self._gaussian, fresh])
+            tail = self._normalized(self._gaussian[begin:])
+            self._unit = np.concatenate([self._unit[:begin], tail])
+        return self._unit[:n_slices]
+
+    def _first_unfinished(self):
+        """Index from which blocks are to be made orthonormal (again)."""
+        if not self.orthogonal:
+            return len(self._gaussian)
+        return len(self._gaussian) // self.n_features * self.n_features
+
+    def _normalized(self, rows):
+        if not self.orthogonal:
+            return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        starts = range(0, len(rows), self.n_features)
+        return np.concatenate(
+            [_orthonormal(rows[start : start + self.n_features]) for start in starts]
+        )
+
+
+def _orthonormal(rows):
+    """Orthonormalize Gaussian rows in order; row k depends on rows 1..k alone.
+
+    QR fixes each column up to its sign; the sign of the diagonal of R makes the
+    result that of Gram-Schmidt, which is Haar distributed.
+    """
+    q, r = np.linalg.qr(rows.T)  # (d, k), (k, k)
+    return (q * np.where(np.diag(r) < 0, -1.0, 1.0)).T

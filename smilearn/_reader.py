@@ -1,0 +1,195 @@
+"""From projections to pmi: one block of fitted slices, read by table (floor 2)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from smilearn._densities import DENSITIES
+from smilearn._tables import chunks, class_pmi, grid_of, locate, read, tabulate
+
+_BLOCK_BYTES = 64 * 2**20  # of projections held at once
+_BLOCK_RANGE = (16, 512)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a pass needs to know beside its data.
+
+    Parameters
+    ----------
+    density : {"gaussian", "student"}
+        Class-conditional density.
+
+    device : torch.device
+        Where products and look-ups run.
+
+    dtype : {"float32", "float64"}
+        Precision of products and tables.
+
+    block_size : int or None
+        Slices in a block; None chooses by memory.
+    """
+
+    density: str
+    device: torch.device
+    dtype: str
+    block_size: int | None = None
+
+    def tensor(self, array):
+        """Move an array to the device in the precision of the pass."""
+        return torch.as_tensor(np.asarray(array, self.dtype), device=self.device)
+
+    def blocks(self, start, stop, n_samples):
+        """Cut the slices from start to stop into blocks."""
+        size = self.block_size
+        if size is None:
+            fits = _BLOCK_BYTES // (np.dtype(self.dtype).itemsize * max(n_samples, 1))
+            size = int(np.clip(fits, *_BLOCK_RANGE))
+        return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
+
+    def densities(self, moments):
+        """Class-conditional densities of some slices."""
+        columns = (moments.count[None], moments.mean, moments.variance)
+        tensors = [self.tensor(values)[..., None] for values in columns]
+        return DENSITIES[self.density](
+            *tensors, self.tensor(moments.pooled)[:, None, None]
+        )
+
+
+def resolve_device(device):
+    """Turn "auto" into cuda, mps or cpu, whichever comes first on this machine.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        A device, or "auto".
+
+    Returns
+    -------
+    device : torch.device
+        The device.
+    """
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class PmiReader:
+    """The pmi of projections on one block of fitted slices.
+
+    Parameters
+    ----------
+    settings : Settings
+        Density, device, precision.
+
+    moments : ClassMoments
+        Moments of the slices.
+
+    nodes : ndarray of shape (S,)
+        Grid size of each slice; 0 computes it exactly.
+
+    training : bool, default=False
+        Whether all projections to be read are among those the slices were fitted on,
+        and so inside the grids.
+
+    left_out : bool, default=False
+        Whether each of them is to be left out of the moments of its class.
+    """
+
+    def __init__(self, settings, moments, nodes, *, training=False, left_out=False):
+        self.settings = settings
+        self.moments, self.nodes = moments, nodes
+        self.training, self.left_out = training, left_out
+        prior = moments.count / moments.count.sum()
+        self._log_prior = settings.tensor(np.log(prior))[:, None]
+        # a slice on which all samples are one point tells nothing of any label
+        self._informative = settings.tensor(moments.total > 0)[:, None, None]
+
+    def read(self, Z, columns):
+        """Look up each projection under some labels.
+
+        Parameters
+        ----------
+        Z : Tensor of shape (S, n_samples)
+            Projections. Overwritten.
+
+        columns : list of Tensor of shape (n_samples,), int64
+            Label of each sample, once for each column wanted.
+
+        Yields
+        ------
+        rows : Tensor of shape (s,)
+            Slices of the block.
+
+        pmi : list of Tensor of shape (s, n_samples)
+            One for each column, in nats.
+        """
+        for level in np.unique(self.nodes):
+            rows = np.flatnonzero(self.nodes == level)
+            work = self._exact if level == 0 else self._tabulated
+            yield from work(Z, columns, rows, int(level))
+
+    def _function(self, rows):
+        """The pmi on some slices as a function of z."""
+        density = self.settings.densities(self.moments[rows])
+        informative = self._informative[rows]
+        return lambda z: (
+            class_pmi(density, self._log_prior, z, left_out=self.left_out) * informative
+        )
+
+    def _exact(self, Z, columns, rows, _):
+        n_classes, n_samples = len(self.moments.count), Z.shape[1]
+        for row in rows:
+            function = self._function([row])
+            pmi = [Z.new_empty((1, n_samples)) for _ in columns]
+            for part in chunks(n_samples, n_classes):
+                table = function(Z[row, part][None, None])[0]  # (K, part)
+                for values, codes in zip(pmi, columns, strict=True):
+                    values[0, part] = table.gather(0, codes[part][None])[0]
+            yield self._index([row]), pmi
+
+    def _tabulated(self, Z, columns, rows, n_nodes):
+        moments = self.moments
+        offsets = [codes * n_nodes for codes in columns]
+        for part in chunks(len(rows), n_nodes * len(moments.count)):
+            some = rows[part]
+            grid = grid_of(moments.low[some], moments.high[some], n_nodes)
+            origin, step = (self.settings.tensor(values) for values in grid)
+            table = tabulate(self._function(some), origin, step, n_nodes)
+            for inner in chunks(len(some), Z.shape[1]):
+                index, cells = self._index(some[inner]), (origin[inner], step[inner])
+                inside, outside = self._split(Z[index], *cells, n_nodes)
+                node, fraction = locate(inside, *cells)
+                pmi = [
+                    read(table[inner], node + offset, fraction) for offset in offsets
+                ]
+                self._correct(pmi, outside, columns, some[inner])
+                yield index, pmi
+
+    def _index(self, rows):
+        return torch.as_tensor(rows, device=self.settings.device)
+
+    def _split(self, Z, origin, step, n_nodes):
+        """Move projections outside the grid to its edge; say where they were."""
+        if self.training:
+            return Z, None
+        low, high = origin[:, None], (origin + step * (n_nodes - 1))[:, None]
+        beyond = (low > Z) | (high < Z)
+        row, column = beyond.nonzero(as_tuple=True)
+        outside = row, column, Z[row, column]
+        return torch.minimum(torch.maximum(Z, low), high), outside
+
+    def _correct(self, pmi, outside, columns, some):
+        """Replace what was read for projections outside the grid by the exact value."""
+        if outside is None:
+            return
+        row, column, z = outside
+        for part in chunks(len(row), len(self.moments.count)):
+            function = self._function(some[row[part].cpu().numpy()])
+            table = function(z[part, None, None])[..., 0]  # (part, K)
+            for values, codes in zip(pmi, columns, strict=True):
+                own = codes[column[part]]
+                values[row[part], column[part]] = table.gather(1, own[:, None])[:, 0]

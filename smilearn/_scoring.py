@@ -1,0 +1,220 @@
+"""What a fitted scorer answers about samples (floor 4)."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from smilearn._engine import score_new
+from smilearn._moments import ClassMoments, standardize
+from smilearn._reader import Settings, resolve_device
+from smilearn.exceptions import InvalidInputError
+from smilearn.metrics import label_contrast
+from smilearn.risk_table import RiskTable
+
+
+class SliceScoring:
+    """Methods of a scorer whose slices are fitted; expects its fitted attributes."""
+
+    def score_samples(self, X, y=None):
+        """Score samples with the fitted slices; low = at risk.
+
+        Training samples scored here are *not* left out of the moments: their own
+        scores are in `scores_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        y : array-like of shape (n_samples,), default=None
+            Label of each sample, among `classes_`. None scores each sample under the
+            label that fits it best: the largest column of :meth:`score_table`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            PSMI in nats, at most ``-log(share of the class)``.
+
+        Raises
+        ------
+        ValueError
+            If `y` holds a label that was not seen in :meth:`fit`.
+        """
+        check_is_fitted(self)
+        if y is None:
+            return self.score_table(X).max(1)
+        X, y = self._validated(X, y)
+        return self._score(X, [self._encode(y)])[:, 0]
+
+    def score_table(self, X):
+        """Score each sample under each label.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        Returns
+        -------
+        table : ndarray of shape (n_samples, n_classes)
+            PSMI in nats, one column for each of `classes_`.
+        """
+        check_is_fitted(self)
+        X = self._validated(X)
+        labels = range(len(self.classes_))
+        return self._score(X, [np.full(len(X), label) for label in labels])
+
+    def decision_function(self, X, target=None):
+        """Score minus `offset_`; negative = at risk.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        target : array-like of shape (n_samples,), default=None
+            Label of each sample; None as in :meth:`score_samples`. By this name a
+            pipeline can hand it over through metadata routing.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            In nats.
+        """
+        return self.score_samples(X, target) - self.offset_
+
+    def predict(self, X, target=None):
+        """Tell the samples at risk from the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        target : array-like of shape (n_samples,), default=None
+            Label of each sample; None as in :meth:`score_samples`.
+
+        Returns
+        -------
+        flags : ndarray of shape (n_samples,)
+            -1 for a sample at risk, +1 for the others.
+        """
+        return np.where(self.decision_function(X, target) < 0, -1, 1)
+
+    def score(self, X, y):
+        """Label contrast: how well the slices tell labels apart; needs no truth.
+
+        The share of (sample, wrong label) pairs in which the sample's own label scores
+        higher than the wrong one, ties counting half. On samples that were not fitted,
+        it is a fair guide to the better setting.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings, best of samples that were not fitted.
+
+        y : array-like of shape (n_samples,)
+            Their labels, among `classes_`.
+
+        Returns
+        -------
+        contrast : float
+            In [0, 1]; 0.5 is chance, higher is better.
+        """
+        check_is_fitted(self)
+        X, y = self._validated(X, y)
+        return label_contrast(self.score_table(X), self._encode(y))
+
+    def fit_predict(self, X, y):
+        """Fit, and tell the training samples at risk from the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        y : array-like of shape (n_samples,)
+            Class labels.
+
+        Returns
+        -------
+        flags : ndarray of shape (n_samples,)
+            -1 where `scores_` is below `offset_`, else +1.
+        """
+        return np.where(self.fit(X, y).scores_ < self.offset_, -1, 1)
+
+    def to_table(self, X=None, *, texts=None, ids=None):
+        """Put the scores of the training samples in a table, riskiest last to first.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), default=None
+            The training embeddings. When given, the table also names the label that
+            fits each sample best.
+
+        texts : sequence of str, default=None
+            Text of each sample.
+
+        ids : sequence, default=None
+            Name of each sample; None numbers them from 0.
+
+        Returns
+        -------
+        table : RiskTable
+            One row a sample, in the order of the training data.
+        """
+        check_is_fitted(self)
+        most_likely = None
+        if X is not None:
+            columns = self.score_table(X)
+            if len(columns) != len(self.scores_):
+                raise InvalidInputError(
+                    f"X must be the {len(self.scores_)} training samples; got "
+                    f"{len(columns)}. For new samples use score_samples(X, y)."
+                )
+            own = np.searchsorted(self.classes_, self.labels_)
+            columns[np.arange(len(own)), own] = self.scores_
+            most_likely = self.classes_[columns.argmax(1)]
+        return RiskTable(
+            psmi=self.scores_,
+            label=self.labels_,
+            std=self.scores_std_,
+            most_likely_label=most_likely,
+            text=texts,
+            id=ids,
+        )
+
+    def _settings(self):
+        size = None if self.block_size == "auto" else self.block_size
+        return Settings(self.density, resolve_device(self.device), self.dtype, size)
+
+    def _validated(self, *arrays, reset=False):
+        """Check X, or X and y, by scikit-learn's rules; X floating."""
+        return validate_data(
+            self,
+            *arrays,
+            reset=reset,
+            dtype=[np.float32, np.float64],
+            ensure_min_samples=2 if reset else 1,
+        )
+
+    def _encode(self, y):
+        codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        unknown = np.unique(y[self.classes_[codes] != y])
+        if len(unknown):
+            raise InvalidInputError(
+                f"y holds labels that were not seen in fit: {unknown[:5].tolist()}. "
+                f"Known labels: {self.classes_[:10].tolist()}."
+            )
+        return codes
+
+    def _score(self, X, columns):
+        standardized = standardize(X, self.centre_, self.inverse_scale_, self.dtype)
+        moments = ClassMoments(
+            self.class_count_,
+            self.slice_means_,
+            self.slice_variances_,
+            self.slice_reach_,
+            *self.slice_range_,
+        )
+        fitted = self.directions_, moments, self.slice_nodes_
+        return score_new(standardized, columns, *fitted, self._settings())

@@ -1,0 +1,62 @@
+"""Texts as people have them, turned into a list of strings (floor 2)."""
+
+import numpy as np
+
+from smilearn.exceptions import InvalidInputError, MissingTextError
+
+
+def check_texts(texts):
+    """Turn a column of texts into a list, or say which rows are not texts.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        A list, a tuple, a 1-D array, a pandas or polars Series, an Arrow column.
+
+    Returns
+    -------
+    texts : list of str
+        The texts in their order. An empty string is a text; None and NaN are not.
+
+    Raises
+    ------
+    MissingTextError
+        If a text is missing; names the rows.
+
+    InvalidInputError
+        If `texts` is one string, has more than one dimension, or holds other things.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise InvalidInputError(
+            "texts must be a sequence of strings; got one string. Wrap it in a list."
+        )
+    if getattr(texts, "ndim", 1) != 1:
+        raise InvalidInputError(
+            f"texts must be one column; got shape {getattr(texts, 'shape', None)}."
+        )
+    values = list(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)
+    missing = [row for row, value in enumerate(values) if _is_missing(value)]
+    if missing:
+        raise MissingTextError(
+            f"{len(missing)} of {len(values)} texts are missing, in {_rows(missing)} "
+            "(counted from 0). Drop these rows or fill them in."
+        )
+    other = [row for row, value in enumerate(values) if not isinstance(value, str)]
+    if other:
+        raise InvalidInputError(
+            f"texts must be strings; {_rows(other)} (counted from 0) hold "
+            f"{type(values[other[0]]).__name__}, such as {values[other[0]]!r}."
+        )
+    return [str(value) for value in values]
+
+
+def _is_missing(value):
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
+
+
+def _rows(rows, shown=5):
+    listed = ", ".join(map(str, rows[:shown]))
+    more = f" and {len(rows) - shown} more" if len(rows) > shown else ""
+    return f"row{'s' if len(rows) > 1 else ''} {listed}{more}"

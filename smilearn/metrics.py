@@ -1,0 +1,170 @@
+"""Measures of a ranking, and the label contrast (floor 1).
+
+Throughout, `memorized` is the ground truth of an audit and `risk` is a score that is
+*high* for samples at risk (minus the PSMI).
+"""
+
+import numpy as np
+from sklearn.metrics import roc_curve
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_consistent_length
+
+from smilearn.exceptions import InvalidInputError
+
+__all__ = ["fpr_at_tpr", "label_contrast", "precision_at_k", "tpr_at_fpr"]
+
+
+def label_contrast(table, codes):
+    """Share of (sample, wrong label) pairs in which the own label scores higher.
+
+    Needs no ground truth, and follows how well a score finds memorized samples. Ties
+    count half.
+
+    Parameters
+    ----------
+    table : array-like of shape (n_samples, n_classes)
+        Score of each sample under each label.
+
+    codes : array-like of shape (n_samples,)
+        Column of the own label of each sample.
+
+    Returns
+    -------
+    contrast : float
+        In [0, 1]; 0.5 is chance, higher is better.
+
+    Examples
+    --------
+    >>> from smilearn.metrics import label_contrast
+    >>> label_contrast([[0.5, -1.0, 0.2], [0.3, 0.1, 0.1]], [0, 1])
+    0.625
+    """
+    table, codes = np.asarray(table), np.asarray(codes)
+    own = table[np.arange(len(codes)), codes][:, None]
+    wins = (own > table).sum() + 0.5 * ((own == table).sum() - len(codes))
+    return float(wins / (len(codes) * (table.shape[1] - 1)))
+
+
+def tpr_at_fpr(memorized, risk, fpr=0.01):
+    """True-positive rate at the last threshold whose false-positive rate is allowed.
+
+    Parameters
+    ----------
+    memorized : array-like of shape (n_samples,)
+        Whether each sample is memorized, both kinds present.
+
+    risk : array-like of shape (n_samples,)
+        Score of each sample, high = at risk.
+
+    fpr : float, default=0.01
+        Largest false-positive rate allowed.
+
+    Returns
+    -------
+    tpr : float
+        In [0, 1]; higher is better.
+
+    Raises
+    ------
+    InvalidInputError
+        If `memorized` holds one kind of sample only.
+
+    Examples
+    --------
+    >>> from smilearn.metrics import tpr_at_fpr
+    >>> tpr_at_fpr([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], fpr=0.0)
+    0.5
+    """
+    false_rate, true_rate = _rates(memorized, risk)
+    return float(true_rate[false_rate <= fpr].max())
+
+
+def fpr_at_tpr(memorized, risk, tpr=0.75):
+    """False-positive rate at the first threshold that finds enough; lower is better.
+
+    Parameters
+    ----------
+    memorized : array-like of shape (n_samples,)
+        Whether each sample is memorized, both kinds present.
+
+    risk : array-like of shape (n_samples,)
+        Score of each sample, high = at risk.
+
+    tpr : float, default=0.75
+        True-positive rate to reach.
+
+    Returns
+    -------
+    fpr : float
+        In [0, 1]; lower is better.
+
+    Raises
+    ------
+    InvalidInputError
+        If `memorized` holds one kind of sample only.
+
+    Examples
+    --------
+    >>> from smilearn.metrics import fpr_at_tpr
+    >>> fpr_at_tpr([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], tpr=0.75)
+    0.5
+    """
+    false_rate, true_rate = _rates(memorized, risk)
+    return float(false_rate[np.argmax(true_rate >= tpr)])
+
+
+def precision_at_k(memorized, risk, k):
+    """Share of memorized samples among the k riskiest; ties share evenly.
+
+    Parameters
+    ----------
+    memorized : array-like of shape (n_samples,)
+        Whether each sample is memorized.
+
+    risk : array-like of shape (n_samples,)
+        Score of each sample, high = at risk.
+
+    k : int
+        Length of the list, 1 to n_samples.
+
+    Returns
+    -------
+    precision : float
+        In [0, 1]; higher is better.
+
+    Raises
+    ------
+    InvalidInputError
+        If `k` is not between 1 and n_samples.
+
+    Examples
+    --------
+    >>> from smilearn.metrics import precision_at_k
+    >>> precision_at_k([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], k=1)
+    1.0
+    """
+    memorized, risk = _checked(memorized, risk)
+    if not 1 <= k <= len(risk):
+        raise InvalidInputError(f"k must be between 1 and {len(risk)}; got {k}.")
+    threshold = np.sort(risk)[-k]
+    above, tied = risk > threshold, risk == threshold
+    share = (k - above.sum()) / tied.sum()
+    return float((memorized[above].sum() + share * memorized[tied].sum()) / k)
+
+
+def _checked(memorized, risk):
+    memorized = column_or_1d(memorized).astype(bool)
+    risk = column_or_1d(risk)
+    check_consistent_length(memorized, risk)
+    return memorized, risk
+
+
+def _rates(memorized, risk):
+    memorized, risk = _checked(memorized, risk)
+    if memorized.all() or not memorized.any():
+        kind = "memorized" if memorized.all() else "not memorized"
+        raise InvalidInputError(
+            "memorized must hold samples of both kinds; "
+            f"got {len(memorized)} samples, all {kind}."
+        )
+    return roc_curve(memorized, risk, drop_intermediate=False)[:2]

@@ -1,0 +1,19 @@
+"""scikit-learn's own checks, over every public estimator that takes arrays."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from smilearn import SlicedMIScorer
+
+ESTIMATORS = [
+    SlicedMIScorer(n_slices=32, random_state=0),
+    SlicedMIScorer(n_slices=32, density="gaussian", leave_one_out=False),
+    SlicedMIScorer(n_slices=7, orthogonal=False, contamination=0.1, dtype="float64"),
+    SlicedMIScorer(max_slices=300),
+]
+
+
+@pytest.mark.filterwarnings("ignore::smilearn.exceptions.ReliabilityWarning")
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
