@@ -65,15 +65,18 @@ class Gaussian:
         return torch.where(self.count > 1, left_out, alone)
 
     def narrowest(self, reach):
-        """Width in z below which the log density may bend, (S, K, 1).
+        """Width in z over which the log densities stay near a parabola, (S, K, 1).
 
-        `reach` is the largest distance of a sample of the class from its mean.
+        `reach` is the largest distance of a sample of the class from its mean. Where
+        the sample leaves a share s of the variance, the left-out log density bends as
+        the inverse cube of s.
         """
         floor = VARIANCE_FLOOR * self.pooled
         others = (self.count - 1).clamp_min(1)
-        spared = self.variance - reach.square() / others
-        spared = torch.where(self.count > 1, spared, self.pooled)
-        return _bend(torch.maximum(self.variance, floor), floor, spared, reach, others)
+        variance = torch.maximum(self.variance, floor)
+        spared = torch.maximum(self.variance - reach.square() / others, floor)
+        share = torch.where(self.count > 1, spared / variance, 1.0)
+        return variance.sqrt() * share**1.5
 
 
 @dataclass(frozen=True)
@@ -129,30 +132,20 @@ class Student:
         return _log_scale(dof, self._squares * growth) + 0.5 * dof * remaining
 
     def narrowest(self, reach):
-        """Width in z below which the log density may bend, (S, K, 1).
+        """Width in z over which the log densities stay near a parabola, (S, K, 1).
 
-        `reach` is the largest distance of a sample of the class from its mean.
+        `reach` is the largest distance of a sample of the class from its mean. Where
+        the sample leaves a share s of the squares, the left-out log density bends as
+        the inverse square of s.
         """
-        dof = PRIOR_DOF + self.count - 1
         reach = reach + (self.mean - self._location).abs()
         growth = self._strength / (self._strength - 1)
-        least = PRIOR_DOF * self.pooled
         spared = self._squares - growth * reach.square()
-        return _bend(self._squares / dof, least / dof, spared / dof, reach, dof)
+        share = torch.maximum(spared, PRIOR_DOF * self.pooled) / self._squares
+        return (self._squares / (PRIOR_DOF + self.count)).sqrt() * share
 
 
 DENSITIES = {"gaussian": Gaussian, "student": Student}
-
-
-def _bend(variance, least, spared, reach, weight):
-    """Smallest of: the width, the width left out, the run of the left-out variance.
-
-    The left-out variance falls with z at the rate 2 * reach / weight, so that it
-    changes by its own size over `spared * weight / (2 * reach)`.
-    """
-    spared = torch.maximum(spared, least)
-    run = spared * weight / (2 * reach).clamp_min(torch.finfo(reach.dtype).tiny)
-    return torch.minimum(torch.minimum(variance, spared).sqrt(), run)
 
 
 def _log_normal(centred, variance):

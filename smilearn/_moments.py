@@ -132,13 +132,16 @@ class ClassMoments:
 
     @property
     def pooled(self):
-        """Pooled within-class variance of each slice, floored, (n_slices,)."""
+        """Pooled within-class variance of each slice, (n_slices,).
+
+        Floored; 1 where all projections are one point, as any scale will do there.
+        """
         total = self.total
         freedom = self.count.sum() - len(self.count)
         within = self.variance @ self.count / max(freedom, 1)
         # without a second sample in any class, only the whole spread is known
         pooled = np.where(within > 0, within, total if freedom == 0 else 0)
-        return np.maximum(pooled, POOLED_FLOOR * total)
+        return np.where(total > 0, np.maximum(pooled, POOLED_FLOOR * total), 1.0)
 
     @property
     def total(self):

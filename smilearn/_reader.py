@@ -1,6 +1,6 @@
 """From projections to pmi: one block of fitted slices, read by table (floor 2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,6 +39,17 @@ class Settings:
     def tensor(self, array):
         """Move an array to the device in the precision of the pass."""
         return torch.as_tensor(np.asarray(array, self.dtype), device=self.device)
+
+    @property
+    def torch_dtype(self):
+        """Precision of the pass, as torch names it."""
+        return getattr(torch, self.dtype)
+
+    @property
+    def exactly(self):
+        """The same in double precision, where the device has it."""
+        best = "float32" if self.device.type == "mps" else "float64"
+        return replace(self, dtype=best)
 
     def blocks(self, start, stop, n_samples):
         """Cut the slices from start to stop into blocks."""
@@ -103,10 +114,6 @@ class PmiReader:
         self.settings = settings
         self.moments, self.nodes = moments, nodes
         self.training, self.left_out = training, left_out
-        prior = moments.count / moments.count.sum()
-        self._log_prior = settings.tensor(np.log(prior))[:, None]
-        # a slice on which all samples are one point tells nothing of any label
-        self._informative = settings.tensor(moments.total > 0)[:, None, None]
 
     def read(self, Z, columns):
         """Look up each projection under some labels.
@@ -132,23 +139,32 @@ class PmiReader:
             work = self._exact if level == 0 else self._tabulated
             yield from work(Z, columns, rows, int(level))
 
-    def _function(self, rows):
+    def _function(self, rows, settings):
         """The pmi on some slices as a function of z."""
-        density = self.settings.densities(self.moments[rows])
-        informative = self._informative[rows]
-        return lambda z: (
-            class_pmi(density, self._log_prior, z, left_out=self.left_out) * informative
-        )
+        moments = self.moments[rows]
+        density = settings.densities(moments)
+        prior = moments.count / moments.count.sum()
+        log_prior = settings.tensor(np.log(prior))[:, None]
+        # a slice on which all samples are one point tells nothing of any label
+        informative = settings.tensor(moments.total > 0)[:, None, None]
+
+        def function(z):
+            pmi = class_pmi(density, log_prior, z, left_out=self.left_out)
+            return pmi.mul_(informative)
+
+        return function
 
     def _exact(self, Z, columns, rows, _):
         n_classes, n_samples = len(self.moments.count), Z.shape[1]
         for row in rows:
-            function = self._function([row])
+            exactly = self.settings.exactly
+            function = self._function([row], exactly)
             pmi = [Z.new_empty((1, n_samples)) for _ in columns]
             for part in chunks(n_samples, n_classes):
-                table = function(Z[row, part][None, None])[0]  # (K, part)
+                z = Z[row, part].to(exactly.torch_dtype)
+                table = function(z[None, None])[0]  # (K, part)
                 for values, codes in zip(pmi, columns, strict=True):
-                    values[0, part] = table.gather(0, codes[part][None])[0]
+                    values[0, part] = table.gather(0, codes[part][None])[0].to(Z)
             yield self._index([row]), pmi
 
     def _tabulated(self, Z, columns, rows, n_nodes):
@@ -158,7 +174,8 @@ class PmiReader:
             some = rows[part]
             grid = grid_of(moments.low[some], moments.high[some], n_nodes)
             origin, step = (self.settings.tensor(values) for values in grid)
-            table = tabulate(self._function(some), origin, step, n_nodes)
+            function = self._function(some, self.settings)
+            table = tabulate(function, origin, step, n_nodes)
             for inner in chunks(len(some), Z.shape[1]):
                 index, cells = self._index(some[inner]), (origin[inner], step[inner])
                 inside, outside = self._split(Z[index], *cells, n_nodes)
@@ -188,8 +205,9 @@ class PmiReader:
             return
         row, column, z = outside
         for part in chunks(len(row), len(self.moments.count)):
-            function = self._function(some[row[part].cpu().numpy()])
-            table = function(z[part, None, None])[..., 0]  # (part, K)
+            exactly = self.settings.exactly
+            function = self._function(some[row[part].cpu().numpy()], exactly)
+            table = function(z[part, None, None].to(exactly.torch_dtype))[..., 0]
             for values, codes in zip(pmi, columns, strict=True):
-                own = codes[column[part]]
-                values[row[part], column[part]] = table.gather(1, own[:, None])[:, 0]
+                own = table.gather(1, codes[column[part]][:, None])[:, 0]  # (part,)
+                values[row[part], column[part]] = own.to(z)

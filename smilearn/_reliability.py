@@ -3,6 +3,10 @@
 import numpy as np
 from scipy.stats import rankdata
 
+# A block of d orthonormal slices has this share less variance than d independent
+# ones: 0.76 to 0.91 on embeddings of real fine-tunes, 0.75 on digits (d = 64).
+_BALANCE = 0.75
+
 
 class SliceTally:
     """Running sums of the pmi of each sample over slices.
@@ -62,51 +66,63 @@ class SliceTally:
 
     @property
     def reliability(self):
-        """Expected rank correlation with as many other slices, in [0, 1]."""
-        halves = [[0, 2], [1, 3]]  # by place
-        if self.n_slices >= 2 * self.block_length > 2:
-            halves = [[0, 1], [2, 3]]  # by orthonormal block: the fairer halves
+        """Expected rank correlation with as many other slices, in [0, 1].
+
+        From two block lengths on, the halves are made of different orthonormal blocks
+        and share no noise. Before, both have slices of the same blocks, and the noise
+        that they share is taken from a model. 0 for a single slice.
+        """
+        if self.n_slices < 2:
+            return 0.0
+        if self.n_slices >= 2 * self.block_length:
+            halves, correlation = [[0, 1], [2, 3]], 0.0
+        else:
+            halves, correlation = [[0, 2], [1, 3]], -_BALANCE / (self.block_length - 1)
         sums = [self._sums[half].sum(0) for half in halves]
-        lengths = [self._lengths[half].sum() for half in halves]
-        return split_half_reliability(*sums, *lengths)
+        first, second = (self._lengths[half] for half in halves)
+        half = (_noise(first, correlation) + _noise(second, correlation)) / 2
+        shared = correlation * (first @ second) / (first.sum() * second.sum())
+        whole = _noise(first + second, correlation)
+        return split_half_reliability(*sums, half=half, shared=shared, whole=whole)
 
 
-def split_half_reliability(first, second, n_first, n_second):
-    """Reliability of the sum of two parts from the correlation of their ranks.
+def _noise(lengths, correlation):
+    """Variance of a mean over `lengths` slices of each of some blocks.
 
-    Spearman and Brown's formula, for parts that may differ in length: when the true
-    score has variance t and one slice adds noise of variance 1, parts of a and b
-    slices correlate at ``r = t / sqrt((t + 1/a) (t + 1/b))``. Solved for t, the whole
-    has the reliability ``t / (t + 1 / (a + b))``; for a = b it is ``2 r / (1 + r)``.
+    In units of the variance of one slice; slices of one block correlate.
+    """
+    return (lengths * (1 + (lengths - 1) * correlation)).sum() / lengths.sum() ** 2
+
+
+def split_half_reliability(first, second, *, half, shared, whole):
+    """Reliability of a mean over slices from the rank correlation of its halves.
+
+    If the true scores have variance t, halves correlate at
+    ``r = (t + shared) / (t + half)``. Solved for t, the whole has the reliability
+    ``t / (t + whole)``; for halves that share no noise and ``whole = half / 2`` that is
+    the formula of Spearman and Brown, ``2 r / (1 + r)``.
 
     Parameters
     ----------
     first, second : ndarray of shape (n_samples,)
-        Score of each sample from either part.
+        Score of each sample from either half.
 
-    n_first, n_second : int
-        Slices in either part.
+    half, shared, whole : float
+        Variance of the noise in a half, covariance of the noise of both halves,
+        variance of the noise in the mean over all slices, all in one unit.
 
     Returns
     -------
     reliability : float
-        In [0, 1]. 1 if neither part tells any two samples apart: there is nothing to
-        rank. 0 if a part is empty, or if the parts disagree.
+        In [0, 1]. 1 if neither half tells any two samples apart: there is nothing to
+        rank. 0 if one of them does not, or if they disagree.
     """
-    if min(n_first, n_second) == 0:
-        return 0.0
     ranks = np.stack([rankdata(first), rankdata(second)])
     spread = ranks.std(1)
-    if not spread.any():
-        return 1.0
     if not spread.all():
-        return 0.0
+        return float(not spread.any())
     r = float(np.corrcoef(ranks)[0, 1])
-    if r <= 0:
-        return 0.0
-    if r >= 1 - 1e-12:
+    if r > 1 - 1e-12:
         return 1.0
-    both, product = 1 / n_first + 1 / n_second, 1 / (n_first * n_second)
-    a, b, c = 1 - r**2, r**2 * both, r**2 * product  # a t^2 - b t - c = 0
-    t = (b + np.sqrt(b**2 + 4 * a * c)) / (2 * a)
-    return float(t / (t + 1 / (n_first + n_second)))
+    true = max((r * half - shared) / (1 - r), 0.0)
+    return float(true / (true + whole))

@@ -32,7 +32,7 @@ def class_pmi(density, log_prior, z, *, left_out=False):
 
     left_out : bool, default=False
         Whether z is a sample of the class, to be left out of the class's moments. Its
-        share stays, so that ``pmi <= -log_prior`` always holds.
+        share stays, so that ``pmi <= -log_prior`` holds for every sample.
 
     Returns
     -------
@@ -40,10 +40,14 @@ def class_pmi(density, log_prior, z, *, left_out=False):
         ``log p(z | class) - log sum_k prior_k p(z | k)``, in nats.
     """
     logs = density.log_density(z)  # (S, K, G)
-    if not left_out:
-        return logs - torch.logsumexp(logs + log_prior, 1, keepdim=True)
-    own = density.log_left_out(z)
-    return own - torch.logaddexp(_log_of_others(logs + log_prior), own + log_prior)
+    if left_out:
+        own = density.log_left_out(z)
+        mixture = torch.logaddexp(_log_of_others(logs + log_prior), own + log_prior)
+    else:
+        own = logs
+        mixture = torch.logsumexp(logs + log_prior, 1, keepdim=True)
+    pmi = own - mixture
+    return torch.minimum(pmi, -log_prior, out=pmi)  # rounding must not break the bound
 
 
 def _log_of_others(log_joint):

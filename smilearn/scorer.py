@@ -241,7 +241,7 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
         if len(self.classes_) < 2:
             raise InvalidInputError(
                 "y must hold 2 classes or more, as the score compares labels; "
-                f"got 1 class: {self.classes_[0]!r} for all {len(y)} samples."
+                f"got 1 class: {self.classes_.tolist()[0]!r} for all {len(y)} samples."
             )
         self.labels_ = y
         self.class_count_ = np.bincount(codes)

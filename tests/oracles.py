@@ -1,0 +1,42 @@
+"""Slow, plain statements of what the fast code computes."""
+
+import numpy as np
+from scipy.special import logsumexp
+from scipy.stats import norm, t
+
+PRIOR_DOF, PRIOR_COUNT, FLOOR, POOLED_FLOOR = 2.0, 1.0, 1e-4, 1e-6
+
+
+def log_density(z, own, pooled, density):
+    """Log density at z of a class that holds the projections `own`."""
+    n = len(own)
+    mean, var = (own.mean(), own.var()) if n else (0.0, pooled)
+    if density == "gaussian":
+        return norm.logpdf(z, mean, np.sqrt(max(var, FLOOR * pooled)))
+    strength, dof = PRIOR_COUNT + n, PRIOR_DOF + n
+    squares = PRIOR_DOF * pooled + (n * var if n else 0)
+    squares += PRIOR_COUNT * n / strength * mean**2
+    scale = np.sqrt(squares / dof * (1 + 1 / strength))
+    return t.logpdf(z, dof, n * mean / strength, scale)
+
+
+def psmi(X, y, directions, *, density="student", leave_one_out=True):
+    """Score of each training sample, one slice, one sample, one class at a time."""
+    X = np.asarray(X, np.float64)
+    Z = (X - X.mean(0)) @ directions.T  # (n, S)
+    labels, counts = np.unique(y, return_counts=True)
+    log_prior = np.log(counts / len(y))
+    scores = np.zeros(len(y))
+    for z in Z.T:
+        within = sum(((z[y == c] - z[y == c].mean()) ** 2).sum() for c in labels)
+        freedom = len(y) - len(labels)
+        pooled = within / freedom if freedom else z.var()
+        pooled = max(pooled, POOLED_FLOOR * z.var())
+        for i in range(len(y)):
+            members = [(y == c) for c in labels]
+            if leave_one_out:
+                members = [m & (np.arange(len(y)) != i) for m in members]
+            logs = [log_density(z[i], z[m], pooled, density) for m in members]
+            own = int(np.flatnonzero(labels == y[i])[0])
+            scores[i] += logs[own] - logsumexp(np.array(logs) + log_prior)
+    return scores / len(directions)
