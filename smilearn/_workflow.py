@@ -1,0 +1,141 @@
+"""The main job: labelled texts in, a risk table out (floor 7)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from smilearn._pretrained import DEFAULT_MODEL
+from smilearn.datasets import packaged_minilm
+from smilearn.embedding import SentenceEmbedder
+from smilearn.exceptions import MissingDependencyError
+from smilearn.finetuning import FineTunedEmbedder
+from smilearn.risk_table import RiskTable
+from smilearn.scorer import SlicedMIScorer
+
+
+@dataclass
+class Outcome:
+    """What came of scoring a labelled data set.
+
+    Parameters
+    ----------
+    table : RiskTable
+        One row a sample.
+
+    scorer : SlicedMIScorer
+        The fitted scorer.
+
+    model : str
+        Model that the embeddings came from; empty if they were handed in.
+
+    embedder : FineTunedEmbedder or None
+        The fine-tuned embedder, when there was a fine-tune.
+    """
+
+    table: RiskTable
+    scorer: SlicedMIScorer
+    model: str = ""
+    embedder: FineTunedEmbedder | None = field(default=None, repr=False)
+
+    @property
+    def summary(self):
+        """The facts of the run, ready for JSON."""
+        facts = {
+            "n_samples": len(self.table),
+            "n_classes": len(self.scorer.classes_),
+            "n_below_zero": int((self.scorer.scores_ < 0).sum()),
+            "n_slices": self.scorer.n_slices_,
+            "reliability": round(self.scorer.reliability_, 4),
+        }
+        if self.model:
+            facts["model"] = self.model
+        if self.embedder is not None:
+            facts["early_point_reached"] = self.embedder.early_point_reached_
+            facts["history"] = self.embedder.history_
+        return facts
+
+
+def default_model():
+    """The packaged MiniLM if it is installed, else its name on the Hub."""
+    try:
+        return packaged_minilm()
+    except MissingDependencyError:
+        return DEFAULT_MODEL
+
+
+def score_texts(
+    texts, labels, *, model=None, moment="early", seed=0, verbose=False, **options
+):
+    """Score labelled texts before any training, or at the early point of a fine-tune.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Texts.
+
+    labels : array-like of shape (n_samples,)
+        Class labels.
+
+    model : str, default=None
+        Folder or Hub name of an encoder; None takes the default one.
+
+    moment : {"early", "before"}, default="early"
+        "before" embeds with the base model; "early" fine-tunes to the early point.
+
+    seed : int, default=0
+        Seed of everything random.
+
+    verbose : bool, default=False
+        Whether to show progress bars.
+
+    **options : dict
+        `scorer`, parameters for SlicedMIScorer, and others for the embedder.
+
+    Returns
+    -------
+    outcome : Outcome
+        Table, scorer and embedder.
+    """
+    model = model or default_model()
+    scorer = options.pop("scorer", {})
+    if moment == "before":
+        embedder = SentenceEmbedder(model, verbose=verbose, **options)
+        X = embedder.fit_transform(texts)
+    else:
+        embedder = FineTunedEmbedder(
+            model, random_state=seed, verbose=verbose, **options
+        )
+        X = embedder.fit_transform(texts, labels)
+    outcome = score_embeddings(X, labels, texts=texts, seed=seed, **scorer)
+    outcome.model = model
+    outcome.embedder = embedder if moment == "early" else None
+    return outcome
+
+
+def score_embeddings(X, labels, *, texts=None, seed=0, **options):
+    """Score labelled embeddings.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Embeddings.
+
+    labels : array-like of shape (n_samples,)
+        Class labels.
+
+    texts : sequence of str, default=None
+        Texts for the table.
+
+    seed : int, default=0
+        Seed of the slices.
+
+    **options : dict
+        Parameters for SlicedMIScorer.
+
+    Returns
+    -------
+    outcome : Outcome
+        Table and scorer.
+    """
+    scorer = SlicedMIScorer(random_state=seed, **options).fit(X, np.asarray(labels))
+    return Outcome(scorer.to_table(X, texts=texts), scorer)

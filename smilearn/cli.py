@@ -1,0 +1,332 @@
+"""The command line: score, filter, demo (floor 8).
+
+Heavy modules are imported inside the commands, so that ``--help`` is immediate.
+"""
+
+import json
+import sys
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="smilearn",
+    help="Which training samples will a fine-tuned text classifier memorize?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Moment(StrEnum):
+    """When to look: after a short fine-tune, or before any training."""
+
+    EARLY = "early"
+    BEFORE = "before"
+
+
+Data = Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+
+
+def _explained(command):
+    """Turn an error a user can mend into one line and exit code 2."""
+
+    @wraps(command)
+    def run(*args, **kwargs):
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, OSError, ImportError) as error:
+            typer.echo(f"smilearn: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from error
+
+    return run
+
+
+@app.command()
+@_explained
+def score(
+    data: Data,
+    label: Annotated[str, typer.Option(help="Column of the labels.")],
+    out: Annotated[Path, typer.Option(help="Risk table to write.")],
+    text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Folder or Hub name of an encoder; MiniLM if not given."),
+    ] = None,
+    moment: Annotated[
+        Moment,
+        typer.Option(help="Fine-tune to the early point, or use the base model."),
+    ] = Moment.EARLY,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(help="Rows of embeddings (.npy) to use instead of a model."),
+    ] = None,
+    n_slices: Annotated[
+        int | None, typer.Option(help="Slices; as many as needed if not given.", min=1)
+    ] = None,
+    max_epochs: Annotated[
+        int, typer.Option(help="Passes over the data at most (early).", min=1)
+    ] = 5,
+    seed: Seed = 0,
+    as_json: Json = False,
+):
+    """Score labelled texts: one row a sample, high risk = likely to be memorized."""
+    from smilearn import _workflow
+    from smilearn._files import column_of, file_kind, read_columns, write_columns
+
+    file_kind(out)
+    columns = read_columns(data)
+    labels = _complete(column_of(columns, label, data), label, data)
+    texts = None
+    if text is not None:
+        texts = _complete(column_of(columns, text, data), text, data)
+    options = {} if n_slices is None else {"n_slices": n_slices}
+    with _warnings_as_lines():
+        if embeddings is not None:
+            X = _load_embeddings(embeddings, len(labels))
+            outcome = _workflow.score_embeddings(
+                X, labels, texts=texts, seed=seed, **options
+            )
+        elif texts is None:
+            raise ValueError("Name the column of the texts with --text.")
+        else:
+            epochs = {"max_epochs": max_epochs} if moment is Moment.EARLY else {}
+            outcome = _workflow.score_texts(
+                texts,
+                labels,
+                model=model,
+                moment=moment.value,
+                seed=seed,
+                verbose=_on_terminal(),
+                scorer=options,
+                **epochs,
+            )
+    write_columns(outcome.table.columns, out)
+    _show_score(outcome, out, as_json)
+
+
+@app.command("filter")
+@_explained
+def filter_(
+    data: Data,
+    risk: Annotated[Path, typer.Option(help="Risk table of the same rows.")],
+    out: Annotated[Path, typer.Option(help="File to write the kept rows to.")],
+    share: Annotated[
+        float | None, typer.Option(help="Share of the rows to remove.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Remove rows whose risk is above it, in nats.")
+    ] = None,
+    n_remove: Annotated[
+        int | None, typer.Option(help="Number of rows to remove.")
+    ] = None,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="Apply share or number to each class.")
+    ] = False,
+    min_per_class: Annotated[
+        int, typer.Option(help="Rows each class keeps in any case.")
+    ] = 1,
+    as_json: Json = False,
+):
+    """Write the data without the rows most at risk."""
+    from smilearn._files import file_kind, read_columns, take_rows, write_columns
+    from smilearn.filtering import RiskFilter
+
+    file_kind(out)
+    columns = read_columns(data)
+    table = _matching_table(read_columns(risk), risk, columns, data)
+    rule = RiskFilter(
+        table,
+        share=share,
+        threshold=threshold,
+        n_remove=n_remove,
+        by_class=by_class,
+        min_per_class=min_per_class,
+    )
+    with _warnings_as_lines():
+        rule.fit(None, table["label"])
+    write_columns(take_rows(columns, rule.sample_indices_), out)
+    n_kept, n_rows = len(rule.sample_indices_), len(table)
+    if as_json:
+        removed = (~rule.support_).nonzero()[0].tolist()
+        _print_json({"out": str(out), "n_kept": n_kept, "removed": removed})
+    else:
+        typer.echo(f"{out}: kept {n_kept} of {n_rows} rows, removed {n_rows - n_kept}.")
+
+
+@app.command()
+@_explained
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(
+        "smilearn-demo"
+    ),
+    n_samples: Annotated[int, typer.Option(help="Sentences.", min=40)] = 2000,
+    max_epochs: Annotated[int, typer.Option(help="Passes at most.", min=1)] = 5,
+    seed: Seed = 0,
+):
+    """Find flipped labels in film reviews, before training and at the early point."""
+    from smilearn import _demo
+
+    typer.echo(
+        f"{n_samples} Rotten Tomatoes sentences; {_demo.FLIPPED_SHARE:.0%} of the "
+        f"labels flipped on purpose (seed {seed}).\n"
+        "Scoring them with MiniLM: before any training, then fine-tuned to the early "
+        "point."
+    )
+    with _warnings_as_lines():
+        found = _demo.run_demo(
+            out,
+            n_samples=n_samples,
+            max_epochs=max_epochs,
+            seed=seed,
+            verbose=_on_terminal(),
+        )
+    _show_demo(found, _demo.REMOVED_SHARE)
+
+
+def _complete(values, name, path):
+    """Refuse a column with empty cells, naming the rows."""
+    missing = [row for row, value in enumerate(values) if value in ("", None)]
+    if missing:
+        some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise ValueError(
+            f"{path}: column {name!r} is empty in {len(missing)} of {len(values)} rows "
+            f"(counted from 0: {some}). Fill them in or drop them."
+        )
+    return values
+
+
+def _load_embeddings(path, n_rows):
+    import numpy as np
+
+    try:
+        X = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a NumPy array file: {error}") from error
+    if X.ndim != 2 or len(X) != n_rows:
+        raise ValueError(
+            f"{path}: expected {n_rows} rows of embeddings; got shape {X.shape}."
+        )
+    return X
+
+
+def _matching_table(columns, path, data_columns, data):
+    """Rebuild the table of a risk file, its rows in the order of the data."""
+    import numpy as np
+
+    from smilearn._files import column_of
+    from smilearn.risk_table import RiskTable
+
+    ids, psmi, labels = (column_of(columns, n, path) for n in ("id", "psmi", "label"))
+    n_rows = len(next(iter(data_columns.values())))
+    try:
+        places, scores = np.array(ids).astype(int), np.array(psmi).astype(float)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a risk table: {error}.") from error
+    if sorted(places.tolist()) != list(range(n_rows)):
+        raise ValueError(
+            f"{path}: its ids must be the rows 0 to {n_rows - 1} of {data}, each once; "
+            f"it holds {len(places)} rows. Score this very file first."
+        )
+    order = np.argsort(places)
+    return RiskTable(scores[order], np.asarray(labels)[order])
+
+
+def _on_terminal():
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def _warnings_as_lines():
+    """Print smilearn's warnings as plain lines on stderr."""
+    import warnings
+
+    from smilearn.exceptions import SmilearnWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", SmilearnWarning)
+        yield
+    for warning in caught:
+        typer.echo(f"smilearn: warning: {warning.message}", err=True)
+
+
+def _print_json(value):
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _show_score(outcome, out, as_json):
+    facts = outcome.summary
+    if as_json:
+        _print_json({"out": str(out), **facts})
+        return
+    if sys.stdout.isatty():
+        _print_riskiest(outcome.table)
+    typer.echo(
+        f"{out}: {facts['n_samples']} samples, {facts['n_below_zero']} below 0 nats; "
+        f"{facts['n_slices']} slices, reliability {facts['reliability']:.3f}."
+    )
+
+
+def _print_riskiest(table, flipped=None, n=10):
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=f"The {min(n, len(table))} riskiest", title_justify="left")
+    names = ["rank", "risk", "label", "likelier"] + ["planted"] * (flipped is not None)
+    for name in names:
+        shown.add_column(name, justify="right" if name in ("rank", "risk") else "left")
+    shown.add_column("text" if "text" in table.columns else "id", overflow="fold")
+    top = table.riskiest(n)
+    last = top["text"] if "text" in top.columns else top["id"]
+    for i, content in enumerate(last):
+        cells = [str(top["rank"][i]), f"{top['risk'][i]:.3f}", str(top["label"][i])]
+        cells.append(str(top["most_likely_label"][i]))
+        if flipped is not None:
+            cells.append("flip" if flipped[top["id"][i]] else "")
+        shown.add_row(*map(Text, cells), Text(str(content)))
+    Console().print(shown)
+
+
+def _show_demo(found, removed_share):
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    _print_curve(console, found.outcome.embedder)
+    _print_riskiest(found.outcome.table, found.flipped)
+    n_flips = int(found.flipped.sum())
+    shown = Table(title=f"The {n_flips} planted flips found", title_justify="left")
+    shown.add_column("predictor")
+    for name in ("top 3 %", "top 10 %", "auc"):
+        shown.add_column(name, justify="right")
+    for row in found.comparison:
+        counts = (str(row["top 3 %"]), str(row["top 10 %"]))
+        shown.add_row(row["name"], *counts, f"{row['auc']:.3f}")
+    console.print(shown)
+    console.print(
+        f"Without the riskiest {removed_share:.0%}, kept.csv holds {found.kept_flips} "
+        f"of the {n_flips} flips."
+    )
+    console.print("Written: " + ", ".join(str(path) for path in found.files.values()))
+
+
+def _print_curve(console, embedder, width=40):
+    console.print("Median training loss (nats), and the share already fitted:")
+    top = max(entry["median_loss"] for entry in embedder.history_)
+    for entry in embedder.history_:
+        bar = "█" * max(1, round(width * entry["median_loss"] / top))
+        console.print(
+            f"  epoch {entry['epoch']:4.2f}  {entry['median_loss']:.3f}  "
+            f"{bar:<{width}}  {entry['share_fitted']:.0%} fitted",
+            highlight=False,
+        )
+    reached = "reached" if embedder.early_point_reached_ else "not reached"
+    console.print(f"  early point at {embedder.early_point_loss_:.3f}: {reached}")
