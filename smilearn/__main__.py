@@ -1,4 +1,4 @@
-"""Door of ``python -m smilearn`` and of the ``smilearn`` command (floor 8)."""
+"""Door of ``python -m smilearn`` and of the ``smilearn`` command (floor 9)."""
 
 
 def main():

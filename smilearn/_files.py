@@ -1,4 +1,4 @@
-"""CSV, JSON Lines and Parquet, in and out, whole or not at all (floor 2).
+"""CSV, JSON Lines and Parquet, in and out, whole or not at all (floor 1).
 
 A table is a dict of columns, each a list of plain Python values. CSV cells stay the
 text they are: what is written back is what was read.
@@ -7,7 +7,6 @@ text they are: what is written back is what was read.
 import csv
 import json
 import os
-import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,9 +90,14 @@ def write_columns(columns, path):
         Where to; the suffix names the format. Folders are made.
     """
     kind = file_kind(path)
+    if kind == "parquet":
+        require("pyarrow", extra="frames", caller=f"Writing {path}")
     plain = {name: _plain(values) for name, values in columns.items()}
     with replacing(path) as temporary:
-        _WRITERS[kind](plain, temporary)
+        try:
+            _WRITERS[kind](plain, temporary)
+        except (ValueError, TypeError) as error:
+            raise InvalidInputError(f"{path}: cannot be written: {error}") from error
 
 
 @contextmanager
@@ -184,11 +188,11 @@ def _plain(values):
 
 
 def _read_csv(path):
-    csv.field_size_limit(sys.maxsize)  # texts may be long
+    csv.field_size_limit(2**31 - 1)  # texts may be long
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
-            header = next(reader, [])
+            header = next(filter(None, reader), [])
             if len(set(header)) < len(header):
                 raise FileFormatError(f"{path}: two columns share a name: {header}.")
             rows = []
@@ -215,9 +219,9 @@ def _read_jsonl(path):
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise FileFormatError(
-                    f"{path}, line {number}: not JSON: {error.msg}."
+                    f"{path}, line {number}: not JSON: {error}."
                 ) from error
             if not isinstance(row, dict):
                 raise FileFormatError(f"{path}, line {number}: not a JSON object.")
@@ -231,26 +235,30 @@ def _read_parquet(path):
     try:
         return parquet.read_table(path).to_pydict()
     except (OSError, ValueError) as error:
-        raise FileFormatError(f"{path}: not a Parquet file: {error}") from error
+        raise FileFormatError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
 def _write_csv(columns, path):
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        plain = csv.writer(file, lineterminator="\n")
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in (columns, *zip(*columns.values(), strict=True)):
+            # the plain writer leaves a lone carriage return bare: a line end to readers
+            bare = any("\r" in cell for cell in row if isinstance(cell, str))
+            (quoted if bare else plain).writerow(row)
 
 
 def _write_jsonl(columns, path):
     with path.open("w", encoding="utf-8") as file:
         for values in zip(*columns.values(), strict=True):
             row = dict(zip(columns, values, strict=True))
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _write_parquet(columns, path):
-    pyarrow = require("pyarrow", extra="frames", caller=f"Writing {path}")
-    parquet = require("pyarrow.parquet", extra="frames", caller=f"Writing {path}")
+    import pyarrow
+    from pyarrow import parquet
+
     parquet.write_table(pyarrow.table(columns), path)
 
 

@@ -36,12 +36,14 @@ def centre_and_scale(X):
     centre = total / len(X)
     # squares of numbers of at most 2: nothing over- or underflows
     unit = 2.0 ** np.ceil(np.log2(largest.max())) if largest.max() > 0 else 1.0
-    squares = np.zeros(X.shape[1])
+    sums, squares = np.zeros((2, X.shape[1]))
     inverse_unit = np.full(X.shape[1], 1 / unit)
     for rows in _row_blocks(X):
         deviation = _standardized(rows, centre, inverse_unit)
+        sums += deviation.sum(0, dtype=np.float64)
         squares += np.einsum("ij,ij->j", deviation, deviation)
-    spread = np.sqrt(squares / len(X)) * unit
+    variance = squares / len(X) - np.square(sums / len(X))  # the centre is rounded
+    spread = np.sqrt(variance.clip(0)) * unit
     informative = spread > 10 * np.finfo(X.dtype).eps * largest
     scale = np.linalg.norm(spread[informative] / unit) / np.sqrt(X.shape[1]) * unit
     inverse = np.zeros(X.shape[1])

@@ -1,4 +1,4 @@
-"""Texts as people have them, turned into a list of strings (floor 2)."""
+"""Texts as people have them, turned into a list of strings (floor 1)."""
 
 import numpy as np
 from sklearn.utils import column_or_1d
@@ -80,7 +80,7 @@ def check_labelled_texts(texts, y):
     InvalidInputError
         If there is one class only.
     """
-    texts, y = check_texts(texts), column_or_1d(y, warn=True)
+    texts, y = check_texts(texts), check_labels(y)
     check_consistent_length(texts, y)
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
@@ -89,6 +89,37 @@ def check_labelled_texts(texts, y):
             f"y must hold 2 classes or more; got {classes.tolist()} only."
         )
     return texts, classes, codes
+
+
+def check_labels(y):
+    """Check that no label is missing and that all are of one kind.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Class labels.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    InvalidInputError
+        If a label is missing, or strings and other things are mixed.
+    """
+    if isinstance(y, (str, bytes)) or not np.iterable(y):
+        raise InvalidInputError(f"labels must be a sequence; got {y!r}.")
+    missing = [row for row, value in enumerate(y) if _is_missing(value)]
+    if missing:
+        raise InvalidInputError(
+            f"{len(missing)} labels are missing, in {_rows(missing)} (counted from 0). "
+            "Drop these rows or fill them in."
+        )
+    if len({isinstance(value, str) for value in y}) > 1:
+        raise InvalidInputError("labels mix strings and other values; use one kind.")
+    return column_or_1d(y, warn=True)
 
 
 def _is_missing(value):

@@ -178,7 +178,9 @@ class EarlyPointCallback(TrainerCallback):
         return self.point.update(state.global_step, state.epoch, self.losses, correct)
 
 
-def train_to_early_point(model, tokens, codes, point, *, schedule, device, verbose):
+def train_to_early_point(
+    model, tokens, codes, point, *, schedule, seed, device, verbose
+):
     """Train until the early point, or to the end of the schedule.
 
     Parameters
@@ -196,7 +198,10 @@ def train_to_early_point(model, tokens, codes, point, *, schedule, device, verbo
         The rule; its history is filled in.
 
     schedule : dict
-        `max_epochs`, `evaluations_per_epoch`, `learning_rate`, `batch_size`, `seed`.
+        `max_epochs`, `evaluations_per_epoch`, `learning_rate`, `batch_size`.
+
+    seed : int
+        Seed of the order of the samples and of dropout.
 
     device : torch.device
         Where to train.
@@ -220,7 +225,7 @@ def train_to_early_point(model, tokens, codes, point, *, schedule, device, verbo
             num_train_epochs=schedule["max_epochs"],
             per_device_train_batch_size=schedule["batch_size"],
             learning_rate=schedule["learning_rate"],
-            seed=schedule["seed"],
+            seed=seed,
             use_cpu=device.type == "cpu",
             disable_tqdm=not verbose,
             save_strategy="no",

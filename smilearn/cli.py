@@ -172,6 +172,7 @@ def demo(
 ):
     """Find flipped labels in film reviews, before training and at the early point."""
     from smilearn import _demo
+    from smilearn._screen import print_demo
 
     typer.echo(
         f"{n_samples} Rotten Tomatoes sentences; {_demo.FLIPPED_SHARE:.0%} of the "
@@ -187,7 +188,7 @@ def demo(
             seed=seed,
             verbose=_on_terminal(),
         )
-    _show_demo(found, _demo.REMOVED_SHARE)
+    print_demo(found, _demo.REMOVED_SHARE)
 
 
 def _complete(values, name, path):
@@ -267,66 +268,10 @@ def _show_score(outcome, out, as_json):
         _print_json({"out": str(out), **facts})
         return
     if sys.stdout.isatty():
-        _print_riskiest(outcome.table)
+        from smilearn._screen import print_riskiest
+
+        print_riskiest(outcome.table)
     typer.echo(
         f"{out}: {facts['n_samples']} samples, {facts['n_below_zero']} below 0 nats; "
         f"{facts['n_slices']} slices, reliability {facts['reliability']:.3f}."
     )
-
-
-def _print_riskiest(table, flipped=None, n=10):
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(title=f"The {min(n, len(table))} riskiest", title_justify="left")
-    names = ["rank", "risk", "label", "likelier"] + ["planted"] * (flipped is not None)
-    for name in names:
-        shown.add_column(name, justify="right" if name in ("rank", "risk") else "left")
-    shown.add_column("text" if "text" in table.columns else "id", overflow="fold")
-    top = table.riskiest(n)
-    last = top["text"] if "text" in top.columns else top["id"]
-    for i, content in enumerate(last):
-        cells = [str(top["rank"][i]), f"{top['risk'][i]:.3f}", str(top["label"][i])]
-        cells.append(str(top["most_likely_label"][i]))
-        if flipped is not None:
-            cells.append("flip" if flipped[top["id"][i]] else "")
-        shown.add_row(*map(Text, cells), Text(str(content)))
-    Console().print(shown)
-
-
-def _show_demo(found, removed_share):
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    _print_curve(console, found.outcome.embedder)
-    _print_riskiest(found.outcome.table, found.flipped)
-    n_flips = int(found.flipped.sum())
-    shown = Table(title=f"The {n_flips} planted flips found", title_justify="left")
-    shown.add_column("predictor")
-    for name in ("top 3 %", "top 10 %", "auc"):
-        shown.add_column(name, justify="right")
-    for row in found.comparison:
-        counts = (str(row["top 3 %"]), str(row["top 10 %"]))
-        shown.add_row(row["name"], *counts, f"{row['auc']:.3f}")
-    console.print(shown)
-    console.print(
-        f"Without the riskiest {removed_share:.0%}, kept.csv holds {found.kept_flips} "
-        f"of the {n_flips} flips."
-    )
-    console.print("Written: " + ", ".join(str(path) for path in found.files.values()))
-
-
-def _print_curve(console, embedder, width=40):
-    console.print("Median training loss (nats), and the share already fitted:")
-    top = max(entry["median_loss"] for entry in embedder.history_)
-    for entry in embedder.history_:
-        bar = "█" * max(1, round(width * entry["median_loss"] / top))
-        console.print(
-            f"  epoch {entry['epoch']:4.2f}  {entry['median_loss']:.3f}  "
-            f"{bar:<{width}}  {entry['share_fitted']:.0%} fitted",
-            highlight=False,
-        )
-    reached = "reached" if embedder.early_point_reached_ else "not reached"
-    console.print(f"  early point at {embedder.early_point_loss_:.3f}: {reached}")

@@ -78,7 +78,7 @@ def load_rotten_tomatoes(n_samples=None, *, random_state=None):
             raise InvalidInputError(
                 f"n_samples must be between 1 and {len(rows)}; got {n_samples}."
             )
-        chosen = generator_from(random_state).permutation(len(rows))[:n_samples]
+        chosen = generator_from(random_state, "draw").permutation(len(rows))[:n_samples]
     return Bunch(
         texts=[rows[i]["text"] for i in chosen],
         labels=np.array([int(rows[i]["label"]) for i in chosen]),
@@ -155,7 +155,7 @@ def flip_labels(y, share, *, random_state=None):
         raise InvalidInputError(f"share must be between 0 and 1; got {share}.")
     if len(classes) < 2:
         raise InvalidInputError("y must hold 2 classes or more to flip a label.")
-    rng = generator_from(random_state)
+    rng = generator_from(random_state, "flips")
     flipped = np.zeros(len(y), bool)
     flipped[rng.permutation(len(y))[: round(share * len(y))]] = True
     shift = rng.integers(1, len(classes), size=len(y))

@@ -25,6 +25,7 @@ from smilearn.exceptions import EarlyPointWarning, TruncationWarning
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _NEW_HEAD_DROP = 0.5
+_SCHEDULE = ("max_epochs", "evaluations_per_epoch", "learning_rate", "batch_size")
 
 
 class FineTunedEmbedder(
@@ -179,9 +180,6 @@ class FineTunedEmbedder(
         MissingDependencyError
             If accelerate is not installed (extra ``finetune``).
 
-        ModelUnavailableError
-            If the model cannot be loaded.
-
         Warns
         -----
         EarlyPointWarning
@@ -214,7 +212,7 @@ class FineTunedEmbedder(
         from smilearn import _tuning
 
         texts, self.classes_, codes = check_labelled_texts(texts, y)
-        seed = int(generator_from(self.random_state).integers(2**31))
+        seed = int(generator_from(self.random_state, "fine-tune").integers(2**31))
         device = resolve_device(self.device)
         with quiet_transformers(), _tuning.seeded(seed):
             encoder, self._tokenizer, self._most_tokens = load_encoder(
@@ -228,7 +226,8 @@ class FineTunedEmbedder(
                 tokens,
                 codes,
                 point := EarlyPoint(drop),
-                schedule=self._schedule(seed),
+                schedule={name: getattr(self, name) for name in _SCHEDULE},
+                seed=seed,
                 device=device,
                 verbose=bool(self.verbose),
             )
@@ -253,11 +252,6 @@ class FineTunedEmbedder(
         -------
         X : ndarray of shape (n_texts, n_features)
             Embeddings, float32, in the order of the texts.
-
-        Raises
-        ------
-        MissingTextError
-            If a text is missing.
         """
         check_is_fitted(self, "n_features_out_")
         from smilearn import _tuning
@@ -267,10 +261,6 @@ class FineTunedEmbedder(
             return np.empty((0, self.n_features_out_), np.float32)
         tokens = _tuning.TokenBatches(texts, self._tokenizer, self._most_tokens)
         return _tuning.embed(self._network, tokens)[0]
-
-    def _schedule(self, seed):
-        names = ("max_epochs", "evaluations_per_epoch", "learning_rate", "batch_size")
-        return {name: getattr(self, name) for name in names} | {"seed": seed}
 
     def _warn(self, point):
         if self.n_truncated_:

@@ -6,7 +6,7 @@ Throughout, `memorized` is the ground truth of an audit and `risk` is a score th
 
 import numpy as np
 from sklearn.metrics import roc_curve
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError
@@ -33,13 +33,24 @@ def label_contrast(table, codes):
     contrast : float
         In [0, 1]; 0.5 is chance, higher is better.
 
+    Raises
+    ------
+    InvalidInputError
+        If a code is no column of `table`.
+
     Examples
     --------
     >>> from smilearn.metrics import label_contrast
     >>> label_contrast([[0.5, -1.0, 0.2], [0.3, 0.1, 0.1]], [0, 1])
     0.625
     """
-    table, codes = np.asarray(table), np.asarray(codes)
+    table, codes = check_array(table, ensure_min_features=2), column_or_1d(codes)
+    check_consistent_length(table, codes)
+    if codes.min() < 0 or codes.max() >= table.shape[1]:
+        raise InvalidInputError(
+            f"codes must be columns of the table, 0 to {table.shape[1] - 1}; "
+            f"got {codes.min()} to {codes.max()}."
+        )
     own = table[np.arange(len(codes)), codes][:, None]
     wins = (own > table).sum() + 0.5 * ((own == table).sum() - len(codes))
     return float(wins / (len(codes) * (table.shape[1] - 1)))
@@ -67,7 +78,7 @@ def tpr_at_fpr(memorized, risk, fpr=0.01):
     Raises
     ------
     InvalidInputError
-        If `memorized` holds one kind of sample only.
+        If `memorized` holds one kind of sample only, or a rate is outside [0, 1].
 
     Examples
     --------
@@ -75,6 +86,7 @@ def tpr_at_fpr(memorized, risk, fpr=0.01):
     >>> tpr_at_fpr([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], fpr=0.0)
     0.5
     """
+    _check_rate("fpr", fpr)
     false_rate, true_rate = _rates(memorized, risk)
     return float(true_rate[false_rate <= fpr].max())
 
@@ -101,7 +113,7 @@ def fpr_at_tpr(memorized, risk, tpr=0.75):
     Raises
     ------
     InvalidInputError
-        If `memorized` holds one kind of sample only.
+        If `memorized` holds one kind of sample only, or a rate is outside [0, 1].
 
     Examples
     --------
@@ -109,6 +121,7 @@ def fpr_at_tpr(memorized, risk, tpr=0.75):
     >>> fpr_at_tpr([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], tpr=0.75)
     0.5
     """
+    _check_rate("tpr", tpr)
     false_rate, true_rate = _rates(memorized, risk)
     return float(false_rate[np.argmax(true_rate >= tpr)])
 
@@ -153,10 +166,19 @@ def precision_at_k(memorized, risk, k):
 
 
 def _checked(memorized, risk):
-    memorized = column_or_1d(memorized).astype(bool)
-    risk = column_or_1d(risk)
+    memorized = column_or_1d(memorized)
+    if not np.isin(memorized, (0, 1)).all():
+        raise InvalidInputError(
+            f"memorized must be 0 or 1; got {np.unique(memorized)[:5].tolist()}."
+        )
+    risk = check_array(risk, ensure_2d=False, input_name="risk")
     check_consistent_length(memorized, risk)
-    return memorized, risk
+    return memorized.astype(bool), column_or_1d(risk)
+
+
+def _check_rate(name, rate):
+    if not 0 <= rate <= 1:
+        raise InvalidInputError(f"{name} must be a rate between 0 and 1; got {rate}.")
 
 
 def _rates(memorized, risk):

@@ -5,8 +5,9 @@ import html
 import narwhals as nw
 import numpy as np
 
-from smilearn._files import write_columns
+from smilearn._files import file_kind, write_columns
 from smilearn._optional import require
+from smilearn._texts import check_labels, check_texts
 from smilearn.exceptions import InvalidInputError
 
 __all__ = ["RiskTable"]
@@ -62,10 +63,13 @@ class RiskTable:
     def __init__(
         self, psmi, label, *, std=None, most_likely_label=None, text=None, id=None
     ):
-        psmi = np.asarray(psmi, dtype=np.float64)
-        if np.isnan(psmi).any():
-            raise InvalidInputError("psmi must be numbers; got NaN.")
-        label = np.asarray(label)
+        psmi = np.array(psmi, dtype=np.float64)  # a copy: risk and rank follow it
+        if psmi.ndim != 1 or np.isnan(psmi).any():
+            raise InvalidInputError(
+                "psmi must be one column of numbers; got "
+                + (f"shape {psmi.shape}." if psmi.ndim != 1 else "NaN.")
+            )
+        label = check_labels(label)
         if len(label) != len(psmi):
             raise InvalidInputError(
                 f"label has {len(label)} rows where psmi has {len(psmi)}."
@@ -76,16 +80,16 @@ class RiskTable:
         columns = {
             "id": np.arange(len(psmi)) if id is None else np.asarray(id),
             "label": label,
-            "text": None if text is None else np.asarray(list(text), dtype=object),
+            "text": None if text is None else np.array(check_texts(text), dtype=object),
             "psmi": psmi,
             "std": None if std is None else np.asarray(std, dtype=np.float64),
-            "risk": -psmi,
+            "risk": 0.0 - psmi,
             "rank": rank,
             "class_support": support[codes] if len(psmi) else rank,
             "most_likely_label": most_likely_label,
         }
         self.columns = {
-            name: np.asarray(values)
+            name: np.array(values)
             for name, values in columns.items()
             if values is not None
         }
@@ -105,13 +109,15 @@ class RiskTable:
         Parameters
         ----------
         n : int, default=None
-            How many; None gives all of them.
+            How many, 0 or more; None gives all of them.
 
         Returns
         -------
         table : RiskTable
             A table in order of risk. Ranks and supports stay those of the whole.
         """
+        if n is not None and n < 0:
+            raise InvalidInputError(f"n must be 0 or more; got {n}.")
         return self.take(np.argsort(self["rank"], kind="stable")[:n])
 
     def take(self, indices):
@@ -128,7 +134,7 @@ class RiskTable:
             These rows. Ranks and supports stay those of the whole.
         """
         table = object.__new__(RiskTable)
-        indices = np.asarray(indices)
+        indices = np.atleast_1d(indices)
         if indices.size == 0:
             indices = indices.astype(np.int64)
         table.columns = {name: values[indices] for name, values in self.columns.items()}
@@ -162,7 +168,7 @@ class RiskTable:
         path : path-like
             Where to, ending in .csv.
         """
-        write_columns(self.columns, path)
+        self._write(path, "csv")
 
     def to_parquet(self, path):
         """Write as Parquet; the file appears whole or not at all.
@@ -172,6 +178,11 @@ class RiskTable:
         path : path-like
             Where to, ending in .parquet.
         """
+        self._write(path, "parquet")
+
+    def _write(self, path, kind):
+        if file_kind(path) != kind:
+            raise InvalidInputError(f"to_{kind} writes .{kind} files; got {path}.")
         write_columns(self.columns, path)
 
     def _frame(self, backend):

@@ -253,7 +253,7 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
 
     def _slice(self, X, codes):
         """Run the training pass over as many slices as asked for, or as needed."""
-        rng = generator_from(self.random_state)
+        rng = generator_from(self.random_state, "slices")
         directions = SliceDirections(X.shape[1], rng, orthogonal=self.orthogonal)
         training = TrainingPass(
             X,

@@ -1,8 +1,10 @@
-"""Slow, plain statements of what the fast code computes."""
+"""Slow, plain statements of what the fast code computes, and data to try both on."""
 
 import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import norm, t
+
+from smilearn import SlicedMIScorer
 
 PRIOR_DOF, PRIOR_COUNT, FLOOR, POOLED_FLOOR = 2.0, 1.0, 1e-4, 1e-6
 
@@ -40,3 +42,17 @@ def psmi(X, y, directions, *, density="student", leave_one_out=True):
             own = int(np.flatnonzero(labels == y[i])[0])
             scores[i] += logs[own] - logsumexp(np.array(logs) + log_prior)
     return scores / len(directions)
+
+
+def embeddings(seed, sizes=(60, 35, 12), n_features=6, apart=1.5):
+    """Classes of unequal size and spread, float64."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    centres = apart * rng.normal(size=(len(sizes), n_features))
+    spread = 0.5 + rng.random(len(sizes))
+    X = centres[y] + spread[y, None] * rng.normal(size=(len(y), n_features))
+    return X, y
+
+
+def fitted(X, y, **parameters):
+    return SlicedMIScorer(**{"n_slices": 64, "random_state": 0} | parameters).fit(X, y)

@@ -4,27 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
-from oracles import psmi
-from scipy.stats import norm, spearmanr
+from oracles import embeddings, fitted, psmi
+from scipy.stats import norm
 
 from smilearn import SlicedMIScorer
-from smilearn.exceptions import InvalidInputError, ReliabilityWarning
+from smilearn.exceptions import InvalidInputError
 
 DENSITIES = ["student", "gaussian"]
-
-
-def embeddings(seed, sizes=(60, 35, 12), n_features=6, apart=1.5):
-    """Classes of unequal size and spread, float64."""
-    rng = np.random.default_rng(seed)
-    y = np.repeat(np.arange(len(sizes)), sizes)
-    centres = apart * rng.normal(size=(len(sizes), n_features))
-    spread = 0.5 + rng.random(len(sizes))
-    X = centres[y] + spread[y, None] * rng.normal(size=(len(y), n_features))
-    return X, y
-
-
-def fitted(X, y, **parameters):
-    return SlicedMIScorer(**{"n_slices": 64, "random_state": 0} | parameters).fit(X, y)
 
 
 @pytest.mark.parametrize("density", DENSITIES)
@@ -182,131 +168,6 @@ def test_a_flipped_label_is_the_riskiest(seed):
     assert scorer.scores_.argmin() == 3
     assert scorer.scores_[3] < 0 < np.median(scorer.scores_)
     assert scorer.score_table(X)[3].argmax() == 0
-
-
-def hard_cases():
-    rng = np.random.default_rng(0)
-    X, y = embeddings(0, sizes=(20, 8, 4))
-    far, cluster, equal = X.copy(), X.copy(), X.copy()
-    far[0] *= 1e6
-    cluster[:3] += 1e4
-    equal[y == 1] = equal[20]
-    constant = X.copy()
-    constant[:, :3] = 0.1
-    return {
-        "far outlier": (far, y),
-        "cluster of far outliers": (cluster, y),
-        "class of identical rows": (equal, y),
-        "all classes of identical rows": (np.eye(3)[y], y),
-        "class of one": (X, np.r_[np.zeros(19), 1, np.full(12, 2)]),
-        "constant columns": (constant, y),
-        "all columns constant": (np.full((32, 3), 0.1), y),
-        "n = 2": (X[[0, -1]], np.array([0, 1])),
-        "n = 3": (X[[0, 1, -1]], np.array([0, 0, 1])),
-        "K = n": (X, np.arange(32)),
-        "d = 1": (X[:, :1], y),
-        "float16": (X.astype(np.float16), y),
-        "float16, largest": (X.astype(np.float16) * np.float16(6000), y),
-        "integers": (rng.integers(-5, 5, size=(32, 4)), y),
-        "booleans": (rng.random((32, 4)) < 0.5, y),
-        "huge range": (X * 10.0 ** rng.integers(-100, 100, size=6), y),
-        "n < 20": (X[::2][:15], y[::2][:15]),
-    }
-
-
-@pytest.mark.filterwarnings("ignore::smilearn.exceptions.ReliabilityWarning")
-@pytest.mark.filterwarnings("ignore:The number of unique classes")
-@pytest.mark.parametrize("n_slices", ["auto", 8, 1])
-@pytest.mark.parametrize("leave_one_out", [True, False])
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("case", hard_cases())
-def test_hard_cases_are_finite(case, density, leave_one_out, n_slices):
-    X, y = hard_cases()[case]
-    options = {"density": density, "leave_one_out": leave_one_out, "max_slices": 512}
-    scorer = fitted(X, y, n_slices=n_slices, **options)
-    with np.errstate(over="ignore"):
-        far = np.asarray(X, np.float64) * 1e30
-    for values in (
-        scorer.scores_,
-        scorer.scores_std_,
-        scorer.score_table(X),
-        scorer.score_table(far),
-        scorer.reliability_,
-        scorer.score(X, y),
-    ):
-        assert np.isfinite(values).all()
-    assert 0 <= scorer.reliability_ <= 1
-
-
-@pytest.mark.filterwarnings("ignore:The number of unique classes")
-@pytest.mark.parametrize("case", ["far outlier", "class of identical rows", "K = n"])
-@pytest.mark.parametrize("leave_one_out", [True, False])
-@pytest.mark.parametrize("density", DENSITIES)
-def test_hard_cases_equal_the_loop(case, density, leave_one_out):
-    X, y = hard_cases()[case]
-    options = {"density": density, "leave_one_out": leave_one_out}
-    scorer = fitted(X, y, dtype="float64", **options)
-    expected = psmi(X, y, scorer.directions_, **options)
-    np.testing.assert_allclose(scorer.scores_, expected, rtol=1e-3, atol=3e-4)
-
-
-def test_constant_features_tell_nothing():
-    X, y = hard_cases()["all columns constant"]
-    assert not fitted(X, y).scores_.any()
-
-
-def test_auto_stops_when_the_ranking_settles(seed):
-    X, y = embeddings(seed, n_features=4)
-    scorer = fitted(X, y, n_slices="auto")
-    assert scorer.reliability_ >= 0.95
-    assert scorer.n_slices_ in (256, 512, 1024, 2048, 4096)
-    assert len(scorer.directions_) == scorer.n_slices_
-    other = fitted(X, y, n_slices="auto", random_state=seed + 1)
-    assert spearmanr(scorer.scores_, other.scores_).statistic > 0.9
-
-
-def test_auto_says_so_when_it_runs_out_of_slices(seed):
-    rng = np.random.default_rng(seed)
-    X, y = rng.normal(size=(300, 200)), rng.integers(0, 3, 300)
-    with pytest.warns(ReliabilityWarning, match="max_slices=20 slices, below 0.95"):
-        scorer = fitted(X, y, n_slices="auto", max_slices=20)
-    assert scorer.n_slices_ == 20
-    assert scorer.reliability_ < 0.95
-
-
-def test_reliability_foretells_the_agreement_of_seeds(seed):
-    """Predicted and observed rank agreement of two runs, within 0.1."""
-    X, y = embeddings(seed, sizes=(150, 90, 60), n_features=48, apart=0.3)
-    for n_slices in (48, 96, 192):
-        runs = [fitted(X, y, n_slices=n_slices, random_state=s) for s in range(6)]
-        pairs = [(a, b) for i, a in enumerate(runs) for b in runs[:i]]
-        observed = np.mean(
-            [spearmanr(a.scores_, b.scores_).statistic for a, b in pairs]
-        )
-        claimed = np.mean([run.reliability_ for run in runs])
-        assert claimed == pytest.approx(observed, abs=0.1)
-
-
-def test_std_is_the_spread_over_independent_draws(seed):
-    X, y = embeddings(seed, n_features=20)
-    runs = [
-        fitted(X, y, orthogonal=False, random_state=1000 * seed + i, n_slices=100)
-        for i in range(40)
-    ]
-    observed = np.std([run.scores_ for run in runs], axis=0).mean()
-    claimed = np.mean([run.scores_std_ for run in runs])
-    assert claimed == pytest.approx(observed, rel=0.15)
-
-
-def test_orthogonal_slices_vary_less(seed):
-    X, y = embeddings(seed, n_features=20)
-
-    def spread(orthogonal):
-        seeds = range(20 * seed, 20 * seed + 20)
-        runs = [fitted(X, y, orthogonal=orthogonal, random_state=s) for s in seeds]
-        return np.var([run.scores_ for run in runs], axis=0).mean()
-
-    assert spread(True) < 0.7 * spread(False)
 
 
 def test_score_is_the_label_contrast(seed):

@@ -1,0 +1,79 @@
+"""What the commands print on a terminal (floor 7)."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_riskiest(table, flipped=None, n=10):
+    """Print the riskiest samples.
+
+    Parameters
+    ----------
+    table : RiskTable
+        The scores.
+
+    flipped : ndarray of shape (n_samples,), default=None
+        Whether each label was flipped on purpose; adds a column.
+
+    n : int, default=10
+        How many.
+    """
+    shown = Table(title=f"The {min(n, len(table))} riskiest", title_justify="left")
+    names = ["rank", "risk", "label", "likelier"] + ["planted"] * (flipped is not None)
+    for name in names:
+        shown.add_column(name, justify="right" if name in ("rank", "risk") else "left")
+    shown.add_column("text" if "text" in table.columns else "id", overflow="fold")
+    top = table.riskiest(n)
+    last = top["text"] if "text" in top.columns else top["id"]
+    for i, content in enumerate(last):
+        cells = [str(top["rank"][i]), f"{top['risk'][i]:.3f}", str(top["label"][i])]
+        cells.append(str(top["most_likely_label"][i]))
+        if flipped is not None:
+            cells.append("flip" if flipped[top["id"][i]] else "")
+        shown.add_row(*map(Text, cells), Text(str(content)))
+    Console().print(shown)
+
+
+def print_demo(found, removed_share):
+    """Print what the demonstration found.
+
+    Parameters
+    ----------
+    found : Demo
+        The findings.
+
+    removed_share : float
+        Share of the samples that the filter removed.
+    """
+    console = Console()
+    _print_curve(console, found.outcome.embedder)
+    print_riskiest(found.outcome.table, found.flipped)
+    n_flips = int(found.flipped.sum())
+    shown = Table(title=f"The {n_flips} planted flips found", title_justify="left")
+    shown.add_column("predictor")
+    for name in ("top 3 %", "top 10 %", "auc"):
+        shown.add_column(name, justify="right")
+    for row in found.comparison:
+        counts = (str(row["top 3 %"]), str(row["top 10 %"]))
+        shown.add_row(row["name"], *counts, f"{row['auc']:.3f}")
+    console.print(shown)
+    console.print(
+        f"Without the riskiest {removed_share:.0%}, kept.csv holds {found.kept_flips} "
+        f"of the {n_flips} flips."
+    )
+    console.print("Written: " + ", ".join(str(path) for path in found.files.values()))
+
+
+def _print_curve(console, embedder, width=40):
+    console.print("Median training loss (nats), and the share already fitted:")
+    top = max(entry["median_loss"] for entry in embedder.history_)
+    for entry in embedder.history_:
+        bar = "█" * max(1, round(width * entry["median_loss"] / top))
+        console.print(
+            f"  epoch {entry['epoch']:4.2f}  {entry['median_loss']:.3f}  "
+            f"{bar:<{width}}  {entry['share_fitted']:.0%} fitted",
+            highlight=False,
+        )
+    reached = "reached" if embedder.early_point_reached_ else "not reached"
+    console.print(f"  early point at {embedder.early_point_loss_:.3f}: {reached}")

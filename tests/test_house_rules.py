@@ -1,0 +1,298 @@
+"""The rules of the house, each with a breach that shows the rule can be broken."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import smilearn
+
+PACKAGE = Path(smilearn.__file__).parent
+TESTS = Path(__file__).parent
+MOST_LINES = 300
+
+FLOORS = {
+    "_compat": 0,
+    "_optional": 0,
+    "exceptions": 0,
+    "_densities": 1,
+    "_directions": 1,
+    "_early_point": 1,
+    "_files": 1,
+    "_moments": 1,
+    "_reliability": 1,
+    "_tables": 1,
+    "_texts": 1,
+    "metrics": 1,
+    "_pretrained": 2,
+    "_reader": 2,
+    "datasets": 2,
+    "risk_table": 2,
+    "_engine": 3,
+    "_tuning": 3,
+    "_scoring": 4,
+    "embedding": 5,
+    "finetuning": 5,
+    "scorer": 5,
+    "_workflow": 6,
+    "filtering": 6,
+    "report": 6,
+    "_demo": 7,
+    "_screen": 7,
+    "__init__": 8,
+    "cli": 8,
+    "__main__": 9,
+}
+GROUND = {"exceptions"}  # imports nothing of ours; every other module may import it
+MAY_PRINT = {"print": {"cli.py"}, ".print": {"cli.py", "_screen.py"}}  # rich has .print
+MAY_NOT_STATE_FLOOR = {"__init__", "__main__"}
+HEAVY = {"torch", "transformers", "sentence_transformers", "matplotlib"}
+
+PUBLIC = [
+    "FineTunedEmbedder",
+    "RiskFilter",
+    "RiskTable",
+    "SentenceEmbedder",
+    "SlicedMIScorer",
+    "datasets",
+    "exceptions",
+    "metrics",
+]
+PUBLIC_MODULES = ["datasets", "exceptions", "metrics", "risk_table"]
+
+
+def module_names(folder):
+    paths = (path.relative_to(folder) for path in folder.rglob("*.py"))
+    return {path.with_suffix("").as_posix() for path in paths}
+
+
+def own_imports(tree, floors):
+    """Modules of smilearn that a file imports, at its top or inside a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            names = ["smilearn.<relative>"]
+        elif isinstance(node, ast.ImportFrom) and node.module == "smilearn":
+            names = [f"smilearn.{alias.name}" for alias in node.names]
+            names = [name if name[9:] in floors else "smilearn" for name in names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        elif isinstance(node, ast.Call) and "import" in called_name(node):
+            names = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+        else:
+            continue
+        for package, _, module in (str(name).partition(".") for name in names):
+            if package == "smilearn":
+                yield module or "__init__"
+
+
+def called_name(call):
+    return getattr(call.func, "id", getattr(call.func, "attr", ""))
+
+
+def floor_breaches(folder, floors):
+    breaches = []
+    for name in sorted(module_names(folder) & set(floors)):
+        tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
+        breaches += [
+            f"{name} (floor {floors[name]}) imports {other} ({floors.get(other)})"
+            for other in sorted(set(own_imports(tree, floors)))
+            if not (other in GROUND and name not in GROUND)
+            and not floors.get(other, 99) < floors[name]
+        ]
+    return breaches
+
+
+def misstated_floors(folder, floors):
+    breaches = []
+    for name in sorted(module_names(folder) & set(floors)):
+        tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
+        first_line = (ast.get_docstring(tree) or "").partition("\n")[0]
+        stated = re.search(r"\(floor (\d+)\)\.$", first_line)
+        if stated is None and name in MAY_NOT_STATE_FLOOR:
+            continue
+        if stated is None or int(stated[1]) != floors[name]:
+            breaches.append(f"{name}: {first_line!r}, floor is {floors[name]}")
+    return breaches
+
+
+def long_files(folder):
+    lengths = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines())
+        for path in folder.rglob("*.py")
+    }
+    return {name: length for name, length in lengths.items() if length > MOST_LINES}
+
+
+def banned_statements(folder):
+    """Assert statements, and calls of print where it has no place."""
+    breaches = []
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assert):
+                breaches.append(f"{path.name}:{node.lineno}: assert")
+            if isinstance(node, ast.Call) and called_name(node) == "print":
+                name = "print" if isinstance(node.func, ast.Name) else ".print"
+                if path.name not in MAY_PRINT[name]:
+                    breaches.append(f"{path.name}:{node.lineno}: {name}")
+    return breaches
+
+
+def top_modules_loaded(code):
+    """Packages that a fresh interpreter holds after running some code."""
+    show = "import json, sys; print('\\n' + json.dumps([*sys.modules]))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{show}"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    *shown, names = done.stdout.splitlines()
+    return {name.partition(".")[0] for name in json.loads(names)}, "\n".join(shown)
+
+
+def test_every_module_has_a_floor():
+    assert module_names(PACKAGE) - set(FLOORS) == set()
+
+
+def test_every_floor_has_its_module():
+    assert set(FLOORS) - module_names(PACKAGE) == set()
+
+
+def test_imports_point_down():
+    assert floor_breaches(PACKAGE, FLOORS) == []
+
+
+def test_docstrings_state_the_floor():
+    assert misstated_floors(PACKAGE, FLOORS) == []
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, TESTS], ids=["smilearn", "tests"])
+def test_no_file_is_long(folder):
+    assert long_files(folder) == {}
+
+
+def test_no_assert_and_no_print():
+    assert banned_statements(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from smilearn.upper import thing",
+        "import smilearn.upper",
+        "from smilearn import upper",
+        "def late():\n    from smilearn.upper import thing",
+        "from importlib import import_module\nimport_module('smilearn.upper')",
+        "from smilearn.beside import thing",
+        "from smilearn import Scorer",  # goes through the roof
+        "from . import beside",
+        "from smilearn.unlisted import thing",
+    ],
+)
+def test_a_wrong_import_is_seen(tmp_path, source):
+    floors = {"lower": 0, "module": 1, "beside": 1, "upper": 2, "__init__": 3}
+    (tmp_path / "module.py").write_text(source)
+    assert len(floor_breaches(tmp_path, floors)) == 1
+    (tmp_path / "module.py").write_text("import numpy\nfrom smilearn.lower import x")
+    assert floor_breaches(tmp_path, floors) == []
+
+
+def test_the_ground_carries_its_own_floor_but_rests_on_nothing(tmp_path):
+    floors = {"exceptions": 0, "_optional": 0}
+    (tmp_path / "_optional.py").write_text("from smilearn.exceptions import Oops")
+    assert floor_breaches(tmp_path, floors) == []
+    (tmp_path / "exceptions.py").write_text("from smilearn._optional import require")
+    assert len(floor_breaches(tmp_path, floors)) == 1
+
+
+@pytest.mark.parametrize(
+    "docstring", ["No floor.", "Wrong floor (floor 2).", "No end (floor 1)", ""]
+)
+def test_a_misstated_floor_is_seen(tmp_path, docstring):
+    (tmp_path / "module.py").write_text(f'"""{docstring}"""')
+    assert len(misstated_floors(tmp_path, {"module": 1})) == 1
+    (tmp_path / "module.py").write_text('"""Right (floor 1).\n\nMore.\n"""')
+    assert misstated_floors(tmp_path, {"module": 1}) == []
+
+
+def test_a_module_without_a_floor_is_seen(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "extra.py").touch()
+    assert module_names(tmp_path) == {"sub/extra"}
+
+
+def test_a_long_file_is_seen(tmp_path):
+    (tmp_path / "long.py").write_text("\n" * (MOST_LINES + 1))
+    (tmp_path / "fits.py").write_text("\n" * MOST_LINES)
+    assert long_files(tmp_path) == {"long.py": MOST_LINES + 1}
+
+
+def test_banned_statements_are_seen(tmp_path):
+    (tmp_path / "module.py").write_text("def f(x):\n    assert x\n    print(x)")
+    (tmp_path / "_screen.py").write_text("print(1)\nConsole().print(2)")
+    (tmp_path / "cli.py").write_text("print('hello')")
+    (tmp_path / "zoo.py").write_text("console.print(3)")
+    found = ["_screen.py:1: print", "module.py:2: assert", "module.py:3: print"]
+    assert banned_statements(tmp_path) == [*found, "zoo.py:1: .print"]
+
+
+def test_importing_smilearn_is_light():
+    loaded, _ = top_modules_loaded("import smilearn; dir(smilearn)")
+    assert "smilearn" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_command_line_help_is_light():
+    loaded, shown = top_modules_loaded(
+        "import runpy, sys\n"
+        "sys.argv = ['smilearn', '--help']\n"
+        "try:\n"
+        "    runpy.run_module('smilearn', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+    )
+    assert "Usage" in shown
+    assert loaded & HEAVY == set()
+
+
+def test_a_heavy_import_is_seen(tmp_path):
+    (tmp_path / "torch.py").touch()
+    loaded, _ = top_modules_loaded(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import torch"
+    )
+    assert loaded & HEAVY == {"torch"}
+
+
+def test_public_names_are_pinned():
+    assert smilearn.__all__ == PUBLIC
+    assert set(PUBLIC) <= set(dir(smilearn))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_resolves(name):
+    thing = getattr(smilearn, name)
+    assert thing.__name__ in (name, f"smilearn.{name}")
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'smilearn' has no attribute 'Nothing'"):
+        smilearn.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_public_module_lists_what_it_documents(name):
+    module = __import__(f"smilearn.{name}", fromlist=["__all__"])
+    assert module.__all__ == sorted(set(module.__all__))
+    bare = [each for each in module.__all__ if not getattr(module, each).__doc__]
+    assert bare == []
+    defined = {
+        each
+        for each, thing in vars(module).items()
+        if getattr(thing, "__module__", None) == module.__name__
+        and not each.startswith("_")
+    }
+    assert defined == set(module.__all__)

@@ -1,0 +1,195 @@
+"""Measures of a ranking against slow definitions and scikit-learn."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import precision_score, roc_curve
+
+from smilearn.exceptions import InvalidInputError
+from smilearn.metrics import fpr_at_tpr, label_contrast, precision_at_k, tpr_at_fpr
+
+RATES = [0.0, 0.01, 0.2, 1 / 3, 0.5, 0.75, 1.0]
+
+
+def ranking(seed, n=200, levels=None):
+    """Memorized samples, one in seven, that tend to be riskier; ties on request."""
+    rng = np.random.default_rng(seed)
+    memorized = rng.random(n) < 1 / 7
+    memorized[:3] = True, False, False
+    risk = rng.normal(size=n) + memorized
+    return memorized, risk if levels is None else np.round(risk * levels / 4)
+
+
+def slow_rates(memorized, risk):
+    """Rates at each threshold, from none flagged to all, by counting."""
+    pairs = list(zip(memorized, risk, strict=True))
+    n_positive = sum(bool(m) for m, _ in pairs)
+    for threshold in [np.inf, *sorted(set(risk), reverse=True)]:
+        flagged = [bool(m) for m, r in pairs if r >= threshold]
+        false = flagged.count(False) / (len(pairs) - n_positive)
+        yield false, flagged.count(True) / n_positive
+
+
+def slow_precision(memorized, risk, k):
+    """Mean over every order in which ties may fall."""
+    shares = []
+    for order in permutations(range(len(risk))):
+        listed = sorted(order, key=lambda i: -risk[i])[:k]  # a stable sort
+        shares.append(sum(bool(memorized[i]) for i in listed) / k)
+    return np.mean(shares)
+
+
+def slow_contrast(table, codes):
+    points = pairs = 0
+    for row, code in zip(table, codes, strict=True):
+        for label, value in enumerate(row):
+            if label != code:
+                pairs += 1
+                points += 1 if row[code] > value else 0.5 * (row[code] == value)
+    return points / pairs
+
+
+# few levels of risk, so that ties are the rule
+rankings = st.lists(st.tuples(st.booleans(), st.integers(-2, 2)), min_size=1)
+
+
+@settings(deadline=None, max_examples=200)
+@given(rankings, st.sampled_from(RATES))
+def test_rates_equal_the_count_over_thresholds(pairs, rate):
+    memorized, risk = zip(*[(True, 0), (False, 0), *pairs], strict=True)
+    slow = list(slow_rates(memorized, risk))
+    allowed = max(found for false, found in slow if false <= rate)
+    needed = min(false for false, found in slow if found >= rate)
+    assert tpr_at_fpr(memorized, risk, rate) == pytest.approx(allowed, abs=1e-12)
+    assert fpr_at_tpr(memorized, risk, rate) == pytest.approx(needed, abs=1e-12)
+
+
+@pytest.mark.parametrize("levels", [None, 5])
+@pytest.mark.parametrize("rate", RATES)
+def test_rates_lie_on_the_roc_curve(seed, rate, levels):
+    memorized, risk = ranking(seed, levels=levels)
+    false, true, _ = roc_curve(memorized, risk)
+    assert tpr_at_fpr(memorized, risk, rate) == true[false <= rate][-1]
+    assert fpr_at_tpr(memorized, risk, rate) == false[true >= rate][0]
+
+
+def test_default_rates():
+    memorized, risk = ranking(0)
+    assert tpr_at_fpr(memorized, risk) == tpr_at_fpr(memorized, risk, fpr=0.01)
+    assert fpr_at_tpr(memorized, risk) == fpr_at_tpr(memorized, risk, tpr=0.75)
+    assert tpr_at_fpr(memorized, risk) < tpr_at_fpr(memorized, risk, fpr=0.5)
+    assert fpr_at_tpr(memorized, risk) > fpr_at_tpr(memorized, risk, tpr=0.1)
+
+
+def test_rates_of_a_perfect_a_flat_and_a_reversed_ranking():
+    memorized = [0, 0, 0, 1, 1]
+    assert tpr_at_fpr(memorized, [1, 2, 3, 4, 5], 0.0) == 1
+    assert fpr_at_tpr(memorized, [1, 2, 3, 4, 5], 1.0) == 0
+    assert tpr_at_fpr(memorized, [7] * 5, 0.99) == 0  # a tie is not cut through
+    assert fpr_at_tpr(memorized, [7] * 5, 0.01) == 1
+    assert tpr_at_fpr(memorized, [5, 4, 3, 2, 1], 0.99) == 0
+    assert fpr_at_tpr(memorized, [5, 4, 3, 2, 1], 0.01) == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(rankings.filter(lambda pairs: len(pairs) <= 6), st.data())
+def test_precision_is_the_mean_over_orders_of_ties(pairs, data):
+    memorized, risk = zip(*pairs, strict=True)
+    k = data.draw(st.integers(1, len(pairs)))
+    expected = slow_precision(memorized, risk, k)
+    assert precision_at_k(memorized, risk, k) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 17, 199, 200])
+def test_precision_without_ties_is_that_of_scikit_learn(seed, k):
+    memorized, risk = ranking(seed)
+    flagged = risk >= np.sort(risk)[-k]
+    assert precision_at_k(memorized, risk, k) == pytest.approx(
+        precision_score(memorized, flagged)
+    )
+
+
+def test_precision_with_ties_by_hand():
+    memorized, risk = [1, 1, 0, 0, 0], [9, 5, 5, 5, 1]
+    assert precision_at_k(memorized, risk, 1) == 1
+    assert precision_at_k(memorized, risk, 2) == pytest.approx((1 + 1 / 3) / 2)
+    assert precision_at_k(memorized, risk, 4) == pytest.approx(2 / 4)
+    assert precision_at_k(memorized, risk, 5) == pytest.approx(2 / 5)
+
+
+@settings(deadline=None)
+@given(st.integers(2, 5), st.integers(1, 8), st.data())
+def test_contrast_equals_the_loop_over_pairs(n_classes, n_samples, data):
+    cell, code = st.integers(-2, 2), st.integers(0, n_classes - 1)
+    row = st.lists(cell, min_size=n_classes, max_size=n_classes)
+    table = data.draw(st.lists(row, min_size=n_samples, max_size=n_samples))
+    codes = data.draw(st.lists(code, min_size=n_samples, max_size=n_samples))
+    expected = slow_contrast(table, codes)
+    assert label_contrast(table, codes) == pytest.approx(expected, abs=1e-12)
+
+
+def test_contrast_at_its_ends():
+    table = [[3.0, 1.0, 2.0], [0.0, 5.0, -1.0]]
+    assert label_contrast(table, [0, 1]) == 1
+    assert label_contrast(table, [1, 2]) == 0
+    assert label_contrast(np.zeros((4, 3)), [0, 1, 2, 2]) == 0.5
+
+
+@pytest.mark.parametrize("measure", [tpr_at_fpr, fpr_at_tpr])
+@pytest.mark.parametrize(
+    ("memorized", "kind"), [([1, 1, 1], "memorized"), ([0, 0, 0], "not memorized")]
+)
+def test_one_kind_of_sample_is_refused(measure, memorized, kind):
+    with pytest.raises(InvalidInputError, match=f"got 3 samples, all {kind}"):
+        measure(memorized, [1, 2, 3])
+
+
+@pytest.mark.parametrize("k", [0, -1, 4])
+def test_length_of_list_is_checked(k):
+    with pytest.raises(InvalidInputError, match=f"between 1 and 3; got {k}"):
+        precision_at_k([0, 1, 1], [1, 2, 3], k)
+
+
+@pytest.mark.parametrize("measure", [tpr_at_fpr, fpr_at_tpr, precision_at_k])
+def test_lengths_and_shapes_are_checked(measure):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        measure([0, 1, 1], [1, 2], 1)
+    with pytest.raises(ValueError, match="1d array"):
+        measure([[0, 1], [1, 0]], [1, 2], 1)
+
+
+@pytest.mark.parametrize("measure", [tpr_at_fpr, fpr_at_tpr])
+def test_nan_is_refused(measure):
+    with pytest.raises(ValueError, match="NaN"):
+        measure([0, 1, 1], [1.0, np.nan, 2.0])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        tpr_at_fpr([0, 1], [1, 2]),
+        fpr_at_tpr([0, 1], [1, 2]),
+        precision_at_k([0, 1], [1, 2], 1),
+        label_contrast([[1, 2]], [0]),
+    ],
+)
+def test_measures_are_plain_floats(value):
+    assert type(value) is float
+
+
+def test_rates_codes_and_truth_are_checked():
+    with pytest.raises(InvalidInputError, match="tpr must be a rate"):
+        fpr_at_tpr([0, 1], [0.1, 0.2], tpr=75)
+    with pytest.raises(InvalidInputError, match="fpr must be a rate"):
+        tpr_at_fpr([0, 1], [0.1, 0.2], fpr=-0.1)
+    with pytest.raises(InvalidInputError, match="memorized must be 0 or 1"):
+        precision_at_k([-1, 1], [0.1, 0.2], 1)
+    with pytest.raises(ValueError, match="NaN"):
+        precision_at_k([0, 1], [np.nan, 0.2], 1)
+    with pytest.raises(ValueError, match="inconsistent"):
+        label_contrast([[1, 0], [1, 0]], [0])
+    with pytest.raises(InvalidInputError, match="0 to 1; got -1 to 0"):
+        label_contrast([[1, 0], [1, 0]], [0, -1])

@@ -1,0 +1,274 @@
+"""Standardizing and moments against plain float64 NumPy, at every scale."""
+
+import numpy as np
+import pytest
+import torch
+
+from smilearn import _moments
+from smilearn._moments import (
+    FARTHEST,
+    POOLED_FLOOR,
+    ClassMoments,
+    centre_and_scale,
+    moments_of,
+    standardize,
+)
+
+FLOATS = [np.float32, np.float64]
+FIELDS = ("mean", "variance", "reach", "low", "high")
+
+
+def rounding(dtype, factor):
+    return factor * np.finfo(dtype).eps
+
+
+def features(seed, shape=(300, 7)):
+    """Features of different means and spreads within [-30, 30], float64."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, shape) * rng.uniform(0.1, 10, shape[1]) + np.arange(
+        shape[1]
+    )
+
+
+def plainly_standardized(X):
+    centred = np.asarray(X, np.float64) - np.asarray(X, np.float64).mean(0)
+    return centred / np.sqrt((centred**2).mean())
+
+
+def standardized(X, dtype=None, **options):
+    return standardize(X, *centre_and_scale(X), dtype or X.dtype, **options)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_centre_and_scale_of_ordinary_features(seed, dtype):
+    X = features(seed).astype(dtype)
+    centre, inverse = centre_and_scale(X)
+    plain = X.astype(np.float64)
+    assert centre.dtype == inverse.dtype == np.float64
+    np.testing.assert_allclose(centre, plain.mean(0), rtol=1e-13, atol=1e-13)
+    rms = np.sqrt(((plain - plain.mean(0)) ** 2).mean())
+    np.testing.assert_allclose(inverse, 1 / rms, rtol=rounding(dtype, 100))
+    assert len(set(inverse)) == 1  # one factor for all: directions keep their meaning
+
+
+@pytest.mark.parametrize("result", FLOATS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_standardize_ordinary_features(seed, dtype, result):
+    X = features(seed).astype(dtype)
+    Z = standardized(X, result)
+    assert Z.dtype == result
+    coarsest = max(rounding(dtype, 20), rounding(result, 20))
+    np.testing.assert_allclose(Z, plainly_standardized(X), atol=coarsest)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "exponent"),
+    [(np.float64, e) for e in (-300, -160, 160, 300)]
+    + [(np.float32, e) for e in (-37, -20, 20, 37)],
+)
+def test_scale_of_the_features_does_not_matter(seed, dtype, exponent):
+    """Squares of these numbers under- or overflow."""
+    unit = features(seed) / 30
+    Z = standardized((unit * 10.0**exponent).astype(dtype))
+    np.testing.assert_allclose(Z, plainly_standardized(unit), atol=rounding(dtype, 50))
+
+
+@pytest.mark.parametrize("exponent", [-38, 38])
+def test_largest_and_smallest_float32(seed, exponent):
+    """At 1e-38 numbers are subnormal, at 1e38 a difference of two nearly overflows."""
+    unit = np.random.default_rng(seed).uniform(-1, 1, (200, 4))
+    Z = standardized((unit * 10.0**exponent).astype(np.float32))
+    np.testing.assert_allclose(Z, plainly_standardized(unit), atol=5e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1234.5678, 1e-30, 1e30])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_constant_columns_get_factor_zero(seed, dtype, value):
+    X = features(seed)
+    X[:, [1, 4]] = value
+    X = X.astype(dtype)
+    _, inverse = centre_and_scale(X)
+    assert np.flatnonzero(inverse == 0).tolist() == [1, 4]
+    Z = standardized(X)
+    assert not Z[:, [1, 4]].any()
+    expected = X.astype(np.float64)
+    expected[:, [1, 4]] = 0
+    np.testing.assert_allclose(
+        Z, plainly_standardized(expected), atol=rounding(dtype, 50)
+    )
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rounding_of_a_constant_is_no_signal_but_a_little_more_is(seed, dtype):
+    X, eps = features(seed), np.finfo(dtype).eps
+    ulps = np.random.default_rng(seed).integers(-1, 2, len(X))
+    X[:, 0] = 1 + 2 * eps * ulps
+    X[:, 1] = 1 + 200 * eps * ulps
+    _, inverse = centre_and_scale(X.astype(dtype))
+    assert inverse[0] == 0 < inverse[1]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n_samples", [2, 9, 1000, 30_000])
+def test_all_columns_constant(dtype, n_samples):
+    """However many roundings the sum of a column takes."""
+    X = np.tile(np.array([0.1, -3.0, 0.0, 1 / 3], dtype), (n_samples, 1))
+    _, inverse = centre_and_scale(X)
+    assert not inverse.any()
+    assert not standardized(X).any()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("distance", [1e7, 1e12, 1e25])
+def test_farthest_rows_are_moved_in_along_their_direction(seed, dtype, distance):
+    X = features(seed) - features(seed).mean(0)
+    fitted = centre_and_scale(X)
+    new = X[:20].copy()
+    new[3] *= distance / np.abs(new[3]).max()
+    Z = standardize(new.astype(dtype), *fitted, dtype)
+    expected = new * fitted[1]
+    assert np.abs(expected[3]).max() > FARTHEST
+    expected[3] *= FARTHEST / np.abs(expected[3]).max()
+    np.testing.assert_allclose(Z, expected, rtol=1e-5, atol=rounding(dtype, 100))
+
+
+def test_farthest_row_beyond_float32_does_not_overflow(seed):
+    """The row is 1e40 times the scale of the others: no float32 holds that."""
+    X = (features(seed) * 1e-12).astype(np.float32)
+    new = np.vstack([X[:5], np.float32(1e28) * np.eye(7, dtype=np.float32)])
+    Z = standardize(new, *centre_and_scale(X), np.float32)
+    np.testing.assert_allclose(Z[:5], standardized(X)[:5], atol=1e-6)
+    np.testing.assert_allclose(Z[5:], FARTHEST * np.eye(7), rtol=1e-6, atol=1e-6)
+
+
+def test_order_tells_the_row_each_result_is_made_from(seed):
+    X = features(seed)
+    order = np.random.default_rng(seed).permutation(len(X))
+    np.testing.assert_array_equal(standardized(X, order=order), standardized(X)[order])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_row_blocks_do_not_matter(seed, dtype, monkeypatch):
+    X = features(seed).astype(dtype)
+    X[7] *= 1e8
+    order = np.random.default_rng(seed).permutation(len(X))
+    fitted, Z = centre_and_scale(X), standardized(X, order=order)
+    monkeypatch.setattr(_moments._row_blocks, "__defaults__", (None, 0))
+    assert [len(rows) for rows in _moments._row_blocks(X)] == [1] * len(X)
+    for alone, together in zip(centre_and_scale(X), fitted, strict=True):
+        np.testing.assert_allclose(alone, together, rtol=rounding(dtype, 100))
+    np.testing.assert_allclose(
+        standardized(X, order=order), Z, rtol=rounding(dtype, 100), atol=1e-6
+    )
+
+
+def test_more_rows_than_a_block_holds(seed):
+    X = features(seed, (50_000, 7))
+    assert len(list(_moments._row_blocks(X))) == 3
+    np.testing.assert_allclose(standardized(X), plainly_standardized(X), atol=1e-12)
+
+
+def projections(seed, counts=(40, 7, 2, 1), n_slices=5, apart=3.0):
+    """Centred projections (S, n) sorted by class, and the columns of each class."""
+    rng = np.random.default_rng(seed)
+    ends = np.cumsum(counts)
+    segments = [slice(e - c, e) for e, c in zip(ends, counts, strict=True)]
+    Z = rng.normal(size=(n_slices, ends[-1]))
+    for columns in segments:
+        Z[:, columns] += apart * rng.normal(size=(n_slices, 1))
+    return Z - Z.mean(1, keepdims=True), segments
+
+
+def plain_moments(Z, segments):
+    parts = [Z[:, columns] for columns in segments]
+    mean = np.stack([part.mean(1) for part in parts], 1)
+    return ClassMoments(
+        count=np.array([part.shape[1] for part in parts]),
+        mean=mean,
+        variance=np.stack([part.var(1) for part in parts], 1),
+        reach=np.stack(
+            [np.abs(p - m[:, None]).max(1) for p, m in zip(parts, mean.T, strict=True)],
+            1,
+        ),
+        low=Z.min(1),
+        high=Z.max(1),
+    )
+
+
+def measured(Z, segments, dtype):
+    """Moments by `moments_of`, and the projections it leaves behind."""
+    expected = plain_moments(Z, segments)
+    residual = Z.copy()
+    for code, columns in enumerate(segments):
+        residual[:, columns] -= expected.mean[:, [code]]
+    tensor = torch.as_tensor(residual.astype(dtype))
+    moments = moments_of(tensor, segments, expected.count, expected.mean)
+    return moments, tensor.numpy(), expected
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("apart", [0.0, 3.0, 1e4])
+def test_moments_are_those_of_numpy(seed, dtype, apart):
+    """Even where class means are 1e4 standard deviations apart: nothing cancels."""
+    moments, left, expected = measured(*projections(seed, apart=apart), dtype)
+    Z, _ = projections(seed, apart=apart)
+    np.testing.assert_array_equal(moments.count, [40, 7, 2, 1])
+    size = np.abs(Z).max()
+    np.testing.assert_array_equal(moments.mean, expected.mean)
+    spread = {"rtol": rounding(dtype, 20), "atol": 1e-15}
+    np.testing.assert_allclose(moments.variance, expected.variance, **spread)
+    np.testing.assert_allclose(moments.reach, expected.reach, **spread)
+    np.testing.assert_allclose(moments.low, expected.low, atol=rounding(dtype, size))
+    np.testing.assert_allclose(moments.high, expected.high, atol=rounding(dtype, size))
+    np.testing.assert_allclose(left, Z, atol=rounding(dtype, size))  # means are back
+    assert all(getattr(moments, name).dtype == np.float64 for name in FIELDS)
+
+
+def test_total_and_pooled_variance(seed):
+    Z, segments = projections(seed)
+    moments = plain_moments(Z, segments)
+    np.testing.assert_allclose(moments.total, Z.var(1))
+    within = sum(Z[:, columns].var(1) * Z[:, columns].shape[1] for columns in segments)
+    np.testing.assert_allclose(moments.pooled, within / (50 - 4))
+
+
+def test_pooled_without_a_second_sample_in_any_class(seed):
+    """K = n: nothing is within a class, so the whole variance stands in."""
+    Z, segments = projections(seed, counts=(1,) * 6)
+    moments = plain_moments(Z, segments)
+    np.testing.assert_allclose(moments.pooled, Z.var(1))
+
+
+def test_pooled_of_classes_that_are_points(seed):
+    """Rows equal within each class: a millionth of the whole variance."""
+    Z, segments = projections(seed, counts=(5, 3, 2))
+    for columns in segments:
+        Z[:, columns] = Z[:, columns].mean(1, keepdims=True)
+    moments = plain_moments(Z - Z.mean(1, keepdims=True), segments)
+    np.testing.assert_allclose(moments.pooled, POOLED_FLOOR * moments.total)
+    assert (moments.total > 0).all()
+
+
+@pytest.mark.parametrize("counts", [(4, 2), (1, 1)])
+def test_pooled_where_all_projections_are_one_point(counts):
+    segments = [slice(0, counts[0]), slice(counts[0], sum(counts))]
+    moments = plain_moments(np.zeros((3, sum(counts))), segments)
+    np.testing.assert_array_equal(moments.total, 0)
+    np.testing.assert_array_equal(moments.pooled, 1)
+
+
+@pytest.mark.parametrize("rows", [slice(1, 3), [4], np.array([3, 0]), slice(0, 0)])
+def test_slicing_keeps_the_slices_asked_for(seed, rows):
+    moments = plain_moments(*projections(seed))
+    some = moments[rows]
+    np.testing.assert_array_equal(some.count, moments.count)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(some, name), getattr(moments, name)[rows])
+
+
+def test_concatenate_undoes_slicing(seed):
+    moments = plain_moments(*projections(seed))
+    joined = ClassMoments.concatenate([moments[:2], moments[2:3], moments[3:]])
+    np.testing.assert_array_equal(joined.count, moments.count)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(joined, name), getattr(moments, name))
