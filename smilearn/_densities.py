@@ -18,7 +18,8 @@ student
 closed forms of z, so that a table over z serves every sample of the class.
 
 Every function takes `z` of shape (S, 1, G) and parameters of shape (S, K, 1), and
-gives (S, K, G), in nats.
+gives (S, K, G), in nats. An `offset`, such as the log share of the class, is added in
+passing.
 """
 
 from dataclasses import dataclass
@@ -47,12 +48,12 @@ class Gaussian:
     variance: torch.Tensor
     pooled: torch.Tensor
 
-    def log_density(self, z):
-        """Log density at z of each class, (S, K, G)."""
+    def log_density(self, z, offset=0.0):
+        """Log density at z of each class plus an offset, (S, K, G)."""
         variance = torch.maximum(self.variance, VARIANCE_FLOOR * self.pooled)
-        return _log_normal(z - self.mean, variance)
+        return _log_normal(z - self.mean, variance) + offset
 
-    def log_left_out(self, z):
+    def log_left_out(self, z, offset=0.0):
         """Log density at z of each class without one sample at z, (S, K, G)."""
         others = (self.count - 1).clamp_min(1)
         centred = z - self.mean
@@ -62,7 +63,7 @@ class Gaussian:
         )
         left_out = _log_normal(centred * (self.count / others), variance)
         alone = _log_normal(z, self.pooled)  # nothing else is known of such a class
-        return torch.where(self.count > 1, left_out, alone)
+        return torch.where(self.count > 1, left_out, alone) + offset
 
     def narrowest(self, reach):
         """Width in z over which the log densities stay near a parabola, (S, K, 1).
@@ -108,14 +109,15 @@ class Student:
         offset = PRIOR_COUNT * self.count / self._strength * self.mean.square()
         return PRIOR_DOF * self.pooled + self.count * self.variance + offset
 
-    def log_density(self, z):
-        """Log density at z of each class, (S, K, G)."""
+    def log_density(self, z, offset=0.0):
+        """Log density at z of each class plus an offset, (S, K, G)."""
         dof = PRIOR_DOF + self.count
         spread = self._squares * (1 + 1 / self._strength)
-        distance = (z - self._location).square_() / spread
-        return _log_scale(dof, spread) - 0.5 * (dof + 1) * distance.log1p_()
+        distance = (z - self._location).square_().mul_(1 / spread)
+        scale = _log_scale(dof, spread) + offset
+        return torch.addcmul(scale, distance.log1p_(), -0.5 * (dof + 1))
 
-    def log_left_out(self, z):
+    def log_left_out(self, z, offset=0.0):
         """Log density at z of each class without one sample at z, (S, K, G).
 
         Taking a sample out of a conjugate posterior is the update run backwards: the
@@ -127,9 +129,10 @@ class Student:
         # no sample of the class can bring the squares below the prior's share, but
         # nodes between samples may: half of it keeps their bend away from samples
         most = 1 - 0.5 * PRIOR_DOF * self.pooled / self._squares
-        share = (z - self._location).square_() * (growth / self._squares)
-        remaining = torch.minimum(share, most).neg_().log1p_()
-        return _log_scale(dof, self._squares * growth) + 0.5 * dof * remaining
+        lost = (z - self._location).square_().mul_(-growth / self._squares)
+        remaining = torch.maximum(lost, -most, out=lost).log1p_()
+        scale = _log_scale(dof, self._squares * growth) + offset
+        return torch.addcmul(scale, remaining, 0.5 * dof)
 
     def narrowest(self, reach):
         """Width in z over which the log densities stay near a parabola, (S, K, 1).

@@ -34,20 +34,21 @@ def centre_and_scale(X):
         total += rows.sum(0, dtype=np.float64)
         np.maximum(largest, np.maximum(rows.max(0), -rows.min(0)), out=largest)
     centre = total / len(X)
-    # squares of numbers of at most 2: nothing over- or underflows
-    unit = 2.0 ** np.ceil(np.log2(largest.max())) if largest.max() > 0 else 1.0
+    # in units of its own largest entry no feature over- or underflows
+    unit = 2.0 ** np.ceil(np.log2(np.where(largest > 0, largest, 1.0)))
     sums, squares = np.zeros((2, X.shape[1]))
-    inverse_unit = np.full(X.shape[1], 1 / unit)
     for rows in _row_blocks(X):
-        deviation = _standardized(rows, centre, inverse_unit)
+        deviation = _standardized(rows, centre, 1 / unit)
         sums += deviation.sum(0, dtype=np.float64)
         squares += np.einsum("ij,ij->j", deviation, deviation)
     variance = squares / len(X) - np.square(sums / len(X))  # the centre is rounded
     spread = np.sqrt(variance.clip(0)) * unit
     informative = spread > 10 * np.finfo(X.dtype).eps * largest
-    scale = np.linalg.norm(spread[informative] / unit) / np.sqrt(X.shape[1]) * unit
     inverse = np.zeros(X.shape[1])
-    np.divide(1.0, scale, out=inverse, where=informative)
+    if informative.any():
+        widest = spread[informative].max()
+        mean_square = np.square(spread[informative] / widest).sum() / X.shape[1]
+        inverse[informative] = 1 / (np.sqrt(mean_square) * widest)
     return centre, inverse
 
 

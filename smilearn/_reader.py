@@ -146,11 +146,12 @@ class PmiReader:
         prior = moments.count / moments.count.sum()
         log_prior = settings.tensor(np.log(prior))[:, None]
         # a slice on which all samples are one point tells nothing of any label
-        informative = settings.tensor(moments.total > 0)[:, None, None]
+        flat = torch.as_tensor(moments.total == 0, device=settings.device)
 
         def function(z):
             pmi = class_pmi(density, log_prior, z, left_out=self.left_out)
-            return pmi.mul_(informative)
+            pmi[flat] = 0
+            return pmi
 
         return function
 

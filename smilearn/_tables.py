@@ -9,6 +9,7 @@ on the nodes of the grid, and the tests hold the two against each other.
 
 import numpy as np
 import torch
+from torch.nn.functional import softplus
 
 FEWEST_NODES = 128
 MOST_NODES = 4096  # a slice that needs more is computed exactly
@@ -39,15 +40,14 @@ def class_pmi(density, log_prior, z, *, left_out=False):
     pmi : Tensor of shape (S, n_classes, G)
         ``log p(z | class) - log sum_k prior_k p(z | k)``, in nats.
     """
-    logs = density.log_density(z)  # (S, K, G)
+    log_joint = density.log_density(z, log_prior)  # (S, K, G)
     if left_out:
-        own = density.log_left_out(z)
-        mixture = torch.logaddexp(_log_of_others(logs + log_prior), own + log_prior)
-    else:
-        own = logs
-        mixture = torch.logsumexp(logs + log_prior, 1, keepdim=True)
-    pmi = own - mixture
-    return torch.minimum(pmi, -log_prior, out=pmi)  # rounding must not break the bound
+        others = _log_of_others(log_joint)
+        own = density.log_left_out(z, log_prior)
+        # log(own / (own + others)) = -softplus(log others - log own), never above 0
+        return torch.sub(-log_prior, softplus(others.sub_(own), threshold=40))
+    log_posterior = log_joint - torch.logsumexp(log_joint, 1, keepdim=True)
+    return log_posterior.clamp_(max=0).sub_(log_prior)
 
 
 def _log_of_others(log_joint):
@@ -69,7 +69,7 @@ def _log_of_others(log_joint):
 
 
 def nodes_needed(density, moments):
-    """Grid size of each slice, a power of two; 0 asks for the exact path.
+    """Grid size of each slice, 2 or 3 times a power of 2; 0 asks for the exact path.
 
     Follows the narrowest bend of any class of the slice, so that the state of a
     slice does not depend on the slices around it.
@@ -93,7 +93,9 @@ def nodes_needed(density, moments):
     needed = NODES_PER_WIDTH * span / np.maximum(width, np.finfo(float).tiny)
     needed = np.maximum(needed, FEWEST_NODES - 2)
     exact = needed > MOST_NODES - 2
-    nodes = 2 ** np.ceil(np.log2(np.where(exact, 2, needed) + 2)).astype(np.int64)
+    sizes = 2 ** np.arange(np.log2(FEWEST_NODES), np.log2(MOST_NODES) + 1)
+    sizes = np.sort(np.concatenate([sizes, 1.5 * sizes[:-1]])).astype(np.int64)
+    nodes = sizes[np.searchsorted(sizes[:-1], needed + 2)]
     return np.where(exact, 0, nodes)
 
 
@@ -144,12 +146,13 @@ def tabulate(function, origin, step, n_nodes):
     """
     nodes = torch.arange(n_nodes, dtype=origin.dtype, device=origin.device)
     values = function((origin[:, None] + step[:, None] * nodes)[:, None, :])
-    change = values[..., 1:] - values[..., :-1]
-    values[..., 1:-1] -= (change[..., 1:] - change[..., :-1]) / 12
     table = torch.empty((*values.shape, 2), dtype=values.dtype, device=values.device)
-    table[..., 0] = values
-    torch.sub(values[..., 1:], values[..., :-1], out=table[..., :-1, 1])
-    table[..., -1, 1] = table[..., -2, 1]
+    value, change = table[..., 0], table[..., 1]
+    around = torch.add(values[..., :-2], values[..., 2:]).mul_(-1 / 12)
+    torch.add(around, values[..., 1:-1], alpha=7 / 6, out=value[..., 1:-1])
+    value[..., 0], value[..., -1] = values[..., 0], values[..., -1]
+    torch.sub(value[..., 1:], value[..., :-1], out=change[..., :-1])
+    change[..., -1] = change[..., -2]
     return torch.view_as_complex(table).flatten(1)
 
 

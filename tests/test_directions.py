@@ -114,25 +114,33 @@ def test_what_was_handed_out_stays_as_it_was(seed):
     np.testing.assert_array_equal(early, kept)
 
 
-def test_int_is_a_stream_of_its_own_each_time(seed):
-    expected = np.random.default_rng(seed).random(5)
-    for _ in range(2):
-        np.testing.assert_array_equal(generator_from(seed).random(5), expected)
+def test_int_and_purpose_name_a_stream(seed):
+    """The same each time, and no other than its own: data of that seed shares none."""
+    draws = [generator_from(seed, "slices").random(5) for _ in range(2)]
+    np.testing.assert_array_equal(*draws)
+    for other in (
+        generator_from(seed, "sample"),
+        generator_from(seed, "slice"),
+        generator_from(seed + 1, "slices"),
+        np.random.default_rng(seed),
+    ):
+        assert not np.isin(other.random(5), draws).any()
 
 
 def test_none_is_a_fresh_stream():
-    assert generator_from(None).random() != generator_from(None).random()
+    first, second = (generator_from(None, "slices").random() for _ in range(2))
+    assert first != second
 
 
 def test_generator_is_used_as_it_is(seed):
     rng = np.random.default_rng(seed)
-    assert generator_from(rng) is rng
+    assert generator_from(rng, "slices") is rng
 
 
 def test_random_state_gives_successive_reproducible_streams(seed):
     def two_draws():
         state = np.random.RandomState(seed)
-        return [generator_from(state).random() for _ in range(2)]
+        return [generator_from(state, "slices").random() for _ in range(2)]
 
     first, second = two_draws()
     assert first != second
@@ -150,5 +158,5 @@ def test_global_stream_is_left_alone(seed, kind):
     np.random.seed(3)  # noqa: NPY002
     expected = np.random.random()  # noqa: NPY002
     np.random.seed(3)  # noqa: NPY002
-    SliceDirections(4, generator_from(random_state)).first(9)
+    SliceDirections(4, generator_from(random_state, "slices")).first(9)
     assert np.random.random() == expected  # noqa: NPY002

@@ -275,7 +275,7 @@ def test_table_does_not_follow_the_array_it_was_made_from():
 
 @pytest.mark.parametrize("labels", [["a", None], ["a", float("nan")], ["a", 1]])
 def test_labels_must_be_whole(labels):
-    with pytest.raises(InvalidInputError, match="labels are missing|labels mix"):
+    with pytest.raises(InvalidInputError, match=r"labels are missing|labels mix"):
         RiskTable([0.1, 0.2], labels)
 
 

@@ -57,8 +57,8 @@ def measured_pmi(logs, left_out, log_prior, dtype=torch.float64):
         return torch.as_tensor(values, dtype=dtype)
 
     density = SimpleNamespace(
-        log_density=lambda z: tensor(logs).clone(),
-        log_left_out=lambda z: tensor(left_out).clone(),
+        log_density=lambda z, offset: tensor(logs) + offset,
+        log_left_out=lambda z, offset: tensor(left_out) + offset,
     )
     z = torch.zeros((logs.shape[0], 1, logs.shape[2]), dtype=dtype)
     prior = tensor(log_prior)
@@ -235,13 +235,14 @@ def test_the_last_node_can_be_read():
 
 @pytest.mark.parametrize("kind", DENSITIES)
 @pytest.mark.parametrize("narrowest", [0.9, 0.1, 0.01, 1e-4])
-def test_nodes_are_a_power_of_two_dense_enough_for_every_class(seed, kind, narrowest):
+def test_nodes_are_dense_enough_for_every_class(seed, kind, narrowest):
     rng = np.random.default_rng(seed)
     moments = moments_like(rng, (200, 50, 20), n_slices=60, narrowest=narrowest)
     density = density_of(kind, moments)
     nodes = nodes_needed(density, moments)
     tabulated = nodes > 0
-    assert set(nodes) <= {0, *(2**k for k in range(7, 13))}
+    sizes = {2**k for k in range(7, 13)} | {3 * 2**k for k in range(6, 11)}
+    assert set(nodes) <= sizes | {0}
     assert nodes[tabulated].min(initial=FEWEST_NODES) >= FEWEST_NODES
     assert nodes.max() <= MOST_NODES
     width = density.narrowest(torch.as_tensor(moments.reach)[..., None])
@@ -250,8 +251,8 @@ def test_nodes_are_a_power_of_two_dense_enough_for_every_class(seed, kind, narro
         rows = nodes == n_nodes
         _, step = grid_of(moments.low[rows], moments.high[rows], n_nodes)
         assert (step * NODES_PER_WIDTH <= 1.01 * width[rows]).all()
-        if n_nodes > FEWEST_NODES:  # and half of them would not do
-            assert (step * 2 * NODES_PER_WIDTH > 0.98 * width[rows]).all()
+        if n_nodes > FEWEST_NODES:  # and two thirds of them would not do
+            assert (step * 1.55 * NODES_PER_WIDTH > 0.98 * width[rows]).all()
     span = moments.high - moments.low
     assert (NODES_PER_WIDTH * span > (MOST_NODES - 2) * width)[~tabulated].all()
 

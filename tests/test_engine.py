@@ -1,0 +1,307 @@
+"""The training pass and the reader: tables, exact path and slow loop agree."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from oracles import psmi
+
+from smilearn._densities import DENSITIES
+from smilearn._directions import SliceDirections
+from smilearn._engine import TallySums, TrainingPass, score_new
+from smilearn._moments import standardize
+from smilearn._reader import PmiReader, Settings, resolve_device
+from smilearn._reliability import SliceTally
+
+KINDS = sorted(DENSITIES)
+TABLE_ERROR = 1e-4  # nats, of a mean over 256 slices; the largest seen was half of it
+N_FEATURES = 24
+CPU = torch.device("cpu")
+
+
+def settings_of(density="student", dtype="float32", block_size=None):
+    return Settings(density, CPU, dtype, block_size)
+
+
+def embeddings(seed, n_classes=3, *, smallest=20, n_features=N_FEATURES):
+    """Classes of unequal size and spread, in no order."""
+    rng = np.random.default_rng(seed)
+    sizes = [150, 60, 12]
+    if n_classes > 3:
+        sizes = np.append(rng.integers(smallest, 60, n_classes - 1), smallest)
+    y = rng.permutation(np.repeat(np.arange(n_classes), sizes))
+    centres = 1.5 * rng.normal(size=(n_classes, n_features))
+    spread = 0.5 + rng.random(n_classes)
+    noise = rng.normal(size=(len(y), n_features))
+    return centres[y] + spread[y, None] * noise, y
+
+
+def directions_of(seed, n_slices, n_features=N_FEATURES):
+    return SliceDirections(n_features, np.random.default_rng(seed)).first(n_slices)
+
+
+def trained(X, y, settings, directions, *, left_out=True):
+    length = directions.shape[1]
+    training = TrainingPass(X, y, settings, block_length=length, left_out=left_out)
+    training.extend(directions)
+    return training
+
+
+def exact_scores(training, X, y, directions, *, left_out):
+    """Mean pmi over the slices of a pass in float64, no tables."""
+    fitted = training.centre, training.inverse_scale
+    Z = directions @ standardize(X, *fitted, np.float64).T
+    exactly = training.settings.exactly
+    moments, nodes = training.moments, np.zeros_like(training.nodes)
+    reader = PmiReader(exactly, moments, nodes, training=True, left_out=left_out)
+    pmi = reader.read(torch.as_tensor(Z), [torch.as_tensor(y)])
+    return sum(values[0].sum(0) for _, values in pmi).numpy() / len(directions)
+
+
+@pytest.mark.parametrize("n_classes", [3, 40])
+@pytest.mark.parametrize("left_out", [True, False])
+@pytest.mark.parametrize("density", KINDS)
+def test_tables_equal_the_exact_path(seed, density, left_out, n_classes):
+    smallest = 20 if density == "gaussian" else 1  # left-out normals of few: all exact
+    X, y = embeddings(seed, n_classes, smallest=smallest)
+    X, directions = X.astype(np.float32), directions_of(seed, 256)
+    training = trained(X, y, settings_of(density), directions, left_out=left_out)
+    assert (training.nodes > 0).mean() > 0.9
+    scores = training.in_input_order(training.tally.mean)
+    expected = exact_scores(training, X, y, directions, left_out=left_out)
+    np.testing.assert_allclose(scores, expected, atol=TABLE_ERROR)
+    assert np.abs(scores - expected).mean() < TABLE_ERROR / 10
+
+
+def test_exact_path_equals_the_loop(seed):
+    """So that what the tables are held against is right."""
+    X, y = embeddings(seed)
+    X, y, directions = X[::4], y[::4], directions_of(seed, 6)
+    for density in KINDS:
+        for left_out in (True, False):
+            options = {"density": density, "leave_one_out": left_out}
+            training = trained(X, y, settings_of(density, "float64"), directions)
+            scores = exact_scores(training, X, y, directions, left_out=left_out)
+            expected = psmi(X, y, directions, **options)
+            np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-9)
+
+
+def scored(training, X, columns, directions, *, exactly=False):
+    X = standardize(X, training.centre, training.inverse_scale, np.float64)
+    nodes, settings = training.nodes, training.settings
+    if exactly:
+        nodes, settings = nodes * 0, settings.exactly
+    return score_new(X, columns, directions, training.moments, nodes, settings)
+
+
+@pytest.mark.parametrize("n_classes", [3, 40])
+@pytest.mark.parametrize("density", KINDS)
+@pytest.mark.parametrize("place", ["within", "between", "beyond", "far beyond"])
+def test_new_samples_equal_the_exact_path(seed, density, n_classes, place):
+    """Outside the grid too, where every value is computed exactly."""
+    X, y = embeddings(seed, n_classes)
+    directions, rng = directions_of(seed, 256), np.random.default_rng(seed)
+    training = trained(X, y, settings_of(density), directions)
+    first, second = rng.integers(0, len(X), (2, 60))
+    share = {"within": 1, "between": 0.5, "beyond": 5, "far beyond": 1e9}[place]
+    new = share * X[first] + (X[second] / 2 if place == "between" else 0)
+    labels = rng.integers(0, n_classes, 60)
+    scores = scored(training, new, [labels], directions)
+    expected = scored(training, new, [labels], directions, exactly=True)
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores, expected, rtol=2e-6, atol=TABLE_ERROR)
+
+
+@pytest.mark.parametrize("density", KINDS)
+def test_new_samples_at_and_around_the_ends_of_the_range(seed, density):
+    """One direction, one table, at single points: within the error of one table."""
+    X, y = embeddings(seed, n_features=1)
+    training = trained(X, y, settings_of(density), np.ones((1, 1)))
+    moments, nodes = training.moments, training.nodes
+    step = (moments.high - moments.low) / (nodes - 3)
+    steps = np.array([-3, -1.001, -0.999, -0.5, 0, 0.5, 3])
+    z = np.concatenate([moments.low + steps * step, moments.high - steps * step])
+    labels = [np.full(len(z), label) for label in range(3)]
+    fitted = np.ones((1, 1)), moments
+    scores = score_new(z[:, None], labels, *fitted, nodes, training.settings)
+    exact = training.settings.exactly
+    expected = score_new(z[:, None], labels, *fitted, nodes * 0, exact)
+    assert nodes > 0
+    np.testing.assert_allclose(scores, expected, rtol=2e-6, atol=0.01)
+    beyond = np.isin(np.arange(14), [0, 1, 7, 8])
+    np.testing.assert_allclose(scores[beyond], expected[beyond], rtol=2e-6, atol=1e-5)
+
+
+def test_every_slice_is_read_once_under_every_label(seed):
+    """Slices of several grid sizes and of the exact path, mixed in one block."""
+    X, y = embeddings(seed)
+    directions = directions_of(seed, 40)
+    training = trained(X, y, settings_of("gaussian", "float64"), directions)
+    nodes = training.nodes.copy()
+    nodes[::7], nodes[1::7], nodes[2::7] = 0, 512, 4096
+    reader = PmiReader(training.settings, training.moments, nodes)
+    Z = directions @ standardize(X, training.centre, training.inverse_scale, float).T
+    labels = [np.full(len(y), label) for label in range(3)]
+    pmi, seen = np.empty((3, *Z.shape)), []
+    columns = [torch.as_tensor(label) for label in labels]
+    for rows, values in reader.read(torch.as_tensor(Z), columns):
+        seen += rows.tolist()
+        pmi[:, rows.numpy()] = torch.stack(values).numpy()
+    assert sorted(seen) == list(range(40))
+    expected = scored(training, X, labels, directions, exactly=True)
+    np.testing.assert_allclose(pmi.mean(1).T, expected, atol=5 * TABLE_ERROR)
+
+
+@pytest.mark.parametrize("left_out", [True, False])
+@pytest.mark.parametrize("density", KINDS)
+@pytest.mark.parametrize("label", [0, 2])
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-9), ("float32", 0.05)])
+def test_far_outlier_takes_the_exact_path(seed, density, left_out, label, dtype, rtol):
+    """One sample is 10,000 spreads away from its class, the largest or the smallest.
+
+    Without it the class has a hundred-millionth of the variance: digits that float32
+    projections do not hold.
+    """
+    X, y = embeddings(seed, n_features=8)
+    X[np.flatnonzero(y == label)[0]] += 1e4
+    X, directions = X.astype(dtype), directions_of(seed, 5, 8)
+    training = trained(X, y, settings_of(density, dtype), directions, left_out=left_out)
+    assert not training.nodes.any()
+    scores = training.in_input_order(training.tally.mean)
+    options = {"density": density, "leave_one_out": left_out}
+    expected = psmi(X, y, directions, **options)
+    np.testing.assert_allclose(scores, expected, rtol=rtol, atol=1e-4)
+
+
+def test_moments_of_far_classes_in_float32(seed):
+    """Class means 1e4 standard deviations apart, scored against float64 NumPy."""
+    X, y = embeddings(seed)
+    X = (X + 3e4 * (y == 1)[:, None] - 1e4 * (y == 2)[:, None]).astype(np.float32)
+    directions = directions_of(seed, 30)
+    training = trained(X, y, settings_of(), directions)
+    plain = X.astype(np.float64)
+    Z = directions @ ((plain - plain.mean(0)) * training.inverse_scale).T
+    for label in range(3):
+        own = Z[:, y == label]
+        moments = training.moments
+        np.testing.assert_allclose(moments.mean[:, label], own.mean(1), atol=1e-6)
+        np.testing.assert_allclose(moments.variance[:, label], own.var(1), rtol=5e-3)
+    np.testing.assert_allclose(training.moments.low, Z.min(1), atol=1e-6)
+    np.testing.assert_allclose(training.moments.high, Z.max(1), atol=1e-6)
+
+
+def test_projections_are_held_one_block_at_a_time(seed):
+    X, y = embeddings(seed)
+    directions = directions_of(seed, 100)
+    training = trained(X, y, settings_of(block_size=8), directions[:8])
+    assert training._buffer.shape == (8, len(X))
+    place = training._buffer.data_ptr()
+    for n_slices in (9, 60, 100):
+        training.extend(directions[:n_slices])
+        assert training._buffer.shape == (8, len(X))
+        assert training._buffer.data_ptr() == place
+    assert training.tally.n_slices == 100
+
+
+@pytest.mark.parametrize("n_samples", [1, 1000, 50_000, 10**7])
+def test_blocks_cover_the_slices_and_fit_in_memory(n_samples):
+    for settings in (settings_of(), settings_of(dtype="float64")):
+        blocks = settings.blocks(100, 3000, n_samples)
+        covered = [i for block in blocks for i in range(block.start, block.stop)]
+        assert covered == list(range(100, 3000))
+        size = blocks[0].stop - blocks[0].start
+        itemsize = np.dtype(settings.dtype).itemsize
+        assert size == 16 or size * n_samples * itemsize <= 64 * 2**20
+        assert 16 <= size <= 512
+
+
+def test_blocks_of_a_given_size():
+    pieces = settings_of(block_size=7).blocks(3, 20, 1000)
+    assert pieces == [slice(3, 10), slice(10, 17), slice(17, 20)]
+
+
+@pytest.mark.parametrize("portions", [(1, 30), (24, 25, 30), (29, 30)])
+def test_slices_added_in_portions_equal_all_at_once(seed, portions):
+    X, y = embeddings(seed)
+    directions = directions_of(seed, 30)
+    once = trained(X, y, settings_of(), directions)
+    training = trained(X, y, settings_of(), directions[:0])
+    for n_slices in portions:
+        training.extend(directions[:n_slices])
+    np.testing.assert_array_equal(training.nodes, once.nodes)
+    np.testing.assert_allclose(
+        training.moments.variance, once.moments.variance, rtol=1e-5
+    )
+    np.testing.assert_allclose(training.tally.mean, once.tally.mean, atol=1e-5)
+    assert training.tally.reliability == pytest.approx(once.tally.reliability, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most", "expected"),
+    [(0.0, 999, 256), (0.0, 60, 60), (2.0, 999, 999), (2.0, 512, 512), (2.0, 1, 1)],
+)
+def test_slices_double_until_reliable_or_the_most(seed, wanted, most, expected):
+    X, y = embeddings(seed, n_features=4)
+    directions = SliceDirections(4, np.random.default_rng(seed))
+    training = trained(X, y, settings_of(), directions.first(0))
+    training.extend_until(wanted, directions, most)
+    assert training.tally.n_slices == len(training.nodes) == expected
+
+
+def test_doubling_stops_as_soon_as_the_ranking_is_reliable(seed):
+    X, y = embeddings(seed)
+    directions = SliceDirections(N_FEATURES, np.random.default_rng(seed))
+    before, after = (
+        trained(X, y, settings_of(), directions.first(0)) for _ in range(2)
+    )
+    before.extend_until(0.0, directions, 4096)
+    after.extend_until(before.tally.reliability + 1e-9, directions, 4096)
+    assert after.tally.n_slices in (512, 1024, 2048, 4096)
+    assert after.tally.reliability > before.tally.reliability
+
+
+def test_sums_of_a_block_go_to_the_right_group(seed):
+    """Rows in any order and portions, against the tally's own rule."""
+    rng = np.random.default_rng(seed)
+    pmi, places = rng.normal(size=(11, 5)), np.arange(20, 31)
+    tally, expected = SliceTally(5, 4), SliceTally(5, 4)
+    sums = TallySums(tally, places, torch.zeros((11, 5), dtype=torch.float64))
+    for rows in (torch.tensor([7, 2, 9]), torch.tensor([0, 1, 3, 4, 5, 6, 8, 10])):
+        sums.add(rows, torch.as_tensor(pmi)[rows])
+    sums.flush()
+    groups = expected.groups(places)
+    by_group = np.stack([pmi[groups == group].sum(0) for group in range(4)])
+    expected.add(places, by_group, (pmi**2).sum(0))
+    for name in ("mean", "standard_error", "reliability", "n_slices"):
+        np.testing.assert_allclose(getattr(tally, name), getattr(expected, name))
+    np.testing.assert_allclose(tally._sums, by_group)
+
+
+def test_input_order_is_restored_and_input_left_alone(seed):
+    X, y = embeddings(seed)
+    kept = X.copy()
+    training = trained(X, y, settings_of(), directions_of(seed, 3))
+    np.testing.assert_array_equal(training.in_input_order(y[training.order]), y)
+    assert (np.diff(y[training.order]) >= 0).all()
+    np.testing.assert_array_equal(X, kept)
+
+
+@pytest.mark.parametrize("left_out", [True, False])
+@pytest.mark.parametrize("density", KINDS)
+@pytest.mark.parametrize("n_samples", [10, 1000])
+def test_equal_rows_tell_nothing(density, left_out, n_samples):
+    X, y = np.full((n_samples, 3), 0.1), np.arange(n_samples) % 10 // 7
+    directions = directions_of(0, 5, 3)
+    training = trained(X, y, settings_of(density), directions, left_out=left_out)
+    assert not training.tally.mean.any()
+    assert not scored(training, X + 5, [y], directions).any()
+
+
+def test_settings_and_devices():
+    settings = settings_of()
+    assert settings.exactly == replace(settings, dtype="float64")
+    assert settings.torch_dtype is torch.float32
+    assert settings.tensor([[1, 2]]).dtype is torch.float32
+    assert resolve_device("cpu") == CPU
+    assert resolve_device("auto").type in ("cpu", "cuda", "mps")
