@@ -164,6 +164,16 @@ def test_slices_and_points_broadcast(seed, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_offset_is_added_to_each_class(seed, kind):
+    density, z = density_of(kind, samples(seed), 1.7), torch.linspace(-9, 9, 19)
+    shares = np.log(np.array(SIZES) / sum(SIZES))
+    for function in (density.log_density, density.log_left_out):
+        got = function(z[None, None], torch.as_tensor(shares)[:, None])
+        expected = at(function, z.numpy()) + shares[:, None]
+        np.testing.assert_allclose(got[0], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("left_out", [False, True])
 @pytest.mark.parametrize("count", [5, 100, 10_000, 1_000_000, 10_000_000])
 def test_float32_agrees_for_classes_of_any_size(kind, left_out, count):

@@ -67,8 +67,8 @@ def test_standardize_ordinary_features(seed, dtype, result):
     + [(np.float32, e) for e in (-37, -20, 20, 37)],
 )
 def test_scale_of_the_features_does_not_matter(seed, dtype, exponent):
-    """Squares of these numbers under- or overflow."""
-    unit = features(seed) / 30
+    """Squares of these numbers under- or overflow; all are negative."""
+    unit = features(seed) / 30 - 2
     Z = standardized((unit * 10.0**exponent).astype(dtype))
     np.testing.assert_allclose(Z, plainly_standardized(unit), atol=rounding(dtype, 50))
 
@@ -130,6 +130,8 @@ def test_farthest_rows_are_moved_in_along_their_direction(seed, dtype, distance)
     assert np.abs(expected[3]).max() > FARTHEST
     expected[3] *= FARTHEST / np.abs(expected[3]).max()
     np.testing.assert_allclose(Z, expected, rtol=1e-5, atol=rounding(dtype, 100))
+    Z = standardize(-new.astype(dtype), *fitted, dtype)
+    np.testing.assert_allclose(Z, -expected, rtol=1e-5, atol=rounding(dtype, 100))
 
 
 def test_farthest_row_beyond_float32_does_not_overflow(seed):

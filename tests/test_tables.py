@@ -65,9 +65,9 @@ def measured_pmi(logs, left_out, log_prior, dtype=torch.float64):
     return class_pmi(density, prior, z, left_out=left_out is not None).numpy()
 
 
-def assert_equal_to_rounding(got, expected, dtype, size):
-    """Within 20 roundings of the largest number on the way."""
-    atol = 20 * torch.finfo(dtype).eps * max(1, size)
+def assert_equal_to_rounding(got, expected, dtype, size, roundings=20):
+    """Within some roundings of the largest number on the way."""
+    atol = roundings * torch.finfo(dtype).eps * max(1, size)
     np.testing.assert_allclose(got, expected, rtol=0, atol=atol)
 
 
@@ -87,15 +87,6 @@ def test_pmi_equals_logsumexp(seed, left_out, n_classes, spread, dtype):
 
 
 @pytest.mark.parametrize("left_out", [False, True])
-def test_equal_densities_tell_nothing(left_out):
-    """Without the sample as with it: the pmi of ties is exactly 0 up to rounding."""
-    logs = np.full((1, 4, 3), -7e3)
-    log_prior = np.log([[0.1], [0.2], [0.3], [0.4]])
-    pmi = measured_pmi(logs, logs if left_out else None, log_prior)
-    np.testing.assert_allclose(pmi, 0, atol=1e-11)
-
-
-@pytest.mark.parametrize("left_out", [False, True])
 @pytest.mark.parametrize("density", DENSITIES)
 def test_pmi_never_exceeds_minus_log_prior(seed, density, left_out):
     rng = np.random.default_rng(seed)
@@ -110,7 +101,7 @@ def test_pmi_never_exceeds_minus_log_prior(seed, density, left_out):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
-    "gap", [0, 1e-3, 5, 36, 60, 80, 86, 90, 100, 103, 700, 740, 1e4]
+    "gap", [0, 1e-3, 5, 36, 60, 80, 86, 90, 94, 103, 700, 740, 1e4]
 )
 @pytest.mark.parametrize("n_classes", [2, 3, 50])
 def test_others_of_the_largest_class_survive_underflow(seed, n_classes, gap, dtype):
@@ -121,20 +112,7 @@ def test_others_of_the_largest_class_survive_underflow(seed, n_classes, gap, dty
     joint[1, -1] += gap
     got = _tables._log_of_others(torch.as_tensor(joint, dtype=dtype))
     rounded = torch.as_tensor(joint, dtype=dtype).double().numpy()
-    assert_equal_to_rounding(got, others(rounded), dtype, gap)
-
-
-def test_others_of_mixed_points():
-    """Points that underflow and points that do not, in one block."""
-    joint = np.array([[[0.0, -1e4, 0.0], [-1e4, 0.0, 0.0], [-2e4, -1.0, 0.0]]])
-    got = _tables._log_of_others(torch.as_tensor(joint))[0].numpy()
-    log2 = np.log(2)
-    expected = [
-        [-1e4, np.log(1 + np.exp(-1)), log2],
-        [0.0, -1.0, log2],
-        [0.0, 0.0, log2],
-    ]
-    np.testing.assert_allclose(got, expected, atol=1e-14)
+    assert_equal_to_rounding(got, others(rounded), dtype, gap + 5, roundings=3)
 
 
 def moments_like(rng, counts, n_slices, narrowest=0.5):
@@ -226,11 +204,14 @@ def test_locate_finds_both_ends_of_the_range(dtype):
     assert (fraction >= 0).all() and (fraction < 1).all()
 
 
-def test_the_last_node_can_be_read():
-    (origin,), (step,) = grid_of(LOW[:1], HIGH[:1], 16)
-    last = np.array([[origin + 15 * step]])
-    line = interpolated(lambda z: torch.cat([z, 2 * z], 1), LOW[:1], HIGH[:1], 16, last)
-    np.testing.assert_allclose(line, 2 * (origin + 15 * step))
+def test_the_last_node_can_be_read(seed):
+    """In float32 it may lie a rounding beyond itself."""
+    ends = np.sort(np.random.default_rng(seed).normal(size=(2, 200)), axis=0)
+    origin, step = (torch.as_tensor(v).float() for v in grid_of(*ends, 1024))
+    table = tabulate(lambda z: 2 * z, origin, step, 1024)
+    last = origin + step * 1023
+    value = read(table, *locate(last[:, None].clone(), origin, step))[:, 0]
+    torch.testing.assert_close(value, 2 * last, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", DENSITIES)
@@ -270,6 +251,24 @@ def test_a_narrower_class_asks_for_more_nodes_until_the_exact_path(kind):
     assert nodes_needed(density_of(kind, moments), moments)[0] == 0
 
 
+def test_nodes_do_not_depend_on_the_slices_around(seed):
+    moments = moments_like(np.random.default_rng(seed), (50, 9, 30), 30, 0.02)
+
+    def nodes(some):
+        return nodes_needed(density_of("student", some), some).tolist()
+
+    alone = [nodes(moments[[j]])[0] for j in range(30)]
+    assert nodes(moments) == alone
+    assert len(set(alone)) > 1
+
+
+def test_a_slice_that_is_one_point_has_a_grid():
+    point = ClassMoments(np.array([3, 2]), *np.zeros((3, 1, 2)), *np.zeros((2, 1)))
+    assert nodes_needed(density_of("gaussian", point), point)[0] == FEWEST_NODES
+    origin, step = grid_of(point.low, point.high, FEWEST_NODES)
+    assert step == 1 and origin == -1
+
+
 @pytest.mark.parametrize("n_nodes", [128, 1024, 4096])
 def test_grid_covers_the_range_with_a_spare_step_at_either_end(seed, n_nodes):
     low, high = np.sort(np.random.default_rng(seed).normal(size=(2, 50)), axis=0)
@@ -287,3 +286,4 @@ def test_chunks_cover_the_range_once(length, width):
     longest = max(1, _tables._CHUNK // max(width, 1))
     assert all(piece.stop - piece.start == longest for piece in pieces[:-1])
     assert all(1 <= piece.stop - piece.start <= longest for piece in pieces)
+    assert [piece.stop for piece in pieces[-1:]] == [length] * (length > 0)
