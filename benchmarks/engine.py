@@ -21,6 +21,11 @@ import time
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "engine.json"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+HEADER = (
+    "| X | bare product | fit | fit / bare (range) | psmi / fit | memory above X | "
+    "with 4 x the slices |\n|---|---|---|---|---|---|---|"
+)
 SHAPES = [(20_000, 384, 6), (10_000, 384, 77), (50_000, 768, 2)]
 N_SLICES = 1_000
 
@@ -110,15 +115,14 @@ def in_own_process(shape, arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def show(row):
+def as_markdown(row):
     n, d, k = row["shape"]
     low, high = row["fit_over_bare_range"]
     psmi = f"{row['psmi_over_fit']:.0f} x" if "psmi_over_fit" in row else "not run"
-    print(
+    return (
         f"| {n:,} x {d}, K = {k} | {row['bare_s']:.3f} s | {row['fit_s']:.3f} s | "
         f"{row['fit_over_bare']:.2f} ({low:.2f} to {high:.2f}) | {psmi} | "
-        f"{row['memory_mb']:.0f} MB | {row['memory_mb_at_4x_slices']:.0f} MB |",
-        flush=True,
+        f"{row['memory_mb']:.0f} MB | {row['memory_mb_at_4x_slices']:.0f} MB |"
     )
 
 
@@ -134,17 +138,18 @@ def main():
         print(json.dumps(row))
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, {N_SLICES} slices, float32")
-    print(
-        "| X | bare product | fit | fit / bare (range) | psmi / fit | memory above X | "
-        "with 4 x the slices |\n|---|---|---|---|---|---|---|"
-    )
+    print(HEADER)
     rows = []
     for shape in SHAPES:
         rows.append(in_own_process(shape, arguments))
-        show(rows[-1])
+        print(as_markdown(rows[-1]), flush=True)
     if arguments.write:
         machine = {"machine": platform.machine(), "cores": os.cpu_count()}
         RESULTS.write_text(json.dumps(machine | {"rows": rows}, indent=1) + "\n")
+        head, rest = PAGE.read_text().split("<!-- engine -->\n")
+        tail = rest.split("<!-- end of engine -->")[1]
+        table = "\n".join([HEADER, *map(as_markdown, rows)])
+        PAGE.write_text(f"{head}<!-- engine -->\n{table}\n<!-- end of engine -->{tail}")
 
 
 if __name__ == "__main__":

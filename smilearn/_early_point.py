@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from smilearn.exceptions import InvalidInputError
+
 
 class EarlyPoint:
     """Follow the median training loss, and say when it has fallen far enough.
@@ -40,7 +42,17 @@ class EarlyPoint:
         -------
         reached : bool
             Whether this evaluation is at or past the early point.
+
+        Raises
+        ------
+        InvalidInputError
+            If a loss is not finite: training diverged.
         """
+        if not np.isfinite(losses).all():
+            raise InvalidInputError(
+                f"The training loss is not a number after {step} steps: training "
+                "diverged. Lower learning_rate."
+            )
         median = float(np.median(losses))
         self.history.append(
             {

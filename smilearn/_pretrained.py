@@ -38,9 +38,11 @@ def load_pretrained(loader, model, **options):
     name = os.fspath(model)
     if _looks_like_a_path(name) and not Path(name).is_dir():
         raise ModelUnavailableError(f"No folder {name!r} to load a model from.")
+    from safetensors import SafetensorError
+
     try:
         return loader(name, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelUnavailableError(_explanation(name, error)) from error
 
 
@@ -112,8 +114,11 @@ def _explanation(name, error):
 @contextmanager
 def quiet_transformers():
     """Keep the library's warnings and loading bars off the screen."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
+    hub_level = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -121,5 +126,6 @@ def quiet_transformers():
         yield
     finally:
         logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub_level)
         if bars:
             logging.enable_progress_bar()

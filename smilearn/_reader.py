@@ -7,6 +7,7 @@ import torch
 
 from smilearn._densities import DENSITIES
 from smilearn._tables import chunks, class_pmi, grid_of, locate, read, tabulate
+from smilearn.exceptions import InvalidInputError
 
 _BLOCK_BYTES = 64 * 2**20  # of projections held at once
 _BLOCK_RANGE = (16, 512)
@@ -80,8 +81,19 @@ def resolve_device(device):
     -------
     device : torch.device
         The device.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such device.
     """
     if device != "auto":
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise InvalidInputError(
+                f"device={device!r} is not to be had on this machine: {error}"
+            ) from error
         return torch.device(device)
     if torch.cuda.is_available():
         return torch.device("cuda")

@@ -1,12 +1,14 @@
 """What a fitted scorer answers about samples (floor 4)."""
 
+import warnings
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn._engine import score_new
 from smilearn._moments import ClassMoments, standardize
 from smilearn._reader import Settings, resolve_device
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.metrics import label_contrast
 from smilearn.risk_table import RiskTable
 
@@ -119,9 +121,29 @@ class SliceScoring:
         -------
         contrast : float
             In [0, 1]; 0.5 is chance, higher is better.
+
+        Raises
+        ------
+        ValueError
+            If no sample has a label that was seen in :meth:`fit`.
+
+        Warns
+        -----
+        LowSupportWarning
+            If some samples have labels that were not seen, as happens to classes of
+            one in cross-validation; they are left out.
         """
         check_is_fitted(self)
         X, y = self._validated(X, y)
+        known = np.isin(y, self.classes_)
+        if known.any() and not known.all():
+            warnings.warn(
+                f"{(~known).sum()} of {len(y)} samples have labels that were not seen "
+                "in fit; they are left out of the label contrast.",
+                LowSupportWarning,
+                stacklevel=2,
+            )
+            X, y = X[known], y[known]
         return label_contrast(self.score_table(X), self._encode(y))
 
     def fit_predict(self, X, y):

@@ -75,5 +75,25 @@ def _print_curve(console, embedder, width=40):
             f"{bar:<{width}}  {entry['share_fitted']:.0%} fitted",
             highlight=False,
         )
-    reached = "reached" if embedder.early_point_reached_ else "not reached"
-    console.print(f"  early point at {embedder.early_point_loss_:.3f}: {reached}")
+    console.print(f"  {early_line(embedder)}", highlight=False)
+
+
+def early_line(embedder):
+    """Say in a line where a fine-tune stopped.
+
+    Parameters
+    ----------
+    embedder : FineTunedEmbedder
+        The fitted embedder.
+
+    Returns
+    -------
+    line : str
+        Early point reached or not, epoch, share already fitted.
+    """
+    last = embedder.history_[-1]
+    reached = "reached" if embedder.early_point_reached_ else "NOT reached"
+    return (
+        f"early point (median loss {embedder.early_point_loss_:.3f}) {reached} at "
+        f"epoch {last['epoch']:.2f}; {last['share_fitted']:.0%} already fitted."
+    )

@@ -1,11 +1,13 @@
 """Texts as people have them, turned into a list of strings (floor 1)."""
 
+import warnings
+
 import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from smilearn.exceptions import InvalidInputError, MissingTextError
+from smilearn.exceptions import InvalidInputError, MissingTextError, TruncationWarning
 
 
 def check_texts(texts):
@@ -120,6 +122,26 @@ def check_labels(y):
     if len({isinstance(value, str) for value in y}) > 1:
         raise InvalidInputError("labels mix strings and other values; use one kind.")
     return column_or_1d(y, warn=True)
+
+
+def warn_truncated(n_truncated, n_texts, most_tokens):
+    """Warn that texts are longer than what is read of them.
+
+    Parameters
+    ----------
+    n_truncated, n_texts : int
+        Texts that were cut, and all texts; 0 cut texts give no warning.
+
+    most_tokens : int
+        Tokens that are read of a text.
+    """
+    if n_truncated:
+        warnings.warn(
+            f"{n_truncated} of {n_texts} texts are longer than the {most_tokens} "
+            "tokens that the model reads; their ends were not seen.",
+            TruncationWarning,
+            stacklevel=4,
+        )
 
 
 def _is_missing(value):

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from smilearn._pretrained import DEFAULT_MODEL
+from smilearn._texts import check_labelled_texts, check_labels
 from smilearn.datasets import packaged_minilm
 from smilearn.embedding import SentenceEmbedder
 from smilearn.exceptions import MissingDependencyError
@@ -96,6 +95,7 @@ def score_texts(
     outcome : Outcome
         Table, scorer and embedder.
     """
+    texts, *_ = check_labelled_texts(texts, labels)
     model = model or default_model()
     scorer = options.pop("scorer", {})
     if moment == "before":
@@ -137,5 +137,5 @@ def score_embeddings(X, labels, *, texts=None, seed=0, **options):
     outcome : Outcome
         Table and scorer.
     """
-    scorer = SlicedMIScorer(random_state=seed, **options).fit(X, np.asarray(labels))
+    scorer = SlicedMIScorer(random_state=seed, **options).fit(X, check_labels(labels))
     return Outcome(scorer.to_table(X, texts=texts), scorer)

@@ -41,7 +41,7 @@ def _explained(command):
     def run(*args, **kwargs):
         try:
             return command(*args, **kwargs)
-        except (ValueError, OSError, ImportError) as error:
+        except (ValueError, OSError, ImportError, RuntimeError) as error:
             typer.echo(f"smilearn: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(2) from error
 
@@ -73,30 +73,34 @@ def score(
     max_epochs: Annotated[
         int, typer.Option(help="Passes over the data at most (early).", min=1)
     ] = 5,
+    learning_rate: Annotated[
+        float, typer.Option(help="Largest learning rate (early).", min=0)
+    ] = 5e-5,
     seed: Seed = 0,
     as_json: Json = False,
 ):
     """Score labelled texts: one row a sample, high risk = likely to be memorized."""
     from smilearn import _workflow
-    from smilearn._files import column_of, file_kind, read_columns, write_columns
+    from smilearn._cli_input import check_output, complete_column, load_embeddings
+    from smilearn._files import read_columns, write_columns
 
-    file_kind(out)
+    check_output(out, data, *[embeddings] * (embeddings is not None))
     columns = read_columns(data)
-    labels = _complete(column_of(columns, label, data), label, data)
-    texts = None
-    if text is not None:
-        texts = _complete(column_of(columns, text, data), text, data)
+    labels = complete_column(columns, label, data)
+    texts = None if text is None else complete_column(columns, text, data)
     options = {} if n_slices is None else {"n_slices": n_slices}
+    if embeddings is not None and model is not None:
+        raise ValueError("--embeddings stand for a model; give one of the two.")
+    if embeddings is None and texts is None:
+        raise ValueError("Name the column of the texts with --text.")
+    tuning = {"max_epochs": max_epochs, "learning_rate": learning_rate}
     with _warnings_as_lines():
         if embeddings is not None:
-            X = _load_embeddings(embeddings, len(labels))
+            X = load_embeddings(embeddings, len(labels))
             outcome = _workflow.score_embeddings(
                 X, labels, texts=texts, seed=seed, **options
             )
-        elif texts is None:
-            raise ValueError("Name the column of the texts with --text.")
         else:
-            epochs = {"max_epochs": max_epochs} if moment is Moment.EARLY else {}
             outcome = _workflow.score_texts(
                 texts,
                 labels,
@@ -105,7 +109,7 @@ def score(
                 seed=seed,
                 verbose=_on_terminal(),
                 scorer=options,
-                **epochs,
+                **(tuning if moment is Moment.EARLY else {}),
             )
     write_columns(outcome.table.columns, out)
     _show_score(outcome, out, as_json)
@@ -135,12 +139,13 @@ def filter_(
     as_json: Json = False,
 ):
     """Write the data without the rows most at risk."""
-    from smilearn._files import file_kind, read_columns, take_rows, write_columns
+    from smilearn._cli_input import check_output, matching_table
+    from smilearn._files import read_columns, take_rows, write_columns
     from smilearn.filtering import RiskFilter
 
-    file_kind(out)
+    check_output(out, data, risk)
     columns = read_columns(data)
-    table = _matching_table(read_columns(risk), risk, columns, data)
+    table = matching_table(read_columns(risk), risk, columns, data)
     rule = RiskFilter(
         table,
         share=share,
@@ -191,54 +196,6 @@ def demo(
     print_demo(found, _demo.REMOVED_SHARE)
 
 
-def _complete(values, name, path):
-    """Refuse a column with empty cells, naming the rows."""
-    missing = [row for row, value in enumerate(values) if value in ("", None)]
-    if missing:
-        some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        raise ValueError(
-            f"{path}: column {name!r} is empty in {len(missing)} of {len(values)} rows "
-            f"(counted from 0: {some}). Fill them in or drop them."
-        )
-    return values
-
-
-def _load_embeddings(path, n_rows):
-    import numpy as np
-
-    try:
-        X = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a NumPy array file: {error}") from error
-    if X.ndim != 2 or len(X) != n_rows:
-        raise ValueError(
-            f"{path}: expected {n_rows} rows of embeddings; got shape {X.shape}."
-        )
-    return X
-
-
-def _matching_table(columns, path, data_columns, data):
-    """Rebuild the table of a risk file, its rows in the order of the data."""
-    import numpy as np
-
-    from smilearn._files import column_of
-    from smilearn.risk_table import RiskTable
-
-    ids, psmi, labels = (column_of(columns, n, path) for n in ("id", "psmi", "label"))
-    n_rows = len(next(iter(data_columns.values())))
-    try:
-        places, scores = np.array(ids).astype(int), np.array(psmi).astype(float)
-    except ValueError as error:
-        raise ValueError(f"{path}: not a risk table: {error}.") from error
-    if sorted(places.tolist()) != list(range(n_rows)):
-        raise ValueError(
-            f"{path}: its ids must be the rows 0 to {n_rows - 1} of {data}, each once; "
-            f"it holds {len(places)} rows. Score this very file first."
-        )
-    order = np.argsort(places)
-    return RiskTable(scores[order], np.asarray(labels)[order])
-
-
 def _on_terminal():
     return sys.stderr.isatty()
 
@@ -267,10 +224,12 @@ def _show_score(outcome, out, as_json):
     if as_json:
         _print_json({"out": str(out), **facts})
         return
-    if sys.stdout.isatty():
-        from smilearn._screen import print_riskiest
+    from smilearn._screen import early_line, print_riskiest
 
+    if sys.stdout.isatty():
         print_riskiest(outcome.table)
+    if outcome.embedder is not None:
+        typer.echo(early_line(outcome.embedder))
     typer.echo(
         f"{out}: {facts['n_samples']} samples, {facts['n_below_zero']} below 0 nats; "
         f"{facts['n_slices']} slices, reliability {facts['reliability']:.3f}."

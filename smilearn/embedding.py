@@ -1,7 +1,6 @@
 """Texts to embeddings, before any fine-tuning (floor 5)."""
 
 import os
-import warnings
 from numbers import Integral
 from typing import ClassVar
 
@@ -16,8 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from smilearn._compat import Interval, fit_context
 from smilearn._pretrained import DEFAULT_MODEL, load_pretrained, quiet_transformers
 from smilearn._reader import resolve_device
-from smilearn._texts import check_texts
-from smilearn.exceptions import TruncationWarning
+from smilearn._texts import check_texts, warn_truncated
 
 
 class SentenceEmbedder(
@@ -121,6 +119,7 @@ class SentenceEmbedder(
             If the model cannot be loaded.
         """
         check_texts(texts)
+        self._encoder = None  # the model may be another one than last time
         self._load()
         self.n_features_out_ = int(self._encoder.get_embedding_dimension())
         return self
@@ -184,13 +183,7 @@ class SentenceEmbedder(
         lengths = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
         longer = np.array([len(tokens) > most for tokens in lengths])
         self.n_truncated_ = int(repeats[longer].sum())
-        if self.n_truncated_:
-            warnings.warn(
-                f"{self.n_truncated_} of {repeats.sum()} texts are longer than the "
-                f"{most} tokens that the model reads; their ends were not seen.",
-                TruncationWarning,
-                stacklevel=3,
-            )
+        warn_truncated(self.n_truncated_, int(repeats.sum()), most)
 
     @property
     def _n_features_out(self):

@@ -162,12 +162,14 @@ class RiskFilter(BaseEstimator):
         y_kept : same type as y
             Their labels.
         """
+        check_consistent_length(X, y)
         self.fit(X, y)
         return take(X, self.sample_indices_), take(y, self.sample_indices_)
 
     def _score(self, X, y):
         """Fit the scorer, keep the scores, and give its offset."""
         if isinstance(self.scorer, RiskTable):
+            self._check_table(y)
             self.scorer_, self.scores_ = self.scorer, self.scorer["psmi"]
             return 0.0
         scorer = SlicedMIScorer() if self.scorer is None else clone(self.scorer)
@@ -175,6 +177,19 @@ class RiskFilter(BaseEstimator):
         last = scorer[-1] if hasattr(scorer, "steps") else scorer
         self.scores_ = np.asarray(last.scores_)
         return getattr(last, "offset_", 0.0)
+
+    def _check_table(self, y):
+        """The table must be of these very samples, in their order."""
+        if not self.scorer.is_whole:
+            raise InvalidInputError(
+                "The risk table is a view made by take or riskiest; give the whole "
+                "table, its rows in the order of the data."
+            )
+        labels = self.scorer["label"]
+        if len(labels) != len(y) or (labels != column_or_1d(y)).any():
+            raise InvalidInputError(
+                "The labels of the risk table are not y; score this very data first."
+            )
 
     def _at_risk(self, offset, labels):
         """Samples that the rule removes, before any floor; (n_samples,), bool."""

@@ -20,8 +20,8 @@ from smilearn._early_point import EarlyPoint
 from smilearn._optional import require
 from smilearn._pretrained import DEFAULT_MODEL, load_encoder, quiet_transformers
 from smilearn._reader import resolve_device
-from smilearn._texts import check_labelled_texts, check_texts
-from smilearn.exceptions import EarlyPointWarning, TruncationWarning
+from smilearn._texts import check_labelled_texts, check_texts, warn_truncated
+from smilearn.exceptions import EarlyPointWarning
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _NEW_HEAD_DROP = 0.5
@@ -260,16 +260,11 @@ class FineTunedEmbedder(
         if not texts:
             return np.empty((0, self.n_features_out_), np.float32)
         tokens = _tuning.TokenBatches(texts, self._tokenizer, self._most_tokens)
+        warn_truncated(tokens.n_truncated, len(texts), self._most_tokens)
         return _tuning.embed(self._network, tokens)[0]
 
     def _warn(self, point):
-        if self.n_truncated_:
-            warnings.warn(
-                f"{self.n_truncated_} texts are longer than the {self._most_tokens} "
-                "tokens that are read; their ends were not seen.",
-                TruncationWarning,
-                stacklevel=4,
-            )
+        warn_truncated(self.n_truncated_, len(self.losses_), self._most_tokens)
         if not self.early_point_reached_:
             warnings.warn(
                 f"max_epochs={self.max_epochs} passed before the early point: median "

@@ -43,6 +43,9 @@ class RiskTable:
         (minus `psmi`, in nats), `rank` (1 for the riskiest), `class_support` (samples
         that share the label) and `most_likely_label` (if given).
 
+    is_whole : bool
+        False for some rows of another table.
+
     Raises
     ------
     InvalidInputError
@@ -63,6 +66,7 @@ class RiskTable:
     def __init__(
         self, psmi, label, *, std=None, most_likely_label=None, text=None, id=None
     ):
+        self.is_whole = True
         psmi = np.array(psmi, dtype=np.float64)  # a copy: risk and rank follow it
         if psmi.ndim != 1 or np.isnan(psmi).any():
             raise InvalidInputError(
@@ -134,6 +138,7 @@ class RiskTable:
             These rows. Ranks and supports stay those of the whole.
         """
         table = object.__new__(RiskTable)
+        table.is_whole = False
         indices = np.atleast_1d(indices)
         if indices.size == 0:
             indices = indices.astype(np.int64)

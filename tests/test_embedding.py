@@ -181,6 +181,19 @@ def test_clone_keeps_parameters_and_forgets_the_fit(embedder):
         copy.transform(TEXTS)
 
 
+def test_new_fit_loads_the_model_it_is_given(embedder, tiny_encoder, tmp_path):
+    model = AutoModel.from_pretrained(tiny_encoder)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(1.5)
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path)
+    again = clone(embedder).fit(TEXTS).set_params(model=tmp_path).fit(TEXTS)
+    expected = mean_of_last_states(tmp_path, TEXTS)
+    np.testing.assert_allclose(again.transform(TEXTS), expected, atol=1e-5)
+    assert abs(expected - embedder.transform(TEXTS)).max() > 0.1
+
+
 def test_model_may_be_a_path(tiny_encoder, embedder):
     X = SentenceEmbedder(Path(tiny_encoder)).fit_transform(TEXTS)
     np.testing.assert_array_equal(X, embedder.transform(TEXTS))

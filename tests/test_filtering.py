@@ -168,8 +168,9 @@ def test_wrong_parameter_is_named(wrong):
 
 
 def test_table_must_be_of_the_same_samples():
-    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[10, 9\]"):
-        RiskFilter(TABLE).fit(None, LABELS[1:])
+    for other in (LABELS[1:], LABELS[::-1], np.arange(10)):
+        with pytest.raises(InvalidInputError, match="labels of the risk table are not"):
+            RiskFilter(TABLE).fit(None, other)
 
 
 def test_removes_what_the_scorer_flags(seed):
@@ -269,3 +270,14 @@ def test_clone_keeps_parameters():
     assert (~copy.fit(None, LABELS).support_).nonzero()[0].tolist() == [1, 7]
     nested = clone(RiskFilter(SlicedMIScorer(32)).set_params(scorer__n_slices=7))
     assert nested.get_params()["scorer__n_slices"] == 7
+
+
+def test_view_of_a_table_is_refused():
+    """Its rows are not those of the data: the wrong ones would be removed."""
+    with pytest.raises(ValueError, match="view made by take or riskiest"):
+        RiskFilter(TABLE.riskiest()).fit(None, TABLE.riskiest()["label"])
+
+
+def test_x_and_y_must_be_of_one_length():
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        RiskFilter(TABLE).fit_resample([[0.0]] * (len(LABELS) - 1), LABELS)

@@ -41,6 +41,7 @@ FLOORS = {
     "_workflow": 6,
     "filtering": 6,
     "report": 6,
+    "_cli_input": 7,
     "_demo": 7,
     "_screen": 7,
     "__init__": 8,

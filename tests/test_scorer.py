@@ -8,7 +8,7 @@ from oracles import embeddings, fitted, psmi
 from scipy.stats import norm
 
 from smilearn import SlicedMIScorer
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
 DENSITIES = ["student", "gaussian"]
 
@@ -265,3 +265,23 @@ def test_errors_say_what_to_do(seed):
         fitted(X, X[:, 0])
     with pytest.raises(ValueError, match="'n_slices' parameter"):
         fitted(X, y, n_slices=0)
+
+
+def test_labels_never_seen_are_left_out_of_the_contrast(seed):
+    X, y = embeddings(seed)
+    scorer = fitted(X, y)
+    with pytest.warns(LowSupportWarning, match="1 of 107 samples have labels"):
+        contrast = scorer.score(X, np.r_[7, y[1:]])
+    assert contrast == scorer.score(X[1:], y[1:])
+
+
+def test_unknown_device_is_named():
+    with pytest.raises(InvalidInputError, match="device='abacus' is not to be had"):
+        fitted([[0.0], [1.0]], [0, 1], device="abacus")
+
+
+def test_slices_are_not_the_data_drawn_from_the_same_seed(seed):
+    X = np.random.default_rng(seed).standard_normal((64, 8))
+    scorer = fitted(X, np.arange(64) % 2, random_state=seed)
+    cosines = scorer.directions_ @ (X / np.linalg.norm(X, axis=1, keepdims=True)).T
+    assert np.abs(cosines).max() < 0.999
