@@ -9,7 +9,7 @@ from smilearn._densities import DENSITIES
 from smilearn._tables import chunks, class_pmi, grid_of, locate, read, tabulate
 from smilearn.exceptions import InvalidInputError
 
-_BLOCK_BYTES = 64 * 2**20  # of projections held at once
+_BLOCK_BYTES = 16 * 2**20  # of projections held at once: malloc reuses such pieces
 _BLOCK_RANGE = (16, 512)
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smilearn._early_point import EarlyPoint, evaluation_steps
+from smilearn.exceptions import InvalidInputError
 
 
 def follow(loss_drop, medians):
@@ -58,6 +59,16 @@ def test_history_tells_what_happened_in_plain_numbers():
     ]
     kinds = {tuple(type(value) for value in entry.values()) for entry in point.history}
     assert kinds == {(int, float, float, float)}
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf])
+def test_training_that_diverged_says_so(loss):
+    point = EarlyPoint(0.5)
+    point.update(0, 0.0, np.ones(3), np.ones(3, bool))
+    match = "not a number after 7 steps.* Lower learning_rate"
+    with pytest.raises(InvalidInputError, match=match):
+        point.update(7, 0.5, np.array([0.1, loss, 0.1]), np.ones(3, bool))
+    assert len(point.history) == 1
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def scored(training, X, columns, directions, *, exactly=False):
     X = standardize(X, training.centre, training.inverse_scale, np.float64)
     nodes, settings = training.nodes, training.settings
     if exactly:
-        nodes, settings = nodes * 0, settings.exactly
+        nodes, settings = nodes * 0, settings_of(settings.density, "float64")
     return score_new(X, columns, directions, training.moments, nodes, settings)
 
 
@@ -102,7 +102,7 @@ def test_new_samples_equal_the_exact_path(seed, density, n_classes, place):
     """Outside the grid too, where every value is computed exactly."""
     X, y = embeddings(seed, n_classes)
     directions, rng = directions_of(seed, 256), np.random.default_rng(seed)
-    training = trained(X, y, settings_of(density), directions)
+    training = trained(X, y, settings_of(density, block_size=100), directions)
     first, second = rng.integers(0, len(X), (2, 60))
     share = {"within": 1, "between": 0.5, "beyond": 5, "far beyond": 1e9}[place]
     new = share * X[first] + (X[second] / 2 if place == "between" else 0)
