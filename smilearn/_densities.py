@@ -115,7 +115,7 @@ class Student:
         spread = self._squares * (1 + 1 / self._strength)
         distance = (z - self._location).square_().mul_(1 / spread)
         scale = _log_scale(dof, spread) + offset
-        return torch.addcmul(scale, distance.log1p_(), -0.5 * (dof + 1))
+        return distance.log1p_().mul_(-0.5 * (dof + 1)).add_(scale)
 
     def log_left_out(self, z, offset=0.0):
         """Log density at z of each class without one sample at z, (S, K, G).
@@ -132,7 +132,7 @@ class Student:
         lost = (z - self._location).square_().mul_(-growth / self._squares)
         remaining = torch.maximum(lost, -most, out=lost).log1p_()
         scale = _log_scale(dof, self._squares * growth) + offset
-        return torch.addcmul(scale, remaining, 0.5 * dof)
+        return remaining.mul_(0.5 * dof).add_(scale)
 
     def narrowest(self, reach):
         """Width in z over which the log densities stay near a parabola, (S, K, 1).

@@ -8,9 +8,17 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from smilearn._moments import ClassMoments, centre_and_scale, moments_of, standardize
+from smilearn._moments import (
+    ClassMoments,
+    as_tensor,
+    centre_and_scale,
+    moments_of,
+    row_blocks,
+    standardize,
+)
 from smilearn._reader import PmiReader
 from smilearn._reliability import SliceTally
+from smilearn._sums import SliceSums
 from smilearn._tables import nodes_needed
 
 _FIRST_SLICES = 256
@@ -45,6 +53,7 @@ class TrainingPass:
         self.left_out = left_out
         self.count = np.bincount(codes)
         self.order = np.argsort(codes, kind="stable")
+        X = as_tensor(X, settings.device)
         self.centre, self.inverse_scale = centre_and_scale(X)
         self.tally = SliceTally(len(X), block_length)
         self._parts, self._nodes, self._buffer = [], [], None
@@ -52,15 +61,13 @@ class TrainingPass:
         self._segments = [
             slice(end - size, end) for end, size in zip(ends, self.count, strict=True)
         ]
-        residuals = standardize(
-            X, self.centre, self.inverse_scale, settings.dtype, self.order
+        order = torch.as_tensor(self.order, device=settings.device)
+        self._residuals = standardize(  # (n, d), sorted by class
+            X, self.centre, self.inverse_scale, settings.torch_dtype, order
         )
         self._class_means = np.stack(
-            [residuals[rows].mean(0, dtype=np.float64) for rows in self._segments]
+            [_centred(self._residuals[rows]) for rows in self._segments]
         )
-        for rows, mean in zip(self._segments, self._class_means, strict=True):
-            residuals[rows] -= mean
-        self._residuals = settings.tensor(residuals)  # (n, d), sorted by class
         self._codes = torch.as_tensor(codes[self.order], device=settings.device)
 
     def extend(self, directions):
@@ -88,10 +95,9 @@ class TrainingPass:
         reader = PmiReader(
             self.settings, moments, nodes, training=True, left_out=self.left_out
         )
-        sums = TallySums(self.tally, places, product)
-        for rows, pmi in reader.read(product, [self._codes]):
-            sums.add(rows, pmi[0])
-        sums.flush()
+        sums = SliceSums(self.tally.groups(places), 4, product)
+        reader.add_to([sums], product, [self._codes])
+        self.tally.add(places, *sums.values())
 
     def _product(self, directions):
         """Project on some slices, (S, n), in memory that every block uses again."""
@@ -119,37 +125,12 @@ class TrainingPass:
         return result
 
 
-class TallySums:
-    """Group sums of one block of slices, on the device until it is flushed.
-
-    Parameters
-    ----------
-    tally : SliceTally
-        Where the sums go.
-
-    places : ndarray of shape (S,)
-        Places of the slices of the block in the draw.
-
-    like : Tensor of shape (S, n_samples)
-        Gives device, precision and number of samples.
-    """
-
-    def __init__(self, tally, places, like):
-        self.tally, self.places = tally, places
-        self._groups = torch.as_tensor(tally.groups(places), device=like.device)
-        self._sums = like.new_zeros((4, like.shape[1]))
-        self._squares = like.new_zeros(like.shape[1])
-
-    def add(self, rows, pmi):
-        """Count in the pmi (len(rows), n_samples) of some slices of the block."""
-        member = torch.nn.functional.one_hot(self._groups[rows], 4).to(pmi).T
-        self._sums.addmm_(member, pmi)
-        self._squares += pmi.square_().sum(0)
-
-    def flush(self):
-        """Hand the sums over."""
-        sums = self._sums.cpu().double().numpy()
-        self.tally.add(self.places, sums, self._squares.cpu().double().numpy())
+def _centred(rows):
+    """Subtract the mean of some rows from them; return it, float64."""
+    total = sum(block.sum(0).double() for block in row_blocks(rows))
+    mean = total / len(rows)
+    rows -= mean.to(rows.dtype)
+    return mean.cpu().numpy()
 
 
 def score_new(X, columns, directions, moments, nodes, settings):
@@ -157,8 +138,8 @@ def score_new(X, columns, directions, moments, nodes, settings):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
-        Standardized embeddings.
+    X : Tensor of shape (n_samples, n_features)
+        Standardized embeddings, on the device and in the precision of `settings`.
 
     columns : list of ndarray of shape (n_samples,)
         Label of each sample, once for each column wanted.
@@ -180,15 +161,13 @@ def score_new(X, columns, directions, moments, nodes, settings):
     scores : ndarray of shape (n_samples, n_columns)
         In nats.
     """
-    points = settings.tensor(X)
     columns = [torch.as_tensor(codes, device=settings.device) for codes in columns]
     totals = np.zeros((len(columns), len(X)))
     for block in settings.blocks(0, len(directions), len(X)):
-        product = settings.tensor(directions[block]) @ points.T
+        product = settings.tensor(directions[block]) @ X.T
         reader = PmiReader(settings, moments[block], nodes[block])
-        sums = product.new_zeros(totals.shape)
-        for _, pmi in reader.read(product, columns):
-            for column, values in zip(sums, pmi, strict=True):
-                column += values.sum(0)
-        totals += sums.cpu().double().numpy()
+        groups = np.zeros(len(product), np.int64)
+        sums = [SliceSums(groups, 1, product) for _ in columns]
+        reader.add_to(sums, product, columns)
+        totals += np.concatenate([column.values()[0] for column in sums])
     return totals.T / len(directions)

@@ -1,15 +1,17 @@
 """From projections to pmi: one block of fitted slices, read by table (floor 2)."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from smilearn import _kernels
 from smilearn._densities import DENSITIES
 from smilearn._tables import chunks, class_pmi, grid_of, locate, read, tabulate
 from smilearn.exceptions import InvalidInputError
 
-_BLOCK_BYTES = 16 * 2**20  # of projections held at once: malloc reuses such pieces
+_BLOCK_BYTES = 64 * 2**20  # of projections held at once: narrow products are slow
 _BLOCK_RANGE = (16, 512)
 
 
@@ -57,7 +59,8 @@ class Settings:
         size = self.block_size
         if size is None:
             fits = _BLOCK_BYTES // (np.dtype(self.dtype).itemsize * max(n_samples, 1))
-            size = int(np.clip(fits, *_BLOCK_RANGE))
+            n_blocks = math.ceil((stop - start) / np.clip(fits, *_BLOCK_RANGE))
+            size = math.ceil((stop - start) / max(n_blocks, 1)) or 1
         return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
 
     def densities(self, moments):
@@ -127,29 +130,56 @@ class PmiReader:
         self.moments, self.nodes = moments, nodes
         self.training, self.left_out = training, left_out
 
-    def read(self, Z, columns):
-        """Look up each projection under some labels.
+    def add_to(self, sums, Z, columns):
+        """Look each projection up, and add what is read to the sums of its sample.
 
         Parameters
         ----------
+        sums : list of SliceSums
+            One for each column wanted.
+
         Z : Tensor of shape (S, n_samples)
-            Projections. Overwritten.
+            Projections.
 
         columns : list of Tensor of shape (n_samples,), int64
             Label of each sample, once for each column wanted.
-
-        Yields
-        ------
-        rows : Tensor of shape (s,)
-            Slices of the block.
-
-        pmi : list of Tensor of shape (s, n_samples)
-            One for each column, in nats.
         """
         for level in np.unique(self.nodes):
             rows = np.flatnonzero(self.nodes == level)
-            work = self._exact if level == 0 else self._tabulated
-            yield from work(Z, columns, rows, int(level))
+            if level and _kernels.usable(Z.device):
+                self._add_compiled(sums, Z, columns, rows, int(level))
+                continue
+            work = self._tabulated if level else self._exact
+            for some, pmi in work(Z, columns, rows, int(level)):
+                for column_sums, values in zip(sums, pmi, strict=True):
+                    column_sums.add(some, values)
+
+    def _add_compiled(self, sums, Z, columns, rows, n_nodes):
+        offsets = [(codes * n_nodes).int().numpy() for codes in columns]
+        for some, table, (origin, step) in self._tables(rows, n_nodes):
+            cells = origin.numpy(), step.numpy(), n_nodes
+            for column_sums, offset in zip(sums, offsets, strict=True):
+                _kernels.look_up(
+                    Z.numpy(),
+                    some,
+                    cells,
+                    table.numpy(),
+                    offset,
+                    *column_sums.arrays(some),
+                )
+            if not self.training:
+                self._make_good(sums, Z, columns, some, table, (origin, step), n_nodes)
+
+    def _make_good(self, sums, Z, columns, some, table, grid, n_nodes):
+        """Put the exact value in the place of what was read at the end of a grid."""
+        _, outside = _split(Z[self._index(some)], *grid, n_nodes)
+        row, column, z = outside
+        edge = torch.where(z > grid[0][row], n_nodes - 1, 0)
+        for part, exact in self._outside(outside, columns, some):
+            slices, samples = row[part], column[part]
+            for column_sums, codes, values in zip(sums, columns, exact, strict=True):
+                read_at = table[slices, codes[samples] * n_nodes + edge[part]].real
+                column_sums.replace(some[slices.numpy()], samples, read_at, values)
 
     def _function(self, rows, settings):
         """The pmi on some slices as a function of z."""
@@ -180,47 +210,65 @@ class PmiReader:
                     values[0, part] = table.gather(0, codes[part][None])[0].to(Z)
             yield self._index([row]), pmi
 
-    def _tabulated(self, Z, columns, rows, n_nodes):
+    def _tables(self, rows, n_nodes):
+        """Tables of some slices, as many at a time as a temporary may hold."""
         moments = self.moments
-        offsets = [codes * n_nodes for codes in columns]
         for part in chunks(len(rows), n_nodes * len(moments.count)):
             some = rows[part]
             grid = grid_of(moments.low[some], moments.high[some], n_nodes)
             origin, step = (self.settings.tensor(values) for values in grid)
             function = self._function(some, self.settings)
-            table = tabulate(function, origin, step, n_nodes)
+            yield some, tabulate(function, origin, step, n_nodes), (origin, step)
+
+    def _tabulated(self, Z, columns, rows, n_nodes):
+        offsets = [codes * n_nodes for codes in columns]
+        for some, table, (origin, step) in self._tables(rows, n_nodes):
             for inner in chunks(len(some), Z.shape[1]):
                 index, cells = self._index(some[inner]), (origin[inner], step[inner])
-                inside, outside = self._split(Z[index], *cells, n_nodes)
+                inside, outside = Z[index], None
+                if not self.training:
+                    inside, outside = _split(inside, *cells, n_nodes)
                 node, fraction = locate(inside, *cells)
                 pmi = [
                     read(table[inner], node + offset, fraction) for offset in offsets
                 ]
-                self._correct(pmi, outside, columns, some[inner])
+                for part, exact in self._outside(outside, columns, some[inner]):
+                    row, column = outside[0][part], outside[1][part]
+                    for values, own in zip(pmi, exact, strict=True):
+                        values[row, column] = own
                 yield index, pmi
 
     def _index(self, rows):
         return torch.as_tensor(rows, device=self.settings.device)
 
-    def _split(self, Z, origin, step, n_nodes):
-        """Move projections outside the grid to its edge; say where they were."""
-        if self.training:
-            return Z, None
-        low, high = origin[:, None], (origin + step * (n_nodes - 1))[:, None]
-        beyond = (low > Z) | (high < Z)
-        row, column = beyond.nonzero(as_tuple=True)
-        outside = row, column, Z[row, column]
-        return torch.minimum(torch.maximum(Z, low), high), outside
+    def _outside(self, outside, columns, some):
+        """Exact values of projections outside the grid, some at a time.
 
-    def _correct(self, pmi, outside, columns, some):
-        """Replace what was read for projections outside the grid by the exact value."""
-        if outside is None:
-            return
-        row, column, z = outside
+        Yields
+        ------
+        part : slice
+            Which of those outside.
+
+        exact : list of Tensor of shape (len(part),)
+            One for each column.
+        """
+        row, column, z = outside or ((), (), ())
         for part in chunks(len(row), len(self.moments.count)):
             exactly = self.settings.exactly
             function = self._function(some[row[part].cpu().numpy()], exactly)
             table = function(z[part, None, None].to(exactly.torch_dtype))[..., 0]
-            for values, codes in zip(pmi, columns, strict=True):
-                own = table.gather(1, codes[column[part]][:, None])[:, 0]  # (part,)
-                values[row[part], column[part]] = own.to(z)
+            yield (
+                part,
+                [
+                    table.gather(1, codes[column[part]][:, None])[:, 0].to(z)
+                    for codes in columns
+                ],
+            )
+
+
+def _split(Z, origin, step, n_nodes):
+    """Move projections outside the grid to its edge; say where they were."""
+    low, high = origin[:, None], (origin + step * (n_nodes - 1))[:, None]
+    row, column = ((low > Z) | (high < Z)).nonzero(as_tuple=True)
+    outside = row, column, Z[row, column]
+    return torch.minimum(torch.maximum(Z, low), high), outside

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn._engine import score_new
-from smilearn._moments import ClassMoments, standardize
+from smilearn._moments import ClassMoments, as_tensor, standardize
 from smilearn._reader import Settings, resolve_device
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.metrics import label_contrast
@@ -230,7 +230,13 @@ class SliceScoring:
         return codes
 
     def _score(self, X, columns):
-        standardized = standardize(X, self.centre_, self.inverse_scale_, self.dtype)
+        settings = self._settings()
+        standardized = standardize(
+            as_tensor(X, settings.device),
+            self.centre_,
+            self.inverse_scale_,
+            settings.torch_dtype,
+        )
         moments = ClassMoments(
             self.class_count_,
             self.slice_means_,
@@ -239,4 +245,4 @@ class SliceScoring:
             *self.slice_range_,
         )
         fitted = self.directions_, moments, self.slice_nodes_
-        return score_new(standardized, columns, *fitted, self._settings())
+        return score_new(standardized, columns, *fitted, settings)

@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 FEWEST_NODES = 128
 MOST_NODES = 4096  # a slice that needs more is computed exactly
 NODES_PER_WIDTH = 12
-_CHUNK = 640_000  # elements of a temporary: a few MB, near the size of a CPU cache
+_CHUNK = 320_000  # elements of a temporary: a few MB, near the size of a CPU cache
 
 
 def class_pmi(density, log_prior, z, *, left_out=False):
@@ -55,16 +55,22 @@ def _log_of_others(log_joint):
 
     In units of the largest term: without a smaller class, the sum is that of the rest
     plus one, minus the class; nothing cancels. Without the largest it is the rest,
-    which is summed anew where it is too small for these units.
+    which is summed anew where it is too small for these units. Classes that tie with
+    the largest are each other's rest.
     """
-    largest, index = log_joint.max(1, keepdim=True)
-    terms = (log_joint - largest).exp_().scatter_(1, index, 0)
-    rest = terms.sum(1, keepdim=True)
-    others = torch.sub(rest + 1, terms, out=terms).scatter_(1, index, rest)
-    others = others.log_().add_(largest)
-    if (rest < 1e3 * torch.finfo(rest.dtype).tiny).any():
-        rest = log_joint.scatter(1, index, -torch.inf)
-        others.scatter_(1, index, torch.logsumexp(rest, 1, keepdim=True))
+    largest = log_joint.amax(1, keepdim=True)
+    terms = (log_joint - largest).exp_()
+    first = terms == 1  # the largest, and whatever ties with it
+    rest = terms.masked_fill_(first, 0).sum(1, keepdim=True)
+    rest += first.sum(1, keepdim=True) - 1
+    others = torch.sub(rest + 1, terms, out=terms)
+    others = torch.where(first, rest, others).log_().add_(largest)
+    lost = first & (rest < 1e3 * torch.finfo(rest.dtype).tiny)
+    if lost.any():
+        rest = torch.logsumexp(
+            log_joint.masked_fill(first, -torch.inf), 1, keepdim=True
+        )
+        others = torch.where(lost, rest, others)
     return others
 
 

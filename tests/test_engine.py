@@ -10,10 +10,10 @@ from oracles import psmi
 from smilearn import _tables
 from smilearn._densities import DENSITIES
 from smilearn._directions import SliceDirections
-from smilearn._engine import TallySums, TrainingPass, score_new
-from smilearn._moments import standardize
+from smilearn._engine import TrainingPass, score_new
+from smilearn._moments import as_tensor, standardize
 from smilearn._reader import PmiReader, Settings
-from smilearn._reliability import SliceTally
+from smilearn._sums import SliceSums
 
 KINDS = sorted(DENSITIES)
 TABLE_ERROR = 1e-4  # nats, of a mean over 256 slices; the largest seen was half of it
@@ -49,15 +49,21 @@ def trained(X, y, settings, directions, *, left_out=True):
     return training
 
 
+def standardized(training, X):
+    """Embeddings in the units of a pass, a float64 tensor."""
+    fitted = training.centre, training.inverse_scale
+    return standardize(as_tensor(X, CPU), *fitted, torch.float64)
+
+
 def exact_scores(training, X, y, directions, *, left_out):
     """Mean pmi over the slices of a pass in float64, no tables."""
-    fitted = training.centre, training.inverse_scale
-    Z = directions @ standardize(X, *fitted, np.float64).T
+    Z = torch.as_tensor(directions) @ standardized(training, X).T
     exactly = training.settings.exactly
-    moments, nodes = training.moments, np.zeros_like(training.nodes)
-    reader = PmiReader(exactly, moments, nodes, training=True, left_out=left_out)
-    pmi = reader.read(torch.as_tensor(Z), [torch.as_tensor(y)])
-    return sum(values[0].sum(0) for _, values in pmi).numpy() / len(directions)
+    fitted = training.moments, np.zeros_like(training.nodes)
+    reader = PmiReader(exactly, *fitted, training=True, left_out=left_out)
+    sums = SliceSums(np.zeros(len(Z), int), 1, Z)
+    reader.add_to([sums], Z, [torch.as_tensor(y)])
+    return sums.values()[0][0] / len(directions)
 
 
 @pytest.mark.parametrize("n_classes", [3, 40])
@@ -88,10 +94,10 @@ def test_exact_path_equals_the_loop(seed):
 
 
 def scored(training, X, columns, directions, *, exactly=False):
-    X = standardize(X, training.centre, training.inverse_scale, np.float64)
     nodes, settings = training.nodes, training.settings
     if exactly:
         nodes, settings = nodes * 0, settings_of(settings.density, "float64")
+    X = standardized(training, X).to(settings.torch_dtype)
     return score_new(X, columns, directions, training.moments, nodes, settings)
 
 
@@ -124,9 +130,10 @@ def test_new_samples_at_and_around_the_ends_of_the_range(seed, density):
     z = np.concatenate([moments.low + steps * step, moments.high - steps * step])
     labels = [np.full(len(z), label) for label in range(3)]
     fitted = np.ones((1, 1)), moments
-    scores = score_new(z[:, None], labels, *fitted, nodes, training.settings)
+    Z = torch.as_tensor(z)[:, None]
+    scores = score_new(Z.float(), labels, *fitted, nodes, training.settings)
     exact = training.settings.exactly
-    expected = score_new(z[:, None], labels, *fitted, nodes * 0, exact)
+    expected = score_new(Z, labels, *fitted, nodes * 0, exact)
     assert nodes > 0
     np.testing.assert_allclose(scores, expected, rtol=2e-6, atol=0.01)
     beyond = np.isin(np.arange(14), [0, 1, 7, 8])
@@ -146,14 +153,14 @@ def test_every_slice_is_read_once_under_every_label(seed, most, monkeypatch):
     expected = scored(training, new, labels, directions, exactly=True)
     monkeypatch.setattr(_tables, "_CHUNK", most)
     reader = PmiReader(training.settings, training.moments, nodes)
-    fitted = training.centre, training.inverse_scale
-    Z = torch.as_tensor(directions @ standardize(new, *fitted, np.float64).T)
-    pmi, seen = np.empty((3, *Z.shape)), []
-    for rows, values in reader.read(Z, [torch.as_tensor(label) for label in labels]):
-        seen += rows.tolist()
-        pmi[:, rows.numpy()] = torch.stack(values).numpy()
-    assert sorted(seen) == list(range(40))
+    Z = torch.as_tensor(directions) @ standardized(training, new).T
+    sums = [SliceSums(np.arange(40), 40, Z) for _ in labels]  # every slice apart
+    reader.add_to(sums, Z, [torch.as_tensor(label) for label in labels])
+    pmi = np.stack([column.values()[0] for column in sums])
+    assert (np.abs(pmi).max((0, 2)) > 0).all()
     np.testing.assert_allclose(pmi.mean(1).T, expected, rtol=1e-5, atol=1e-3)
+    squares = np.stack([column.values()[1] for column in sums])
+    np.testing.assert_allclose(squares, (pmi**2).sum(1), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("left_out", [True, False])
@@ -216,6 +223,7 @@ def test_blocks_cover_the_slices_and_fit_in_memory(n_samples):
         itemsize = np.dtype(settings.dtype).itemsize
         assert size == 16 or size * n_samples * itemsize <= 64 * 2**20
         assert 16 <= size <= 512
+        assert max(block.stop - block.start for block in blocks) <= size
     assert settings_of(block_size=7).blocks(3, 12, 10) == [slice(3, 10), slice(10, 12)]
 
 
@@ -259,26 +267,8 @@ def test_doubling_stops_as_soon_as_the_ranking_is_reliable(seed):
     assert after.tally.reliability > before.tally.reliability
 
 
-def test_sums_of_a_block_go_to_the_right_group(seed):
-    """Rows in any order and portions, against the tally's own rule."""
-    rng = np.random.default_rng(seed)
-    pmi, places = rng.normal(size=(11, 5)), np.arange(20, 31)
-    tally, expected = SliceTally(5, 4), SliceTally(5, 4)
-    sums = TallySums(tally, places, torch.zeros((11, 5), dtype=torch.float64))
-    for rows in (torch.tensor([7, 2, 9]), torch.tensor([0, 1, 3, 4, 5, 6, 8, 10])):
-        sums.add(rows, torch.as_tensor(pmi)[rows])
-    sums.flush()
-    groups = expected.groups(places)
-    by_group = np.stack([pmi[groups == group].sum(0) for group in range(4)])
-    expected.add(places, by_group, (pmi**2).sum(0))
-    for name in ("mean", "standard_error", "reliability", "n_slices"):
-        np.testing.assert_allclose(getattr(tally, name), getattr(expected, name))
-    np.testing.assert_allclose(tally._sums, by_group)
-
-
 def test_input_order_is_restored_and_input_left_alone(seed):
-    X, y = embeddings(seed)
-    kept = X.copy()
+    (X, y), (kept, _) = embeddings(seed), embeddings(seed)
     training = trained(X, y, settings_of(), directions_of(seed, 3))
     np.testing.assert_array_equal(training.in_input_order(y[training.order]), y)
     assert (np.diff(y[training.order]) >= 0).all()

@@ -1,10 +1,7 @@
 """The rules of the house, each with a breach that shows the rule can be broken."""
 
 import ast
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ MOST_LINES = 300
 
 FLOORS = {
     "_compat": 0,
+    "_kernels": 0,
     "_optional": 0,
     "exceptions": 0,
     "_densities": 1,
@@ -25,6 +23,7 @@ FLOORS = {
     "_files": 1,
     "_moments": 1,
     "_reliability": 1,
+    "_sums": 1,
     "_tables": 1,
     "_texts": 1,
     "metrics": 1,
@@ -49,21 +48,8 @@ FLOORS = {
     "__main__": 9,
 }
 GROUND = {"exceptions"}  # imports nothing of ours; every other module may import it
-MAY_PRINT = {"print": {"cli.py"}, ".print": {"cli.py", "_screen.py"}}  # rich has .print
+MAY_PRINT = {"print": {"cli.py"}, ".print": {"cli.py", "_screen.py"}}  # rich's too
 MAY_NOT_STATE_FLOOR = {"__init__", "__main__"}
-HEAVY = {"torch", "transformers", "sentence_transformers", "matplotlib"}
-
-PUBLIC = [
-    "FineTunedEmbedder",
-    "RiskFilter",
-    "RiskTable",
-    "SentenceEmbedder",
-    "SlicedMIScorer",
-    "datasets",
-    "exceptions",
-    "metrics",
-]
-PUBLIC_MODULES = ["datasets", "exceptions", "metrics", "risk_table"]
 
 
 def module_names(folder):
@@ -142,17 +128,6 @@ def banned_statements(folder):
                 if path.name not in MAY_PRINT[name]:
                     breaches.append(f"{path.name}:{node.lineno}: {name}")
     return breaches
-
-
-def top_modules_loaded(code):
-    """Packages that a fresh interpreter holds after running some code."""
-    show = "import json, sys; print('\\n' + json.dumps([*sys.modules]))"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{show}"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    *shown, names = done.stdout.splitlines()
-    return {name.partition(".")[0] for name in json.loads(names)}, "\n".join(shown)
 
 
 def test_every_module_has_a_floor():
@@ -239,61 +214,3 @@ def test_banned_statements_are_seen(tmp_path):
     (tmp_path / "zoo.py").write_text("console.print(3)")
     found = ["_screen.py:1: print", "module.py:2: assert", "module.py:3: print"]
     assert banned_statements(tmp_path) == [*found, "zoo.py:1: .print"]
-
-
-def test_importing_smilearn_is_light():
-    loaded, _ = top_modules_loaded("import smilearn; dir(smilearn)")
-    assert "smilearn" in loaded
-    assert loaded & HEAVY == set()
-
-
-def test_command_line_help_is_light():
-    loaded, shown = top_modules_loaded(
-        "import runpy, sys\n"
-        "sys.argv = ['smilearn', '--help']\n"
-        "try:\n"
-        "    runpy.run_module('smilearn', run_name='__main__', alter_sys=True)\n"
-        "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
-    )
-    assert "Usage" in shown
-    assert loaded & HEAVY == set()
-
-
-def test_a_heavy_import_is_seen(tmp_path):
-    (tmp_path / "torch.py").touch()
-    loaded, _ = top_modules_loaded(
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import torch"
-    )
-    assert loaded & HEAVY == {"torch"}
-
-
-def test_public_names_are_pinned():
-    assert smilearn.__all__ == PUBLIC
-    assert set(PUBLIC) <= set(dir(smilearn))
-
-
-@pytest.mark.parametrize("name", PUBLIC)
-def test_public_name_resolves(name):
-    thing = getattr(smilearn, name)
-    assert thing.__name__ in (name, f"smilearn.{name}")
-
-
-def test_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="'smilearn' has no attribute 'Nothing'"):
-        smilearn.Nothing  # noqa: B018
-
-
-@pytest.mark.parametrize("name", PUBLIC_MODULES)
-def test_public_module_lists_what_it_documents(name):
-    module = __import__(f"smilearn.{name}", fromlist=["__all__"])
-    assert module.__all__ == sorted(set(module.__all__))
-    bare = [each for each in module.__all__ if not getattr(module, each).__doc__]
-    assert bare == []
-    defined = {
-        each
-        for each, thing in vars(module).items()
-        if getattr(thing, "__module__", None) == module.__name__
-        and not each.startswith("_")
-    }
-    assert defined == set(module.__all__)
