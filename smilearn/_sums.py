@@ -24,7 +24,7 @@ class SliceSums:
         self._squares = like.new_zeros(like.shape[1])
 
     def add(self, rows, pmi):
-        """Count in the pmi (len(rows), n_samples) of some slices of the block."""
+        """Count in the pmi (len(rows), n_samples) of some slices; it is overwritten."""
         group = torch.as_tensor(self._groups, device=rows.device)[rows]
         member = torch.nn.functional.one_hot(group, len(self._total)).to(pmi).T
         self._total.addmm_(member, pmi)

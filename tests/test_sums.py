@@ -32,7 +32,7 @@ def test_replace_counts_one_value_instead_of_another(seed, dtype):
     rng = np.random.default_rng(seed)
     pmi, groups = rng.normal(size=(4, 3)), np.array([0, 1, 1, 0])
     sums = SliceSums(groups, 2, torch.zeros((4, 3), dtype=dtype))
-    sums.add(torch.arange(4), torch.as_tensor(pmi, dtype=dtype))
+    sums.add(torch.arange(4), torch.tensor(pmi, dtype=dtype))
     rows, samples = np.array([0, 2, 2]), torch.tensor([1, 1, 2])
     better = rng.normal(size=3)
     before, after = (
