@@ -23,6 +23,7 @@ passing.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -47,6 +48,7 @@ class Gaussian:
     mean: torch.Tensor
     variance: torch.Tensor
     pooled: torch.Tensor
+    nodes_per_width: ClassVar[int] = 12  # of a table, for an error below 1e-4 nats
 
     def log_density(self, z, offset=0.0):
         """Log density at z of each class plus an offset, (S, K, G)."""
@@ -94,6 +96,7 @@ class Student:
     mean: torch.Tensor
     variance: torch.Tensor
     pooled: torch.Tensor
+    nodes_per_width: ClassVar[int] = 8
 
     @property
     def _strength(self):

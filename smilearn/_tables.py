@@ -13,7 +13,6 @@ from torch.nn.functional import softplus
 
 FEWEST_NODES = 128
 MOST_NODES = 4096  # a slice that needs more is computed exactly
-NODES_PER_WIDTH = 12
 _CHUNK = 320_000  # elements of a temporary: a few MB, near the size of a CPU cache
 
 
@@ -96,7 +95,7 @@ def nodes_needed(density, moments):
     reach = torch.as_tensor(moments.reach)[..., None].to(density.mean)
     width = density.narrowest(reach).amin((1, 2)).cpu().double().numpy()
     span = moments.high - moments.low
-    needed = NODES_PER_WIDTH * span / np.maximum(width, np.finfo(float).tiny)
+    needed = density.nodes_per_width * span / np.maximum(width, np.finfo(float).tiny)
     needed = np.maximum(needed, FEWEST_NODES - 2)
     exact = needed > MOST_NODES - 2
     sizes = 2 ** np.arange(np.log2(FEWEST_NODES), np.log2(MOST_NODES) + 1)

@@ -108,27 +108,27 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
     n_slices_ : int
         Slices used.
 
-    directions_ : ndarray of shape (n_slices_, n_features_in_)
+    directions_ : ndarray of shape (n_slices, n_features)
         The slices, unit vectors, one a row.
 
-    slice_means_, slice_variances_ : ndarray of shape (n_slices_, n_classes)
+    slice_means_, slice_variances_ : ndarray of shape (n_slices, n_classes)
         Moments of the projections of each class, after `centre_` and `inverse_scale_`.
 
-    slice_reach_, slice_range_ : ndarray of shape (n_slices_, n_classes), (2, n_slices_)
+    slice_reach_, slice_range_ : ndarray of shape (n_slices, n_classes), (2, n_slices)
         Largest distance of a projection from the mean of its class; smallest and
         largest projection.
 
-    slice_nodes_ : ndarray of shape (n_slices_,)
+    slice_nodes_ : ndarray of shape (n_slices,)
         Nodes of the table of each slice; 0 for a slice that is computed exactly.
 
-    centre_, inverse_scale_ : ndarray of shape (n_features_in_,)
+    centre_, inverse_scale_ : ndarray of shape (n_features,)
         What is subtracted from a feature, and what it is multiplied by, before slicing.
         The factor is 0 for constant features and the same for all others.
 
     n_features_in_ : int
         Number of features seen in :meth:`fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, when `X` has names that are all strings.
 
     Notes

@@ -17,7 +17,7 @@ from smilearn._densities import (
     Student,
 )
 from smilearn._moments import ClassMoments
-from smilearn._tables import NODES_PER_WIDTH, nodes_needed
+from smilearn._tables import nodes_needed
 
 KINDS = sorted(DENSITIES)
 SIZES = (40, 5, 3, 2, 1)
@@ -213,9 +213,9 @@ def bends(function, classes, width):
     """Largest second difference in the range of each class, in units of `width`."""
     ranges = torch.linspace(0, 1, 301, dtype=torch.float64)
     low, high = (column([end(own) for own in classes]) for end in (np.min, np.max))
-    z, step = low + (high - low) * ranges, width / NODES_PER_WIDTH
+    z, step = low + (high - low) * ranges, width / 12
     left, middle, right = (function(z + shift) for shift in (-step, 0, step))
-    bend = (left - 2 * middle + right).abs() * NODES_PER_WIDTH**2
+    bend = (left - 2 * middle + right).abs() * 12**2
     return bend.amax((0, 2)).numpy()
 
 

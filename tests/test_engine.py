@@ -167,12 +167,15 @@ def test_every_slice_is_read_once_under_every_label(seed, most, monkeypatch):
 @pytest.mark.parametrize("density", KINDS)
 @pytest.mark.parametrize("label", [0, 2])
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-9), ("float32", 0.05)])
-def test_far_outlier_takes_the_exact_path(seed, density, left_out, label, dtype, rtol):
+def test_far_outlier_takes_the_exact_path(
+    seed, density, left_out, label, dtype, rtol, monkeypatch
+):
     """One sample is 10,000 spreads away from its class, the largest or the smallest.
 
     Without it the class has a hundred-millionth of the variance: digits that float32
     projections do not hold.
     """
+    monkeypatch.setattr(_tables, "MOST_NODES", 2048)
     X, y = embeddings(seed, n_features=8)
     X[np.flatnonzero(y == label)[0]] += 1e4
     X, directions = X.astype(dtype), directions_of(seed, 5, 8)

@@ -13,7 +13,6 @@ from smilearn._moments import ClassMoments
 from smilearn._tables import (
     FEWEST_NODES,
     MOST_NODES,
-    NODES_PER_WIDTH,
     chunks,
     class_pmi,
     grid_of,
@@ -231,11 +230,11 @@ def test_nodes_are_dense_enough_for_every_class(seed, kind, narrowest):
     for n_nodes in np.unique(nodes[tabulated]):
         rows = nodes == n_nodes
         _, step = grid_of(moments.low[rows], moments.high[rows], n_nodes)
-        assert (step * NODES_PER_WIDTH <= 1.01 * width[rows]).all()
+        assert (step * density.nodes_per_width <= 1.01 * width[rows]).all()
         if n_nodes > FEWEST_NODES:  # and two thirds of them would not do
-            assert (step * 1.55 * NODES_PER_WIDTH > 0.98 * width[rows]).all()
+            assert (step * 1.55 * density.nodes_per_width > 0.98 * width[rows]).all()
     span = moments.high - moments.low
-    assert (NODES_PER_WIDTH * span > (MOST_NODES - 2) * width)[~tabulated].all()
+    assert (density.nodes_per_width * span > (MOST_NODES - 2) * width)[~tabulated].all()
 
 
 @pytest.mark.parametrize("kind", DENSITIES)
