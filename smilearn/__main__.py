@@ -1,4 +1,4 @@
-"""Door of ``python -m smilearn`` and of the ``smilearn`` command (floor 9)."""
+"""Door of ``python -m smilearn`` and of the ``smilearn`` command (floor 10)."""
 
 
 def main():

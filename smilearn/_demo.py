@@ -1,4 +1,4 @@
-"""The demonstration: planted label flips, found before and early (floor 7)."""
+"""The demonstration: planted label flips, found before and early (floor 8)."""
 
 from dataclasses import dataclass
 from pathlib import Path

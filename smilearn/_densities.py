@@ -67,6 +67,32 @@ class Gaussian:
         alone = _log_normal(z, self.pooled)  # nothing else is known of such a class
         return torch.where(self.count > 1, left_out, alone) + offset
 
+    def coefficients(self, offset):
+        """What `_table_kernels` makes both log densities from, (S, K, 10).
+
+        Centre, offset and factor of the log density, and a blank; centre, offset,
+        factor, variance, share of a sample in it and floor of the one left out.
+        """
+        floor = VARIANCE_FLOOR * self.pooled
+        variance = torch.maximum(self.variance, floor)
+        others = (self.count - 1).clamp_min(1)
+        ratio = self.count / others
+        alone = self.count == 1
+        scale = offset - 0.5 * _LOG_2PI
+        columns = (
+            self.mean,
+            scale - 0.5 * variance.log(),
+            -0.5 / variance,
+            torch.zeros(()),
+            torch.where(alone, 0.0, self.mean),
+            scale,
+            torch.where(alone, 1.0, ratio.square()),
+            torch.where(alone, self.pooled, self.variance * ratio),
+            torch.where(alone, 0.0, ratio / others),
+            floor,
+        )
+        return _side_by_side(columns)
+
     def narrowest(self, reach):
         """Width in z over which the log densities stay near a parabola, (S, K, 1).
 
@@ -137,6 +163,29 @@ class Student:
         scale = _log_scale(dof, self._squares * growth) + offset
         return remaining.mul_(0.5 * dof).add_(scale)
 
+    def coefficients(self, offset):
+        """What `_table_kernels` makes both log densities from, (S, K, 10).
+
+        Centre, offset, factor and share of the log density; centre, offset, factor,
+        a blank, share and its limit of the one left out.
+        """
+        dof = PRIOR_DOF + self.count
+        spread = self._squares * (1 + 1 / self._strength)
+        growth = self._strength / (self._strength - 1)
+        columns = (
+            self._location,
+            _log_scale(dof, spread) + offset,
+            -0.5 * (dof + 1),
+            1 / spread,
+            self._location,
+            _log_scale(dof - 1, self._squares * growth) + offset,
+            0.5 * (dof - 1),
+            torch.zeros(()),
+            growth / self._squares,
+            1 - 0.5 * PRIOR_DOF * self.pooled / self._squares,
+        )
+        return _side_by_side(columns)
+
     def narrowest(self, reach):
         """Width in z over which the log densities stay near a parabola, (S, K, 1).
 
@@ -156,6 +205,11 @@ DENSITIES = {"gaussian": Gaussian, "student": Student}
 
 def _log_normal(centred, variance):
     return -0.5 * (centred.square() / variance + variance.log() + _LOG_2PI)
+
+
+def _side_by_side(columns):
+    """Tensors (S, K, 1) that broadcast, as one array (S, K, len(columns))."""
+    return torch.cat(torch.broadcast_tensors(*columns), -1).numpy()
 
 
 def _log_scale(dof, spread):

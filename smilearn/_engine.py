@@ -1,4 +1,4 @@
-"""The in-memory schedule: blocks of slices outside, samples inside (floor 3).
+"""The in-memory schedule: blocks of slices outside, samples inside (floor 4).
 
 For each block of slices: one product, moments, tables, look-ups. The block of
 projections is reused, so that memory does not grow with the number of slices.
@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from smilearn._moments import (
-    ClassMoments,
-    as_tensor,
-    centre_and_scale,
-    moments_of,
-    row_blocks,
-    standardize,
-)
+from smilearn._moments import ClassMoments, moments_of
 from smilearn._reader import PmiReader
 from smilearn._reliability import SliceTally
+from smilearn._standardize import (
+    as_tensor,
+    centre_and_scale,
+    centre_classes,
+    standardize,
+)
 from smilearn._sums import SliceSums
 from smilearn._tables import nodes_needed
+from smilearn._threads import in_threads
 
 _FIRST_SLICES = 256
 
@@ -65,9 +65,7 @@ class TrainingPass:
         self._residuals = standardize(  # (n, d), sorted by class
             X, self.centre, self.inverse_scale, settings.torch_dtype, order
         )
-        self._class_means = np.stack(
-            [_centred(self._residuals[rows]) for rows in self._segments]
-        )
+        self._class_means = centre_classes(self._residuals, self._segments)
         self._codes = torch.as_tensor(codes[self.order], device=settings.device)
 
     def extend(self, directions):
@@ -105,8 +103,7 @@ class TrainingPass:
             shape = len(directions), len(self._residuals)
             self._buffer = self._residuals.new_empty(shape)
         product = self._buffer[: len(directions)]
-        slices = self.settings.tensor(directions)
-        return torch.mm(slices, self._residuals.T, out=product)
+        return project(self.settings.tensor(directions), self._residuals, product)
 
     @property
     def moments(self):
@@ -125,12 +122,14 @@ class TrainingPass:
         return result
 
 
-def _centred(rows):
-    """Subtract the mean of some rows from them; return it, float64."""
-    total = sum(block.sum(0).double() for block in row_blocks(rows))
-    mean = total / len(rows)
-    rows -= mean.to(rows.dtype)
-    return mean.cpu().numpy()
+def project(directions, X, out):
+    """Project on some slices, ``directions @ X.T`` of shape (S, n), in given memory."""
+
+    def work(begin, end):
+        torch.mm(directions, X[begin:end].T, out=out[:, begin:end])
+
+    in_threads(work, len(X), len(directions) * X.numel())
+    return out
 
 
 def score_new(X, columns, directions, moments, nodes, settings):
@@ -164,7 +163,8 @@ def score_new(X, columns, directions, moments, nodes, settings):
     columns = [torch.as_tensor(codes, device=settings.device) for codes in columns]
     totals = np.zeros((len(columns), len(X)))
     for block in settings.blocks(0, len(directions), len(X)):
-        product = settings.tensor(directions[block]) @ X.T
+        slices = settings.tensor(directions[block])
+        product = project(slices, X, X.new_empty((len(slices), len(X))))
         reader = PmiReader(settings, moments[block], nodes[block])
         groups = np.zeros(len(product), np.int64)
         sums = [SliceSums(groups, 1, product) for _ in columns]

@@ -1,17 +1,13 @@
-"""Compiled loops over projections in the memory of the host (floor 0).
+"""Compiled loops over projections in the memory of the host (floor 1).
 
 On a GPU, and where numba is not to be had, torch makes the same sums (`_moments`,
-`_reader`); the tests hold the two against each other. Work is cut among plain threads,
-as numba's own must not be entered from two threads at once.
+`_reader`); the tests hold the two against each other. Numba's own threads are not
+used: they must not be entered from two threads at once, as joblib would.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from itertools import pairwise
-
 import numpy as np
-import torch
+
+from smilearn._threads import in_threads
 
 try:
     from numba import njit
@@ -19,7 +15,6 @@ except ImportError:  # a Python too new for numba
     njit = None
 
 _TILE = 1024  # samples whose running sums stay in the nearest cache
-_LEAST = 100_000  # projections for which a second thread pays
 
 
 def usable(device):
@@ -49,18 +44,8 @@ def moments(Z, ends, shift):
     square = np.empty(shift.shape)
     bits = Z.view(f"i{Z.itemsize}")
     low, high = (np.empty(shift.shape, bits.dtype) for _ in range(2))
-    _in_threads(
-        _moments,
-        len(Z),
-        Z.size,
-        Z,
-        bits,
-        ends,
-        shift.astype(Z.dtype),
-        square,
-        low,
-        high,
-    )
+    arguments = Z, bits, ends, shift.astype(Z.dtype), square, low, high
+    in_threads(lambda *part: _moments(*arguments, *part), len(Z), Z.size)
     low, high = (_mirrored(codes).view(Z.dtype).astype(float) for codes in (low, high))
     return square, low, high
 
@@ -97,27 +82,11 @@ def look_up(Z, rows, grid, table, offset, group, total, squares):
     """
     origin, step, n_nodes = grid
     last = Z.dtype.type(n_nodes - 1)
-    columns = rows, origin, 1 / step, last, table, offset, group, total, squares
-    _in_threads(_look_up, Z.shape[1], len(rows) * Z.shape[1], Z, *columns)
-
-
-def _in_threads(loop, length, n_elements, *arguments):
-    """Run a loop over range(length), cut among as many threads as torch may use."""
-    n_threads = torch.get_num_threads() if n_elements >= _LEAST else 1
-    if n_threads == 1:
-        loop(*arguments, 0, length)
-        return
-    cuts = np.linspace(0, length, n_threads + 1).astype(int)
-    pool = _pool(n_threads, os.getpid())
-    done = [pool.submit(loop, *arguments, a, b) for a, b in pairwise(cuts)]
-    for part in done:
-        part.result()
-
-
-@lru_cache(maxsize=4)
-def _pool(n_threads, _process):
-    """Threads, kept between calls; a forked process must start its own."""
-    return ThreadPoolExecutor(n_threads, "smilearn")
+    arguments = Z, rows, origin, 1 / step, last, table, offset, group, total, squares
+    n_samples = Z.shape[1]
+    in_threads(
+        lambda *part: _look_up(*arguments, *part), n_samples, n_samples * len(rows)
+    )
 
 
 def _mirrored(bits):
@@ -125,17 +94,33 @@ def _mirrored(bits):
     return bits ^ ((bits >> (8 * bits.itemsize - 1)) & np.iinfo(bits.dtype).max)
 
 
-def _compiled(loop):
-    if njit is None:
-        return loop
-    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(loop)
-    except RuntimeError:  # no folder to keep compiled code in
-        return njit(**options)(loop)
+def compiled(fastmath):
+    """Make a decorator that compiles a loop, if numba is there, and keeps the code.
+
+    Parameters
+    ----------
+    fastmath : bool or set of str
+        Liberties that LLVM may take with floating-point numbers.
+
+    Returns
+    -------
+    decorate : callable
+        From a function to its compiled form.
+    """
+    options = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
+
+    def decorate(loop):
+        if njit is None:
+            return loop
+        try:
+            return njit(cache=True, **options)(loop)
+        except RuntimeError:  # no folder to keep compiled code in
+            return njit(**options)(loop)
+
+    return decorate
 
 
-@_compiled
+@compiled(fastmath=True)
 def _moments(Z, bits, ends, shift, square, low, high, begin, end):
     integer = bits.dtype.type
     turn, mask = integer(8 * bits.itemsize - 1), integer(np.iinfo(bits.dtype).max)
@@ -156,7 +141,7 @@ def _moments(Z, bits, ends, shift, square, low, high, begin, end):
             start = ends[c]
 
 
-@_compiled
+@compiled(fastmath=True)
 def _look_up(
     Z, rows, origin, density, last, table, offset, group, total, squares, begin, end
 ):

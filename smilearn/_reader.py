@@ -1,4 +1,4 @@
-"""From projections to pmi: one block of fitted slices, read by table (floor 2)."""
+"""From projections to pmi: one block of fitted slices, read by table (floor 3)."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,10 +8,11 @@ import torch
 
 from smilearn import _kernels
 from smilearn._densities import DENSITIES
+from smilearn._table_kernels import tables
 from smilearn._tables import chunks, class_pmi, grid_of, locate, read, tabulate
 from smilearn.exceptions import InvalidInputError
 
-_BLOCK_BYTES = 64 * 2**20  # of projections held at once: narrow products are slow
+_BLOCK_BYTES = 30 * 2**20  # of projections held at once: malloc reuses such pieces
 _BLOCK_RANGE = (16, 512)
 
 
@@ -156,19 +157,39 @@ class PmiReader:
 
     def _add_compiled(self, sums, Z, columns, rows, n_nodes):
         offsets = [(codes * n_nodes).int().numpy() for codes in columns]
-        for some, table, (origin, step) in self._tables(rows, n_nodes):
-            cells = origin.numpy(), step.numpy(), n_nodes
+        for some, table, (origin, step) in self._compiled_tables(rows, n_nodes):
+            cells = origin, step, n_nodes
             for column_sums, offset in zip(sums, offsets, strict=True):
                 _kernels.look_up(
                     Z.numpy(),
                     some,
                     cells,
-                    table.numpy(),
+                    table,
                     offset,
                     *column_sums.arrays(some),
                 )
             if not self.training:
-                self._make_good(sums, Z, columns, some, table, (origin, step), n_nodes)
+                grid = torch.as_tensor(origin), torch.as_tensor(step)
+                self._make_good(sums, Z, columns, some, table, grid, n_nodes)
+
+    def _compiled_tables(self, rows, n_nodes):
+        moments, exactly = self.moments, self.settings.exactly
+        log_prior = np.log(moments.count / moments.count.sum())
+        offset = torch.as_tensor(log_prior)[:, None]
+        for part in chunks(len(rows), n_nodes * len(moments.count)):
+            some = rows[part]
+            grid = grid_of(moments.low[some], moments.high[some], n_nodes)
+            origin, step = (values.astype(self.settings.dtype) for values in grid)
+            density = exactly.densities(moments[some])
+            table = tables(
+                self.settings.density == "student",
+                density.coefficients(offset),
+                log_prior,
+                (origin, step, n_nodes),
+                self.left_out,
+            )
+            table[moments.total[some] == 0] = 0
+            yield some, table.reshape(len(some), -1), (origin, step)
 
     def _make_good(self, sums, Z, columns, some, table, grid, n_nodes):
         """Put the exact value in the place of what was read at the end of a grid."""
@@ -178,7 +199,8 @@ class PmiReader:
         for part, exact in self._outside(outside, columns, some):
             slices, samples = row[part], column[part]
             for column_sums, codes, values in zip(sums, columns, exact, strict=True):
-                read_at = table[slices, codes[samples] * n_nodes + edge[part]].real
+                place = (codes[samples] * n_nodes + edge[part]).numpy()
+                read_at = torch.as_tensor(table[slices.numpy(), place].real)
                 column_sums.replace(some[slices.numpy()], samples, read_at, values)
 
     def _function(self, rows, settings):

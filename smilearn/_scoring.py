@@ -1,4 +1,4 @@
-"""What a fitted scorer answers about samples (floor 4)."""
+"""What a fitted scorer answers about samples (floor 5)."""
 
 import warnings
 
@@ -6,8 +6,10 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn._engine import score_new
-from smilearn._moments import ClassMoments, as_tensor, standardize
+from smilearn._moments import ClassMoments
 from smilearn._reader import Settings, resolve_device
+from smilearn._standardize import as_tensor, standardize
+from smilearn._threads import own_threads
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.metrics import label_contrast
 from smilearn.risk_table import RiskTable
@@ -231,12 +233,6 @@ class SliceScoring:
 
     def _score(self, X, columns):
         settings = self._settings()
-        standardized = standardize(
-            as_tensor(X, settings.device),
-            self.centre_,
-            self.inverse_scale_,
-            settings.torch_dtype,
-        )
         moments = ClassMoments(
             self.class_count_,
             self.slice_means_,
@@ -244,5 +240,9 @@ class SliceScoring:
             self.slice_reach_,
             *self.slice_range_,
         )
-        fitted = self.directions_, moments, self.slice_nodes_
-        return score_new(standardized, columns, *fitted, settings)
+        fitted = self.directions_, moments, self.slice_nodes_, settings
+        with own_threads(settings.device):
+            points = as_tensor(X, settings.device)
+            scale = self.centre_, self.inverse_scale_
+            points = standardize(points, *scale, settings.torch_dtype)
+            return score_new(points, columns, *fitted)

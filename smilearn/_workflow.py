@@ -1,4 +1,4 @@
-"""The main job: labelled texts in, a risk table out (floor 6)."""
+"""The main job: labelled texts in, a risk table out (floor 7)."""
 
 from dataclasses import dataclass, field
 

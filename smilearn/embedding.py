@@ -1,4 +1,4 @@
-"""Texts to embeddings, before any fine-tuning (floor 5)."""
+"""Texts to embeddings, before any fine-tuning (floor 6)."""
 
 import os
 from numbers import Integral

@@ -1,4 +1,4 @@
-"""Take samples at risk out of a training set (floor 6)."""
+"""Take samples at risk out of a training set (floor 7)."""
 
 import warnings
 from numbers import Integral, Real

@@ -1,4 +1,4 @@
-"""Fine-tune to the early point, and read the hidden states there (floor 5)."""
+"""Fine-tune to the early point, and read the hidden states there (floor 6)."""
 
 import copy
 import os

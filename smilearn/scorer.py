@@ -1,4 +1,4 @@
-"""Pointwise sliced mutual information of labelled embeddings (floor 5)."""
+"""Pointwise sliced mutual information of labelled embeddings (floor 6)."""
 
 import warnings
 from numbers import Integral, Real
@@ -12,6 +12,7 @@ from smilearn._compat import Interval, StrOptions, fit_context
 from smilearn._directions import SliceDirections, generator_from
 from smilearn._engine import TrainingPass
 from smilearn._scoring import SliceScoring
+from smilearn._threads import own_threads
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning
 
 _ENOUGH_RELIABILITY = 0.95
@@ -57,7 +58,7 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
         float flags that share of the training samples.
 
     max_slices : int, default=4096
-        Largest number of slices that ``n_slices="auto"`` may use.
+        Most slices that ``n_slices="auto"`` may use.
 
     device : str, default="auto"
         Torch device of products and look-ups; "auto" takes cuda, mps or cpu.
@@ -67,8 +68,7 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
         float64 either way.
 
     block_size : int or "auto", default="auto"
-        Slices held at once: memory beyond X is one copy of X and
-        ``n_samples * block_size`` numbers. "auto" takes about 64 MB.
+        Slices whose projections are held at once, beside a copy of X; "auto": 30 MB.
 
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of the directions. Pass an int for the same scores at each call.
@@ -243,22 +243,23 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
                 "y must hold 2 classes or more, as the score compares labels; "
                 f"got 1 class: {self.classes_.tolist()[0]!r} for all {len(y)} samples."
             )
-        self.labels_ = y
-        self.class_count_ = np.bincount(codes)
-        self.class_prior_ = self.class_count_ / len(codes)
-        self._keep(self._slice(X, codes))
+        self.labels_, self.class_count_ = y, np.bincount(codes)
+        self.class_prior_ = self.class_count_ / len(y)
+        settings = self._settings()
+        with own_threads(settings.device):
+            self._keep(self._slice(X, codes, settings))
         share = self.contamination
         self.offset_ = 0.0 if share is None else float(np.quantile(self.scores_, share))
         return self
 
-    def _slice(self, X, codes):
+    def _slice(self, X, codes, settings):
         """Run the training pass over as many slices as asked for, or as needed."""
         rng = generator_from(self.random_state, "slices")
         directions = SliceDirections(X.shape[1], rng, orthogonal=self.orthogonal)
         training = TrainingPass(
             X,
             codes,
-            self._settings(),
+            settings,
             block_length=X.shape[1] if self.orthogonal else 1,
             left_out=self.leave_one_out,
             verbose=bool(self.verbose),
@@ -279,9 +280,8 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
         moments = training.moments
         self.centre_, self.inverse_scale_ = training.centre, training.inverse_scale
         self.slice_means_, self.slice_variances_ = moments.mean, moments.variance
-        self.slice_reach_ = moments.reach
         self.slice_range_ = np.stack([moments.low, moments.high])
-        self.slice_nodes_ = training.nodes
+        self.slice_reach_, self.slice_nodes_ = moments.reach, training.nodes
         self.scores_ = training.in_input_order(training.tally.mean)
         self.scores_std_ = training.in_input_order(training.tally.standard_error)
 

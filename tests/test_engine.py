@@ -11,8 +11,8 @@ from smilearn import _tables
 from smilearn._densities import DENSITIES
 from smilearn._directions import SliceDirections
 from smilearn._engine import TrainingPass, score_new
-from smilearn._moments import as_tensor, standardize
 from smilearn._reader import PmiReader, Settings
+from smilearn._standardize import as_tensor, standardize
 from smilearn._sums import SliceSums
 
 KINDS = sorted(DENSITIES)

@@ -1,0 +1,216 @@
+"""Embeddings centred, scaled, and cut into what fits a cache (floor 1)."""
+
+import numpy as np
+import torch
+
+from smilearn._threads import in_threads
+
+# A sample farther out than this many root-mean-squares is moved in to it: in float32
+# its square would overflow, and nothing in the score tells such distances apart.
+FARTHEST = 1e6
+
+
+class _Writable:
+    """The memory of an array without the mark that it must not be written to.
+
+    Torch has no read-only tensors and warns; smilearn never writes to its input.
+    """
+
+    def __init__(self, array):
+        self._owner = array
+        self.__array_interface__ = array.__array_interface__ | {
+            "data": (array.__array_interface__["data"][0], False)
+        }
+
+
+def as_tensor(X, device):
+    """Put embeddings on a device, without a copy where they are there already.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Embeddings. The tensor shares its memory and must not be written to.
+
+    device : torch.device
+        Where the tensor is to be.
+
+    Returns
+    -------
+    tensor : Tensor of shape (n_samples, n_features)
+        The embeddings.
+    """
+    if min(X.strides, default=0) < 0:
+        X = np.ascontiguousarray(X)
+    if not X.flags.writeable:
+        X = np.asarray(_Writable(X))
+    return torch.as_tensor(X, device=device)
+
+
+def centre_and_scale(X):
+    """Mean of each feature, and what to multiply a centred feature by.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features), float32 or float64
+        Embeddings.
+
+    Returns
+    -------
+    centre : ndarray of shape (n_features,)
+        Means, up to rounding in the precision of `X`, float64.
+
+    inverse_scale : ndarray of shape (n_features,)
+        One over the root mean square of all centred entries; 0 where a feature is
+        constant up to rounding, so that rounding is never taken for a signal.
+    """
+    largest = in_threads(
+        lambda *rows: torch.maximum(X[slice(*rows)].amax(0), -X[slice(*rows)].amin(0)),
+        *_size(X),
+    )
+    largest = torch.stack(largest).amax(0).cpu().double().numpy()
+    # in units of its own largest entry no feature over- or underflows
+    unit = 2.0 ** np.ceil(np.log2(np.where(largest > 0, largest, 1.0)))
+    centre, _ = _mean_and_square(X, np.zeros(X.shape[1]), 1 / unit)
+    centre *= unit
+    rest, square = _mean_and_square(X, centre, 1 / unit)  # the centre is rounded
+    spread = np.sqrt((square - rest**2).clip(0)) * unit
+    informative = spread > 10 * torch.finfo(X.dtype).eps * largest
+    inverse = np.zeros(X.shape[1])
+    if informative.any():
+        widest = spread[informative].max()
+        mean_square = np.square(spread[informative] / widest).sum() / X.shape[1]
+        inverse[informative] = 1 / (np.sqrt(mean_square) * widest)
+    return centre, inverse
+
+
+def _size(X):
+    """How far `in_threads` has to go through the rows, and how much work that is."""
+    return len(X), X.numel()
+
+
+def _mean_and_square(X, centre, inverse_scale):
+    """Mean and mean square of each standardized feature, float64."""
+
+    def sums_of(begin, end):
+        sums = torch.zeros((2, X.shape[1]), dtype=torch.float64, device=X.device)
+        for rows in row_blocks(X[begin:end]):
+            block, _ = _standardized(rows, centre, inverse_scale)
+            sums[0] += block.sum(0)
+            sums[1] += block.square_().sum(0)
+        return sums
+
+    return (sum(in_threads(sums_of, *_size(X))) / len(X)).cpu().numpy()
+
+
+def standardize(X, centre, inverse_scale, dtype, order=None):
+    """Centre, scale to unit root mean square, and move in the farthest samples.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features)
+        Embeddings.
+
+    centre, inverse_scale : ndarray of shape (n_features,)
+        From :func:`centre_and_scale`.
+
+    dtype : torch.dtype
+        Precision of the result.
+
+    order : Tensor of shape (n_samples,), default=None
+        Row of `X` that each row of the result is made from; None keeps the order.
+
+    Returns
+    -------
+    standardized : Tensor of shape (n_samples, n_features)
+        A new tensor, on the device of `X`.
+    """
+    result = torch.empty(X.shape, dtype=dtype, device=X.device)
+
+    def fill(begin, end):
+        some = X[begin:end] if order is None else X
+        rows_of = None if order is None else order[begin:end]
+        for rows in row_blocks(some, rows_of):
+            block, extent = _standardized(rows, centre, inverse_scale)
+            if extent > FARTHEST:
+                farthest = torch.maximum(block.amax(1), -block.amin(1)) / FARTHEST
+                block /= farthest.clamp_min_(1)[:, None]
+            result[begin : begin + len(rows)] = block
+            begin += len(rows)
+
+    in_threads(fill, *_size(X))
+    return result
+
+
+def centre_classes(X, segments):
+    """Subtract the mean of its class from each row.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features)
+        Standardized embeddings, sorted by class. Changed in place.
+
+    segments : list of slice
+        Rows of each class.
+
+    Returns
+    -------
+    means : ndarray of shape (n_classes, n_features)
+        What was subtracted, float64.
+    """
+    shape = len(segments), X.shape[1]
+    means = torch.empty(shape, dtype=torch.float64, device=X.device)
+
+    def centre(begin, end):
+        for mean, rows in zip(means[:, begin:end], segments, strict=True):
+            own = X[rows, begin:end]
+            mean[:] = sum(block.sum(0).double() for block in row_blocks(own)) / len(own)
+            own -= mean.to(own.dtype)
+
+    in_threads(centre, X.shape[1], X.numel())
+    return means.cpu().numpy()
+
+
+def _standardized(rows, centre, inverse_scale):
+    """``(rows - centre) * inverse_scale`` in the precision of `rows`.
+
+    Subtracting the rounded centre costs nothing: the same shift moves all samples,
+    and the mean of each class is measured afterwards. A float32 product may overflow
+    where a float64 one would not; then it is made in float64. Gives the largest
+    absolute entry too.
+    """
+    for dtype in (rows.dtype, torch.float64):
+        shift, factor = (
+            torch.as_tensor(values, dtype=dtype, device=rows.device)
+            for values in (centre, inverse_scale)
+        )
+        block = torch.sub(rows, shift).mul_(factor)
+        # over rows first, as torch vectorizes that; both carry NaN and infinity along
+        extent = torch.maximum(block.amax(0), -block.amin(0)).amax()
+        if extent.isfinite() and factor.isfinite().all():
+            return block, extent
+    return block.clamp_(-1e30, 1e30), extent.new_tensor(1e30)
+
+
+def row_blocks(X, order=None, megabytes=1):
+    """Cut the rows of a tensor into pieces that fit a cache.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features)
+        What to cut.
+
+    order : Tensor of shape (n_samples,), default=None
+        Rows in the order in which they are wanted.
+
+    megabytes : int, default=2
+        Size of a piece.
+
+    Yields
+    ------
+    rows : Tensor of shape (n, n_features)
+        The next piece.
+    """
+    step = max(1, megabytes * 2**20 // (X.itemsize * X.shape[1]))
+    for start in range(0, len(X) if order is None else len(order), step):
+        rows = slice(start, start + step)
+        yield X[rows] if order is None else X.index_select(0, order[rows])
