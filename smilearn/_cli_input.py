@@ -1,4 +1,4 @@
-"""What the commands are given, checked before any expensive work (floor 8)."""
+"""What the commands are given, checked before any expensive work (floor 10)."""
 
 from pathlib import Path
 

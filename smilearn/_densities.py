@@ -83,7 +83,7 @@ class Gaussian:
             self.mean,
             scale - 0.5 * variance.log(),
             -0.5 / variance,
-            torch.zeros(()),
+            self.mean.new_zeros(()),
             torch.where(alone, 0.0, self.mean),
             scale,
             torch.where(alone, 1.0, ratio.square()),
@@ -180,7 +180,7 @@ class Student:
             self._location,
             _log_scale(dof - 1, self._squares * growth) + offset,
             0.5 * (dof - 1),
-            torch.zeros(()),
+            self.mean.new_zeros(()),
             growth / self._squares,
             1 - 0.5 * PRIOR_DOF * self.pooled / self._squares,
         )

@@ -11,12 +11,7 @@ from tqdm.auto import tqdm
 from smilearn._moments import ClassMoments, moments_of
 from smilearn._reader import PmiReader
 from smilearn._reliability import SliceTally
-from smilearn._standardize import (
-    as_tensor,
-    centre_and_scale,
-    centre_classes,
-    standardize,
-)
+from smilearn._standardize import centre_classes
 from smilearn._sums import SliceSums
 from smilearn._tables import nodes_needed
 from smilearn._threads import in_threads
@@ -29,11 +24,8 @@ class TrainingPass:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
-        Embeddings.
-
-    codes : ndarray of shape (n_samples,)
-        Class of each sample, 0 to n_classes - 1, none of them empty.
+    samples : SortedSamples
+        Standardized training samples, sorted by class. Their points are overwritten.
 
     settings : Settings
         Density, device, precision.
@@ -48,25 +40,15 @@ class TrainingPass:
         Whether to show a progress bar over blocks of slices.
     """
 
-    def __init__(self, X, codes, settings, *, block_length, left_out, verbose=False):
+    def __init__(self, samples, settings, *, block_length, left_out, verbose=False):
         self.settings, self.verbose = settings, verbose
         self.left_out = left_out
-        self.count = np.bincount(codes)
-        self.order = np.argsort(codes, kind="stable")
-        X = as_tensor(X, settings.device)
-        self.centre, self.inverse_scale = centre_and_scale(X)
-        self.tally = SliceTally(len(X), block_length)
-        self._parts, self._nodes, self._buffer = [], [], None
-        ends = np.cumsum(self.count)
-        self._segments = [
-            slice(end - size, end) for end, size in zip(ends, self.count, strict=True)
-        ]
-        order = torch.as_tensor(self.order, device=settings.device)
-        self._residuals = standardize(  # (n, d), sorted by class
-            X, self.centre, self.inverse_scale, settings.torch_dtype, order
-        )
+        self.count, self._segments = samples.count, samples.segments
+        self._residuals = samples.points  # (n, d)
         self._class_means = centre_classes(self._residuals, self._segments)
-        self._codes = torch.as_tensor(codes[self.order], device=settings.device)
+        self._codes = torch.as_tensor(samples.codes, device=settings.device)
+        self.tally = SliceTally(len(self._residuals), block_length)
+        self._parts, self._nodes, self._buffer = [], [], None
 
     def extend(self, directions):
         """Score with the slices of `directions`, (S, d), not counted in so far."""
@@ -83,19 +65,34 @@ class TrainingPass:
             wanted = min(2 * wanted, most)
             self.extend(directions.first(wanted))
 
+    def measure(self, directions):
+        """Take the moments of the slices of `directions`, (S, d); score nothing."""
+        for block in self.settings.blocks(0, len(directions), len(self._residuals)):
+            self._fit(directions[block])
+
     def _add(self, directions, places):
+        product, moments, nodes = self._fit(directions)
+        options = {"training": True, "left_out": self.left_out}
+        reader = PmiReader(self.settings, moments, nodes, **options)
+        sums = SliceSums(self.tally.groups(places), 4, product)
+        reader.add_to([sums], product, [self._codes])
+        self.tally.add(places, *sums.values())
+
+    def _fit(self, directions):
+        """Project on some slices, and take their moments."""
         product = self._product(directions)
         means = directions @ self._class_means.T  # (S, K)
         moments = moments_of(product, self._segments, self.count, means)
         nodes = nodes_needed(self.settings.densities(moments), moments)
         self._parts.append(moments)
         self._nodes.append(nodes)
-        reader = PmiReader(
-            self.settings, moments, nodes, training=True, left_out=self.left_out
-        )
-        sums = SliceSums(self.tally.groups(places), 4, product)
-        reader.add_to([sums], product, [self._codes])
-        self.tally.add(places, *sums.values())
+        return product, moments, nodes
+
+    def points_of(self, rows):
+        """Standardized samples of some rows, (n, d)."""
+        means = self._class_means[self._codes[rows].cpu().numpy()]
+        residuals = self._residuals[rows]
+        return residuals + torch.as_tensor(means).to(residuals)
 
     def _product(self, directions):
         """Project on some slices, (S, n), in memory that every block uses again."""
@@ -115,12 +112,6 @@ class TrainingPass:
         """Grid size of all slices so far, (n_slices,)."""
         return np.concatenate(self._nodes)
 
-    def in_input_order(self, values):
-        """Undo the sort by class."""
-        result = np.empty_like(values)
-        result[self.order] = values
-        return result
-
 
 def project(directions, X, out):
     """Project on some slices, ``directions @ X.T`` of shape (S, n), in given memory."""
@@ -132,7 +123,7 @@ def project(directions, X, out):
     return out
 
 
-def score_new(X, columns, directions, moments, nodes, settings):
+def score_new(X, columns, directions, moments, nodes, settings, tally=None):
     """Mean pmi over fitted slices of samples that were not fitted.
 
     Parameters
@@ -155,6 +146,9 @@ def score_new(X, columns, directions, moments, nodes, settings):
     settings : Settings
         Density, device, precision.
 
+    tally : SliceTally, default=None
+        Where the slices of the first column are counted in too.
+
     Returns
     -------
     scores : ndarray of shape (n_samples, n_columns)
@@ -163,11 +157,14 @@ def score_new(X, columns, directions, moments, nodes, settings):
     columns = [torch.as_tensor(codes, device=settings.device) for codes in columns]
     totals = np.zeros((len(columns), len(X)))
     for block in settings.blocks(0, len(directions), len(X)):
-        slices = settings.tensor(directions[block])
-        product = project(slices, X, X.new_empty((len(slices), len(X))))
+        slices, places = directions[block], np.arange(block.start, block.stop)
+        product = X.new_empty((len(slices), len(X)))
+        project(settings.tensor(slices), X, product)
         reader = PmiReader(settings, moments[block], nodes[block])
-        groups = np.zeros(len(product), np.int64)
-        sums = [SliceSums(groups, 1, product) for _ in columns]
+        groups = 0 * places if tally is None else tally.groups(places)
+        sums = [SliceSums(groups, 1 if tally is None else 4, product) for _ in columns]
         reader.add_to(sums, product, columns)
-        totals += np.concatenate([column.values()[0] for column in sums])
+        totals += [column.values()[0].sum(0) for column in sums]
+        if tally is not None:
+            tally.add(places, *sums[0].values())
     return totals.T / len(directions)

@@ -10,16 +10,16 @@ import numpy as np
 from smilearn._threads import in_threads
 
 try:
-    from numba import njit
+    from numba import config, njit
 except ImportError:  # a Python too new for numba
-    njit = None
+    config = njit = None
 
 _TILE = 1024  # samples whose running sums stay in the nearest cache
 
 
 def usable(device):
     """Tell whether the loops of this module can work on a device."""
-    return njit is not None and device.type == "cpu"
+    return njit is not None and not config.DISABLE_JIT and device.type == "cpu"
 
 
 def moments(Z, ends, shift):
@@ -81,7 +81,7 @@ def look_up(Z, rows, grid, table, offset, group, total, squares):
         Sums of squared values.
     """
     origin, step, n_nodes = grid
-    last = Z.dtype.type(n_nodes - 1)
+    last = np.int32(n_nodes - 1)
     arguments = Z, rows, origin, 1 / step, last, table, offset, group, total, squares
     n_samples = Z.shape[1]
     in_threads(
@@ -141,7 +141,7 @@ def _moments(Z, bits, ends, shift, square, low, high, begin, end):
             start = ends[c]
 
 
-@compiled(fastmath=True)
+@compiled(fastmath={"nsz", "arcp", "contract"})
 def _look_up(
     Z, rows, origin, density, last, table, offset, group, total, squares, begin, end
 ):
@@ -162,9 +162,9 @@ def _look_up(
             for i in range(
                 length
             ):  # three loops, as only the second cannot be vectorized
-                place = min(max((z[i] - first) * scale, real(0)), last)
-                node[i] = np.int32(place)
-                beyond[i] = place - real(node[i])
+                place = (z[i] - first) * scale
+                node[i] = min(max(np.int32(place), np.int32(0)), last)  # in any case
+                beyond[i] = min(max(place, real(0)), real(last)) - real(node[i])
                 node[i] += classes[i]
             for i in range(length):
                 entry = entries[np.uint32(node[i])]

@@ -1,6 +1,6 @@
 """Moments of the projections of each class (floor 2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ class ClassMoments:
 
     low, high : ndarray of shape (n_slices,)
         Range of the projections of all samples.
+
+    share : ndarray of shape (n_classes,), default=None
+        Share of each class; None takes that of the counts.
     """
 
     count: np.ndarray
@@ -33,6 +36,11 @@ class ClassMoments:
     reach: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    share: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.share is None:
+            object.__setattr__(self, "share", self.count / self.count.sum())
 
     @property
     def pooled(self):
@@ -41,7 +49,7 @@ class ClassMoments:
         Floored; 1 where all projections are one point, as any scale will do there.
         """
         total = self.total
-        freedom = self.count.sum() - len(self.count)
+        freedom = self.count.sum() - np.count_nonzero(self.count)
         within = self.variance @ self.count / max(freedom, 1)
         # without a second sample in any class, only the whole spread is known
         pooled = np.where(within > 0, within, total if freedom == 0 else 0)
@@ -53,20 +61,77 @@ class ClassMoments:
         return (self.variance + self.mean**2) @ self.count / self.count.sum()
 
     def __getitem__(self, slices):
-        return ClassMoments(
-            self.count,
-            *(
-                getattr(self, name)[slices]
-                for name in ("mean", "variance", "reach", "low", "high")
-            ),
+        return replace(
+            self, **{name: getattr(self, name)[slices] for name in _OF_SLICES}
         )
 
     @classmethod
     def concatenate(cls, parts):
         """Join the moments of successive blocks of slices."""
-        names = ("mean", "variance", "reach", "low", "high")
-        joined = (np.concatenate([getattr(p, name) for p in parts]) for name in names)
-        return cls(parts[0].count, *joined)
+        joined = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in _OF_SLICES
+        }
+        return replace(parts[0], **joined)
+
+    def without(self, part):
+        """Moments of the samples that are not in a part; shares and ranges stay.
+
+        Chan's rule for merging, run backwards. A class of which nothing is left gets
+        the moments of the crowd.
+        """
+        count = self.count - part.count
+        rest, whole = np.maximum(count, 1), np.maximum(self.count, 1)
+        mean = (self.count * self.mean - part.count * part.mean) / rest
+        squares = self.count * self.variance - part.count * part.variance
+        squares -= np.square(part.mean - mean) * (count * part.count / whole)
+        left = replace(
+            self,
+            count=count,
+            mean=np.where(count > 0, mean, 0),
+            variance=np.where(count > 0, squares.clip(0) / rest, 0),
+            reach=np.zeros_like(self.reach),
+        )
+        crowd = np.broadcast_to(left.pooled[:, None], mean.shape)
+        return replace(left, variance=np.where(count > 0, left.variance, crowd))
+
+
+_OF_SLICES = ("mean", "variance", "reach", "low", "high")
+
+
+def plain_moments(Z, codes, n_classes):
+    """Moments of some projections in double precision, for samples in any order.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (S, n_samples)
+        Projections.
+
+    codes : Tensor of shape (n_samples,), int64
+        Class of each sample; classes may be empty.
+
+    n_classes : int
+        Classes K.
+
+    Returns
+    -------
+    moments : ClassMoments
+        Moments; `reach` is 0.
+    """
+    Z = Z.double()
+    member = torch.nn.functional.one_hot(codes, n_classes).double()  # (n, K)
+    count = member.sum(0)
+    mean = Z @ member / count.clamp_min(1)
+    squares = (Z - mean[:, codes]).square_() @ member
+    variance = squares / count.clamp_min(1)
+    return ClassMoments(
+        count=count.cpu().numpy().astype(np.int64),
+        mean=mean.cpu().numpy(),
+        variance=variance.cpu().numpy(),
+        reach=np.zeros(mean.shape),
+        low=Z.amin(1).cpu().numpy(),
+        high=Z.amax(1).cpu().numpy(),
+    )
 
 
 def moments_of(Z, segments, count, mean):

@@ -169,13 +169,13 @@ class PmiReader:
                     *column_sums.arrays(some),
                 )
             if not self.training:
-                grid = torch.as_tensor(origin), torch.as_tensor(step)
+                grid = torch.from_numpy(origin), torch.from_numpy(step)
                 self._make_good(sums, Z, columns, some, table, grid, n_nodes)
 
     def _compiled_tables(self, rows, n_nodes):
         moments, exactly = self.moments, self.settings.exactly
-        log_prior = np.log(moments.count / moments.count.sum())
-        offset = torch.as_tensor(log_prior)[:, None]
+        log_prior = np.log(moments.share)
+        offset = torch.from_numpy(log_prior)[:, None]
         for part in chunks(len(rows), n_nodes * len(moments.count)):
             some = rows[part]
             grid = grid_of(moments.low[some], moments.high[some], n_nodes)
@@ -193,22 +193,26 @@ class PmiReader:
 
     def _make_good(self, sums, Z, columns, some, table, grid, n_nodes):
         """Put the exact value in the place of what was read at the end of a grid."""
-        _, outside = _split(Z[self._index(some)], *grid, n_nodes)
-        row, column, z = outside
-        edge = torch.where(z > grid[0][row], n_nodes - 1, 0)
-        for part, exact in self._outside(outside, columns, some):
-            slices, samples = row[part], column[part]
-            for column_sums, codes, values in zip(sums, columns, exact, strict=True):
-                place = (codes[samples] * n_nodes + edge[part]).numpy()
-                read_at = torch.as_tensor(table[slices.numpy(), place].real)
-                column_sums.replace(some[slices.numpy()], samples, read_at, values)
+        for inner in chunks(len(some), Z.shape[1]):
+            rows, (origin, step) = some[inner], (values[inner] for values in grid)
+            _, outside = _split(Z[self._index(rows)], origin, step, n_nodes)
+            row, column, z = outside
+            edge = torch.where(z > origin[row], n_nodes - 1, 0)
+            for part, exact in self._outside(outside, columns, rows):
+                slices, samples = row[part], column[part]
+                for column_sums, codes, values in zip(
+                    sums, columns, exact, strict=True
+                ):
+                    place = (codes[samples] * n_nodes + edge[part]).numpy()
+                    read_at = table[inner][slices.numpy(), place].real
+                    read_at = torch.from_numpy(read_at)
+                    column_sums.replace(rows[slices.numpy()], samples, read_at, values)
 
     def _function(self, rows, settings):
         """The pmi on some slices as a function of z."""
         moments = self.moments[rows]
         density = settings.densities(moments)
-        prior = moments.count / moments.count.sum()
-        log_prior = settings.tensor(np.log(prior))[:, None]
+        log_prior = settings.tensor(np.log(moments.share))[:, None]
         # a slice on which all samples are one point tells nothing of any label
         flat = torch.as_tensor(moments.total == 0, device=settings.device)
 

@@ -53,6 +53,24 @@ class SliceTally:
         self._sums += sums
         self._squares += squares
 
+    @classmethod
+    def gathered(cls, parts, rows):
+        """Join tallies of the same slices over different samples.
+
+        Parameters
+        ----------
+        parts : list of SliceTally
+            Tallies, each over some of the samples.
+
+        rows : list of ndarray of int
+            Samples of each.
+        """
+        whole = cls(sum(map(len, rows)), parts[0].block_length)
+        whole.n_slices, whole._lengths = parts[0].n_slices, parts[0]._lengths
+        for part, some in zip(parts, rows, strict=True):
+            whole._sums[:, some], whole._squares[some] = part._sums, part._squares
+        return whole
+
     @property
     def mean(self):
         """Mean pmi of each sample, (n_samples,), in nats."""

@@ -1,4 +1,4 @@
-"""What a fitted scorer answers about samples (floor 5)."""
+"""What a fitted scorer answers about samples (floor 7)."""
 
 import warnings
 
@@ -6,8 +6,10 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn._engine import score_new
+from smilearn._mixture import mixed
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings, resolve_device
+from smilearn._scatter import joint_table
 from smilearn._standardize import as_tensor, standardize
 from smilearn._threads import own_threads
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
@@ -233,6 +235,24 @@ class SliceScoring:
 
     def _score(self, X, columns):
         settings = self._settings()
+        with own_threads(settings.device):
+            points = as_tensor(X, settings.device)
+            scale = self.centre_, self.inverse_scale_
+            points = standardize(points, *scale, settings.torch_dtype)
+            return self._score_points(points.to(settings.device), columns, settings)
+
+    def _score_points(self, points, columns, settings):
+        """Score standardized samples (n, d) under some labels: (n, n_columns)."""
+        if self.slicing == "adaptive":
+            scores = {
+                name: self.members_[name]._score_points(points, columns, settings)
+                for name, weight in self.weights_.items()
+                if weight > 0
+            }
+            return mixed(scores, self.weights_, self.member_places_)
+        if self.slicing == "joint":
+            table = joint_table(self.coef_, self.intercept_, self.class_prior_, points)
+            return np.take_along_axis(table, np.stack(columns, 1), 1)
         moments = ClassMoments(
             self.class_count_,
             self.slice_means_,
@@ -240,9 +260,7 @@ class SliceScoring:
             self.slice_reach_,
             *self.slice_range_,
         )
+        if self.components_ is not None:
+            points = points @ settings.tensor(self.components_).T
         fitted = self.directions_, moments, self.slice_nodes_, settings
-        with own_threads(settings.device):
-            points = as_tensor(X, settings.device)
-            scale = self.centre_, self.inverse_scale_
-            points = standardize(points, *scale, settings.torch_dtype)
-            return score_new(points, columns, *fitted)
+        return score_new(points, columns, *fitted)

@@ -1,4 +1,4 @@
-"""What the commands print on a terminal (floor 8)."""
+"""What the commands print on a terminal (floor 10)."""
 
 from rich.console import Console
 from rich.table import Table

@@ -1,4 +1,6 @@
-"""Embeddings centred, scaled, and cut into what fits a cache (floor 1)."""
+"""Embeddings centred, scaled, and sorted by class (floor 1)."""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,18 +34,18 @@ def as_tensor(X, device):
         Embeddings. The tensor shares its memory and must not be written to.
 
     device : torch.device
-        Where the tensor is to be.
+        Where the tensor is to be; the host for mps, which has no double precision.
 
     Returns
     -------
     tensor : Tensor of shape (n_samples, n_features)
         The embeddings.
     """
-    if min(X.strides, default=0) < 0:
+    if any(stride < 0 or stride % X.itemsize for stride in X.strides):
         X = np.ascontiguousarray(X)
     if not X.flags.writeable:
         X = np.asarray(_Writable(X))
-    return torch.as_tensor(X, device=device)
+    return torch.as_tensor(X, device="cpu" if device.type == "mps" else device)
 
 
 def centre_and_scale(X):
@@ -69,7 +71,8 @@ def centre_and_scale(X):
     )
     largest = torch.stack(largest).amax(0).cpu().double().numpy()
     # in units of its own largest entry no feature over- or underflows
-    unit = 2.0 ** np.ceil(np.log2(np.where(largest > 0, largest, 1.0)))
+    exponent = np.ceil(np.log2(np.where(largest > 0, largest, 1.0)))
+    unit = 2.0 ** exponent.clip(-1022, 1022)
     centre, _ = _mean_and_square(X, np.zeros(X.shape[1]), 1 / unit)
     centre *= unit
     rest, square = _mean_and_square(X, centre, 1 / unit)  # the centre is rounded
@@ -79,7 +82,8 @@ def centre_and_scale(X):
     if informative.any():
         widest = spread[informative].max()
         mean_square = np.square(spread[informative] / widest).sum() / X.shape[1]
-        inverse[informative] = 1 / (np.sqrt(mean_square) * widest)
+        scale = np.sqrt(mean_square) * widest
+        inverse[informative] = 1 / max(scale, np.finfo(float).tiny)
     return centre, inverse
 
 
@@ -178,17 +182,19 @@ def _standardized(rows, centre, inverse_scale):
     where a float64 one would not; then it is made in float64. Gives the largest
     absolute entry too.
     """
-    for dtype in (rows.dtype, torch.float64):
-        shift, factor = (
-            torch.as_tensor(values, dtype=dtype, device=rows.device)
-            for values in (centre, inverse_scale)
-        )
-        block = torch.sub(rows, shift).mul_(factor)
-        # over rows first, as torch vectorizes that; both carry NaN and infinity along
-        extent = torch.maximum(block.amax(0), -block.amin(0)).amax()
-        if extent.isfinite() and factor.isfinite().all():
-            return block, extent
-    return block.clamp_(-1e30, 1e30), extent.new_tensor(1e30)
+    shift, factor = (
+        torch.as_tensor(values, dtype=rows.dtype, device=rows.device)
+        for values in (centre, inverse_scale)
+    )
+    block = torch.sub(rows, shift).mul_(factor)
+    # over rows first, as torch vectorizes that; both carry NaN and infinity along
+    extent = torch.maximum(block.amax(0), -block.amin(0)).amax()
+    if extent.isfinite() and factor.isfinite().all():
+        return block, extent
+    with np.errstate(over="ignore"):  # scaled first, as differences overflow sooner
+        block = rows.double().cpu().numpy() * inverse_scale - centre * inverse_scale
+    block = torch.as_tensor(np.nan_to_num(block).clip(-1e30, 1e30), device="cpu")
+    return block.to(rows.device), block.abs().amax()
 
 
 def row_blocks(X, order=None, megabytes=1):
@@ -202,7 +208,7 @@ def row_blocks(X, order=None, megabytes=1):
     order : Tensor of shape (n_samples,), default=None
         Rows in the order in which they are wanted.
 
-    megabytes : int, default=2
+    megabytes : int, default=1
         Size of a piece.
 
     Yields
@@ -214,3 +220,77 @@ def row_blocks(X, order=None, megabytes=1):
     for start in range(0, len(X) if order is None else len(order), step):
         rows = slice(start, start + step)
         yield X[rows] if order is None else X.index_select(0, order[rows])
+
+
+@dataclass(frozen=True)
+class SortedSamples:
+    """Standardized training samples, sorted by class.
+
+    Parameters
+    ----------
+    points : Tensor of shape (n_samples, n_features)
+        Standardized embeddings.
+
+    codes : ndarray of shape (n_samples,)
+        Class of each, ascending from 0, none of them empty.
+
+    order : ndarray of shape (n_samples,)
+        Place of each sample in the input.
+
+    centre, inverse_scale : ndarray of shape (n_features_in,)
+        How the embeddings were standardized.
+    """
+
+    points: torch.Tensor
+    codes: np.ndarray
+    order: np.ndarray
+    centre: np.ndarray
+    inverse_scale: np.ndarray
+
+    @classmethod
+    def of(cls, X, codes, settings):
+        """Standardize and sort embeddings, an array.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Embeddings.
+
+        codes : ndarray of shape (n_samples,)
+            Class of each sample, 0 to n_classes - 1, none of them empty.
+
+        settings : Settings
+            Device and precision.
+        """
+        X = as_tensor(X, settings.device)
+        order = np.argsort(codes, kind="stable")
+        scale = centre_and_scale(X)
+        index = torch.as_tensor(order, device=X.device)
+        points = standardize(X, *scale, settings.torch_dtype, index)
+        return cls(points.to(settings.device), codes[order], order, *scale)
+
+    @property
+    def count(self):
+        """Samples of each class, (n_classes,)."""
+        return np.bincount(self.codes)
+
+    @property
+    def segments(self):
+        """Rows of each class, a list of slices."""
+        ends = np.cumsum(self.count)
+        return [slice(end - n, end) for end, n in zip(ends, self.count, strict=True)]
+
+    def copy(self):
+        """The same with points of its own."""
+        return replace(self, points=self.points.clone())
+
+    def mapped(self, axes):
+        """Images under a linear map: ``points @ axes.T``."""
+        axes = torch.as_tensor(axes).to(self.points)
+        return replace(self, points=self.points @ axes.T)
+
+    def in_input_order(self, values):
+        """Undo the sort."""
+        result = np.empty_like(values)
+        result[self.order] = values
+        return result

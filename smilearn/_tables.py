@@ -92,7 +92,7 @@ def nodes_needed(density, moments):
     n_nodes : ndarray of shape (S,)
         0, or between FEWEST_NODES and MOST_NODES.
     """
-    reach = torch.as_tensor(moments.reach)[..., None].to(density.mean)
+    reach = torch.from_numpy(moments.reach)[..., None].to(density.mean)
     width = density.narrowest(reach).amin((1, 2)).cpu().double().numpy()
     span = moments.high - moments.low
     needed = density.nodes_per_width * span / np.maximum(width, np.finfo(float).tiny)

@@ -1,17 +1,19 @@
 """Work on the host, cut among threads (floor 0).
 
-Torch and NumPy share long operations out by OpenMP, whose threads stay awake for
-milliseconds after each one and so steal the cores from whatever comes next. Here a
-call works in plain threads of its own, each of which runs its operations
-alone; OpenMP sleeps meanwhile.
+Torch shares long operations out by OpenMP, whose threads stay awake for milliseconds
+after each one and so steal the cores from whatever comes next. Here a call works in
+plain threads of its own, each of which runs its operations alone; OpenMP sleeps
+meanwhile.
 """
 
+import ctypes
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, lru_cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -35,7 +37,8 @@ def own_threads(device):
         return
     _local.n_threads = torch.get_num_threads()
     try:
-        with _alone():
+        # tensors made here are written to in other threads, where no mode holds
+        with _alone(), torch.inference_mode(False):
             yield
     finally:
         del _local.n_threads
@@ -60,27 +63,57 @@ def in_threads(work, length, n_elements):
     results : list
         What each piece returned.
     """
-    n_threads = min(getattr(_local, "n_threads", 1), max(length, 1))
-    if n_threads == 1 or n_elements < _LEAST:
+    n_threads = getattr(_local, "n_threads", 1)
+    n_pieces = min(n_threads, max(length, 1))
+    if n_pieces == 1 or n_elements < _LEAST:
         return [work(0, length)]
-    cuts = np.linspace(0, length, n_threads + 1).astype(int)
-    pool = _pool(n_threads, os.getpid())
-    pieces = [pool.submit(work, begin, end) for begin, end in pairwise(cuts)]
-    return [piece.result() for piece in pieces]
+    first, *others = pairwise(np.linspace(0, length, n_pieces + 1).astype(int).tolist())
+    handed_out = []
+    try:
+        handed_out = _hand_out(work, others, n_threads)
+        own = [work(*piece) for piece in (first, *others[len(handed_out) :])]
+    finally:
+        wait(handed_out)
+    return [own[0], *(piece.result() for piece in handed_out), *own[1:]]
 
 
-@lru_cache(maxsize=4)
+def _hand_out(work, pieces, n_threads):
+    """Give pieces to other threads, as long as there are any to be had."""
+    pool, handed_out = _pool(n_threads, os.getpid()), []
+    with suppress(RuntimeError):  # an interpreter on its way out starts no threads
+        for piece in pieces:
+            handed_out.append(pool.submit(work, *piece))
+    return handed_out
+
+
+@lru_cache(maxsize=1)
 def _pool(n_threads, _process):
     """Threads, kept between calls; a forked process must start its own."""
     return ThreadPoolExecutor(n_threads, "smilearn", initializer=_alone)
 
 
 def _alone():
-    """Keep OpenMP from sharing out what the calling thread does, until it is closed."""
-    torch.get_num_threads()  # settles torch's own limit in a thread that is new to it
-    return _openmp().limit(limits=1, user_api="openmp")
+    """Keep the calling thread from sharing out what it does, until the result ends."""
+    torch.get_num_threads()  # settles torch's own limits in a thread that is new to it
+    limits = ExitStack()
+    limits.enter_context(_openmp().limit(limits=1, user_api="openmp"))
+    limit_mkl = _mkl()
+    if limit_mkl is not None:
+        limits.callback(limit_mkl, limit_mkl(1))
+    return limits
 
 
 @cache
 def _openmp():
     return ThreadpoolController()
+
+
+@cache
+def _mkl():
+    """Setter of the calling thread's limit in torch's own MKL, which no tool sees."""
+    for library in (Path(torch.__file__).parent / "lib").glob("*torch_cpu.*"):
+        try:
+            return ctypes.CDLL(str(library)).MKL_Set_Num_Threads_Local
+        except (OSError, AttributeError):  # no library, or one built without MKL
+            continue
+    return None

@@ -1,4 +1,4 @@
-"""The command line: score, filter, demo (floor 9).
+"""The command line: score, filter, demo (floor 11).
 
 Heavy modules are imported inside the commands, so that ``--help`` is immediate.
 """

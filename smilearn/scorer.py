@@ -1,6 +1,5 @@
-"""Pointwise sliced mutual information of labelled embeddings (floor 6)."""
+"""Pointwise sliced mutual information of labelled embeddings (floor 8)."""
 
-import warnings
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -9,18 +8,23 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 
 from smilearn._compat import Interval, StrOptions, fit_context
-from smilearn._directions import SliceDirections, generator_from
-from smilearn._engine import TrainingPass
+from smilearn._learning import SliceLearning
 from smilearn._scoring import SliceScoring
-from smilearn._threads import own_threads
-from smilearn.exceptions import InvalidInputError, ReliabilityWarning
+from smilearn.exceptions import InvalidInputError
 
-_ENOUGH_RELIABILITY = 0.95
+_FAMILIES = (
+    "isotropic",
+    "principal",
+    "whitened",
+    "discriminant",
+    "joint",
+    "adaptive",
+)
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
 
 
-class SlicedMIScorer(SliceScoring, BaseEstimator):
+class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
     """Score how much a sample's embedding tells of its own label; low = at risk.
 
     The score is the pointwise sliced mutual information (PSMI), in nats: the mean over
@@ -45,8 +49,22 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
         Whether a training sample is left out of the moments of its class when it is
         scored itself (`scores_`). New samples are scored with all moments. See Notes.
 
-    slicing : {"isotropic"}, default="isotropic"
-        Distribution of the directions: uniform on the unit sphere.
+    slicing : str, default="isotropic"
+        Where the slices point. "isotropic": anywhere alike, as in the paper [1]_.
+        "principal": alike in the whitened span of the leading `n_components` principal
+        directions. "whitened": alike after within-class whitening. "discriminant":
+        alike in the span of the class means after within-class whitening. "joint": one
+        slice of full dimension, linear discriminant analysis. "adaptive": a mixture of
+        16 and 64 principal, discriminant, joint and isotropic slices, each weighted by
+        its label contrast. See Notes.
+
+    n_components : int, default=16
+        Principal directions for ``slicing="principal"``.
+
+    cross_fit : int, default=10
+        Folds. Maps that are made from labels ("whitened", "discriminant", "joint")
+        score each training sample in a fold that they have not seen; `contrast_` is
+        measured in folds too.
 
     orthogonal : bool, default=True
         Whether directions come in orthonormal blocks, each block a random rotation: the
@@ -167,7 +185,9 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
         "n_slices": [_POSITIVE, _AUTO],
         "density": [StrOptions({"student", "gaussian"})],
         "leave_one_out": ["boolean"],
-        "slicing": [StrOptions({"isotropic"})],
+        "slicing": [StrOptions(set(_FAMILIES))],
+        "n_components": [_POSITIVE],
+        "cross_fit": [Interval(Integral, 2, None, closed="left")],
         "orthogonal": ["boolean"],
         "contamination": [Interval(Real, 0, 0.5, closed="right"), None],
         "max_slices": [_POSITIVE],
@@ -185,6 +205,8 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
         density="student",
         leave_one_out=True,
         slicing="isotropic",
+        n_components=16,
+        cross_fit=10,
         orthogonal=True,
         contamination=None,
         max_slices=4096,
@@ -198,6 +220,8 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
         self.density = density
         self.leave_one_out = leave_one_out
         self.slicing = slicing
+        self.n_components = n_components
+        self.cross_fit = cross_fit
         self.orthogonal = orthogonal
         self.contamination = contamination
         self.max_slices = max_slices
@@ -245,54 +269,10 @@ class SlicedMIScorer(SliceScoring, BaseEstimator):
             )
         self.labels_, self.class_count_ = y, np.bincount(codes)
         self.class_prior_ = self.class_count_ / len(y)
-        settings = self._settings()
-        with own_threads(settings.device):
-            self._keep(self._slice(X, codes, settings))
+        self._learn_from(X, codes)
         share = self.contamination
         self.offset_ = 0.0 if share is None else float(np.quantile(self.scores_, share))
         return self
-
-    def _slice(self, X, codes, settings):
-        """Run the training pass over as many slices as asked for, or as needed."""
-        rng = generator_from(self.random_state, "slices")
-        directions = SliceDirections(X.shape[1], rng, orthogonal=self.orthogonal)
-        training = TrainingPass(
-            X,
-            codes,
-            settings,
-            block_length=X.shape[1] if self.orthogonal else 1,
-            left_out=self.leave_one_out,
-            verbose=bool(self.verbose),
-        )
-        if self.n_slices == "auto":
-            training.extend_until(_ENOUGH_RELIABILITY, directions, self.max_slices)
-        else:
-            training.extend(directions.first(self.n_slices))
-        self.n_slices_ = int(training.tally.n_slices)
-        self.directions_ = directions.first(self.n_slices_)
-        self.reliability_ = training.tally.reliability
-        if self.n_slices == "auto" and self.reliability_ < _ENOUGH_RELIABILITY:
-            self._warn_unreliable()
-        return training
-
-    def _keep(self, training):
-        """Take over from a training pass what scoring needs, as plain arrays."""
-        moments = training.moments
-        self.centre_, self.inverse_scale_ = training.centre, training.inverse_scale
-        self.slice_means_, self.slice_variances_ = moments.mean, moments.variance
-        self.slice_range_ = np.stack([moments.low, moments.high])
-        self.slice_reach_, self.slice_nodes_ = moments.reach, training.nodes
-        self.scores_ = training.in_input_order(training.tally.mean)
-        self.scores_std_ = training.in_input_order(training.tally.standard_error)
-
-    def _warn_unreliable(self):
-        warnings.warn(
-            f"The ranking of the samples has reliability {self.reliability_:.3f} after "
-            f"max_slices={self.n_slices_} slices, below {_ENOUGH_RELIABILITY}. Raise "
-            "max_slices, or take small differences of score with care.",
-            ReliabilityWarning,
-            stacklevel=5,
-        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,6 +8,7 @@ from smilearn._densities import DENSITIES
 from smilearn._moments import ClassMoments
 from smilearn._reader import PmiReader, Settings
 from smilearn._table_kernels import _exp, _log
+from smilearn._threads import own_threads
 
 
 def test_logarithm_of_any_normal_number(seed):
@@ -87,6 +88,7 @@ def test_threads_do_not_change_a_table(monkeypatch):
     tables = []
     for n_threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
-        ((_, table, _),) = reader._compiled_tables(np.arange(50), 256)
+        with own_threads(torch.device("cpu")):
+            ((_, table, _),) = reader._compiled_tables(np.arange(50), 256)
         tables.append(table)
     np.testing.assert_array_equal(*tables)

@@ -1,0 +1,113 @@
+"""Several families of slices at once, weighted by their label contrast (floor 6)."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from smilearn import _families
+from smilearn._families import enough_slices
+
+# the isotropic one last: it overwrites the points
+MEMBERS = {
+    "principal-16": ("principal", 16),
+    "principal-64": ("principal", 64),
+    "discriminant": ("discriminant", None),
+    "joint": ("joint", None),
+    "isotropic": ("isotropic", None),
+}
+_WIDTH = 0.05  # of contrast, in which a member falls from full weight to none
+_SATURATED = 0.001  # share of the lowest scores that must not set the scale
+
+
+def learn(task, slicing, n_components):
+    """Learn one family of slices.
+
+    Parameters
+    ----------
+    task : Task
+        What to learn from.
+
+    slicing : str
+        Family.
+
+    n_components : int
+        Principal directions, where the family has any.
+
+    Returns
+    -------
+    learnt : Learnt
+        What it has learnt.
+    """
+    if slicing in ("whitened", "discriminant", "joint") and task.boost is None:
+        task = replace(task, boost=_families.best_boost(task))
+    if slicing == "principal":
+        return _families.principal(task, n_components)
+    return getattr(_families, slicing)(task)
+
+
+def member_tasks(task):
+    """Task of each member of the mixture, by name, in the order to learn them in."""
+    n_features = task.samples.points.shape[1]
+    task = replace(task, boost=_families.best_boost(task), compare=True)
+    for name, (slicing, n_components) in MEMBERS.items():
+        if slicing == "principal" and n_components >= n_features > 1:
+            continue  # the same as isotropic slices of whitened points
+        few = enough_slices(n_components or 1)
+        if slicing == "principal" and (task.n_slices == "auto" or task.n_slices > few):
+            yield name, slicing, n_components, replace(task, n_slices=few)
+        else:
+            yield name, slicing, n_components, task
+
+
+def weights_of(contrast):
+    """Weight of each member: 1 for the best, 0 from a width below it on; sum 1.
+
+    Parameters
+    ----------
+    contrast : dict of str to float
+        Label contrast of each member.
+
+    Returns
+    -------
+    weights : dict of str to float
+        Weights.
+    """
+    best = max(contrast.values())
+    raw = {
+        name: max(0.0, 1 - (best - value) / _WIDTH) for name, value in contrast.items()
+    }
+    return {name: value / sum(raw.values()) for name, value in raw.items()}
+
+
+def location_and_scale(scores):
+    """Mean and spread of the training scores of a member, in nats."""
+    held = np.maximum(scores, np.quantile(scores, _SATURATED))
+    return float(held.mean()), float(held.std()) or 1.0
+
+
+def mixed(scores, weights, places):
+    """Weighted mean of standardized scores, in the average unit of the members.
+
+    Parameters
+    ----------
+    scores : dict of str to ndarray
+        Scores of each member, of any shape.
+
+    weights : dict of str to float
+        Weight of each.
+
+    places : dict of str to tuple of float
+        Location and scale of each.
+
+    Returns
+    -------
+    mixture : ndarray
+        In nats, on average over the members.
+    """
+    location = sum(weights[name] * places[name][0] for name in scores)
+    scale = sum(weights[name] * places[name][1] for name in scores)
+    standardized = sum(
+        weights[name] * (values - places[name][0]) / places[name][1]
+        for name, values in scores.items()
+    )
+    return location + scale * standardized

@@ -1,0 +1,284 @@
+"""Within-class scatter, with and without a fold, and maps made from it (floor 1)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+
+from smilearn._threads import in_threads
+
+_MANY_FEATURES = 1024  # beyond, principal axes come from a randomized method
+_ROWS = 2048  # samples in a piece that fits a cache
+_LEAST_SHARE = 1e-6  # of shrinkage: the covariance must have an inverse
+
+
+def principal_axes(X, n_components):
+    """Leading principal directions, scaled so that projections have variance 1.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features)
+        Standardized embeddings.
+
+    n_components : int
+        Most directions wanted; fewer come back where fewer have variance.
+
+    Returns
+    -------
+    axes : ndarray of shape (n_components, n_features)
+        One a row, float64.
+    """
+    covariance = (X.T @ X).double().cpu() / len(X)
+    n_components = min(n_components, *X.shape)
+    if len(covariance) > _MANY_FEATURES:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            wanted = min(n_components + 16, len(covariance))
+            vectors, values, _ = torch.svd_lowrank(covariance, q=wanted, niter=6)
+    else:
+        values, vectors = torch.linalg.eigh(covariance)
+        values, vectors = values.flip(0), vectors.flip(1)
+    values, vectors = values[:n_components].numpy(), vectors[:, :n_components].numpy()
+    known = values > 1e-6 * values[0]  # of float32 sums the rest is rounding
+    return (vectors[:, known] / np.sqrt(values[known])).T
+
+
+@dataclass(frozen=True)
+class WithinScatter:
+    """Class means and the scatter of samples around them.
+
+    Parameters
+    ----------
+    count : ndarray of shape (n_classes,)
+        Samples of each class; a class may be empty.
+
+    mean : ndarray of shape (n_classes, n_features)
+        Means; 0 for an empty class.
+
+    scatter : ndarray of shape (n_features, n_features)
+        Sum of the outer products of samples minus the mean of their class.
+
+    fourth : float
+        Sum of the fourth powers of the lengths of these differences.
+    """
+
+    count: np.ndarray
+    mean: np.ndarray
+    scatter: np.ndarray
+    fourth: float
+
+    @classmethod
+    def of(cls, X, codes, n_classes):
+        """Measure samples.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, n_features)
+            Standardized embeddings.
+
+        codes : ndarray of shape (n_samples,)
+            Class of each.
+
+        n_classes : int
+            Classes K.
+
+        Returns
+        -------
+        scatter : WithinScatter
+            Their scatter.
+        """
+        index = torch.as_tensor(codes, device=X.device)
+        count = np.bincount(codes, minlength=n_classes)
+        like = {"dtype": torch.float64, "device": X.device}
+
+        def sums_of(begin, end):
+            sums = torch.zeros((n_classes, X.shape[1]), **like)
+            for rows in range(begin, end, _ROWS):
+                some = slice(rows, min(rows + _ROWS, end))
+                sums.index_add_(0, index[some], X[some].double())
+            return sums
+
+        mean = sum(in_threads(sums_of, len(X), X.numel()))
+        mean /= torch.as_tensor(np.maximum(count, 1), device=X.device)[:, None]
+        centres = mean.to(X.dtype)
+
+        def scatter_of(begin, end):
+            scatter, fourth = torch.zeros((X.shape[1],) * 2, **like), 0.0
+            for rows in range(begin, end, _ROWS):
+                some = slice(rows, min(rows + _ROWS, end))
+                residual = X[some] - centres[index[some]]
+                scatter += residual.T @ residual
+                fourth += float(residual.square().sum(1).double().square().sum())
+            return scatter, fourth
+
+        parts = in_threads(scatter_of, len(X), X.numel())
+        scatter = sum(part for part, _ in parts).cpu().numpy()
+        return cls(count, mean.cpu().numpy(), scatter, sum(part for _, part in parts))
+
+    def without(self, part):
+        """Give the scatter of the samples that are not in a part, exactly.
+
+        The fourth powers are taken around the means of all; they only set how much is
+        shrunk.
+        """
+        count = self.count - part.count
+        rest = np.maximum(count, 1)[:, None]
+        mean = (
+            self.count[:, None] * self.mean - part.count[:, None] * part.mean
+        ) / rest
+        mean[count == 0] = 0
+        apart = part.mean - mean
+        weight = part.count * count / np.maximum(self.count, 1)
+        scatter = self.scatter - part.scatter - (weight[:, None] * apart).T @ apart
+        return WithinScatter(count, mean, scatter, max(self.fourth - part.fourth, 0.0))
+
+    @property
+    def prior(self):
+        """Share of each class, (n_classes,)."""
+        return self.count / self.count.sum()
+
+    def shrinkage(self, boost=1.0):
+        """Share by which the covariance is shrunk.
+
+        Parameters
+        ----------
+        boost : float, default=1.0
+            How many times the share that minimizes the expected squared error of the
+            covariance (Ledoit and Wolf, 2004).
+
+        Returns
+        -------
+        share : float
+            In (0, 1].
+        """
+        n, d = self.count.sum(), len(self.scatter)
+        squared = np.square(self.scatter / n).sum()
+        away = squared / d - (np.trace(self.scatter) / (n * d)) ** 2
+        noise = (self.fourth / n - squared) / (n * d)
+        share = boost * noise / away if away > 0 else 1.0
+        return float(np.clip(share, _LEAST_SHARE, 1))
+
+    def covariance(self, boost=1.0):
+        """Pooled within-class covariance, shrunk towards a multiple of the identity."""
+        n, d = self.count.sum(), len(self.scatter)
+        mean_variance = np.trace(self.scatter) / (n * d)
+        if mean_variance <= 0:
+            return np.eye(d)
+        share = self.shrinkage(boost)
+        return (1 - share) / n * self.scatter + share * mean_variance * np.eye(d)
+
+    @property
+    def overall_mean(self):
+        """Mean of all samples, (n_features,)."""
+        return self.prior @ self.mean
+
+
+def _factor(scatter, boost):
+    """Triangular factor of the shrunk covariance, by torch: one thread a fold."""
+    return torch.linalg.cholesky(torch.from_numpy(scatter.covariance(boost)))
+
+
+def _solve(factor, right, *, upper=False):
+    """Solve a triangular system for the columns of an array (n_features, n)."""
+    right = torch.from_numpy(np.ascontiguousarray(right))
+    return torch.linalg.solve_triangular(factor, right, upper=upper).numpy()
+
+
+def whitening(scatter, boost=1.0):
+    """Map under which samples have the same spread around their means everywhere.
+
+    Any square root of the inverse covariance does, as slices are drawn evenly in its
+    image: here it is a triangular one.
+
+    Parameters
+    ----------
+    scatter : WithinScatter
+        Scatter of the training samples.
+
+    boost : float, default=1.0
+        Of the shrinkage.
+
+    Returns
+    -------
+    axes : ndarray of shape (n_features, n_features)
+        One a row; the image of x is ``axes @ x``.
+    """
+    return _solve(_factor(scatter, boost), np.eye(len(scatter.scatter)))
+
+
+def discriminant_axes(scatter, boost=1.0):
+    """Span of the class means after :func:`whitening`: Fisher's discriminants.
+
+    Parameters
+    ----------
+    scatter : WithinScatter
+        Scatter of the training samples.
+
+    boost : float, default=1.0
+        Of the shrinkage.
+
+    Returns
+    -------
+    axes : ndarray of shape (n_axes, n_features)
+        One a row; at most ``n_classes - 1``, and 1 where all classes have one mean.
+    """
+    factor = _factor(scatter, boost)
+    means = scatter.mean[scatter.count > 0] - scatter.overall_mean
+    images = _solve(factor, means.T).T
+    _, lengths, directions = np.linalg.svd(images, full_matrices=False)
+    known = lengths > 1e-6 * lengths[0]
+    known[len(means) - 1 :] = False  # centred, they span one dimension less
+    known[0] = True
+    return _solve(factor.T, directions[known].T, upper=True).T
+
+
+def joint_functions(scatter, boost=1.0):
+    """Linear discriminant functions: log densities of the classes up to a constant.
+
+    Parameters
+    ----------
+    scatter : WithinScatter
+        Scatter of the training samples; classes are normal with one covariance.
+
+    boost : float, default=1.0
+        Of the shrinkage.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_classes, n_features)
+        One function a row.
+
+    offset : ndarray of shape (n_classes,)
+        Their constants, in nats.
+    """
+    factor = _factor(scatter, boost)
+    weights = _solve(factor.T, _solve(factor, scatter.mean.T), upper=True).T
+    return weights, -0.5 * (weights * scatter.mean).sum(1)
+
+
+def joint_table(weights, offset, prior, X):
+    """Pointwise mutual information under normal classes of one covariance, in nats.
+
+    One slice of full dimension: the log posterior over the prior of linear
+    discriminant analysis.
+
+    Parameters
+    ----------
+    weights, offset : ndarray of shape (n_classes, n_features), (n_classes,)
+        From :func:`joint_functions`.
+
+    prior : ndarray of shape (n_classes,)
+        Share of each class.
+
+    X : Tensor of shape (n_samples, n_features)
+        Standardized embeddings.
+
+    Returns
+    -------
+    table : ndarray of shape (n_samples, n_classes)
+        In nats.
+    """
+    linear = X @ torch.as_tensor(weights.T, dtype=X.dtype, device=X.device)
+    linear = linear.double().cpu().numpy() + offset
+    return linear - logsumexp(linear + np.log(prior), axis=1, keepdims=True)

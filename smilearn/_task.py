@@ -1,0 +1,189 @@
+"""What a family of slices learns from, and what it has learnt (floor 4)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from smilearn import _scatter
+from smilearn._directions import SliceDirections
+from smilearn._moments import ClassMoments
+from smilearn._reader import Settings
+from smilearn._standardize import SortedSamples
+
+CONTRAST_ROWS = (500, 4_000)  # samples whose labels are compared, by number of labels
+_CONTRAST_PAIRS = 400_000
+_KEPT_BYTES = 16 * 2**20  # of the scatter of one fold: kept for the next member
+
+
+def folds_of(codes, n_folds, rng):
+    """Deal the samples of each class out to folds, at random and evenly.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,)
+        Class of each sample.
+
+    n_folds : int
+        Folds.
+
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    fold : ndarray of shape (n_samples,)
+        Fold of each sample, 0 to n_folds - 1. No class has more than one sample more
+        in a fold than in another.
+    """
+    shuffled = rng.permutation(len(codes))
+    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    fold = np.empty(len(codes), np.int64)
+    # dealing on from class to class keeps the folds of one size
+    fold[by_class] = np.arange(len(codes)) % n_folds
+    return fold
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every family learns from.
+
+    Parameters
+    ----------
+    samples : SortedSamples
+        Training samples.
+
+    settings : Settings
+        Density, device, precision.
+
+    fold : ndarray of shape (n_samples,)
+        Fold of each sample.
+
+    generator : callable
+        Gives a fresh stream of directions, the same at each call.
+
+    n_slices : int or "auto"
+        Slices wanted.
+
+    max_slices : int
+        Most slices for "auto".
+
+    orthogonal, left_out, verbose : bool
+        As in the scorer.
+
+    compare : bool, default=False
+        Whether the label contrast is wanted.
+
+    boost : float, default=None
+        How much more to shrink covariances than Ledoit and Wolf; None is not yet known.
+
+    rests : dict
+        Scatters that are known already, by the fold that they leave out.
+    """
+
+    samples: SortedSamples
+    settings: Settings
+    fold: np.ndarray
+    generator: Callable
+    n_slices: int | str = "auto"
+    max_slices: int = 4096
+    orthogonal: bool = True
+    left_out: bool = True
+    verbose: bool = False
+    compare: bool = False
+    boost: float | None = None
+    rests: dict = field(default_factory=dict, repr=False)
+
+    def directions(self, n_features):
+        """Sequence of directions in a space of some dimension."""
+        rng = self.generator()
+        return SliceDirections(n_features, rng, orthogonal=self.orthogonal)
+
+    def block_length(self, n_features):
+        """Directions in an orthonormal block."""
+        return n_features if self.orthogonal else 1
+
+    @cached_property
+    def share(self):
+        """Share of each class, (n_classes,)."""
+        return self.samples.count / len(self.samples.codes)
+
+    def folds(self, which=None):
+        """Samples of some folds, or of each; none is empty."""
+        which = range(self.fold.max() + 1) if which is None else which
+        return [np.flatnonzero(self.fold == fold) for fold in which]
+
+    def contrast_folds(self, wanted=None):
+        """Folds in which labels are compared: as many as make enough samples."""
+        if wanted is None:
+            wanted = np.clip(_CONTRAST_PAIRS // len(self.share), *CONTRAST_ROWS)
+        sizes = np.cumsum(np.bincount(self.fold))
+        return range(min(int(np.searchsorted(sizes, wanted)) + 1, len(sizes)))
+
+    def compared(self, folds=None):
+        """Samples whose labels are compared."""
+        return np.isin(self.fold, self.contrast_folds() if folds is None else folds)
+
+    @cached_property
+    def scatter(self):
+        """Scatter of all samples."""
+        return self.scatter_of(slice(None))
+
+    def scatter_of(self, rows):
+        """Scatter of some samples."""
+        points, codes = self.samples.points[rows], self.samples.codes[rows]
+        return _scatter.WithinScatter.of(points, codes, len(self.share))
+
+    def scatter_without(self, fold):
+        """Scatter of the samples that are not in a fold."""
+        known = self.rests.get(fold)
+        if known is None:
+            known = self.scatter.without(self.scatter_of(self.folds([fold])[0]))
+            if known.scatter.nbytes <= _KEPT_BYTES:
+                self.rests[fold] = known
+        return known
+
+
+@dataclass
+class Learnt:
+    """What a family has learnt, as plain arrays.
+
+    Parameters
+    ----------
+    scores, scores_std : ndarray of shape (n_samples,)
+        Score of each training sample, unseen, in nats, and its standard error, both
+        sorted by class.
+
+    reliability : float
+        Of the ranking by `scores`.
+
+    contrast : float or None
+        Label contrast of samples that were not seen, where it was wanted.
+
+    axes : ndarray of shape (n_axes, n_features) or None
+        Map into the space of the slices; None for the identity.
+
+    directions : ndarray of shape (n_slices, n_axes)
+        Slices.
+
+    moments : ClassMoments
+        Their moments, from all samples.
+
+    nodes : ndarray of shape (n_slices,)
+        Grid size of each slice.
+
+    functions : tuple of ndarray or None
+        Of a family without slices: weights (n_classes, n_features) and offset
+        (n_classes,) of the linear discriminant functions.
+    """
+
+    scores: np.ndarray
+    scores_std: np.ndarray
+    reliability: float
+    contrast: float | None
+    axes: np.ndarray | None = None
+    directions: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    moments: ClassMoments | None = None
+    nodes: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    functions: tuple | None = None
