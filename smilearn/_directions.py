@@ -86,17 +86,19 @@ class SliceDirections:
     def _normalized(self, rows):
         if not self.orthogonal:
             return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        starts = range(0, len(rows), self.n_features)
-        return np.concatenate(
-            [_orthonormal(rows[start : start + self.n_features]) for start in starts]
-        )
+        n_whole = len(rows) // self.n_features
+        whole = rows[: n_whole * self.n_features]
+        blocks = whole.reshape(n_whole, self.n_features, self.n_features)
+        rest = _orthonormal(rows[len(whole) :])
+        return np.concatenate([_orthonormal(blocks).reshape(whole.shape), rest])
 
 
 def _orthonormal(rows):
-    """Orthonormalize Gaussian rows in order; row k depends on rows 1..k alone.
+    """Orthonormalize Gaussian rows (..., k, d) in order; each depends on those before.
 
     QR fixes each column up to its sign; the sign of the diagonal of R makes the
     result that of Gram-Schmidt, which is Haar distributed.
     """
-    q, r = np.linalg.qr(rows.T)  # (d, k), (k, k)
-    return (q * np.where(np.diag(r) < 0, -1.0, 1.0)).T
+    q, r = np.linalg.qr(np.swapaxes(rows, -1, -2))  # (..., d, k), (..., k, k)
+    sign = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+    return np.swapaxes(q, -1, -2) * sign[..., None]

@@ -31,7 +31,7 @@ def isotropic(task):
 
 def principal(task, n_components):
     """Slices even in the whitened span of the leading principal directions."""
-    axes = _scatter.principal_axes(task.samples.points, n_components)
+    axes = task.principal_axes(n_components)
     return _unsupervised(task, task.samples.mapped(axes), axes)
 
 
@@ -192,4 +192,4 @@ def _measured(task, axes):
 
 def enough_slices(n_axes):
     """Slices after which a space of few dimensions has been seen from all sides."""
-    return 1 if n_axes == 1 else int(np.clip(8 * n_axes, 64, 512))
+    return 1 if n_axes == 1 else int(np.clip(8 * n_axes, 64, 320))

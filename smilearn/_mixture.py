@@ -49,14 +49,16 @@ def member_tasks(task):
     """Task of each member of the mixture, by name, in the order to learn them in."""
     n_features = task.samples.points.shape[1]
     task = replace(task, boost=_families.best_boost(task), compare=True)
+    task.principal_axes(max(n for _, n in MEMBERS.values() if n))
     for name, (slicing, n_components) in MEMBERS.items():
         if slicing == "principal" and n_components >= n_features > 1:
             continue  # the same as isotropic slices of whitened points
-        few = enough_slices(n_components or 1)
-        if slicing == "principal" and (task.n_slices == "auto" or task.n_slices > few):
-            yield name, slicing, n_components, replace(task, n_slices=few)
-        else:
-            yield name, slicing, n_components, task
+        its_task = task
+        if slicing != "isotropic":
+            few = enough_slices(min(n_components or len(task.share) - 1, n_features))
+            wanted = few if task.n_slices == "auto" else min(few, task.n_slices)
+            its_task = replace(task, n_slices=wanted)
+        yield name, slicing, n_components, its_task
 
 
 def weights_of(contrast):

@@ -8,40 +8,9 @@ from scipy.special import logsumexp
 
 from smilearn._threads import in_threads
 
-_MANY_FEATURES = 1024  # beyond, principal axes come from a randomized method
+_MANY_FEATURES = 512  # beyond, principal axes come from a randomized method
 _ROWS = 2048  # samples in a piece that fits a cache
 _LEAST_SHARE = 1e-6  # of shrinkage: the covariance must have an inverse
-
-
-def principal_axes(X, n_components):
-    """Leading principal directions, scaled so that projections have variance 1.
-
-    Parameters
-    ----------
-    X : Tensor of shape (n_samples, n_features)
-        Standardized embeddings.
-
-    n_components : int
-        Most directions wanted; fewer come back where fewer have variance.
-
-    Returns
-    -------
-    axes : ndarray of shape (n_components, n_features)
-        One a row, float64.
-    """
-    covariance = (X.T @ X).double().cpu() / len(X)
-    n_components = min(n_components, *X.shape)
-    if len(covariance) > _MANY_FEATURES:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            wanted = min(n_components + 16, len(covariance))
-            vectors, values, _ = torch.svd_lowrank(covariance, q=wanted, niter=6)
-    else:
-        values, vectors = torch.linalg.eigh(covariance)
-        values, vectors = values.flip(0), vectors.flip(1)
-    values, vectors = values[:n_components].numpy(), vectors[:, :n_components].numpy()
-    known = values > 1e-6 * values[0]  # of float32 sums the rest is rounding
-    return (vectors[:, known] / np.sqrt(values[known])).T
 
 
 @dataclass(frozen=True)
@@ -167,6 +136,36 @@ class WithinScatter:
             return np.eye(d)
         share = self.shrinkage(boost)
         return (1 - share) / n * self.scatter + share * mean_variance * np.eye(d)
+
+    def principal_axes(self, n_axes):
+        """Leading principal directions of all samples, scaled to variance 1.
+
+        Parameters
+        ----------
+        n_axes : int
+            Most directions wanted; fewer come back where fewer have variance.
+
+        Returns
+        -------
+        axes : ndarray of shape (n_axes, n_features)
+            One a row.
+        """
+        apart = self.mean - self.overall_mean
+        between = (apart * self.count[:, None]).T @ apart
+        covariance = torch.from_numpy((self.scatter + between) / self.count.sum())
+        n_axes = min(n_axes, len(covariance), self.count.sum())
+        if len(covariance) > _MANY_FEATURES:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                wanted = min(n_axes + 16, len(covariance))
+                vectors, values, _ = torch.svd_lowrank(covariance, wanted, niter=6)
+        else:
+            values, vectors = torch.linalg.eigh(covariance)
+            values, vectors = values.flip(0), vectors.flip(1)
+        values, vectors = values[:n_axes].numpy(), vectors[:, :n_axes].numpy()
+        known = values > 1e-6 * values[0]  # of float32 sums the rest is rounding
+        known[0] = True
+        return (vectors[:, known] / np.sqrt(np.maximum(values[known], 1e-300))).T
 
     @property
     def overall_mean(self):

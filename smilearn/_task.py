@@ -12,7 +12,7 @@ from smilearn._moments import ClassMoments
 from smilearn._reader import Settings
 from smilearn._standardize import SortedSamples
 
-CONTRAST_ROWS = (500, 4_000)  # samples whose labels are compared, by number of labels
+CONTRAST_ROWS = (500, 2_000)  # samples whose labels are compared, by number of labels
 _CONTRAST_PAIRS = 400_000
 _KEPT_BYTES = 16 * 2**20  # of the scatter of one fold: kept for the next member
 
@@ -78,8 +78,9 @@ class Task:
     boost : float, default=None
         How much more to shrink covariances than Ledoit and Wolf; None is not yet known.
 
-    rests : dict
-        Scatters that are known already, by the fold that they leave out.
+    rests, axes : dict
+        Scatters that are known already, by the fold that they leave out; principal
+        directions that are.
     """
 
     samples: SortedSamples
@@ -94,6 +95,7 @@ class Task:
     compare: bool = False
     boost: float | None = None
     rests: dict = field(default_factory=dict, repr=False)
+    axes: dict = field(default_factory=dict, repr=False)
 
     def directions(self, n_features):
         """Sequence of directions in a space of some dimension."""
@@ -134,6 +136,13 @@ class Task:
         """Scatter of some samples."""
         points, codes = self.samples.points[rows], self.samples.codes[rows]
         return _scatter.WithinScatter.of(points, codes, len(self.share))
+
+    def principal_axes(self, n_axes):
+        """Leading principal directions, (n_axes, n_features); kept for the next one."""
+        if self.axes.get("n_axes", 0) < n_axes:
+            self.axes["n_axes"] = n_axes
+            self.axes["principal"] = self.scatter.principal_axes(n_axes)
+        return self.axes["principal"][:n_axes]
 
     def scatter_without(self, fold):
         """Scatter of the samples that are not in a fold."""
