@@ -104,10 +104,13 @@ class SliceLearning:
         self.reliability_ = float(1 - noise / spread) if spread > noise else 0.0
 
     def _warn_unreliable(self):
+        more = f"max_slices={self.max_slices}"
+        if self.slicing not in ("isotropic", "principal"):
+            more = "n_slices, which must be a number for that"
         warnings.warn(
             f"The ranking of the samples has reliability {self.reliability_:.3f} after "
-            f"{self.n_slices_} slices, below {ENOUGH_RELIABILITY}. Raise max_slices="
-            f"{self.max_slices}, or take small differences of score with care.",
+            f"{self.n_slices_} slices, below {ENOUGH_RELIABILITY}. Raise {more}, or "
+            "take small differences of score with care.",
             ReliabilityWarning,
             stacklevel=5,
         )

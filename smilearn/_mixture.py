@@ -16,7 +16,7 @@ MEMBERS = {
     "isotropic": ("isotropic", None),
 }
 _WIDTH = 0.05  # of contrast, in which a member falls from full weight to none
-_SATURATED = 0.001  # share of the lowest scores that must not set the scale
+_LOW = 0.05  # quantile that sets the scale of a member
 
 
 def learn(task, slicing, n_components):
@@ -82,9 +82,12 @@ def weights_of(contrast):
 
 
 def location_and_scale(scores):
-    """Mean and spread of the training scores of a member, in nats."""
-    held = np.maximum(scores, np.quantile(scores, _SATURATED))
-    return float(held.mean()), float(held.std()) or 1.0
+    """Median of the training scores of a member, and how far the low ones lie below.
+
+    To the fifth percentile: a handful of outliers does not move either.
+    """
+    low, middle = np.quantile(scores, [_LOW, 0.5])
+    return float(middle), float(middle - low) or 1.0
 
 
 def mixed(scores, weights, places):

@@ -165,7 +165,8 @@ class WithinScatter:
         values, vectors = values[:n_axes].numpy(), vectors[:, :n_axes].numpy()
         known = values > 1e-6 * values[0]  # of float32 sums the rest is rounding
         known[0] = True
-        return (vectors[:, known] / np.sqrt(np.maximum(values[known], 1e-300))).T
+        spread = np.sqrt(np.where(values > 0, values, 1.0))
+        return (vectors / spread)[:, known].T
 
     @property
     def overall_mean(self):

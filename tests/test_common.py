@@ -10,6 +10,10 @@ ESTIMATORS = [
     SlicedMIScorer(n_slices=32, density="gaussian", leave_one_out=False),
     SlicedMIScorer(n_slices=7, orthogonal=False, contamination=0.1, dtype="float64"),
     SlicedMIScorer(max_slices=300),
+    SlicedMIScorer(n_slices=32, slicing="principal", n_components=3),
+    SlicedMIScorer(n_slices=32, slicing="discriminant", cross_fit=3),
+    SlicedMIScorer(slicing="joint"),
+    SlicedMIScorer(n_slices=32, slicing="adaptive", random_state=0),
 ]
 
 

@@ -12,7 +12,7 @@ from smilearn._densities import DENSITIES
 from smilearn._directions import SliceDirections
 from smilearn._engine import TrainingPass, score_new
 from smilearn._reader import PmiReader, Settings
-from smilearn._standardize import as_tensor, standardize
+from smilearn._standardize import SortedSamples, as_tensor, standardize
 from smilearn._sums import SliceSums
 
 KINDS = sorted(DENSITIES)
@@ -44,14 +44,16 @@ def directions_of(seed, n_slices, n_features=N_FEATURES):
 
 def trained(X, y, settings, directions, *, left_out=True):
     length = directions.shape[1]
-    training = TrainingPass(X, y, settings, block_length=length, left_out=left_out)
+    samples = SortedSamples.of(X, y, settings)
+    training = TrainingPass(samples, settings, block_length=length, left_out=left_out)
     training.extend(directions)
+    training.samples, training.in_input_order = samples, samples.in_input_order
     return training
 
 
 def standardized(training, X):
     """Embeddings in the units of a pass, a float64 tensor."""
-    fitted = training.centre, training.inverse_scale
+    fitted = training.samples.centre, training.samples.inverse_scale
     return standardize(as_tensor(X, CPU), *fitted, torch.float64)
 
 
@@ -194,7 +196,7 @@ def test_moments_of_far_classes_in_float32(seed):
     directions = directions_of(seed, 30)
     training = trained(X, y, settings_of(), directions)
     plain = X.astype(np.float64)
-    Z = directions @ ((plain - plain.mean(0)) * training.inverse_scale).T
+    Z = directions @ ((plain - plain.mean(0)) * training.samples.inverse_scale).T
     for label in range(3):
         own = Z[:, y == label]
         moments = training.moments
@@ -273,8 +275,8 @@ def test_doubling_stops_as_soon_as_the_ranking_is_reliable(seed):
 def test_input_order_is_restored_and_input_left_alone(seed):
     (X, y), (kept, _) = embeddings(seed), embeddings(seed)
     training = trained(X, y, settings_of(), directions_of(seed, 3))
-    np.testing.assert_array_equal(training.in_input_order(y[training.order]), y)
-    assert (np.diff(y[training.order]) >= 0).all()
+    np.testing.assert_array_equal(training.in_input_order(y[training.samples.order]), y)
+    assert (np.diff(y[training.samples.order]) >= 0).all()
     np.testing.assert_array_equal(X, kept)
 
 

@@ -94,7 +94,9 @@ def test_auto_stops_when_the_ranking_settles(seed):
 def test_auto_says_so_when_it_runs_out_of_slices(seed):
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(300, 200)), rng.integers(0, 3, 300)
-    with pytest.warns(ReliabilityWarning, match="max_slices=20 slices, below 0.95"):
+    with pytest.warns(
+        ReliabilityWarning, match="20 slices, below 0.95. Raise max_slices=20,"
+    ):
         scorer = fitted(X, y, n_slices="auto", max_slices=20)
     assert scorer.n_slices_ == 20
     assert scorer.reliability_ < 0.95

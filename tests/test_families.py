@@ -1,0 +1,179 @@
+"""Families of slices: unseen means unseen, and the slow way gives the same numbers."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from oracles import embeddings, fitted, log_density
+from scipy.special import logsumexp
+
+from smilearn import SlicedMIScorer
+from smilearn._families import enough_slices
+from smilearn._moments import plain_moments
+from smilearn._scatter import WithinScatter, discriminant_axes, whitening
+from smilearn._task import folds_of
+from smilearn.metrics import label_contrast
+
+SUPERVISED = ["whitened", "discriminant", "joint"]
+FAMILIES = ["isotropic", "principal", *SUPERVISED, "adaptive"]
+
+
+@pytest.mark.parametrize("n_folds", [2, 5, 10])
+def test_folds_deal_out_every_class_evenly(seed, n_folds):
+    rng = np.random.default_rng(seed)
+    codes = rng.permutation(np.repeat([0, 1, 2, 3], [50, 21, 3, 1]))
+    fold = folds_of(codes, n_folds, rng)
+    sizes = np.bincount(fold, minlength=n_folds)
+    assert sizes.max() - sizes.min() <= 1
+    for label in range(4):
+        own = np.bincount(fold[codes == label], minlength=n_folds)
+        assert own.max() - own.min() <= 1
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_noise_has_no_contrast(seed, slicing, monkeypatch):
+    """Where a map that has seen the labels finds a pattern in them."""
+    monkeypatch.setattr("smilearn._families.BOOSTS", (1.0,))
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(300, 60)), rng.integers(0, 3, 300)
+    scorer = fitted(X, y, slicing=slicing)
+    mean_score = scorer.scores_.mean()
+    assert -0.6 < mean_score < 0.03
+    if slicing in ("discriminant", "joint"):
+        seen = scorer.score_samples(X, y)
+        assert seen.mean() > mean_score + 0.1
+        assert scorer.score(X, y) > 0.6
+    if slicing == "adaptive":
+        assert all(0.4 < contrast < 0.6 for contrast in scorer.contrast_.values())
+
+
+def oracle(X, y, axes_of, directions, fold, density):
+    """Cross-fitted scores, one fold, one sample, one slice, one class at a time."""
+    labels, count = np.unique(y, return_counts=True)
+    log_prior = np.log(count / len(y))
+    scores = np.zeros(len(y))
+    for out in np.unique(fold):
+        seen = fold != out
+        whole, part = (
+            WithinScatter.of(torch.as_tensor(X[rows]), y[rows], len(labels))
+            for rows in (seen | True, ~seen)
+        )
+        scatter = whole.without(part)
+        slices = directions @ axes_of(scatter)
+        Z = X @ slices.T
+        for z in Z.T:
+            parts = [z[seen & (y == c)] for c in labels]
+            within = sum(((own - own.mean()) ** 2).sum() for own in parts)
+            pooled = within / (seen.sum() - len(labels))
+            for i in np.flatnonzero(~seen):
+                logs = np.array([log_density(z[i], p, pooled, density) for p in parts])
+                scores[i] += logs[y[i]] - logsumexp(logs + log_prior)
+    return scores / len(directions)
+
+
+@pytest.mark.parametrize("density", ["student", "gaussian"])
+@pytest.mark.parametrize("axes_of", [discriminant_axes, whitening])
+def test_supervised_scores_equal_the_slow_way(seed, axes_of, density, monkeypatch):
+    monkeypatch.setattr("smilearn._families.BOOSTS", (1.0,))
+    dealt = []
+
+    def remember(codes, n_folds, rng):
+        dealt.append(folds_of(codes, n_folds, rng))
+        return dealt[-1]
+
+    monkeypatch.setattr("smilearn._learning.folds_of", remember)
+    slicing = "whitened" if axes_of is whitening else "discriminant"
+    X, y = embeddings(seed, (30, 24, 9), 5, apart=0.7)
+    order = np.random.default_rng(seed).permutation(len(y))
+    X, y = X[order], y[order]
+    scorer = fitted(
+        X, y, slicing=slicing, density=density, n_slices=6, cross_fit=3, dtype="float64"
+    )
+    fold = np.empty(len(y), int)
+    fold[np.argsort(y, kind="stable")] = dealt[0]
+    Z = (X - scorer.centre_) * scorer.inverse_scale_
+    expected = oracle(Z, y, axes_of, scorer.directions_, fold, density)
+    assert_allclose(scorer.scores_, expected, atol=5e-3)
+    assert np.abs(scorer.scores_ - expected).mean() < 5e-4
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_order_of_samples_and_names_of_labels_do_not_matter(seed, slicing):
+    """Folds are dealt anew, so supervised scores move by what a fold is worth."""
+    X, y = embeddings(seed, (160, 130, 90), 20)
+    names = np.array(["c", "a", "b"])
+    order = np.random.default_rng(seed).permutation(len(y))
+    one = fitted(X, y, slicing=slicing).scores_[order]
+    other = fitted(X[order], names[y[order]], slicing=slicing).scores_
+    if slicing in ("isotropic", "principal"):
+        assert_allclose(one, other, atol=2e-4)
+    else:
+        assert np.corrcoef(one, other)[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_shift_scale_and_rotation_change_little_or_nothing(seed, slicing):
+    X, y = embeddings(seed, (160, 130, 90), 20)
+    parameters = {"slicing": slicing, "n_slices": 400, "dtype": "float64"}
+    one = fitted(X, y, **parameters)
+    assert_allclose(
+        fitted(7 * X - 100, y, **parameters).scores_, one.scores_, atol=2e-4
+    )
+    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(20, 20)))[0]
+    turned = fitted(X @ rotation, y, **parameters)
+    assert np.corrcoef(turned.scores_, one.scores_)[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_a_wrong_label_among_many_is_found(seed, slicing):
+    X, y = embeddings(seed, (100, 100, 100), 20, apart=1.2)
+    wrong = np.random.default_rng(seed).choice(300, 10, replace=False)
+    y[wrong] = (y[wrong] + 1) % 3
+    scores = fitted(X, y, slicing=slicing).scores_
+    assert np.isin(np.argsort(scores)[:10], wrong).mean() >= 0.8
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_new_samples_score_like_unseen_training_samples(seed, slicing):
+    X, y = embeddings(seed, (400, 300, 200), 15, apart=0.6)
+    new = np.arange(len(y)) % 3 == 0
+    scorer = fitted(X[~new], y[~new], slicing=slicing, n_slices=256)
+    seen, unseen = scorer.scores_, scorer.score_samples(X[new], y[new])
+    assert abs(np.median(seen) - np.median(unseen)) < 0.15
+    assert label_contrast(scorer.score_table(X[new]), y[new]) == scorer.score(
+        X[new], y[new]
+    )
+    batches = [
+        scorer.score_samples(X[i : i + 7], y[i : i + 7]) for i in range(0, 70, 7)
+    ]
+    assert_allclose(
+        np.concatenate(batches), scorer.score_samples(X[:70], y[:70]), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("slicing", ["principal", *SUPERVISED])
+def test_one_dimension_is_one_slice(seed, slicing):
+    X, y = embeddings(seed, (40, 30), 1)
+    scorer = SlicedMIScorer(slicing=slicing, random_state=0).fit(X, y)
+    assert (scorer.n_slices_, scorer.reliability_) == (1, 1.0)
+
+
+def test_few_dimensions_need_few_slices():
+    assert [enough_slices(n) for n in (1, 2, 16, 1000)] == [1, 64, 128, 320]
+
+
+def test_moments_without_a_part_are_those_of_the_rest(seed):
+    rng = np.random.default_rng(seed)
+    Z, codes = rng.normal(size=(5, 90)) + 3, rng.integers(0, 3, 90)
+    out = (rng.random(90) < 0.3) | (codes == 2)  # a class goes altogether
+    of = [
+        plain_moments(torch.as_tensor(Z[:, rows]), torch.as_tensor(codes[rows]), 3)
+        for rows in (slice(None), out, ~out)
+    ]
+    rest, direct = of[0].without(of[1]), of[2]
+    assert rest.count.tolist() == direct.count.tolist()
+    assert_allclose(rest.mean[:, :2], direct.mean[:, :2])
+    assert_allclose(rest.variance[:, :2], direct.variance[:, :2], atol=1e-12)
+    assert_allclose(rest.variance[:, 2], direct.pooled)
+    assert_allclose(rest.pooled, direct.pooled)
+    assert_allclose(rest.share, np.bincount(codes) / 90)

@@ -1,0 +1,109 @@
+"""The mixture of families: weights, units, what it keeps, and that it carries over."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from oracles import embeddings, fitted
+from scipy.stats import spearmanr
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+from smilearn import SlicedMIScorer
+from smilearn._mixture import location_and_scale, mixed, weights_of
+
+ALL = ["principal-16", "principal-64", "discriminant", "joint", "isotropic"]
+
+
+def test_weights_fall_to_none_over_the_width():
+    weights = weights_of({"a": 0.80, "b": 0.775, "c": 0.75, "d": 0.5})
+    assert_allclose([*weights.values()], [2 / 3, 1 / 3, 0, 0], atol=1e-12)
+
+
+def test_location_and_scale_ignore_a_handful_of_outliers(seed):
+    scores = np.random.default_rng(seed).normal(size=2000)
+    plain, far = location_and_scale(scores), scores.copy()
+    far[:10] = -1e9
+    assert_allclose(location_and_scale(far), plain, rtol=0.05, atol=0.02)
+    assert plain == pytest.approx((0, 1.645), abs=0.15)
+    assert location_and_scale(np.ones(5)) == (1.0, 1.0)
+
+
+def test_mixture_of_one_member_is_that_member(seed):
+    scores = np.random.default_rng(seed).normal(size=50)
+    places = {"a": location_and_scale(scores), "b": (5.0, 2.0)}
+    weights = {"a": 1.0, "b": 0.0}
+    assert_allclose(mixed({"a": scores, "b": 0 * scores}, weights, places), scores)
+
+
+@pytest.fixture(scope="module")
+def adaptive():
+    X, y = embeddings(0, (400, 300, 200), 80, apart=0.3)
+    return X, y, fitted(X, y, slicing="adaptive", n_slices=256)
+
+
+def test_keeps_what_each_member_scored(adaptive):
+    *_, scorer = adaptive
+    assert list(scorer.members_) == list(scorer.contrast_) == ALL
+    assert sum(scorer.weights_.values()) == pytest.approx(1)
+    best = max(scorer.contrast_, key=scorer.contrast_.get)
+    assert scorer.weights_[best] == max(scorer.weights_.values())
+    standardized = [
+        scorer.weights_[name] * (member.scores_ - member_place[0]) / member_place[1]
+        for (name, member), member_place in zip(
+            scorer.members_.items(), scorer.member_places_.values(), strict=True
+        )
+    ]
+    assert np.corrcoef(sum(standardized), scorer.scores_)[0, 1] > 1 - 1e-9
+    assert scorer.n_slices_ == sum(m.n_slices_ for m in scorer.members_.values())
+    assert (scorer.scores_std_ > 0).all() and 0 < scorer.reliability_ <= 1
+
+
+def test_members_are_scorers_of_their_own(adaptive):
+    X, y, scorer = adaptive
+    member = scorer.members_["isotropic"]
+    assert isinstance(member, SlicedMIScorer)
+    assert_allclose(member.scores_, fitted(X, y, n_slices=256).scores_, atol=1e-5)
+    assert member.score(X, y) == pytest.approx(scorer.contrast_["isotropic"], abs=0.05)
+
+
+def test_contrast_of_members_is_that_of_unseen_samples(seed):
+    """Against samples that were never in the training set."""
+    X, y = embeddings(seed, (900, 900, 600), 40, apart=0.25)
+    new = np.arange(len(y)) % 2 == 0
+    scorer = fitted(X[~new], y[~new], slicing="adaptive", n_slices=256)
+    for name, member in scorer.members_.items():
+        assert scorer.contrast_[name] == pytest.approx(
+            member.score(X[new], y[new]), abs=0.04
+        )
+
+
+def test_a_far_outlier_leaves_the_ranking_of_the_others(seed):
+    X, y = embeddings(seed, (200, 150, 100), 20)
+    before = fitted(X, y, slicing="adaptive").scores_[1:]
+    X[0] += 100
+    scores = fitted(X, y, slicing="adaptive").scores_
+    assert scores.argmin() == 0
+    assert spearmanr(before, scores[1:]).statistic > 0.85
+
+
+def test_members_that_make_no_sense_are_left_out(seed):
+    X, y = embeddings(seed, (60, 40), 10)
+    members = fitted(X, y, slicing="adaptive").members_
+    assert list(members) == ["discriminant", "joint", "isotropic"]
+
+
+def test_pickle_keeps_the_mixture(adaptive):
+    X, _, scorer = adaptive
+    again = pickle.loads(pickle.dumps(scorer))
+    assert_allclose(again.score_table(X[:9]), scorer.score_table(X[:9]))
+
+
+def test_grid_search_over_families(seed):
+    """By label contrast, which needs no ground truth."""
+    X, y = embeddings(seed, (120, 90, 60), 20, apart=0.4)
+    grid = {"slicing": ["isotropic", "principal", "discriminant", "adaptive"]}
+    scorer, folds = SlicedMIScorer(64, random_state=0), StratifiedKFold(3)
+    search = GridSearchCV(scorer, grid, cv=folds).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_score_ > 0.7
