@@ -116,3 +116,21 @@ def test_threads_do_not_change_a_score(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     for a, b in zip(many, scores(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_no_projection_reads_beyond_its_table():
+    """Whatever went wrong before, memory stays safe."""
+    Z = np.array([[np.nan, np.inf, -np.inf, 1e38, -1e38, 0.5]], np.float32)
+    table, n_samples = np.ones((1, 8), np.complex64), Z.shape[1]
+    total = np.zeros((1, n_samples), np.float32)
+    grid = np.zeros(1, np.float32), np.full(1, 0.25, np.float32), 8
+    zeros = np.zeros(n_samples, np.int32), np.zeros(1, int)
+    _kernels.look_up(Z, np.arange(1), grid, table, *zeros, total, total[0].copy())
+    assert (total[0, 3:] >= 1).all()
+
+
+def test_without_compilation_torch_does_the_work(monkeypatch):
+    monkeypatch.setattr(_kernels.config, "DISABLE_JIT", 1)
+    assert not _kernels.usable(CPU)
+    monkeypatch.setattr(_kernels, "njit", None)
+    assert not _kernels.usable(CPU)

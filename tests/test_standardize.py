@@ -175,3 +175,45 @@ def test_more_rows_than_a_block_holds(seed):
     X = features(seed, (50_000, 7))
     assert len(list(row_blocks(as_tensor(X, CPU)))) == 3
     np.testing.assert_allclose(standardized(X), plainly_standardized(X), atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-310, 3e307, 1e308])
+def test_numbers_at_either_end_of_double_precision(seed, scale):
+    unit = np.random.default_rng(seed).uniform(-1, 1, (200, 4))
+    Z = standardized(unit * scale)
+    assert np.isfinite(Z).all()
+    if scale > 1:
+        np.testing.assert_allclose(Z, plainly_standardized(unit), atol=1e-9)
+
+
+def test_a_constant_feature_that_jumps_in_new_rows(seed):
+    """The difference overflows, and the factor is 0."""
+    X = features(seed)
+    X[:, 0] = 8e307
+    new = X[:3].copy()
+    new[0, 0] = -1.7e308
+    Z = standardize(new, *centre_and_scale(X), np.float64)
+    assert np.isfinite(Z).all()
+    np.testing.assert_array_equal(Z[:, 0], 0)
+
+
+LAYOUTS = {
+    "read-only": lambda X: np.lib.stride_tricks.as_strided(X, writeable=False),
+    "Fortran": np.asfortranarray,
+    "reversed": lambda X: X[::-1][::-1].copy()[::-1],
+    "every other": lambda X: np.repeat(X, 2, 0)[::2],
+    "a field of records": lambda X: np.array(
+        [(row, 0) for row in X], dtype=[("x", X.dtype, (7,)), ("b", "i1")]
+    )["x"],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_memory_layout_does_not_matter(seed, dtype, layout):
+    X = features(seed).astype(dtype)
+    laid_out = LAYOUTS[layout](X)
+    tensor = as_tensor(laid_out, CPU)
+    np.testing.assert_array_equal(tensor.numpy(), laid_out)
+    if layout != "reversed":
+        np.testing.assert_allclose(standardized(laid_out), standardized(X), atol=1e-5)

@@ -1,6 +1,8 @@
 """Work cut among threads: every piece once, OpenMP asleep, forks and nests survived."""
 
 import multiprocessing
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -102,3 +104,58 @@ def test_many_threads_may_fit_at_once(monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: score(), range(8)):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_fits_inside_inference_mode():
+    """The mode holds in one thread only; tensors are written to in others."""
+    expected = score()
+    with torch.inference_mode():
+        np.testing.assert_array_equal(score(), expected)
+
+
+def test_an_error_is_raised_only_when_all_pieces_have_ended():
+    ended = []
+
+    def work(begin, _):
+        if begin == 0:
+            raise ValueError("the first piece")
+        time.sleep(0.2)
+        ended.append(begin)
+
+    with pytest.raises(ValueError, match="the first piece"), own_threads(CPU):
+        in_threads(work, 9, MUCH)
+    assert sorted(ended) == [3, 6]
+
+
+def test_works_on_alone_when_the_interpreter_starts_no_more_threads(monkeypatch):
+    class Closed:
+        def submit(self, *_):
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(_threads, "_pool", lambda *_: Closed())
+    with own_threads(CPU):
+        pieces = in_threads(lambda *piece: piece, 9, MUCH)
+    assert pieces == [(0, 3), (3, 6), (6, 9)]
+
+
+_FORK = """
+import multiprocessing, sys, numpy as np, torch
+from smilearn import SlicedMIScorer
+torch.set_num_threads(2)
+torch.randn(3000, 300) @ torch.randn(300, 3000)
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(2000, 40)).astype(np.float32), rng.integers(0, 3, 2000)
+SlicedMIScorer(64, random_state=0).fit(X, y)
+def child():
+    SlicedMIScorer(64, random_state=0).fit(X, y)
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join(60)
+print("exit", process.exitcode)
+process.kill()
+"""
+
+
+def test_a_forked_process_fits_after_torch_has_worked_in_parallel():
+    done = subprocess.run([sys.executable, "-c", _FORK], capture_output=True, text=True)
+    assert done.stdout.strip() == "exit 0", done.stderr
