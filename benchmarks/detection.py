@@ -26,7 +26,9 @@ PAGE = HERE.parent / "docs" / "detection.md"
 RESULTS = HERE / "results" / "detection.json"
 N_SLICES, SEEDS, N_BOOTSTRAP = 1_000, (0, 1, 2), 1_000
 SETTINGS = {
-    "default: student, left out": {},
+    "default: isotropic, student, left out": {},
+    "adaptive": {"slicing": "adaptive"},
+    "joint": {"slicing": "joint"},
     "gaussian, left out": {"density": "gaussian"},
     "student, in sample": {"leave_one_out": False},
     "gaussian, in sample (the paper)": {"density": "gaussian", "leave_one_out": False},
