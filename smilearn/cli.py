@@ -29,6 +29,17 @@ class Moment(StrEnum):
     BEFORE = "before"
 
 
+class Slicing(StrEnum):
+    """Where the slices point."""
+
+    ISOTROPIC = "isotropic"
+    PRINCIPAL = "principal"
+    WHITENED = "whitened"
+    DISCRIMINANT = "discriminant"
+    JOINT = "joint"
+    ADAPTIVE = "adaptive"
+
+
 Data = Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
@@ -70,6 +81,10 @@ def score(
     n_slices: Annotated[
         int | None, typer.Option(help="Slices; as many as needed if not given.", min=1)
     ] = None,
+    slicing: Annotated[
+        Slicing,
+        typer.Option(help="Where the slices point; adaptive takes a little longer."),
+    ] = Slicing.ISOTROPIC,
     max_epochs: Annotated[
         int, typer.Option(help="Passes over the data at most (early).", min=1)
     ] = 5,
@@ -88,7 +103,9 @@ def score(
     columns = read_columns(data)
     labels = complete_column(columns, label, data)
     texts = None if text is None else complete_column(columns, text, data)
-    options = {} if n_slices is None else {"n_slices": n_slices}
+    options = {"slicing": slicing.value}
+    if n_slices is not None:
+        options["n_slices"] = n_slices
     if embeddings is not None and model is not None:
         raise ValueError("--embeddings stand for a model; give one of the two.")
     if embeddings is None and texts is None:
@@ -232,5 +249,5 @@ def _show_score(outcome, out, as_json):
         typer.echo(early_line(outcome.embedder))
     typer.echo(
         f"{out}: {facts['n_samples']} samples, {facts['n_below_zero']} below 0 nats; "
-        f"{facts['n_slices']} slices, reliability {facts['reliability']:.3f}."
+        f"slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}."
     )

@@ -23,7 +23,7 @@ TEXTS = [f"the {('bad', 'good')[i % 2]} {NOUNS[i % 5]}" + " a" * i for i in rang
 LABELS = ["neg", "pos"] * 10
 COLUMNS = ["id", "label", "text", "psmi", "std", "risk", "rank", "class_support"]
 COLUMNS = [*COLUMNS, "most_likely_label"]
-SUFFIXES = [".csv", ".jsonl", ".parquet"]
+SUFFIXES, SLICINGS = [".csv", ".jsonl", ".parquet"], ["isotropic", "joint", "adaptive"]
 
 
 @pytest.fixture(autouse=True)
@@ -79,19 +79,19 @@ def test_scores_before_training_are_those_of_the_library(tiny_encoder, suffix):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_scores_of_embeddings(data, suffix):
+@pytest.mark.parametrize(("suffix", "slicing"), [*zip(SUFFIXES, SLICINGS, strict=True)])
+def test_scores_of_embeddings(data, suffix, slicing):
     X = np.random.default_rng(0).normal(size=(20, 3))
     np.save("X.npy", X)
-    options = ("--embeddings", "X.npy", "--n-slices", 16, "--seed", 5)
+    options = ("--embeddings", "X.npy", "--n-slices", 16, "--slicing", slicing)
     done = score(data, f"new/risk{suffix}", *options)
     risk = read_columns(f"new/risk{suffix}")
     assert list(risk) == [name for name in COLUMNS if name != "text"]
-    expected = SlicedMIScorer(16, random_state=5).fit(X, LABELS).scores_
-    np.testing.assert_allclose(np.array(risk["psmi"], float), expected, atol=1e-6)
-    assert "; 16 slices, reliability 0." in done.stdout
-    score(data, "texts.jsonl", *options, "--text", "text")
-    assert read_columns("texts.jsonl")["text"] == TEXTS
+    scorer = SlicedMIScorer(16, slicing=slicing, random_state=0).fit(X, LABELS)
+    np.testing.assert_allclose(np.float64(risk["psmi"]), scorer.scores_, atol=1e-6)
+    assert f"; slices: {scorer.n_slices_}, reliability " in done.stdout
+    score(data, "t.jsonl", *options, "--text", "text")
+    assert read_columns("t.jsonl")["text"] == TEXTS
 
 
 def test_early_scores_warn_in_lines_and_print_json(data, tiny_encoder):
