@@ -16,6 +16,7 @@ _HOMES = {
     "datasets": "",
     "exceptions": "",
     "metrics": "",
+    "model_selection": "",
 }
 __all__ = [
     "FineTunedEmbedder",
@@ -26,6 +27,7 @@ __all__ = [
     "datasets",
     "exceptions",
     "metrics",
+    "model_selection",
 ]
 __version__ = version("smilearn")
 

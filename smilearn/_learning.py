@@ -42,6 +42,27 @@ class SliceLearning:
         if self.reliability_ < ENOUGH_RELIABILITY and self.n_slices == "auto":
             self._warn_unreliable()
 
+    def _draw_the_line(self, X, y):
+        """Set `offset_`, the score below which samples are flagged."""
+        if self.contamination == "permutation":
+            null, other = (self._shuffled_scores(X, y, i) for i in range(2))
+            self.offset_ = float(np.quantile(null, self.alpha))
+            self.false_flag_rate_ = float((other < self.offset_).mean())
+            return
+        share = self.contamination
+        self.offset_ = 0.0 if share is None else float(np.quantile(self.scores_, share))
+
+    def _shuffled_scores(self, X, y, repeat):
+        """Scores of the same samples with shuffled labels."""
+        rng = generator_from(self._fixed_seed(), f"shuffle {repeat}")
+        parameters = {"contamination": None, "random_state": int(rng.integers(2**32))}
+        if self.n_slices == "auto" and self.slicing in ("isotropic", "principal"):
+            parameters["n_slices"] = self.n_slices_  # noise never gets reliable
+        null = clone(self).set_params(**parameters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReliabilityWarning)
+            return null.fit(X, rng.permutation(y)).scores_
+
     def _fixed_seed(self):
         """An int that gives the same streams each time one is asked for."""
         state = self.random_state

@@ -7,6 +7,14 @@ import numpy as np
 from smilearn import _families
 from smilearn._families import enough_slices
 
+FAMILIES = {
+    "isotropic",
+    "principal",
+    "whitened",
+    "discriminant",
+    "joint",
+    "adaptive",
+}
 # the isotropic one last: it overwrites the points
 MEMBERS = {
     "principal-16": ("principal", 16),

@@ -9,18 +9,12 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from smilearn._compat import Interval, StrOptions, fit_context
 from smilearn._learning import SliceLearning
+from smilearn._mixture import FAMILIES
 from smilearn._scoring import SliceScoring
 from smilearn.exceptions import InvalidInputError
 
-_FAMILIES = (
-    "isotropic",
-    "principal",
-    "whitened",
-    "discriminant",
-    "joint",
-    "adaptive",
-)
 _POSITIVE = Interval(Integral, 1, None, closed="left")
+_SHARE = Interval(Real, 0, 0.5, closed="right")
 _AUTO = StrOptions({"auto"})
 
 
@@ -71,9 +65,13 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         same mean with 2 to 5 times less variance once there are as many slices as
         features. False draws each direction independently.
 
-    contamination : float in (0, 0.5] or None, default=None
+    contamination : float in (0, 0.5], "permutation" or None, default=None
         Where :meth:`predict` draws the line: None at 0 nats, the rule of the paper; a
-        float flags that share of the training samples.
+        float flags that share of the training samples; "permutation" flags samples that
+        score below all but a share `alpha` of samples whose labels were shuffled.
+
+    alpha : float, default=0.05
+        For "permutation": the share flagged where labels have nothing to do with `X`.
 
     max_slices : int, default=4096
         Most slices that ``n_slices="auto"`` may use.
@@ -109,8 +107,9 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         Expected rank correlation of `scores_` with those of as many other slices, from
         two halves of the slices, in [0, 1]; higher is better.
 
-    offset_ : float
-        Samples that score below it are flagged by :meth:`predict`, in nats.
+    offset_, false_flag_rate_ : float
+        Samples that score below the offset, in nats, are flagged by :meth:`predict`; of
+        "permutation", the share that it flags after a shuffle of its own.
 
     labels_ : ndarray of shape (n_samples,)
         Labels of the training samples.
@@ -203,11 +202,12 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         "n_slices": [_POSITIVE, _AUTO],
         "density": [StrOptions({"student", "gaussian"})],
         "leave_one_out": ["boolean"],
-        "slicing": [StrOptions(set(_FAMILIES))],
+        "slicing": [StrOptions(FAMILIES)],
         "n_components": [_POSITIVE],
         "cross_fit": [Interval(Integral, 2, None, closed="left")],
         "orthogonal": ["boolean"],
-        "contamination": [Interval(Real, 0, 0.5, closed="right"), None],
+        "contamination": [_SHARE, StrOptions({"permutation"}), None],
+        "alpha": [_SHARE],
         "max_slices": [_POSITIVE],
         "device": [str],
         "dtype": [StrOptions({"float32", "float64"})],
@@ -227,6 +227,7 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         cross_fit=10,
         orthogonal=True,
         contamination=None,
+        alpha=0.05,
         max_slices=4096,
         device="auto",
         dtype="float32",
@@ -242,6 +243,7 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         self.cross_fit = cross_fit
         self.orthogonal = orthogonal
         self.contamination = contamination
+        self.alpha = alpha
         self.max_slices = max_slices
         self.device = device
         self.dtype = dtype
@@ -288,8 +290,7 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         self.labels_, self.class_count_ = y, np.bincount(codes)
         self.class_prior_ = self.class_count_ / len(y)
         self._learn_from(X, codes)
-        share = self.contamination
-        self.offset_ = 0.0 if share is None else float(np.quantile(self.scores_, share))
+        self._draw_the_line(X, y)
         return self
 
     def __sklearn_tags__(self):

@@ -33,6 +33,7 @@ FLOORS = {
     "_pretrained": 2,
     "_table_kernels": 2,
     "datasets": 2,
+    "model_selection": 2,
     "risk_table": 2,
     "_reader": 3,
     "_tuning": 3,

@@ -19,8 +19,15 @@ PUBLIC = [
     "datasets",
     "exceptions",
     "metrics",
+    "model_selection",
 ]
-PUBLIC_MODULES = ["datasets", "exceptions", "metrics", "risk_table"]
+PUBLIC_MODULES = [
+    "datasets",
+    "exceptions",
+    "metrics",
+    "model_selection",
+    "risk_table",
+]
 
 
 def top_modules_loaded(code):

@@ -135,3 +135,20 @@ def test_orthogonal_slices_vary_less(seed):
         return np.var([run.scores_ for run in runs], axis=0).mean()
 
     assert spread(True) < 0.7 * spread(False)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+@pytest.mark.parametrize("share", [(0.5, 0.5), (0.9, 0.07, 0.03)])
+def test_permutation_flags_alpha_where_features_say_nothing(seed, share, alpha):
+    """Where the rule of the paper flags about half."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice(len(share), 2000, p=share)
+    X = rng.normal(size=(2000, 10))
+    options = {"contamination": "permutation", "alpha": alpha}
+    scorer = fitted(X, y, n_slices=128, **options)
+    flagged = (scorer.predict(X, y) == -1).mean()
+    assert flagged < 3 * alpha
+    assert scorer.false_flag_rate_ == pytest.approx(alpha, abs=0.6 * alpha)
+    assert (fitted(X, y, n_slices=128).scores_ < 0).mean() > 0.3
+    telling = X + 3 * rng.normal(size=(len(share), 10))[y]
+    assert (fitted(telling, y, **options).fit_predict(telling, y) == -1).mean() < alpha
