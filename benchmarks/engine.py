@@ -3,8 +3,8 @@
     python benchmarks/engine.py [--repeats 7] [--no-psmi] [--write]
 
 For each shape, in a process of its own: the bare product ``X @ slices.T`` in torch,
-`SlicedMIScorer.fit` with training scores, and the package psmi at the same number of
-slices, in turn; the figure is the median of the ratios. Memory is the largest resident
+`SlicedMIScorer.fit` with training scores, the same with adaptive slices, and the
+package psmi at the same number of slices; the figure is the median of ratios. Memory is the largest resident
 set above what the process held with X loaded, sampled every millisecond.
 """
 
@@ -23,10 +23,12 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results" / "engine.json"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 HEADER = (
-    "| X | bare product | fit | fit / bare (range) | psmi / fit | memory above X | "
-    "with 4 x the slices |\n|---|---|---|---|---|---|---|"
+    "| X | bare product | fit | fit / bare (range) | adaptive / fit | psmi / fit | "
+    "memory above X | with 4 x the slices |\n|---|---|---|---|---|---|---|---|"
 )
 SHAPES = [(20_000, 384, 6), (10_000, 384, 77), (50_000, 768, 2)]
+# psmi takes minutes for these
+LARGE = [(50_000, 384, 5), (50_000, 384, 6), (50_000, 384, 77), (50_000, 384, 150)]
 N_SLICES = 1_000
 
 
@@ -75,8 +77,9 @@ def run_shape(n_samples, n_features, n_classes, repeats, with_psmi):
     def bare():
         return tensor @ directions.T
 
-    def fit(n_slices=N_SLICES):
-        return SlicedMIScorer(n_slices, device="cpu", random_state=0).fit(X, y)
+    def fit(n_slices=N_SLICES, slicing="isotropic"):
+        scorer = SlicedMIScorer(n_slices, slicing=slicing, device="cpu", random_state=0)
+        return scorer.fit(X, y)
 
     fit(8)  # everything imported and warm
     memory = {n: peak_above(lambda n=n: fit(n)) for n in (N_SLICES, 4 * N_SLICES)}
@@ -94,6 +97,10 @@ def run_shape(n_samples, n_features, n_classes, repeats, with_psmi):
         "memory_mb": memory[N_SLICES],
         "memory_mb_at_4x_slices": memory[4 * N_SLICES],
     }
+    fit(8, "adaptive")
+    row["adaptive_over_fit"] = statistics.median(
+        timed(lambda: fit(slicing="adaptive")) / timed(fit) for _ in range(3)
+    )
     if with_psmi:
         from psmi import PSMI
 
@@ -108,7 +115,7 @@ def run_shape(n_samples, n_features, n_classes, repeats, with_psmi):
 def in_own_process(shape, arguments):
     command = [sys.executable, __file__, "--shape", *map(str, shape)]
     command += ["--repeats", str(arguments.repeats)]
-    command += ["--no-psmi"] * arguments.no_psmi
+    command += ["--no-psmi"] * (arguments.no_psmi or shape in LARGE)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -121,7 +128,8 @@ def as_markdown(row):
     psmi = f"{row['psmi_over_fit']:.0f} x" if "psmi_over_fit" in row else "not run"
     return (
         f"| {n:,} x {d}, K = {k} | {row['bare_s']:.3f} s | {row['fit_s']:.3f} s | "
-        f"{row['fit_over_bare']:.2f} ({low:.2f} to {high:.2f}) | {psmi} | "
+        f"{row['fit_over_bare']:.2f} ({low:.2f} to {high:.2f}) | "
+        f"{row['adaptive_over_fit']:.1f} | {psmi} | "
         f"{row['memory_mb']:.0f} MB | {row['memory_mb_at_4x_slices']:.0f} MB |"
     )
 
@@ -140,7 +148,7 @@ def main():
     print(f"{platform.machine()}, {os.cpu_count()} cores, {N_SLICES} slices, float32")
     print(HEADER)
     rows = []
-    for shape in SHAPES:
+    for shape in SHAPES + LARGE:
         rows.append(in_own_process(shape, arguments))
         print(as_markdown(rows[-1]), flush=True)
     if arguments.write:
