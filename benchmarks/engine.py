@@ -4,8 +4,9 @@
 
 For each shape, in a process of its own: the bare product ``X @ slices.T`` in torch,
 `SlicedMIScorer.fit` with training scores, the same with adaptive slices, and the
-package psmi at the same number of slices; the figure is the median of ratios. Memory is the largest resident
-set above what the process held with X loaded, sampled every millisecond.
+package psmi at the same number of slices; the figure is the median of ratios. Memory
+is the largest resident set above what the process held with X loaded, sampled every
+millisecond.
 """
 
 import argparse
