@@ -142,7 +142,8 @@ def _without(total, points, codes, directions, task):
 def _supervised(task, axes_of):
     folds, n_classes = task.folds(), len(task.share)
     compared = task.contrast_folds() if task.compare else range(0)
-    task.scatter  # noqa: B018 -- made before threads would make it twice
+    whole = axes_of(task.scatter, task.boost)
+    n_slices = _n_slices(task, len(whole))  # the same in every fold
 
     def work(begin, end):
         return [held_out(fold) for fold in range(begin, end)]
@@ -150,7 +151,8 @@ def _supervised(task, axes_of):
     def held_out(fold):
         rows = folds[fold]
         rest = task.scatter_without(fold)
-        axes, directions, total, _ = _measured(task, axes_of(rest, task.boost))
+        axes = axes_of(rest, task.boost)
+        _, directions, total, _ = _measured(task, axes, n_slices)
         codes = task.samples.codes[rows]
         points = task.samples.points[rows] @ task.settings.tensor(axes).T
         state = directions, *_without(total, points, codes, directions, task)
@@ -168,26 +170,31 @@ def _supervised(task, axes_of):
         own = task.samples.codes[np.concatenate(task.folds(compared))]
         tables = np.concatenate([tables[fold] for fold in compared])
         contrast = label_contrast(tables, own)
-    fitted = _measured(task, axes_of(task.scatter, task.boost))
     return Learnt(
         tally.mean,
         tally.standard_error,
-        1.0 if tally.n_slices == 1 else tally.reliability,
+        1.0 if len(whole) == 1 else tally.reliability,
         contrast,
-        *fitted,
+        *_measured(task, whole, n_slices),
     )
 
 
-def _measured(task, axes):
+def _measured(task, axes, n_slices):
     """Slices in the image of a map, and the moments of all samples on them."""
-    n_axes = len(axes)
-    n_slices = enough_slices(n_axes) if task.n_slices == "auto" else task.n_slices
-    n_slices = 1 if n_axes == 1 else min(n_slices, task.max_slices)
-    directions = task.directions(n_axes).first(n_slices)
+    directions = task.directions(len(axes)).first(n_slices)
     samples = task.samples.mapped(axes)
     training = TrainingPass(samples, task.settings, block_length=1, left_out=False)
     training.measure(directions)
     return axes, directions, training.moments, training.nodes
+
+
+def _n_slices(task, n_axes):
+    """Slices of a supervised family: as asked for, or enough for its axes."""
+    if n_axes == 1:
+        return 1
+    if task.n_slices != "auto":
+        return task.n_slices
+    return min(enough_slices(n_axes), task.max_slices)
 
 
 def enough_slices(n_axes):

@@ -13,11 +13,40 @@ from smilearn._task import Task, folds_of
 from smilearn._threads import own_threads
 from smilearn.exceptions import ReliabilityWarning
 
+# fitted attributes that not every fit sets
+_OF_A_FAMILY = {
+    "coef_",
+    "components_",
+    "contrast_",
+    "directions_",
+    "false_flag_rate_",
+    "intercept_",
+    "member_places_",
+    "members_",
+    "slice_means_",
+    "slice_nodes_",
+    "slice_range_",
+    "slice_reach_",
+    "slice_variances_",
+    "weights_",
+}
+_OF_ALL = (
+    "classes_",
+    "labels_",
+    "class_count_",
+    "class_prior_",
+    "n_features_in_",
+    "feature_names_in_",
+)
+_SHUFFLES = 4  # of labels; the last one checks the rate of the others
+
 
 class SliceLearning:
     """The fitting of a scorer; expects its parameters and what it knows of classes."""
 
     def _learn_from(self, X, codes):
+        for name in _OF_A_FAMILY & vars(self).keys():
+            delattr(self, name)
         settings = self._settings()
         seed = self._fixed_seed()
         with own_threads(settings.device):
@@ -45,15 +74,15 @@ class SliceLearning:
     def _draw_the_line(self, X, y):
         """Set `offset_`, the score below which samples are flagged."""
         if self.contamination == "permutation":
-            null, other = (self._shuffled_scores(X, y, i) for i in range(2))
+            *null, last = (self._shuffled_scores(X, y, i) for i in range(_SHUFFLES))
             self.offset_ = float(np.quantile(null, self.alpha))
-            self.false_flag_rate_ = float((other < self.offset_).mean())
+            self.false_flag_rate_ = float((last < self.offset_).mean())
             return
         share = self.contamination
         self.offset_ = 0.0 if share is None else float(np.quantile(self.scores_, share))
 
     def _shuffled_scores(self, X, y, repeat):
-        """Scores of the same samples with shuffled labels."""
+        """Scores of the same samples with shuffled labels, in the unit of this fit."""
         rng = generator_from(self._fixed_seed(), f"shuffle {repeat}")
         parameters = {"contamination": None, "random_state": int(rng.integers(2**32))}
         if self.n_slices == "auto" and self.slicing in ("isotropic", "principal"):
@@ -61,7 +90,11 @@ class SliceLearning:
         null = clone(self).set_params(**parameters)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReliabilityWarning)
-            return null.fit(X, rng.permutation(y)).scores_
+            null.fit(X, rng.permutation(y))
+        if self.slicing != "adaptive":
+            return null.scores_
+        scores = {name: member.scores_ for name, member in null.members_.items()}
+        return mixed(scores, self.weights_, self.member_places_)
 
     def _fixed_seed(self):
         """An int that gives the same streams each time one is asked for."""
@@ -96,9 +129,9 @@ class SliceLearning:
         for name, slicing, n_components, its_task in member_tasks(task):
             member = clone(self).set_params(slicing=slicing, contamination=None)
             member.set_params(n_components=n_components or self.n_components)
-            for known in ("classes_", "labels_", "class_count_", "class_prior_"):
-                setattr(member, known, getattr(self, known))
-            member.n_features_in_, member.offset_ = self.n_features_in_, 0.0
+            known = [name for name in _OF_ALL if hasattr(self, name)]
+            vars(member).update({name: getattr(self, name) for name in known})
+            member.offset_ = 0.0
             learnt = learn(its_task, slicing, n_components)
             member._keep(its_task, learnt)
             self.members_[name], self.contrast_[name] = member, learnt.contrast
@@ -118,7 +151,7 @@ class SliceLearning:
         errors = [share[n] * m.scores_std_ for n, m in self.members_.items()]
         self.scores_std_ = unit * np.sqrt(np.square(errors).sum(0))
         noise = sum(
-            (self.weights_[name] ** 2) * (1 - member.reliability_)
+            share[name] ** 2 * (1 - member.reliability_) * np.var(member.scores_)
             for name, member in self.members_.items()
         )
         spread = np.var(self.scores_ / unit)

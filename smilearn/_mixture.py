@@ -95,7 +95,10 @@ def location_and_scale(scores):
     To the fifth percentile: a handful of outliers does not move either.
     """
     low, middle = np.quantile(scores, [_LOW, 0.5])
-    return float(middle), float(middle - low) or 1.0
+    spread = float(middle - low)
+    if spread <= 1e-6 * max(abs(middle), 1):  # most scores tie
+        spread = float(np.std(scores)) or 1.0
+    return float(middle), spread
 
 
 def mixed(scores, weights, places):

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.special import logsumexp
+from sklearn.utils.extmath import randomized_svd
 
 from smilearn._threads import in_threads
 
 _MANY_FEATURES = 512  # beyond, principal axes come from a randomized method
+_FAR = 30.0  # root mean squares; beyond, differences are in double precision
 _ROWS = 2048  # samples in a piece that fits a cache
 _LEAST_SHARE = 1e-6  # of shrinkage: the covariance must have an inverse
 
@@ -76,7 +78,10 @@ class WithinScatter:
             scatter, fourth = torch.zeros((X.shape[1],) * 2, **like), 0.0
             for rows in range(begin, end, _ROWS):
                 some = slice(rows, min(rows + _ROWS, end))
+                near = X[some].abs().amax() <= _FAR
                 residual = X[some] - centres[index[some]]
+                if not near:  # or its rounding drowns the others
+                    residual = X[some].double() - mean[index[some]]
                 scatter += residual.T @ residual
                 fourth += float(residual.square().sum(1).double().square().sum())
             return scatter, fourth
@@ -155,14 +160,13 @@ class WithinScatter:
         covariance = torch.from_numpy((self.scatter + between) / self.count.sum())
         n_axes = min(n_axes, len(covariance), self.count.sum())
         if len(covariance) > _MANY_FEATURES:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                wanted = min(n_axes + 16, len(covariance))
-                vectors, values, _ = torch.svd_lowrank(covariance, wanted, niter=6)
+            vectors, values, _ = randomized_svd(
+                covariance.numpy(), n_axes, n_iter=6, random_state=0
+            )
         else:
             values, vectors = torch.linalg.eigh(covariance)
-            values, vectors = values.flip(0), vectors.flip(1)
-        values, vectors = values[:n_axes].numpy(), vectors[:, :n_axes].numpy()
+            values, vectors = values.flip(0).numpy(), vectors.flip(1).numpy()
+        values, vectors = values[:n_axes], vectors[:, :n_axes]
         known = values > 1e-6 * values[0]  # of float32 sums the rest is rounding
         known[0] = True
         spread = np.sqrt(np.where(values > 0, values, 1.0))

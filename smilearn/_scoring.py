@@ -38,7 +38,7 @@ class SliceScoring:
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            PSMI in nats, at most ``-log(share of the class)``.
+            PSMI in nats, at most ``-log(share of the class)`` but for a mixture.
 
         Raises
         ------

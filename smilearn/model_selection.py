@@ -5,6 +5,7 @@
 to its `refit`.
 """
 
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
@@ -64,19 +65,27 @@ def smallest_within(tolerance=0.005, *, parameter="n_slices"):
             f"tolerance must be a number that is not negative; got {tolerance!r}."
         )
 
-    def refit(cv_results):
+    return _SmallestWithin(float(tolerance), parameter)
+
+
+@dataclass(frozen=True)
+class _SmallestWithin:
+    """A class, as a search that holds a nested function could not be pickled."""
+
+    tolerance: float
+    parameter: str
+
+    def __call__(self, cv_results):
         score = np.asarray(cv_results["mean_test_score"], float)
         if not np.isfinite(score).any():
             raise InvalidInputError(
                 "No candidate has a finite mean test score; look at the warnings of "
                 "the search, or pass error_score='raise' to it."
             )
-        size = np.asarray(_values_of(cv_results, parameter), float)
-        eligible = np.flatnonzero(score >= np.nanmax(score) - tolerance)
+        size = np.asarray(_values_of(cv_results, self.parameter), float)
+        eligible = np.flatnonzero(score >= np.nanmax(score) - self.tolerance)
         order = np.lexsort((-score[eligible], size[eligible]))
         return int(eligible[order[0]])
-
-    return refit
 
 
 def _values_of(cv_results, parameter):

@@ -31,7 +31,8 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
     ----------
     n_slices : int or "auto", default="auto"
         Number of random directions. "auto" doubles it from 256 until the ranking of
-        the samples settles: until `reliability_` reaches 0.95, or at `max_slices`.
+        the samples settles: until `reliability_` reaches 0.95, or at `max_slices`. Maps
+        made from labels, and members of the mixture, take 64 to 320.
 
     density : {"student", "gaussian"}, default="student"
         Class-conditional density of a projection. "gaussian" is the plug-in normal of
@@ -41,7 +42,8 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
 
     leave_one_out : bool, default=True
         Whether a training sample is left out of the moments of its class when it is
-        scored itself (`scores_`). New samples are scored with all moments. See Notes.
+        scored itself (`scores_`), by isotropic and principal slices; for the other
+        families see `cross_fit`. New samples are scored with all moments. See Notes.
 
     slicing : str, default="isotropic"
         Where the slices point. "isotropic": anywhere alike, as in the paper [1]_.
@@ -71,7 +73,8 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         score below all but a share `alpha` of samples whose labels were shuffled.
 
     alpha : float, default=0.05
-        For "permutation": the share flagged where labels have nothing to do with `X`.
+        For "permutation": the share flagged where labels have nothing to do with `X`,
+        up to the chance of a few shuffles; see `false_flag_rate_`.
 
     max_slices : int, default=4096
         Most slices that ``n_slices="auto"`` may use.
@@ -96,8 +99,8 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
     ----------
     scores_ : ndarray of shape (n_samples,)
         PSMI of each training sample with its own label, in nats; low = at risk. At most
-        ``-log(share of its class)``, unbounded below. Of a mixture: the weighted mean
-        of its members, standardized, in their average unit and without that bound.
+        ``-log(share of its class)``. Of a mixture: the weighted mean of its members,
+        standardized, in their average unit and without that bound.
 
     scores_std_ : ndarray of shape (n_samples,)
         Monte-Carlo standard error of `scores_`, in nats, as for independent slices;
@@ -147,17 +150,14 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         largest projection.
 
     slice_nodes_ : ndarray of shape (n_slices,)
-        Nodes of the table of each slice; 0 for a slice that is computed exactly.
+        Nodes of the table of each slice; 0: computed exactly.
 
     centre_, inverse_scale_ : ndarray of shape (n_features,)
         What is subtracted from a feature, and what it is multiplied by, before slicing.
         The factor is 0 for constant features and the same for all others.
 
-    n_features_in_ : int
-        Number of features seen in :meth:`fit`.
-
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, when `X` has names that are all strings.
+    n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
+        Features seen in :meth:`fit`, and their names, where all are strings.
 
     Notes
     -----

@@ -177,3 +177,56 @@ def test_moments_without_a_part_are_those_of_the_rest(seed):
     assert_allclose(rest.variance[:, 2], direct.pooled)
     assert_allclose(rest.pooled, direct.pooled)
     assert_allclose(rest.share, np.bincount(codes) / 90)
+
+
+@pytest.mark.filterwarnings("ignore::smilearn.exceptions.ReliabilityWarning")
+@pytest.mark.parametrize("slicing", SUPERVISED)
+@pytest.mark.parametrize("n_slices", ["auto", 200])
+@pytest.mark.parametrize("single", [0, 1, 2])
+def test_a_class_of_one_does_not_change_the_scale_of_a_fold(
+    seed, single, n_slices, slicing
+):
+    """Without it a fold has one discriminant axis fewer."""
+    sizes = [150, 150, 150]
+    sizes[single] = 1
+    X, y = embeddings(seed, sizes, 10, apart=0.6)
+    options = {"n_slices": n_slices, "slicing": slicing, "random_state": 0}
+    scorer = SlicedMIScorer(**options).fit(X, y)
+    many = y != single
+    seen = np.median(scorer.score_samples(X[many], y[many]))
+    assert np.median(scorer.scores_[many]) == pytest.approx(seen, abs=0.1)
+    assert (scorer.scores_ <= -np.log(scorer.class_prior_[y]) + 1e-4).all()
+
+
+@pytest.mark.parametrize("slicing", SUPERVISED)
+def test_a_far_sample_does_not_drown_the_others_in_single_precision(seed, slicing):
+    X, y = embeddings(seed, (200, 200, 200), 20)
+    X[0] += 1e5 * np.random.default_rng(seed).normal(size=20)
+    single, double = (
+        fitted(X.astype(dtype), y, slicing=slicing, dtype=dtype).scores_[1:]
+        for dtype in ("float32", "float64")
+    )
+    assert np.corrcoef(single, double)[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_nothing_of_an_earlier_fit_stays(seed, slicing):
+    X, y = embeddings(seed, (40, 30, 20), 20)
+    scorer = fitted(X, y, slicing="adaptive", contamination="permutation", n_slices=8)
+    scorer.set_params(slicing="joint").fit(X, y)
+    scorer.set_params(slicing=slicing, contamination=None).fit(X[:, :9], y)
+    fresh = fitted(X[:, :9], y, slicing=slicing, n_slices=8)
+    assert vars(scorer).keys() == vars(fresh).keys()
+    assert_allclose(scorer.scores_, fresh.scores_)
+
+
+def test_max_slices_caps_what_is_automatic_only(seed):
+    X, y = embeddings(seed, (40, 30, 20), 20)
+    for slicing in ("isotropic", "principal", "whitened", "discriminant"):
+        scorer = fitted(X, y, slicing=slicing, n_slices=90, max_slices=30)
+        assert scorer.n_slices_ == 90
+
+
+def test_one_slice_of_many_dimensions_is_not_reliable(seed):
+    X, y = embeddings(seed, (40, 30, 20), 20)
+    assert fitted(X, y, slicing="whitened", n_slices=1).reliability_ == 0

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from oracles import embeddings, fitted
@@ -107,3 +108,45 @@ def test_grid_search_over_families(seed):
     search = GridSearchCV(scorer, grid, cv=folds).fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.best_score_ > 0.7
+
+
+def test_location_and_scale_of_scores_that_nearly_all_tie():
+    scores = np.full(400, 0.693) + 1e-10 * np.random.default_rng(0).normal(size=400)
+    scores[:2] = -5
+    middle, scale = location_and_scale(scores)
+    assert (middle, scale) == pytest.approx((0.693, np.std(scores)))
+
+
+@pytest.mark.parametrize("only", ["principal-16", "isotropic", "joint"])
+def test_reliability_of_one_member_is_its_own(adaptive, only, monkeypatch):
+    X, y, _ = adaptive
+
+    def all_on_one(contrast):
+        return {name: float(name == only) for name in contrast}
+
+    monkeypatch.setattr("smilearn._learning.weights_of", all_on_one)
+    scorer = fitted(X, y, slicing="adaptive", n_slices=64)
+    member = scorer.members_[only]
+    assert scorer.reliability_ == pytest.approx(member.reliability_, abs=1e-6)
+    assert_allclose(scorer.scores_, member.scores_)
+    assert_allclose(scorer.scores_std_, member.scores_std_)
+
+
+def test_permutation_of_a_mixture_holds_its_rate_on_average():
+    rates = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X, y = rng.normal(size=(400, 12)), rng.integers(0, 3, 400)
+        options = {"slicing": "adaptive", "contamination": "permutation"}
+        scorer = fitted(X, y, n_slices=32, random_state=seed, **options)
+        rates.append((scorer.scores_ < scorer.offset_).mean())
+    assert 0.01 < np.mean(rates) < 0.12
+
+
+def test_members_know_the_names_of_features(seed):
+    X, y = embeddings(seed, (40, 30), 3)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    scorer = fitted(frame, y, slicing="adaptive")
+    for member in scorer.members_.values():
+        assert member.feature_names_in_.tolist() == ["a", "b", "c"]
+        member.score_table(frame)

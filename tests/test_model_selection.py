@@ -1,5 +1,7 @@
 """The cheapest candidate about as good as the best."""
 
+import pickle
+
 import numpy as np
 import pytest
 from oracles import embeddings
@@ -70,3 +72,5 @@ def test_in_a_grid_search_over_a_pipeline(seed):
         search.best_estimator_[-1].n_slices_
         == search.best_params_["slicedmiscorer__n_slices"]
     )
+    again = pickle.loads(pickle.dumps(search))
+    assert again.refit(search.cv_results_) == search.best_index_
