@@ -170,10 +170,11 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
     noise it gives a class of two -9,000 nats, where "student" gives -0.2. A number that
     is read one sample at a time must not do that, so "student" is the default.
 
-    On the same data "adaptive" has a third to two thirds of the false positives of
-    "isotropic" before training and in the first half epoch, and more once memorization
-    has set in. `fit` takes 3 to 6 times as long (``docs/performance.md``). Its weights
-    fall from 1 for the member with the best contrast to 0 for those 0.05 below it.
+    On the same data "adaptive" has a quarter to three quarters of the false positives
+    of "isotropic" before training and in the first half epoch, and more than it once
+    memorization has set in. `fit` takes 3 to 8 times as long
+    (``docs/performance.md``). Its weights fall from 1 for the member with the best
+    contrast to 0 for those 0.05 below it.
     How much more a covariance is shrunk than after Ledoit and Wolf (1 to 16 times) is
     chosen by the label contrast as well.
 
