@@ -280,10 +280,6 @@ class SortedSamples:
         ends = np.cumsum(self.count)
         return [slice(end - n, end) for end, n in zip(ends, self.count, strict=True)]
 
-    def copy(self):
-        """The same with points of its own."""
-        return replace(self, points=self.points.clone())
-
     def mapped(self, axes):
         """Images under a linear map: ``points @ axes.T``."""
         axes = torch.as_tensor(axes).to(self.points)

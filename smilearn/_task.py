@@ -80,7 +80,7 @@ class Task:
 
     rests, axes : dict
         Scatters that are known already, by the fold that they leave out; principal
-        directions that are.
+        directions that are, by how many were asked for.
     """
 
     samples: SortedSamples
@@ -139,10 +139,10 @@ class Task:
 
     def principal_axes(self, n_axes):
         """Leading principal directions, (n_axes, n_features); kept for the next one."""
-        if self.axes.get("n_axes", 0) < n_axes:
-            self.axes["n_axes"] = n_axes
-            self.axes["principal"] = self.scatter.principal_axes(n_axes)
-        return self.axes["principal"][:n_axes]
+        most = max(self.axes, default=0)
+        if most < n_axes:
+            most, self.axes[n_axes] = n_axes, self.scatter.principal_axes(n_axes)
+        return self.axes[most][:n_axes]
 
     def scatter_without(self, fold):
         """Scatter of the samples that are not in a fold."""
