@@ -6,5 +6,13 @@ A new scikit-learn that moves one of them breaks this file alone.
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as take
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
-__all__ = ["HasMethods", "Interval", "StrOptions", "fit_context", "take"]
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "check_sample_weight",
+    "fit_context",
+    "take",
+]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from smilearn._moments import ClassMoments, moments_of
+from smilearn._moments import ClassMoments, moments_of, plain_moments
 from smilearn._reader import PmiReader
 from smilearn._reliability import SliceTally
 from smilearn._standardize import centre_classes
@@ -36,18 +36,26 @@ class TrainingPass:
     left_out : bool
         Whether a sample is left out of the moments it is scored with.
 
+    folds : list of ndarray of int, default=None
+        Samples that are left out together; None leaves out one by one.
+
     verbose : bool, default=False
         Whether to show a progress bar over blocks of slices.
     """
 
-    def __init__(self, samples, settings, *, block_length, left_out, verbose=False):
+    def __init__(
+        self, samples, settings, *, block_length, left_out, folds=None, verbose=False
+    ):
         self.settings, self.verbose = settings, verbose
-        self.left_out = left_out
+        self.left_out, self._folds = left_out, folds
         self.count, self._segments = samples.count, samples.segments
+        self._weight, self._weight_of = samples.weight, samples.weight_of
         self._residuals = samples.points  # (n, d)
-        self._class_means = centre_classes(self._residuals, self._segments)
+        self._class_means = centre_classes(
+            self._residuals, self._segments, samples.weight
+        )
         self._codes = torch.as_tensor(samples.codes, device=settings.device)
-        self.tally = SliceTally(len(self._residuals), block_length)
+        self.tally = SliceTally(len(self._residuals), block_length, samples.weight)
         self._parts, self._nodes, self._buffer = [], [], None
 
     def extend(self, directions):
@@ -72,17 +80,34 @@ class TrainingPass:
 
     def _add(self, directions, places):
         product, moments, nodes = self._fit(directions)
+        if self._folds is not None:
+            self.tally.add(places, *self._read_in_folds(product, moments, places))
+            return
         options = {"training": True, "left_out": self.left_out}
         reader = PmiReader(self.settings, moments, nodes, **options)
         sums = SliceSums(self.tally.groups(places), 4, product)
         reader.add_to([sums], product, [self._codes])
         self.tally.add(places, *sums.values())
 
+    def _read_in_folds(self, product, moments, places):
+        """Sums over slices, each fold by the moments of the others: total minus it."""
+        sums, squares = np.empty((4, product.shape[1])), np.empty(product.shape[1])
+        for rows in self._folds:
+            some, codes = product[:, rows].contiguous(), self._codes[rows]
+            part = plain_moments(some, codes, len(self.count), self._weight_of(rows))
+            rest = moments.without(part)
+            nodes = nodes_needed(self.settings.densities(rest), rest)
+            reader = PmiReader(self.settings, rest, nodes, training=True)
+            its_sums = SliceSums(self.tally.groups(places), 4, some)
+            reader.add_to([its_sums], some, [codes])
+            sums[:, rows], squares[rows] = its_sums.values()
+        return sums, squares
+
     def _fit(self, directions):
         """Project on some slices, and take their moments."""
         product = self._product(directions)
         means = directions @ self._class_means.T  # (S, K)
-        moments = moments_of(product, self._segments, self.count, means)
+        moments = moments_of(product, self._segments, self.count, means, self._weight)
         nodes = nodes_needed(self.settings.densities(moments), moments)
         self._parts.append(moments)
         self._nodes.append(nodes)

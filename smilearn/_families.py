@@ -16,7 +16,6 @@ from smilearn._reliability import SliceTally
 from smilearn._tables import nodes_needed
 from smilearn._task import CONTRAST_ROWS, Learnt
 from smilearn._threads import in_threads
-from smilearn.metrics import label_contrast
 
 ENOUGH_RELIABILITY = 0.95
 _CONTRAST_SLICES = 256
@@ -52,7 +51,7 @@ def joint(task):
         scores=table[np.arange(len(table)), task.samples.codes],
         scores_std=np.zeros(len(table)),
         reliability=1.0,
-        contrast=label_contrast(table[compared], task.samples.codes[compared]),
+        contrast=task.contrast_of(table[compared], compared),
         functions=_scatter.joint_functions(task.scatter, task.boost),
     )
 
@@ -64,8 +63,7 @@ def best_boost(task):
     """
     folds = task.contrast_folds(CONTRAST_ROWS[0] * 3)
     tables, compared = _joint_tables(task, BOOSTS, folds), task.compared(folds)
-    codes = task.samples.codes[compared]
-    contrasts = [label_contrast(table[compared], codes) for table in tables]
+    contrasts = [task.contrast_of(table[compared], compared) for table in tables]
     return BOOSTS[int(np.argmax(contrasts))]
 
 
@@ -94,6 +92,8 @@ def _unsupervised(task, samples, axes):
     n_axes = samples.points.shape[1]
     directions, length = task.directions(n_axes), task.block_length(n_axes)
     options = {"left_out": task.left_out, "verbose": task.verbose}
+    if task.in_folds:
+        options["folds"] = task.folds()
     training = TrainingPass(samples, task.settings, block_length=length, **options)
     if n_axes == 1:  # there is one direction only
         training.extend(directions.first(1))
@@ -123,19 +123,19 @@ def _contrast(task, training, directions):
     tables = []
     for rows in task.folds(folds):
         points = training.points_of(rows)
-        rest = _without(total, points, task.samples.codes[rows], directions, task)
+        rest = _without(total, points, rows, directions, task)
         columns = [np.full(len(rows), label) for label in range(len(task.share))]
         tables.append(score_new(points, columns, directions, *rest, task.settings))
-    own = task.samples.codes[np.concatenate(task.folds(folds))]
-    return label_contrast(np.concatenate(tables), own)
+    return task.contrast_of(np.concatenate(tables), np.concatenate(task.folds(folds)))
 
 
-def _without(total, points, codes, directions, task):
+def _without(total, points, rows, directions, task):
     """Moments without some samples, and the grid sizes that belong to them."""
     product = points.new_empty((len(directions), len(points)))
     project(task.settings.tensor(directions), points, product)
-    codes = torch.as_tensor(codes, device=points.device)
-    rest = total.without(plain_moments(product, codes, len(total.count)))
+    codes = torch.as_tensor(task.samples.codes[rows], device=points.device)
+    weight = task.samples.weight_of(rows)
+    rest = total.without(plain_moments(product, codes, len(total.count), weight))
     return rest, nodes_needed(task.settings.densities(rest), rest)
 
 
@@ -155,7 +155,7 @@ def _supervised(task, axes_of):
         _, directions, total, _ = _measured(task, axes, n_slices)
         codes = task.samples.codes[rows]
         points = task.samples.points[rows] @ task.settings.tensor(axes).T
-        state = directions, *_without(total, points, codes, directions, task)
+        state = directions, *_without(total, points, rows, directions, task)
         labels = range(n_classes) if fold in compared else ()
         columns = [codes, *(np.full(len(rows), label) for label in labels)]
         tally = SliceTally(len(rows), task.block_length(len(axes)))
@@ -164,12 +164,11 @@ def _supervised(task, axes_of):
 
     parts = in_threads(work, len(folds), _MUCH)
     tallies, tables = zip(*(result for part in parts for result in part), strict=True)
-    tally = SliceTally.gathered(tallies, folds)
+    tally = SliceTally.gathered(tallies, folds, task.samples.weight)
     contrast = None
     if task.compare:
-        own = task.samples.codes[np.concatenate(task.folds(compared))]
         tables = np.concatenate([tables[fold] for fold in compared])
-        contrast = label_contrast(tables, own)
+        contrast = task.contrast_of(tables, np.concatenate(task.folds(compared)))
     return Learnt(
         tally.mean,
         tally.standard_error,

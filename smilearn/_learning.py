@@ -4,14 +4,26 @@ import warnings
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils.multiclass import check_classification_targets
 
+from smilearn._compat import fit_context
 from smilearn._directions import generator_from
 from smilearn._families import ENOUGH_RELIABILITY
-from smilearn._mixture import learn, location_and_scale, member_tasks, mixed, weights_of
-from smilearn._standardize import SortedSamples
-from smilearn._task import Task, folds_of
+from smilearn._folds import folds_of, row_keys
+from smilearn._mixture import (
+    learn,
+    location_and_scale,
+    member_tasks,
+    mixed,
+    mixed_errors,
+    weights_of,
+)
+from smilearn._samples import SortedSamples
+from smilearn._standardize import as_tensor
+from smilearn._task import Task
 from smilearn._threads import own_threads
-from smilearn.exceptions import ReliabilityWarning
+from smilearn._weights import checked_weights, enough_weight, weighted_quantile
+from smilearn.exceptions import InvalidInputError, ReliabilityWarning
 
 # fitted attributes that not every fit sets
 _OF_A_FAMILY = {
@@ -35,28 +47,83 @@ _OF_ALL = (
     "labels_",
     "class_count_",
     "class_prior_",
+    "dtype_",
     "n_features_in_",
     "feature_names_in_",
 )
+_SMALL = 2**20  # numbers, for which double precision costs next to nothing
 _SHUFFLES = 4  # of labels; the last one checks the rate of the others
 
 
 class SliceLearning:
-    """The fitting of a scorer; expects its parameters and what it knows of classes."""
+    """The fitting of a scorer; expects its parameters."""
 
-    def _learn_from(self, X, codes):
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the slices to labelled embeddings and score these samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings, 2 samples or more.
+
+        y : array-like of shape (n_samples,)
+            Class labels, 2 classes or more.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample, 0 or more: a sample of weight 2 counts as two equal
+            ones. One copy is left out when a sample is scored; where weights are not
+            whole numbers, samples are left out a fold at a time (see `cross_fit`).
+            Samples of weight 0 are not fitted, but are scored.
+
+        Returns
+        -------
+        self : SlicedMIScorer
+            The fitted scorer.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds NaN or infinity, if `y` holds one class only or is not made of
+            class labels, or if weights are negative or sum to less than 1 a class.
+
+        Warns
+        -----
+        ReliabilityWarning
+            If ``n_slices="auto"`` stops at `max_slices` before the ranking settles.
+        """
+        X, y = self._validated(X, y, reset=True)
+        check_classification_targets(y)
+        weight = checked_weights(sample_weight, X)
+        used = slice(None) if weight is None or weight.all() else weight > 0
+        self._learn_from(X[used], y[used], weight if weight is None else weight[used])
+        if len(self.labels_) < len(y):
+            self._score_the_rest(X, y, ~used)
+        self._draw_the_line(X, y, weight)
+        return self
+
+    def _learn_from(self, X, y, weight):
         for name in _OF_A_FAMILY & vars(self).keys():
             delattr(self, name)
-        settings = self._settings()
-        seed = self._fixed_seed()
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InvalidInputError(
+                "y must hold 2 classes or more, as the score compares labels; "
+                f"got 1 class: {self.classes_.tolist()[0]!r} for all {len(y)} samples."
+            )
+        enough_weight(weight, len(self.classes_))
+        self.labels_, self.class_count_ = y, np.bincount(codes, weight)
+        self.class_prior_ = self.class_count_ / self.class_count_.sum()
+        small = X.shape[0] * X.shape[1] <= _SMALL
+        wanted = "float64" if small else "float32"
+        self.dtype_ = wanted if self.dtype == "auto" else self.dtype
+        settings, seed = self._settings(), self._fixed_seed()
         with own_threads(settings.device):
-            samples = SortedSamples.of(X, codes, settings)
-            n_folds = min(self.cross_fit, len(codes))
-            fold = folds_of(samples.codes, n_folds, generator_from(seed, "folds"))
+            samples = SortedSamples.of(X, codes, settings, weight)
             task = Task(
                 samples,
                 settings,
-                fold,
+                self._folds(X, samples, generator_from(seed, "folds")),
                 lambda: generator_from(seed, "slices"),
                 n_slices=self.n_slices,
                 max_slices=self.max_slices,
@@ -71,17 +138,42 @@ class SliceLearning:
         if self.reliability_ < ENOUGH_RELIABILITY and self.n_slices == "auto":
             self._warn_unreliable()
 
-    def _draw_the_line(self, X, y):
+    def _folds(self, X, samples, rng):
+        """Fold of each sample, where some family may ask for one."""
+        whole = samples.weight is None or (samples.weight % 1 == 0).all()
+        if self.slicing in ("isotropic", "principal") and whole:
+            return None
+        keys = row_keys(as_tensor(X, samples.points.device), rng)
+        return folds_of(samples.codes, keys[samples.order], self.cross_fit)
+
+    def _score_the_rest(self, X, y, rest):
+        """Score the samples of weight 0 by what the others have taught."""
+        scores, errors = self._scores_and_errors(X[rest], self._encode(y[rest]))
+        for name, values in (("scores_", scores), ("scores_std_", errors)):
+            joined = np.empty(len(y))
+            joined[~rest], joined[rest] = getattr(self, name), values
+            setattr(self, name, joined)
+        self.labels_ = y
+
+    def _draw_the_line(self, X, y, weight=None):
         """Set `offset_`, the score below which samples are flagged."""
         if self.contamination == "permutation":
-            *null, last = (self._shuffled_scores(X, y, i) for i in range(_SHUFFLES))
-            self.offset_ = float(np.quantile(null, self.alpha))
-            self.false_flag_rate_ = float((last < self.offset_).mean())
+            shuffled = (
+                self._shuffled_scores(X, y, weight, i) for i in range(_SHUFFLES)
+            )
+            *null, last = shuffled
+            null = np.concatenate(null)
+            times = None if weight is None else np.tile(weight, _SHUFFLES - 1)
+            self.offset_ = float(weighted_quantile(null, self.alpha, times))
+            flags = last < self.offset_
+            self.false_flag_rate_ = float(np.average(flags, weights=weight))
             return
-        share = self.contamination
-        self.offset_ = 0.0 if share is None else float(np.quantile(self.scores_, share))
+        self.offset_ = 0.0
+        if self.contamination is not None:
+            share = self.contamination
+            self.offset_ = float(weighted_quantile(self.scores_, share, weight))
 
-    def _shuffled_scores(self, X, y, repeat):
+    def _shuffled_scores(self, X, y, weight, repeat):
         """Scores of the same samples with shuffled labels, in the unit of this fit."""
         rng = generator_from(self._fixed_seed(), f"shuffle {repeat}")
         parameters = {"contamination": None, "random_state": int(rng.integers(2**32))}
@@ -90,7 +182,7 @@ class SliceLearning:
         null = clone(self).set_params(**parameters)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReliabilityWarning)
-            null.fit(X, rng.permutation(y))
+            null.fit(X, rng.permutation(y), sample_weight=weight)
         if self.slicing != "adaptive":
             return null.scores_
         scores = {name: member.scores_ for name, member in null.members_.items()}
@@ -137,24 +229,28 @@ class SliceLearning:
             self.members_[name], self.contrast_[name] = member, learnt.contrast
         self.weights_ = weights_of(self.contrast_)
         scores = {name: member.scores_ for name, member in self.members_.items()}
-        self.member_places_ = {n: location_and_scale(s) for n, s in scores.items()}
+        weight = task.samples.weight
+        if weight is not None:
+            weight = task.samples.in_input_order(weight)
+        self.member_places_ = {
+            name: location_and_scale(values, weight) for name, values in scores.items()
+        }
         self.scores_ = mixed(scores, self.weights_, self.member_places_)
         self.centre_ = task.samples.centre
         self.inverse_scale_ = task.samples.inverse_scale
         self.n_slices_ = sum(member.n_slices_ for member in self.members_.values())
-        self._judge_mixture()
+        errors = {name: member.scores_std_ for name, member in self.members_.items()}
+        self.scores_std_ = mixed_errors(errors, self.weights_, self.member_places_)
+        self._judge_mixture(weight)
 
-    def _judge_mixture(self):
-        """Monte-Carlo error and reliability of the mixture, from its members'."""
-        unit = sum(self.weights_[n] * s for n, (_, s) in self.member_places_.items())
-        share = {n: self.weights_[n] / s for n, (_, s) in self.member_places_.items()}
-        errors = [share[n] * m.scores_std_ for n, m in self.members_.items()]
-        self.scores_std_ = unit * np.sqrt(np.square(errors).sum(0))
-        noise = sum(
-            share[name] ** 2 * (1 - member.reliability_) * np.var(member.scores_)
-            for name, member in self.members_.items()
-        )
-        spread = np.var(self.scores_ / unit)
+    def _judge_mixture(self, weight):
+        """Reliability of the mixture, from its members'."""
+        noises = {
+            name: np.sqrt((1 - m.reliability_) * np.cov(m.scores_, aweights=weight))
+            for name, m in self.members_.items()
+        }
+        noise = mixed_errors(noises, self.weights_, self.member_places_) ** 2
+        spread = np.cov(self.scores_, aweights=weight)
         self.reliability_ = float(1 - noise / spread) if spread > noise else 0.0
 
     def _warn_unreliable(self):

@@ -6,6 +6,7 @@ import numpy as np
 
 from smilearn import _families
 from smilearn._families import enough_slices
+from smilearn._weights import weighted_quantile
 
 FAMILIES = {
     "isotropic",
@@ -89,16 +90,30 @@ def weights_of(contrast):
     return {name: value / sum(raw.values()) for name, value in raw.items()}
 
 
-def location_and_scale(scores):
+def location_and_scale(scores, weight=None):
     """Median of the training scores of a member, and how far the low ones lie below.
 
     To the fifth percentile: a handful of outliers does not move either.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples,)
+        Scores of the member.
+
+    weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
+
+    Returns
+    -------
+    location, scale : float
+        In nats.
     """
-    low, middle = np.quantile(scores, [_LOW, 0.5])
+    low, middle = weighted_quantile(scores, [_LOW, 0.5], weight)
     spread = float(middle - low)
     if spread <= 1e-6 * max(abs(middle), 1):  # most scores tie
-        spread = float(np.std(scores)) or 1.0
-    return float(middle), spread
+        mean = np.average(scores, weights=weight)
+        spread = np.average((scores - mean) ** 2, weights=weight) ** 0.5 or 1.0
+    return float(middle), float(spread)
 
 
 def mixed(scores, weights, places):
@@ -127,3 +142,24 @@ def mixed(scores, weights, places):
         for name, values in scores.items()
     )
     return location + scale * standardized
+
+
+def mixed_errors(errors, weights, places):
+    """Standard errors of :func:`mixed`, from those of the members.
+
+    Parameters
+    ----------
+    errors : dict of str to ndarray
+        Standard errors of each member, of any shape; members err apart.
+
+    weights, places : dict
+        As in :func:`mixed`.
+
+    Returns
+    -------
+    errors : ndarray
+        In the unit of the mixture.
+    """
+    scale = sum(weights[name] * places[name][1] for name in errors)
+    standardized = [weights[n] / places[n][1] * errors[n] for n in errors]
+    return scale * np.sqrt(np.square(standardized).sum(0))

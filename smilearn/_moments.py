@@ -18,7 +18,7 @@ class ClassMoments:
     Parameters
     ----------
     count : ndarray of shape (n_classes,)
-        Samples of each class.
+        Samples of each class, or their weight.
 
     mean, variance, reach : ndarray of shape (n_slices, n_classes)
         Mean, variance (divided by the count), and the largest distance from the mean.
@@ -49,7 +49,7 @@ class ClassMoments:
         Floored; 1 where all projections are one point, as any scale will do there.
         """
         total = self.total
-        freedom = self.count.sum() - np.count_nonzero(self.count)
+        freedom = np.maximum(self.count - 1, 0).sum()
         within = self.variance @ self.count / max(freedom, 1)
         # without a second sample in any class, only the whole spread is known
         pooled = np.where(within > 0, within, total if freedom == 0 else 0)
@@ -81,7 +81,8 @@ class ClassMoments:
         the moments of the crowd.
         """
         count = self.count - part.count
-        rest, whole = np.maximum(count, 1), np.maximum(self.count, 1)
+        count = np.where(count > 1e-9 * self.count, count, 0)  # sums of weights round
+        rest, whole = (np.where(n > 0, n, 1) for n in (count, self.count))
         mean = (self.count * self.mean - part.count * part.mean) / rest
         squares = self.count * self.variance - part.count * part.variance
         squares -= np.square(part.mean - mean) * (count * part.count / whole)
@@ -99,7 +100,7 @@ class ClassMoments:
 _OF_SLICES = ("mean", "variance", "reach", "low", "high")
 
 
-def plain_moments(Z, codes, n_classes):
+def plain_moments(Z, codes, n_classes, weight=None):
     """Moments of some projections in double precision, for samples in any order.
 
     Parameters
@@ -113,6 +114,9 @@ def plain_moments(Z, codes, n_classes):
     n_classes : int
         Classes K.
 
+    weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
+
     Returns
     -------
     moments : ClassMoments
@@ -120,12 +124,14 @@ def plain_moments(Z, codes, n_classes):
     """
     Z = Z.double()
     member = torch.nn.functional.one_hot(codes, n_classes).double()  # (n, K)
+    if weight is not None:
+        member *= torch.as_tensor(weight, device=Z.device)[:, None]
     count = member.sum(0)
-    mean = Z @ member / count.clamp_min(1)
-    squares = (Z - mean[:, codes]).square_() @ member
-    variance = squares / count.clamp_min(1)
+    divisor = torch.where(count > 0, count, 1)
+    mean = Z @ member / divisor
+    variance = (Z - mean[:, codes]).square_() @ member / divisor
     return ClassMoments(
-        count=count.cpu().numpy().astype(np.int64),
+        count=count.cpu().numpy(),
         mean=mean.cpu().numpy(),
         variance=variance.cpu().numpy(),
         reach=np.zeros(mean.shape),
@@ -134,7 +140,7 @@ def plain_moments(Z, codes, n_classes):
     )
 
 
-def moments_of(Z, segments, count, mean):
+def moments_of(Z, segments, count, mean, weight=None):
     """Moments of a block of projections whose columns are sorted by class.
 
     Parameters
@@ -152,16 +158,21 @@ def moments_of(Z, segments, count, mean):
     mean : ndarray of shape (S, n_classes)
         Projected class means.
 
+    weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
+
     Returns
     -------
     moments : ClassMoments
         Moments of this block.
     """
+    weighted = None if weight is None else _weighted_squares(Z, segments, weight)
     if _kernels.usable(Z.device):
         ends = np.array([columns.stop for columns in segments])
         square, low, high = _kernels.moments(Z.numpy(), ends, mean)
     else:
         square, low, high = _moments_in_torch(Z, segments, mean)
+    square = square if weighted is None else weighted
     return ClassMoments(
         count=count,
         mean=mean,
@@ -170,6 +181,13 @@ def moments_of(Z, segments, count, mean):
         low=(low + mean).min(1),
         high=(high + mean).max(1),
     )
+
+
+def _weighted_squares(Z, segments, weight):
+    """Weighted sum of squares of each class on each slice, (S, n_classes)."""
+    weight = torch.as_tensor(weight, device=Z.device).to(Z)
+    squares = [Z[:, some].square() @ weight[some] for some in segments]
+    return torch.stack(squares, 1).cpu().double().numpy()
 
 
 def _moments_in_torch(Z, segments, mean):

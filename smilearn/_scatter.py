@@ -22,7 +22,7 @@ class WithinScatter:
     Parameters
     ----------
     count : ndarray of shape (n_classes,)
-        Samples of each class; a class may be empty.
+        Samples of each class, or their weight; a class may be empty.
 
     mean : ndarray of shape (n_classes, n_features)
         Means; 0 for an empty class.
@@ -40,7 +40,7 @@ class WithinScatter:
     fourth: float
 
     @classmethod
-    def of(cls, X, codes, n_classes):
+    def of(cls, X, codes, n_classes, weight=None):
         """Measure samples.
 
         Parameters
@@ -54,24 +54,31 @@ class WithinScatter:
         n_classes : int
             Classes K.
 
+        weight : ndarray of shape (n_samples,), default=None
+            Weight of each; None weighs all alike.
+
         Returns
         -------
         scatter : WithinScatter
             Their scatter.
         """
         index = torch.as_tensor(codes, device=X.device)
-        count = np.bincount(codes, minlength=n_classes)
+        count = np.bincount(codes, weight, n_classes)
+        if weight is not None:
+            weight = torch.as_tensor(weight, device=X.device)[:, None]
         like = {"dtype": torch.float64, "device": X.device}
 
         def sums_of(begin, end):
             sums = torch.zeros((n_classes, X.shape[1]), **like)
             for rows in range(begin, end, _ROWS):
                 some = slice(rows, min(rows + _ROWS, end))
-                sums.index_add_(0, index[some], X[some].double())
+                copies = 1 if weight is None else weight[some]
+                sums.index_add_(0, index[some], X[some].double() * copies)
             return sums
 
         mean = sum(in_threads(sums_of, len(X), X.numel()))
-        mean /= torch.as_tensor(np.maximum(count, 1), device=X.device)[:, None]
+        divisor = np.where(count > 0, count, 1)
+        mean /= torch.as_tensor(divisor, device=X.device)[:, None]
         centres = mean.to(X.dtype)
 
         def scatter_of(begin, end):
@@ -82,8 +89,10 @@ class WithinScatter:
                 residual = X[some] - centres[index[some]]
                 if not near:  # or its rounding drowns the others
                     residual = X[some].double() - mean[index[some]]
-                scatter += residual.T @ residual
-                fourth += float(residual.square().sum(1).double().square().sum())
+                fourths = residual.square().sum(1, keepdim=True).double().square()
+                copies = 1 if weight is None else weight[some].to(residual)
+                scatter += (residual * copies).T @ residual
+                fourth += float((fourths * copies).sum())
             return scatter, fourth
 
         parts = in_threads(scatter_of, len(X), X.numel())
@@ -97,13 +106,14 @@ class WithinScatter:
         shrunk.
         """
         count = self.count - part.count
-        rest = np.maximum(count, 1)[:, None]
+        count = np.where(count > 1e-9 * self.count, count, 0)  # sums of weights round
+        rest = np.where(count > 0, count, 1)[:, None]
         mean = (
             self.count[:, None] * self.mean - part.count[:, None] * part.mean
         ) / rest
         mean[count == 0] = 0
         apart = part.mean - mean
-        weight = part.count * count / np.maximum(self.count, 1)
+        weight = part.count * count / np.where(self.count > 0, self.count, 1)
         scatter = self.scatter - part.scatter - (weight[:, None] * apart).T @ apart
         return WithinScatter(count, mean, scatter, max(self.fourth - part.fourth, 0.0))
 
@@ -158,7 +168,7 @@ class WithinScatter:
         apart = self.mean - self.overall_mean
         between = (apart * self.count[:, None]).T @ apart
         covariance = torch.from_numpy((self.scatter + between) / self.count.sum())
-        n_axes = min(n_axes, len(covariance), self.count.sum())
+        n_axes = min(n_axes, len(covariance), max(int(self.count.sum()), 1))
         if len(covariance) > _MANY_FEATURES:
             vectors, values, _ = randomized_svd(
                 covariance.numpy(), n_axes, n_iter=6, random_state=0

@@ -6,12 +6,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn._engine import score_new
-from smilearn._mixture import mixed
+from smilearn._mixture import mixed, mixed_errors
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings, resolve_device
+from smilearn._reliability import SliceTally
 from smilearn._scatter import joint_table
 from smilearn._standardize import as_tensor, standardize
 from smilearn._threads import own_threads
+from smilearn._weights import checked_weights
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.metrics import label_contrast
 from smilearn.risk_table import RiskTable
@@ -106,7 +108,7 @@ class SliceScoring:
         """
         return np.where(self.decision_function(X, target) < 0, -1, 1)
 
-    def score(self, X, y):
+    def score(self, X, y, sample_weight=None):
         """Label contrast: how well the slices tell labels apart; needs no truth.
 
         The share of (sample, wrong label) pairs in which the sample's own label scores
@@ -120,6 +122,9 @@ class SliceScoring:
 
         y : array-like of shape (n_samples,)
             Their labels, among `classes_`.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample; None weighs all alike.
 
         Returns
         -------
@@ -139,6 +144,7 @@ class SliceScoring:
         """
         check_is_fitted(self)
         X, y = self._validated(X, y)
+        weight = checked_weights(sample_weight, X)
         known = np.isin(y, self.classes_)
         if known.any() and not known.all():
             warnings.warn(
@@ -148,7 +154,8 @@ class SliceScoring:
                 stacklevel=2,
             )
             X, y = X[known], y[known]
-        return label_contrast(self.score_table(X), self._encode(y))
+            weight = weight if weight is None else weight[known]
+        return label_contrast(self.score_table(X), self._encode(y), weight)
 
     def fit_predict(self, X, y):
         """Fit, and tell the training samples at risk from the others.
@@ -211,7 +218,9 @@ class SliceScoring:
 
     def _settings(self):
         size = None if self.block_size == "auto" else self.block_size
-        return Settings(self.density, resolve_device(self.device), self.dtype, size)
+        device = resolve_device(self.device)
+        dtype = "float32" if device.type == "mps" else self.dtype_
+        return Settings(self.density, device, dtype, size)
 
     def _validated(self, *arrays, reset=False):
         """Check X, or X and y, by scikit-learn's rules; X floating."""
@@ -241,7 +250,31 @@ class SliceScoring:
             points = standardize(points, *scale, settings.torch_dtype)
             return self._score_points(points.to(settings.device), columns, settings)
 
-    def _score_points(self, points, columns, settings):
+    def _scores_and_errors(self, X, codes):
+        """Scores of samples that were not fitted, and their standard errors."""
+        settings = self._settings()
+        with own_threads(settings.device):
+            points = as_tensor(X, settings.device)
+            scale = self.centre_, self.inverse_scale_
+            points = standardize(points, *scale, settings.torch_dtype)
+            return self._measured(points.to(settings.device), codes, settings)
+
+    def _measured(self, points, codes, settings):
+        if self.slicing == "adaptive":
+            both = {
+                name: member._measured(points, codes, settings)
+                for name, member in self.members_.items()
+            }
+            scores, errors = ({n: b[i] for n, b in both.items()} for i in range(2))
+            shares = self.weights_, self.member_places_
+            return mixed(scores, *shares), mixed_errors(errors, *shares)
+        tally = SliceTally(len(points), 1)
+        scores = self._score_points(points, [codes], settings, tally)[:, 0]
+        if self.slicing == "joint":  # no slices, no error
+            return scores, np.zeros(len(scores))
+        return scores, tally.standard_error
+
+    def _score_points(self, points, columns, settings, tally=None):
         """Score standardized samples (n, d) under some labels: (n, n_columns)."""
         if self.slicing == "adaptive":
             scores = {
@@ -263,4 +296,4 @@ class SliceScoring:
         if self.components_ is not None:
             points = points @ settings.tensor(self.components_).T
         fitted = self.directions_, moments, self.slice_nodes_, settings
-        return score_new(points, columns, *fitted)
+        return score_new(points, columns, *fitted, tally)

@@ -1,6 +1,4 @@
-"""Embeddings centred, scaled, and sorted by class (floor 1)."""
-
-from dataclasses import dataclass, replace
+"""Embeddings centred and scaled (floor 1)."""
 
 import numpy as np
 import torch
@@ -48,13 +46,16 @@ def as_tensor(X, device):
     return torch.as_tensor(X, device="cpu" if device.type == "mps" else device)
 
 
-def centre_and_scale(X):
+def centre_and_scale(X, weight=None):
     """Mean of each feature, and what to multiply a centred feature by.
 
     Parameters
     ----------
     X : Tensor of shape (n_samples, n_features), float32 or float64
         Embeddings.
+
+    weight : Tensor of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
 
     Returns
     -------
@@ -73,9 +74,9 @@ def centre_and_scale(X):
     # in units of its own largest entry no feature over- or underflows
     exponent = np.ceil(np.log2(np.where(largest > 0, largest, 1.0)))
     unit = 2.0 ** exponent.clip(-1022, 1022)
-    centre, _ = _mean_and_square(X, np.zeros(X.shape[1]), 1 / unit)
+    centre, _ = _mean_and_square(X, np.zeros(X.shape[1]), 1 / unit, weight)
     centre *= unit
-    rest, square = _mean_and_square(X, centre, 1 / unit)  # the centre is rounded
+    rest, square = _mean_and_square(X, centre, 1 / unit, weight)  # it is rounded
     spread = np.sqrt((square - rest**2).clip(0)) * unit
     informative = spread > 10 * torch.finfo(X.dtype).eps * largest
     inverse = np.zeros(X.shape[1])
@@ -92,18 +93,27 @@ def _size(X):
     return len(X), X.numel()
 
 
-def _mean_and_square(X, centre, inverse_scale):
+def _mean_and_square(X, centre, inverse_scale, weight=None):
     """Mean and mean square of each standardized feature, float64."""
+    whole = len(X) if weight is None else weight.sum()
 
     def sums_of(begin, end):
         sums = torch.zeros((2, X.shape[1]), dtype=torch.float64, device=X.device)
         for rows in row_blocks(X[begin:end]):
             block, _ = _standardized(rows, centre, inverse_scale)
-            sums[0] += block.sum(0)
-            sums[1] += block.square_().sum(0)
+            sums[0] += _total(block, weight, begin)
+            sums[1] += _total(block.square_(), weight, begin)
+            begin += len(rows)
         return sums
 
-    return (sum(in_threads(sums_of, *_size(X))) / len(X)).cpu().numpy()
+    return (sum(in_threads(sums_of, *_size(X))) / whole).cpu().numpy()
+
+
+def _total(block, weight, begin):
+    """Weighted sum of rows, the first of which has the weight at `begin`."""
+    if weight is None:
+        return block.sum(0)
+    return weight[begin : begin + len(block)].to(block) @ block
 
 
 def standardize(X, centre, inverse_scale, dtype, order=None):
@@ -145,7 +155,7 @@ def standardize(X, centre, inverse_scale, dtype, order=None):
     return result
 
 
-def centre_classes(X, segments):
+def centre_classes(X, segments, weight=None):
     """Subtract the mean of its class from each row.
 
     Parameters
@@ -156,6 +166,9 @@ def centre_classes(X, segments):
     segments : list of slice
         Rows of each class.
 
+    weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
+
     Returns
     -------
     means : ndarray of shape (n_classes, n_features)
@@ -164,10 +177,17 @@ def centre_classes(X, segments):
     shape = len(segments), X.shape[1]
     means = torch.empty(shape, dtype=torch.float64, device=X.device)
 
+    if weight is not None:
+        weight = torch.as_tensor(weight, device=X.device)
+
     def centre(begin, end):
         for mean, rows in zip(means[:, begin:end], segments, strict=True):
             own = X[rows, begin:end]
-            mean[:] = sum(block.sum(0).double() for block in row_blocks(own)) / len(own)
+            if weight is None:
+                total = sum(block.sum(0).double() for block in row_blocks(own))
+                mean[:] = total / len(own)
+            else:
+                mean[:] = weight[rows] @ own.double() / weight[rows].sum()
             own -= mean.to(own.dtype)
 
     in_threads(centre, X.shape[1], X.numel())
@@ -220,73 +240,3 @@ def row_blocks(X, order=None, megabytes=1):
     for start in range(0, len(X) if order is None else len(order), step):
         rows = slice(start, start + step)
         yield X[rows] if order is None else X.index_select(0, order[rows])
-
-
-@dataclass(frozen=True)
-class SortedSamples:
-    """Standardized training samples, sorted by class.
-
-    Parameters
-    ----------
-    points : Tensor of shape (n_samples, n_features)
-        Standardized embeddings.
-
-    codes : ndarray of shape (n_samples,)
-        Class of each, ascending from 0, none of them empty.
-
-    order : ndarray of shape (n_samples,)
-        Place of each sample in the input.
-
-    centre, inverse_scale : ndarray of shape (n_features_in,)
-        How the embeddings were standardized.
-    """
-
-    points: torch.Tensor
-    codes: np.ndarray
-    order: np.ndarray
-    centre: np.ndarray
-    inverse_scale: np.ndarray
-
-    @classmethod
-    def of(cls, X, codes, settings):
-        """Standardize and sort embeddings, an array.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            Embeddings.
-
-        codes : ndarray of shape (n_samples,)
-            Class of each sample, 0 to n_classes - 1, none of them empty.
-
-        settings : Settings
-            Device and precision.
-        """
-        X = as_tensor(X, settings.device)
-        order = np.argsort(codes, kind="stable")
-        scale = centre_and_scale(X)
-        index = torch.as_tensor(order, device=X.device)
-        points = standardize(X, *scale, settings.torch_dtype, index)
-        return cls(points.to(settings.device), codes[order], order, *scale)
-
-    @property
-    def count(self):
-        """Samples of each class, (n_classes,)."""
-        return np.bincount(self.codes)
-
-    @property
-    def segments(self):
-        """Rows of each class, a list of slices."""
-        ends = np.cumsum(self.count)
-        return [slice(end - n, end) for end, n in zip(ends, self.count, strict=True)]
-
-    def mapped(self, axes):
-        """Images under a linear map: ``points @ axes.T``."""
-        axes = torch.as_tensor(axes).to(self.points)
-        return replace(self, points=self.points @ axes.T)
-
-    def in_input_order(self, values):
-        """Undo the sort."""
-        result = np.empty_like(values)
-        result[self.order] = values
-        return result

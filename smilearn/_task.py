@@ -10,39 +10,12 @@ from smilearn import _scatter
 from smilearn._directions import SliceDirections
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings
-from smilearn._standardize import SortedSamples
+from smilearn._samples import SortedSamples
+from smilearn.metrics import label_contrast
 
 CONTRAST_ROWS = (500, 2_000)  # samples whose labels are compared, by number of labels
 _CONTRAST_PAIRS = 400_000
 _KEPT_BYTES = 16 * 2**20  # of the scatter of one fold: kept for the next member
-
-
-def folds_of(codes, n_folds, rng):
-    """Deal the samples of each class out to folds, at random and evenly.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples,)
-        Class of each sample.
-
-    n_folds : int
-        Folds.
-
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    fold : ndarray of shape (n_samples,)
-        Fold of each sample, 0 to n_folds - 1. No class has more than one sample more
-        in a fold than in another.
-    """
-    shuffled = rng.permutation(len(codes))
-    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]
-    fold = np.empty(len(codes), np.int64)
-    # dealing on from class to class keeps the folds of one size
-    fold[by_class] = np.arange(len(codes)) % n_folds
-    return fold
 
 
 @dataclass(frozen=True)
@@ -57,8 +30,8 @@ class Task:
     settings : Settings
         Density, device, precision.
 
-    fold : ndarray of shape (n_samples,)
-        Fold of each sample.
+    fold : ndarray of shape (n_samples,) or None
+        Fold of each sample; None where no family asks for one.
 
     generator : callable
         Gives a fresh stream of directions, the same at each call.
@@ -85,7 +58,7 @@ class Task:
 
     samples: SortedSamples
     settings: Settings
-    fold: np.ndarray
+    fold: np.ndarray | None
     generator: Callable
     n_slices: int | str = "auto"
     max_slices: int = 4096
@@ -109,7 +82,7 @@ class Task:
     @cached_property
     def share(self):
         """Share of each class, (n_classes,)."""
-        return self.samples.count / len(self.samples.codes)
+        return self.samples.count / self.samples.count.sum()
 
     def folds(self, which=None):
         """Samples of some folds, or of each; none is empty."""
@@ -123,6 +96,21 @@ class Task:
         sizes = np.cumsum(np.bincount(self.fold))
         return range(min(int(np.searchsorted(sizes, wanted)) + 1, len(sizes)))
 
+    @property
+    def in_folds(self):
+        """Whether samples are left out a fold at a time.
+
+        Weights count copies, and one copy is left out in closed form; of a weight that
+        is no whole number there is no such copy.
+        """
+        weight = self.samples.weight
+        return self.left_out and weight is not None and (weight % 1 != 0).any()
+
+    def contrast_of(self, table, rows):
+        """Label contrast of some samples by their table (n_rows, n_classes)."""
+        weight = self.samples.weight_of(rows)
+        return label_contrast(table, self.samples.codes[rows], weight)
+
     def compared(self, folds=None):
         """Samples whose labels are compared."""
         return np.isin(self.fold, self.contrast_folds() if folds is None else folds)
@@ -135,7 +123,8 @@ class Task:
     def scatter_of(self, rows):
         """Scatter of some samples."""
         points, codes = self.samples.points[rows], self.samples.codes[rows]
-        return _scatter.WithinScatter.of(points, codes, len(self.share))
+        weight = self.samples.weight_of(rows)
+        return _scatter.WithinScatter.of(points, codes, len(self.share), weight)
 
     def principal_axes(self, n_axes):
         """Leading principal directions, (n_axes, n_features); kept for the next one."""

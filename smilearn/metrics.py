@@ -14,7 +14,7 @@ from smilearn.exceptions import InvalidInputError
 __all__ = ["fpr_at_tpr", "label_contrast", "precision_at_k", "tpr_at_fpr"]
 
 
-def label_contrast(table, codes):
+def label_contrast(table, codes, sample_weight=None):
     """Share of (sample, wrong label) pairs in which the own label scores higher.
 
     Needs no ground truth, and follows how well a score finds memorized samples. Ties
@@ -27,6 +27,9 @@ def label_contrast(table, codes):
 
     codes : array-like of shape (n_samples,)
         Column of the own label of each sample.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
 
     Returns
     -------
@@ -52,8 +55,8 @@ def label_contrast(table, codes):
             f"got {codes.min()} to {codes.max()}."
         )
     own = table[np.arange(len(codes)), codes][:, None]
-    wins = (own > table).sum() + 0.5 * ((own == table).sum() - len(codes))
-    return float(wins / (len(codes) * (table.shape[1] - 1)))
+    wins = (own > table).sum(1) + 0.5 * ((own == table).sum(1) - 1)
+    return float(np.average(wins, weights=sample_weight) / (table.shape[1] - 1))
 
 
 def tpr_at_fpr(memorized, risk, fpr=0.01):

@@ -5,13 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.multiclass import check_classification_targets
 
-from smilearn._compat import Interval, StrOptions, fit_context
+from smilearn._compat import Interval, StrOptions
 from smilearn._learning import SliceLearning
 from smilearn._mixture import FAMILIES
 from smilearn._scoring import SliceScoring
-from smilearn.exceptions import InvalidInputError
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _SHARE = Interval(Real, 0, 0.5, closed="right")
@@ -82,9 +80,9 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
     device : str, default="auto"
         Torch device of products and look-ups; "auto" takes cuda, mps or cpu.
 
-    dtype : {"float32", "float64"}, default="float32"
-        Precision of products and tables. Directions, means and sums over slices are
-        float64 either way.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        Precision of products and tables; directions, means and sums over slices are
+        float64 in any case. "auto": float64 where `X` is small (a million numbers).
 
     block_size : int or "auto", default="auto"
         Slices whose projections are held at once, beside a copy of X; "auto": 30 MB.
@@ -121,13 +119,13 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         Labels seen in :meth:`fit`, sorted.
 
     class_count_ : ndarray of shape (n_classes,)
-        Training samples of each class.
+        Training samples of each class, or their weight.
 
     class_prior_ : ndarray of shape (n_classes,)
         Share of each class.
 
-    n_slices_ : int
-        Slices used.
+    n_slices_, dtype_ : int, str
+        Slices used, and the precision in which they were fitted.
 
     components_ : ndarray of shape (n_components, n_features) or None
         Map from standardized features into the space of the slices; None: identity.
@@ -211,7 +209,7 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         "alpha": [_SHARE],
         "max_slices": [_POSITIVE],
         "device": [str],
-        "dtype": [StrOptions({"float32", "float64"})],
+        "dtype": [StrOptions({"auto", "float32", "float64"})],
         "block_size": [_POSITIVE, _AUTO],
         "random_state": ["random_state", np.random.Generator],
         "verbose": ["verbose"],
@@ -231,7 +229,7 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         alpha=0.05,
         max_slices=4096,
         device="auto",
-        dtype="float32",
+        dtype="auto",
         block_size="auto",
         random_state=None,
         verbose=0,
@@ -251,48 +249,6 @@ class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
         self.block_size = block_size
         self.random_state = random_state
         self.verbose = verbose
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
-        """Fit the slices to labelled embeddings and score these samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Embeddings, 2 samples or more.
-
-        y : array-like of shape (n_samples,)
-            Class labels, 2 classes or more.
-
-        Returns
-        -------
-        self : SlicedMIScorer
-            The fitted scorer.
-
-        Raises
-        ------
-        ValueError
-            If `X` holds NaN or infinity, or `y` holds one class only or is not made of
-            class labels.
-
-        Warns
-        -----
-        ReliabilityWarning
-            If ``n_slices="auto"`` stops at `max_slices` before the ranking settles.
-        """
-        X, y = self._validated(X, y, reset=True)
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise InvalidInputError(
-                "y must hold 2 classes or more, as the score compares labels; "
-                f"got 1 class: {self.classes_.tolist()[0]!r} for all {len(y)} samples."
-            )
-        self.labels_, self.class_count_ = y, np.bincount(codes)
-        self.class_prior_ = self.class_count_ / len(y)
-        self._learn_from(X, codes)
-        self._draw_the_line(X, y)
-        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

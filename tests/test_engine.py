@@ -12,7 +12,8 @@ from smilearn._densities import DENSITIES
 from smilearn._directions import SliceDirections
 from smilearn._engine import TrainingPass, score_new
 from smilearn._reader import PmiReader, Settings
-from smilearn._standardize import SortedSamples, as_tensor, standardize
+from smilearn._samples import SortedSamples
+from smilearn._standardize import as_tensor, standardize
 from smilearn._sums import SliceSums
 
 KINDS = sorted(DENSITIES)

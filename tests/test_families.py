@@ -9,9 +9,9 @@ from scipy.special import logsumexp
 
 from smilearn import SlicedMIScorer
 from smilearn._families import enough_slices
+from smilearn._folds import folds_of
 from smilearn._moments import plain_moments
 from smilearn._scatter import WithinScatter, discriminant_axes, whitening
-from smilearn._task import folds_of
 from smilearn.metrics import label_contrast
 
 SUPERVISED = ["whitened", "discriminant", "joint"]
@@ -22,7 +22,7 @@ FAMILIES = ["isotropic", "principal", *SUPERVISED, "adaptive"]
 def test_folds_deal_out_every_class_evenly(seed, n_folds):
     rng = np.random.default_rng(seed)
     codes = rng.permutation(np.repeat([0, 1, 2, 3], [50, 21, 3, 1]))
-    fold = folds_of(codes, n_folds, rng)
+    fold = folds_of(codes, rng.normal(size=75), n_folds)
     sizes = np.bincount(fold, minlength=n_folds)
     assert sizes.max() - sizes.min() <= 1
     for label in range(4):
@@ -77,8 +77,8 @@ def test_supervised_scores_equal_the_slow_way(seed, axes_of, density, monkeypatc
     monkeypatch.setattr("smilearn._families.BOOSTS", (1.0,))
     dealt = []
 
-    def remember(codes, n_folds, rng):
-        dealt.append(folds_of(codes, n_folds, rng))
+    def remember(codes, keys, n_folds):
+        dealt.append(folds_of(codes, keys, n_folds))
         return dealt[-1]
 
     monkeypatch.setattr("smilearn._learning.folds_of", remember)

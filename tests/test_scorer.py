@@ -124,7 +124,7 @@ def test_shift_changes_nothing(seed, dtype, atol):
 
 def test_float32_and_float64_agree(seed):
     X, y = embeddings(seed)
-    single, double = fitted(X, y), fitted(X, y, dtype="float64")
+    single, double = (fitted(X, y, dtype=dtype) for dtype in ("float32", "float64"))
     np.testing.assert_allclose(single.scores_, double.scores_, atol=1e-5)
 
 
@@ -285,3 +285,14 @@ def test_slices_are_not_the_data_drawn_from_the_same_seed(seed):
     scorer = fitted(X, np.arange(64) % 2, random_state=seed)
     cosines = scorer.directions_ @ (X / np.linalg.norm(X, axis=1, keepdims=True)).T
     assert np.abs(cosines).max() < 0.999
+
+
+def test_small_data_are_scored_in_double_precision(seed):
+    X, y = embeddings(seed)
+    small = fitted(X, y)
+    assert small.dtype_ == "float64"
+    np.testing.assert_array_equal(small.scores_, fitted(X, y, dtype="float64").scores_)
+    wide = np.random.default_rng(seed).normal(size=(len(y), 10_001))
+    large = fitted(wide, y, n_slices=2)
+    assert large.dtype_ == "float32"
+    assert fitted(X, y, slicing="adaptive").members_["joint"].dtype_ == "float64"

@@ -1,0 +1,110 @@
+"""Statistics of weighted samples: a weight of w counts as w copies (floor 1)."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+from smilearn._compat import check_sample_weight
+from smilearn.exceptions import InvalidInputError
+
+
+def checked_weights(sample_weight, X):
+    """Check the weights of samples.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), float or None
+        Weights.
+
+    X : array-like of shape (n_samples, n_features)
+        The samples.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,) or None
+        Weights, float64; None where all are 1.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, NaN or infinite, or if there are not as many weights
+        as samples.
+    """
+    if sample_weight is None:
+        return None
+    weight = check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    return None if (weight == 1).all() else weight
+
+
+def enough_weight(weight, n_classes):
+    """Refuse weights that add up to less than one sample a class.
+
+    Raises
+    ------
+    InvalidInputError
+        If they do.
+    """
+    if weight is not None and weight.sum() < n_classes:
+        raise InvalidInputError(
+            "sample_weight counts copies of a sample, so it must add up to at least "
+            f"one a class; got a sum of {weight.sum():.3g} over {len(weight)} samples "
+            f"of {n_classes} classes. Weights that sum to 1 are to be multiplied by "
+            "the number of samples."
+        )
+
+
+def weighted_quantile(values, shares, weight=None):
+    """Quantiles between which values are interpolated, as of repeated values.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Values.
+
+    shares : float or array-like
+        Shares in [0, 1].
+
+    weight : ndarray of shape (n,), default=None
+        Weight of each value; None weighs all alike.
+
+    Returns
+    -------
+    quantiles : ndarray, of the shape of `shares`
+        The quantiles.
+    """
+    if weight is None:
+        return np.quantile(values, shares)
+    order = np.argsort(values)
+    ends = np.cumsum(weight[order])
+    position = np.asarray(shares) * max(ends[-1] - 1, 0)
+    below = np.floor(position)
+    ordered, last = values[order], len(values) - 1
+    low, high = (
+        ordered[np.searchsorted(ends, place, side="right").clip(max=last)]
+        for place in (below, np.ceil(position))
+    )
+    return low + (position - below) * (high - low)
+
+
+def ranks(values, weight=None):
+    """Mean ranks; a sample of weight w takes as many places as w equal ones.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Values.
+
+    weight : ndarray of shape (n,), default=None
+        Weight of each; None weighs all alike.
+
+    Returns
+    -------
+    ranks : ndarray of shape (n,)
+        From 1 to the sum of the weights.
+    """
+    if weight is None:
+        return rankdata(values)
+    _, place = np.unique(values, return_inverse=True)
+    tied = np.bincount(place, weight)
+    return (np.cumsum(tied) - (tied - 1) / 2)[place]
