@@ -65,14 +65,6 @@ class TrainingPass:
         for block in tqdm(blocks, "slices", disable=not self.verbose):
             self._add(directions[block], np.arange(block.start, block.stop))
 
-    def extend_until(self, reliability, directions, most):
-        """Double the slices until the ranking is reliable, or there are `most`."""
-        wanted = min(_FIRST_SLICES, most)
-        self.extend(directions.first(wanted))
-        while self.tally.reliability < reliability and wanted < most:
-            wanted = min(2 * wanted, most)
-            self.extend(directions.first(wanted))
-
     def measure(self, directions):
         """Take the moments of the slices of `directions`, (S, d); score nothing."""
         for block in self.settings.blocks(0, len(directions), len(self._residuals)):
@@ -138,6 +130,30 @@ class TrainingPass:
         return np.concatenate(self._nodes)
 
 
+def extend_until(training, reliability, directions, most):
+    """Double the slices of a pass until the ranking is reliable, or there are `most`.
+
+    Parameters
+    ----------
+    training : TrainingPass or StreamPass
+        Pass that has no slices yet.
+
+    reliability : float
+        Reliability wanted.
+
+    directions : SliceDirections
+        Where the slices come from.
+
+    most : int
+        Most slices.
+    """
+    wanted = min(_FIRST_SLICES, most)
+    training.extend(directions.first(wanted))
+    while training.tally.reliability < reliability and wanted < most:
+        wanted = min(2 * wanted, most)
+        training.extend(directions.first(wanted))
+
+
 def project(directions, X, out):
     """Project on some slices, ``directions @ X.T`` of shape (S, n), in given memory."""
 
@@ -148,7 +164,9 @@ def project(directions, X, out):
     return out
 
 
-def score_new(X, columns, directions, moments, nodes, settings, tally=None):
+def score_new(
+    X, columns, directions, moments, nodes, settings, tally=None, left_out=False
+):
     """Mean pmi over fitted slices of samples that were not fitted.
 
     Parameters
@@ -174,6 +192,9 @@ def score_new(X, columns, directions, moments, nodes, settings, tally=None):
     tally : SliceTally, default=None
         Where the slices of the first column are counted in too.
 
+    left_out : bool, default=False
+        Whether the samples are among those fitted, each to be left out.
+
     Returns
     -------
     scores : ndarray of shape (n_samples, n_columns)
@@ -181,11 +202,12 @@ def score_new(X, columns, directions, moments, nodes, settings, tally=None):
     """
     columns = [torch.as_tensor(codes, device=settings.device) for codes in columns]
     totals = np.zeros((len(columns), len(X)))
+    first = 0 if tally is None else tally.n_slices
     for block in settings.blocks(0, len(directions), len(X)):
-        slices, places = directions[block], np.arange(block.start, block.stop)
+        slices, places = directions[block], first + np.arange(block.start, block.stop)
         product = X.new_empty((len(slices), len(X)))
         project(settings.tensor(slices), X, product)
-        reader = PmiReader(settings, moments[block], nodes[block])
+        reader = PmiReader(settings, moments[block], nodes[block], left_out=left_out)
         groups = 0 * places if tally is None else tally.groups(places)
         sums = [SliceSums(groups, 1 if tally is None else 4, product) for _ in columns]
         reader.add_to(sums, product, columns)

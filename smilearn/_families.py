@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from smilearn import _scatter
-from smilearn._engine import TrainingPass, project, score_new
+from smilearn._engine import TrainingPass, extend_until, project, score_new
 from smilearn._moments import plain_moments
 from smilearn._reliability import SliceTally
 from smilearn._tables import nodes_needed
@@ -98,7 +98,7 @@ def _unsupervised(task, samples, axes):
     if n_axes == 1:  # there is one direction only
         training.extend(directions.first(1))
     elif task.n_slices == "auto":
-        training.extend_until(ENOUGH_RELIABILITY, directions, task.max_slices)
+        extend_until(training, ENOUGH_RELIABILITY, directions, task.max_slices)
     else:
         training.extend(directions.first(task.n_slices))
     tally = training.tally

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.multiclass import check_classification_targets
 
+from smilearn._batches import ENOUGH, ArrayBatches
 from smilearn._compat import fit_context
 from smilearn._directions import generator_from
 from smilearn._families import ENOUGH_RELIABILITY
@@ -40,6 +41,8 @@ _OF_A_FAMILY = {
     "slice_range_",
     "slice_reach_",
     "slice_variances_",
+    "stream_",
+    "stream_classes_",
     "weights_",
 }
 _OF_ALL = (
@@ -92,6 +95,8 @@ class SliceLearning:
         ReliabilityWarning
             If ``n_slices="auto"`` stops at `max_slices` before the ranking settles.
         """
+        if self._is_larger_than_memory(X):
+            return self.fit_batches(ArrayBatches(X, y, sample_weight))
         X, y = self._validated(X, y, reset=True)
         check_classification_targets(y)
         weight = checked_weights(sample_weight, X)
@@ -99,12 +104,23 @@ class SliceLearning:
         self._learn_from(X[used], y[used], weight if weight is None else weight[used])
         if len(self.labels_) < len(y):
             self._score_the_rest(X, y, ~used)
-        self._draw_the_line(X, y, weight)
+        self._draw_the_line(
+            lambda null, labels: null.fit(X, labels, sample_weight=weight), y, weight
+        )
         return self
 
-    def _learn_from(self, X, y, weight):
+    def _is_larger_than_memory(self, X):
+        """Whether X is a file that is better read a batch at a time."""
+        large = isinstance(X, np.memmap) and X.ndim == 2 and X.size > ENOUGH
+        return large and self.slicing == "isotropic"
+
+    def _forget(self):
+        """Drop what an earlier fit has left."""
         for name in _OF_A_FAMILY & vars(self).keys():
             delattr(self, name)
+
+    def _learn_from(self, X, y, weight):
+        self._forget()
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InvalidInputError(
@@ -135,8 +151,7 @@ class SliceLearning:
                 self._mix(task)
             else:
                 self._keep(task, learn(task, self.slicing, self.n_components))
-        if self.reliability_ < ENOUGH_RELIABILITY and self.n_slices == "auto":
-            self._warn_unreliable()
+        self._warn_if_unreliable()
 
     def _folds(self, X, samples, rng):
         """Fold of each sample, where some family may ask for one."""
@@ -155,12 +170,13 @@ class SliceLearning:
             setattr(self, name, joined)
         self.labels_ = y
 
-    def _draw_the_line(self, X, y, weight=None):
-        """Set `offset_`, the score below which samples are flagged."""
+    def _draw_the_line(self, refit, y, weight=None):
+        """Set `offset_`, the score below which samples are flagged.
+
+        `refit` fits a scorer to the same samples with the labels that it is given.
+        """
         if self.contamination == "permutation":
-            shuffled = (
-                self._shuffled_scores(X, y, weight, i) for i in range(_SHUFFLES)
-            )
+            shuffled = (self._shuffled_scores(refit, y, i) for i in range(_SHUFFLES))
             *null, last = shuffled
             null = np.concatenate(null)
             times = None if weight is None else np.tile(weight, _SHUFFLES - 1)
@@ -173,7 +189,7 @@ class SliceLearning:
             share = self.contamination
             self.offset_ = float(weighted_quantile(self.scores_, share, weight))
 
-    def _shuffled_scores(self, X, y, weight, repeat):
+    def _shuffled_scores(self, refit, y, repeat):
         """Scores of the same samples with shuffled labels, in the unit of this fit."""
         rng = generator_from(self._fixed_seed(), f"shuffle {repeat}")
         parameters = {"contamination": None, "random_state": int(rng.integers(2**32))}
@@ -182,7 +198,7 @@ class SliceLearning:
         null = clone(self).set_params(**parameters)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReliabilityWarning)
-            null.fit(X, rng.permutation(y), sample_weight=weight)
+            refit(null, rng.permutation(y))
         if self.slicing != "adaptive":
             return null.scores_
         scores = {name: member.scores_ for name, member in null.members_.items()}
@@ -208,11 +224,14 @@ class SliceLearning:
             self.coef_, self.intercept_ = learnt.functions
             self.n_slices_ = 1
             return
-        moments = learnt.moments
-        self.components_, self.directions_ = learnt.axes, learnt.directions
-        self.n_slices_ = len(learnt.directions)
+        fitted = learnt.axes, learnt.directions, learnt.moments, learnt.nodes
+        self._keep_slices(*fitted)
+
+    def _keep_slices(self, axes, directions, moments, nodes):
+        self.components_, self.directions_ = axes, directions
+        self.n_slices_ = len(directions)
         self.slice_means_, self.slice_variances_ = moments.mean, moments.variance
-        self.slice_reach_, self.slice_nodes_ = moments.reach, learnt.nodes
+        self.slice_reach_, self.slice_nodes_ = moments.reach, nodes
         self.slice_range_ = np.stack([moments.low, moments.high])
 
     def _mix(self, task):
@@ -253,7 +272,9 @@ class SliceLearning:
         spread = np.cov(self.scores_, aweights=weight)
         self.reliability_ = float(1 - noise / spread) if spread > noise else 0.0
 
-    def _warn_unreliable(self):
+    def _warn_if_unreliable(self):
+        if self.reliability_ >= ENOUGH_RELIABILITY or self.n_slices != "auto":
+            return
         more = f"max_slices={self.max_slices}"
         if self.slicing not in ("isotropic", "principal"):
             more = "n_slices, which must be a number for that"

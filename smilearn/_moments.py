@@ -166,13 +166,7 @@ def moments_of(Z, segments, count, mean, weight=None):
     moments : ClassMoments
         Moments of this block.
     """
-    weighted = None if weight is None else _weighted_squares(Z, segments, weight)
-    if _kernels.usable(Z.device):
-        ends = np.array([columns.stop for columns in segments])
-        square, low, high = _kernels.moments(Z.numpy(), ends, mean)
-    else:
-        square, low, high = _moments_in_torch(Z, segments, mean)
-    square = square if weighted is None else weighted
+    square, low, high = sums_of(Z, segments, mean, weight)
     return ClassMoments(
         count=count,
         mean=mean,
@@ -181,6 +175,28 @@ def moments_of(Z, segments, count, mean, weight=None):
         low=(low + mean).min(1),
         high=(high + mean).max(1),
     )
+
+
+def sums_of(Z, segments, mean, weight=None):
+    """Sum of squares and range of each class around its mean; then add the means.
+
+    Parameters
+    ----------
+    Z, segments, mean, weight
+        As in :func:`moments_of`.
+
+    Returns
+    -------
+    square, low, high : ndarray of shape (S, n_classes)
+        Float64.
+    """
+    weighted = None if weight is None else _weighted_squares(Z, segments, weight)
+    if _kernels.usable(Z.device):
+        ends = np.array([columns.stop for columns in segments])
+        square, low, high = _kernels.moments(Z.numpy(), ends, mean)
+    else:
+        square, low, high = _moments_in_torch(Z, segments, mean)
+    return square if weighted is None else weighted, low, high
 
 
 def _weighted_squares(Z, segments, weight):

@@ -1,5 +1,8 @@
 """How far to trust a mean over random slices (floor 2)."""
 
+from contextlib import contextmanager
+from copy import copy
+
 import numpy as np
 
 from smilearn._weights import ranks
@@ -53,10 +56,42 @@ class SliceTally:
         squares : ndarray of shape (n_samples,)
             Sum of the squared pmi over all of them.
         """
-        self.n_slices += len(places)
-        self._lengths += np.bincount(self.groups(places), minlength=4)
+        self._count(places)
         self._sums += sums
         self._squares += squares
+
+    def _count(self, places):
+        self.n_slices += len(places)
+        self._lengths = self._lengths + np.bincount(self.groups(places), minlength=4)
+
+    def take(self, rows, other):
+        """Take over the sums of some samples from another tally of the same slices."""
+        self._sums[:, rows] += other._sums
+        self._squares[rows] += other._squares
+
+    @contextmanager
+    def piecewise(self, places):
+        """Count in slices for some samples after the others.
+
+        Parameters
+        ----------
+        places : ndarray of shape (S,)
+            Place of each slice in the draw.
+
+        Yields
+        ------
+        part : callable
+            From some samples, a slice, to a tally of theirs, to which the slices are to
+            be added: its sums are part of the sums of this one.
+        """
+
+        def part(rows):
+            its = copy(self)
+            its._sums, its._squares = self._sums[:, rows], self._squares[rows]
+            return its
+
+        yield part
+        self._count(places)
 
     @classmethod
     def gathered(cls, parts, rows, weight=None):

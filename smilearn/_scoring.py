@@ -196,6 +196,11 @@ class SliceScoring:
             One row a sample, in the order of the training data.
         """
         check_is_fitted(self)
+        if not hasattr(self, "scores_"):
+            raise InvalidInputError(
+                "There are no scores_ to put in a table after partial_fit, which keeps "
+                "no samples. Use score_training_samples(X, y) and RiskTable."
+            )
         most_likely = None
         if X is not None:
             columns = self.score_table(X)
@@ -222,14 +227,14 @@ class SliceScoring:
         dtype = "float32" if device.type == "mps" else self.dtype_
         return Settings(self.density, device, dtype, size)
 
-    def _validated(self, *arrays, reset=False):
+    def _validated(self, *arrays, reset=False, least=None):
         """Check X, or X and y, by scikit-learn's rules; X floating."""
         return validate_data(
             self,
             *arrays,
             reset=reset,
             dtype=[np.float32, np.float64],
-            ensure_min_samples=2 if reset else 1,
+            ensure_min_samples=least or (2 if reset else 1),
         )
 
     def _encode(self, y):
@@ -242,13 +247,14 @@ class SliceScoring:
             )
         return codes
 
-    def _score(self, X, columns):
+    def _score(self, X, columns, left_out=False):
         settings = self._settings()
         with own_threads(settings.device):
             points = as_tensor(X, settings.device)
             scale = self.centre_, self.inverse_scale_
             points = standardize(points, *scale, settings.torch_dtype)
-            return self._score_points(points.to(settings.device), columns, settings)
+            points = points.to(settings.device)
+            return self._score_points(points, columns, settings, left_out=left_out)
 
     def _scores_and_errors(self, X, codes):
         """Scores of samples that were not fitted, and their standard errors."""
@@ -274,7 +280,7 @@ class SliceScoring:
             return scores, np.zeros(len(scores))
         return scores, tally.standard_error
 
-    def _score_points(self, points, columns, settings, tally=None):
+    def _score_points(self, points, columns, settings, tally=None, left_out=False):
         """Score standardized samples (n, d) under some labels: (n, n_columns)."""
         if self.slicing == "adaptive":
             scores = {
@@ -296,4 +302,4 @@ class SliceScoring:
         if self.components_ is not None:
             points = points @ settings.tensor(self.components_).T
         fitted = self.directions_, moments, self.slice_nodes_, settings
-        return score_new(points, columns, *fitted, tally)
+        return score_new(points, columns, *fitted, tally, left_out)

@@ -59,12 +59,34 @@ def centre_and_scale(X, weight=None):
 
     Returns
     -------
-    centre : ndarray of shape (n_features,)
-        Means, up to rounding in the precision of `X`, float64.
+    centre, inverse_scale : ndarray of shape (n_features,)
+        From :func:`feature_moments` and :func:`inverse_scale_of`.
+    """
+    centre, spread, largest = feature_moments(X, weight)
+    return centre, inverse_scale_of(spread, largest, torch.finfo(X.dtype).eps)
 
-    inverse_scale : ndarray of shape (n_features,)
-        One over the root mean square of all centred entries; 0 where a feature is
-        constant up to rounding, so that rounding is never taken for a signal.
+
+def feature_moments(X, weight=None):
+    """Measure each feature.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features), float32 or float64
+        Embeddings.
+
+    weight : Tensor of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
+
+    Returns
+    -------
+    centre : ndarray of shape (n_features,)
+        Means, rounded to the precision of `X`: what is subtracted from it is known.
+
+    spread : ndarray of shape (n_features,)
+        Root mean squares around the mean.
+
+    largest : ndarray of shape (n_features,)
+        Largest absolute values.
     """
     largest = in_threads(
         lambda *rows: torch.maximum(X[slice(*rows)].amax(0), -X[slice(*rows)].amin(0)),
@@ -75,17 +97,36 @@ def centre_and_scale(X, weight=None):
     exponent = np.ceil(np.log2(np.where(largest > 0, largest, 1.0)))
     unit = 2.0 ** exponent.clip(-1022, 1022)
     centre, _ = _mean_and_square(X, np.zeros(X.shape[1]), 1 / unit, weight)
-    centre *= unit
-    rest, square = _mean_and_square(X, centre, 1 / unit, weight)  # it is rounded
-    spread = np.sqrt((square - rest**2).clip(0)) * unit
-    informative = spread > 10 * torch.finfo(X.dtype).eps * largest
-    inverse = np.zeros(X.shape[1])
+    centre = torch.as_tensor(centre * unit).to(X.dtype).double().numpy()
+    rest, square = _mean_and_square(X, centre, 1 / unit, weight)
+    return centre, np.sqrt((square - rest**2).clip(0)) * unit, largest
+
+
+def inverse_scale_of(spread, largest, eps):
+    """One over the root mean square of all centred entries, for each feature.
+
+    Parameters
+    ----------
+    spread, largest : ndarray of shape (n_features,)
+        From :func:`feature_moments`.
+
+    eps : float
+        Relative precision of the embeddings.
+
+    Returns
+    -------
+    inverse_scale : ndarray of shape (n_features,)
+        The same for all features but those that are constant up to rounding: 0 for
+        these, so that rounding is never taken for a signal.
+    """
+    informative = spread > 10 * eps * largest
+    inverse = np.zeros(len(spread))
     if informative.any():
         widest = spread[informative].max()
-        mean_square = np.square(spread[informative] / widest).sum() / X.shape[1]
+        mean_square = np.square(spread[informative] / widest).sum() / len(spread)
         scale = np.sqrt(mean_square) * widest
         inverse[informative] = 1 / max(scale, np.finfo(float).tiny)
-    return centre, inverse
+    return inverse
 
 
 def _size(X):

@@ -10,13 +10,14 @@ from smilearn._compat import Interval, StrOptions
 from smilearn._learning import SliceLearning
 from smilearn._mixture import FAMILIES
 from smilearn._scoring import SliceScoring
+from smilearn._streaming import StreamLearning
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _SHARE = Interval(Real, 0, 0.5, closed="right")
 _AUTO = StrOptions({"auto"})
 
 
-class SlicedMIScorer(SliceLearning, SliceScoring, BaseEstimator):
+class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator):
     """Score how much a sample's embedding tells of its own label; low = at risk.
 
     The score is the pointwise sliced mutual information (PSMI), in nats: the mean over

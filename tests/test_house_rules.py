@@ -13,6 +13,7 @@ TESTS = Path(__file__).parent
 MOST_LINES = 300
 
 FLOORS = {
+    "_batches": 0,
     "_compat": 0,
     "_optional": 0,
     "_threads": 0,
@@ -28,6 +29,7 @@ FLOORS = {
     "_tables": 1,
     "_texts": 1,
     "_weights": 1,
+    "batches": 1,
     "metrics": 1,
     "_folds": 2,
     "_moments": 2,
@@ -43,11 +45,14 @@ FLOORS = {
     "_engine": 4,
     "_task": 4,
     "_families": 5,
+    "_stream": 5,
     "_mixture": 6,
+    "_stream_pass": 6,
     "embedding": 6,
     "finetuning": 6,
     "_learning": 7,
     "_scoring": 7,
+    "_streaming": 7,
     "scorer": 8,
     "_workflow": 9,
     "filtering": 9,

@@ -16,12 +16,14 @@ PUBLIC = [
     "RiskTable",
     "SentenceEmbedder",
     "SlicedMIScorer",
+    "batches",
     "datasets",
     "exceptions",
     "metrics",
     "model_selection",
 ]
 PUBLIC_MODULES = [
+    "batches",
     "datasets",
     "exceptions",
     "metrics",

@@ -1,0 +1,126 @@
+"""The streaming schedule: samples outside, in two passes; slices inside (floor 6)."""
+
+import numpy as np
+
+from smilearn._engine import score_new
+from smilearn._moments import ClassMoments
+from smilearn._reliability import SliceTally
+from smilearn._standardize import as_tensor, standardize
+from smilearn._stream import finished, measured, merged
+from smilearn._tables import nodes_needed
+from smilearn.exceptions import InvalidInputError
+
+
+class StreamPass:
+    """Fit slices and score the samples they are fitted on, a batch at a time.
+
+    Beside one batch, memory holds a few numbers a sample and a few a slice and class.
+
+    Parameters
+    ----------
+    batches : callable
+        Gives an iterator over all batches: embeddings, labels and weights or None.
+
+    settings : Settings
+        Density, device, precision.
+
+    block_length : int
+        Directions in an orthonormal block.
+
+    left_out : bool
+        Whether a sample is left out of the moments it is scored with.
+    """
+
+    def __init__(self, batches, settings, *, block_length, left_out):
+        self.batches, self.settings = batches, settings
+        self.block_length, self.left_out = block_length, left_out
+        self.tally = None
+        self._parts, self._nodes = [], []
+
+    def extend(self, directions):
+        """Score with the slices of `directions`, (S, d), not counted in so far."""
+        start = 0 if self.tally is None else self.tally.n_slices
+        fresh, state = directions[start:], None
+        labels, weights = [], []
+        for X, y, weight in self.batches():
+            labels.append(y)
+            weights.append(np.ones(len(y)) if weight is None else weight)
+            state = with_batch(state, X, y, weight, fresh, self.settings)
+        if self.tally is None:
+            self._begin(state, labels, weights)
+        self.centre, self.inverse_scale, moments = finished(state, fresh)
+        nodes = nodes_needed(self.settings.densities(moments), moments)
+        self._parts.append(moments)
+        self._nodes.append(nodes)
+        fitted = fresh, moments, nodes, self.settings
+        with self.tally.piecewise(np.arange(start, len(directions))) as part:
+            for begin, X, y, weight in self._again():
+                rows = slice(begin, begin + len(y))
+                self._score(X, y, weight, fitted, part(rows))
+
+    def _begin(self, state, labels, weights):
+        self.labels, weight = np.concatenate(labels), np.concatenate(weights)
+        self.weight = None if (weight == 1).all() else weight
+        self.classes, self.count = state["labels"], state["count"]
+        if len(self.classes) < 2:
+            raise InvalidInputError(
+                "y must hold 2 classes or more, as the score compares labels; "
+                f"got 1 class: {self.classes.tolist()[0]!r} for all "
+                f"{len(self.labels)} samples."
+            )
+        self.tally = SliceTally(len(self.labels), self.block_length, self.weight)
+
+    def _again(self):
+        """Go through the batches again: where each begins, and what it holds."""
+        begin, unchanged = 0, True
+        for X, y, weight in self.batches():
+            end = begin + len(y)
+            unchanged = np.array_equal(y, self.labels[begin:end])
+            if not unchanged:
+                break
+            yield begin, X, y, weight
+            begin = end
+        if not unchanged or begin < len(self.labels):
+            raise InvalidInputError(
+                "batches must give the same samples in the same order each time they "
+                f"are gone through; the {len(self.labels)} labels of the first time "
+                f"did not come again from sample {begin} on."
+            )
+
+    def _score(self, X, y, weight, fitted, tally):
+        points = as_tensor(X, self.settings.device)
+        scale = self.centre, self.inverse_scale
+        points = standardize(points, *scale, self.settings.torch_dtype)
+        points, codes = (
+            points.to(self.settings.device),
+            np.searchsorted(self.classes, y),
+        )
+        if weight is None or weight.all():
+            score_new(points, [codes], *fitted, tally, self.left_out)
+            return
+        for rows, left_out in ((weight > 0, self.left_out), (weight == 0, False)):
+            some = SliceTally(rows.sum(), self.block_length)
+            some.n_slices = tally.n_slices
+            score_new(points[rows], [codes[rows]], *fitted, some, left_out)
+            tally.take(rows, some)
+
+    @property
+    def moments(self):
+        """Moments of all slices so far."""
+        return ClassMoments.concatenate(self._parts)
+
+    @property
+    def nodes(self):
+        """Grid size of all slices so far, (n_slices,)."""
+        return np.concatenate(self._nodes)
+
+
+def with_batch(state, X, y, weight, directions, settings):
+    """Sums of the batches so far and one more; None where there is nothing yet."""
+    if weight is not None and not weight.all():
+        used = weight > 0
+        X, y, weight = X[used], y[used], weight[used]
+    if not len(X):
+        return state
+    fresh = measured(X, y, weight, directions, settings)
+    return fresh if state is None else merged(state, fresh, directions)
