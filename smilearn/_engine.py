@@ -4,6 +4,8 @@ For each block of slices: one product, moments, tables, look-ups. The block of
 projections is reused, so that memory does not grow with the number of slices.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from tqdm.auto import tqdm
@@ -200,18 +202,57 @@ def score_new(
     scores : ndarray of shape (n_samples, n_columns)
         In nats.
     """
+    fitted, all_of_them = (directions, moments, nodes, settings), [len(directions)]
+    (scores,) = staged_new(X, columns, *fitted, all_of_them, tally, left_out)
+    return scores
+
+
+def staged_new(
+    X,
+    columns,
+    directions,
+    moments,
+    nodes,
+    settings,
+    counts,
+    tally=None,
+    left_out=False,
+):
+    """Scores of :func:`score_new` after the first slices, in one pass over them.
+
+    Blocks are projected whole and read in pieces, cut where a score is wanted.
+
+    Parameters
+    ----------
+    X, columns, directions, moments, nodes, settings, tally, left_out
+        As in :func:`score_new`.
+
+    counts : sequence of int
+        After how many slices, ascending.
+
+    Yields
+    ------
+    scores : ndarray of shape (n_samples, n_columns)
+        Mean over the first slices, in nats; one array for each count.
+    """
     columns = [torch.as_tensor(codes, device=settings.device) for codes in columns]
-    totals = np.zeros((len(columns), len(X)))
+    totals, counts = np.zeros((len(columns), len(X))), np.asarray(counts)
     first = 0 if tally is None else tally.n_slices
-    for block in settings.blocks(0, len(directions), len(X)):
-        slices, places = directions[block], first + np.arange(block.start, block.stop)
-        product = X.new_empty((len(slices), len(X)))
-        project(settings.tensor(slices), X, product)
-        reader = PmiReader(settings, moments[block], nodes[block], left_out=left_out)
-        groups = 0 * places if tally is None else tally.groups(places)
-        sums = [SliceSums(groups, 1 if tally is None else 4, product) for _ in columns]
-        reader.add_to(sums, product, columns)
-        totals += [column.values()[0].sum(0) for column in sums]
-        if tally is not None:
-            tally.add(places, *sums[0].values())
-    return totals.T / len(directions)
+    for block in settings.blocks(0, counts[-1], len(X)):
+        product = X.new_empty((block.stop - block.start, len(X)))
+        project(settings.tensor(directions[block]), X, product)
+        cuts = counts[(block.start < counts) & (counts < block.stop)]
+        for begin, end in pairwise([block.start, *cuts, block.stop]):
+            piece, places = slice(begin, end), first + np.arange(begin, end)
+            Z = product[begin - block.start : end - block.start]
+            groups = 0 * places if tally is None else tally.groups(places)
+            sums = [SliceSums(groups, 1 if tally is None else 4, Z) for _ in columns]
+            reader = PmiReader(
+                settings, moments[piece], nodes[piece], left_out=left_out
+            )
+            reader.add_to(sums, Z, columns)
+            totals += [column.values()[0].sum(0) for column in sums]
+            if tally is not None:
+                tally.add(places, *sums[0].values())
+            if end in counts:
+                yield totals.T / end

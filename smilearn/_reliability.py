@@ -182,13 +182,34 @@ def split_half_reliability(first, second, *, half, shared, whole, weight=None):
         In [0, 1]. 1 if neither half tells any two samples apart: there is nothing to
         rank. 0 if one of them does not, or if they disagree.
     """
+    r = rank_correlation(first, second, weight)
+    if r > 1 - 1e-12:
+        return 1.0
+    if not (np.ptp(first) and np.ptp(second)):
+        return 0.0
+    true = max((r * half - shared) / (1 - r), 0.0)
+    return float(true / (true + whole))
+
+
+def rank_correlation(first, second, weight=None):
+    """Correlate two rankings of the same samples, after Spearman.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n_samples,)
+        Scores.
+
+    weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
+
+    Returns
+    -------
+    correlation : float
+        In [-1, 1]. 1 if neither tells any two samples apart, 0 if one does not.
+    """
     both = np.stack([ranks(first, weight), ranks(second, weight)])
     spread = np.ptp(both, 1)
     if not spread.all():
         return float(not spread.any())
     covariance = np.cov(both, ddof=0, aweights=weight)
-    r = float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
-    if r > 1 - 1e-12:
-        return 1.0
-    true = max((r * half - shared) / (1 - r), 0.0)
-    return float(true / (true + whole))
+    return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))

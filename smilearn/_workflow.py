@@ -1,4 +1,4 @@
-"""The main job: labelled texts in, a risk table out (floor 9)."""
+"""The main job: labelled texts in, a risk table out (floor 10)."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The command line: score, filter, demo (floor 11).
+"""The command line: score, filter, demo (floor 12).
 
 Heavy modules are imported inside the commands, so that ``--help`` is immediate.
 """

@@ -1,4 +1,4 @@
-"""Take samples at risk out of a training set (floor 9)."""
+"""Take samples at risk out of a training set (floor 10)."""
 
 import warnings
 from numbers import Integral, Real

@@ -1,4 +1,4 @@
-"""Pointwise sliced mutual information of labelled embeddings (floor 8)."""
+"""Pointwise sliced mutual information of labelled embeddings (floor 9)."""
 
 from numbers import Integral, Real
 from typing import ClassVar

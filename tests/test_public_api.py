@@ -15,6 +15,7 @@ PUBLIC = [
     "RiskFilter",
     "RiskTable",
     "SentenceEmbedder",
+    "SliceConvergence",
     "SlicedMIScorer",
     "batches",
     "datasets",
@@ -24,6 +25,7 @@ PUBLIC = [
 ]
 PUBLIC_MODULES = [
     "batches",
+    "convergence",
     "datasets",
     "exceptions",
     "metrics",
