@@ -16,7 +16,8 @@ class SliceStaging:
 
         One pass over the slices, lazily: each array is made when it is asked for, and
         memory does not grow with the number of slices. After k slices the scores are
-        those of a scorer that was fitted with ``n_slices=k`` and the same seed.
+        those of a scorer that was fitted with ``n_slices=k`` and the same seed, up to
+        rounding.
 
         Parameters
         ----------

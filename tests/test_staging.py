@@ -31,6 +31,7 @@ def halves(seed, **options):
 def test_equals_refits_with_as_many_slices(seed, slicing, orthogonal, labelled):
     (X, y), (others, labels) = halves(seed)
     options = {"slicing": slicing, "n_components": 4, "orthogonal": orthogonal}
+    options["dtype"] = "float64"
     scorer = fitted(X, y, **options)
     labels = labels if labelled else None
     stages = list(scorer.staged_score_samples(others, labels, at=AT))
@@ -38,7 +39,7 @@ def test_equals_refits_with_as_many_slices(seed, slicing, orthogonal, labelled):
     for count, scores in zip(AT, stages, strict=True):
         alone = fitted(X, y, n_slices=count, **options)
         expected = alone.score_samples(others, labels)
-        np.testing.assert_allclose(scores, expected, atol=1e-6)
+        np.testing.assert_allclose(scores, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("density", ["student", "gaussian"])
