@@ -13,7 +13,6 @@ from tqdm.auto import tqdm
 from smilearn._moments import ClassMoments, moments_of, plain_moments
 from smilearn._reader import PmiReader
 from smilearn._reliability import SliceTally
-from smilearn._standardize import centre_classes
 from smilearn._sums import SliceSums
 from smilearn._tables import nodes_needed
 from smilearn._threads import in_threads
@@ -52,10 +51,7 @@ class TrainingPass:
         self.left_out, self._folds = left_out, folds
         self.count, self._segments = samples.count, samples.segments
         self._weight, self._weight_of = samples.weight, samples.weight_of
-        self._residuals = samples.points  # (n, d)
-        self._class_means = centre_classes(
-            self._residuals, self._segments, samples.weight
-        )
+        self._residuals, self._class_means = samples.centred()  # (n, d), (K, d)
         self._codes = torch.as_tensor(samples.codes, device=settings.device)
         self.tally = SliceTally(len(self._residuals), block_length, samples.weight)
         self._parts, self._nodes, self._buffer = [], [], None
@@ -158,6 +154,8 @@ def extend_until(training, reliability, directions, most):
 
 def project(directions, X, out):
     """Project on some slices, ``directions @ X.T`` of shape (S, n), in given memory."""
+    if not isinstance(X, torch.Tensor):
+        return X.project(directions, out)
 
     def work(begin, end):
         torch.mm(directions, X[begin:end].T, out=out[:, begin:end])
@@ -173,7 +171,7 @@ def score_new(
 
     Parameters
     ----------
-    X : Tensor of shape (n_samples, n_features)
+    X : Tensor or SparsePoints of shape (n_samples, n_features)
         Standardized embeddings, on the device and in the precision of `settings`.
 
     columns : list of ndarray of shape (n_samples,)

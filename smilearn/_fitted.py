@@ -3,14 +3,17 @@
 import warnings
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 from smilearn._engine import score_new
+from smilearn._inputs import checked_labels, checked_tensor, is_tensor
 from smilearn._mixture import mixed, mixed_errors
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings, resolve_device
 from smilearn._reliability import SliceTally
 from smilearn._scatter import joint_table
+from smilearn._sparse import SparsePoints
 from smilearn._standardize import as_tensor, standardize
 from smilearn._threads import own_threads
 from smilearn._weights import checked_weights
@@ -26,15 +29,23 @@ class FittedSlices:
         dtype = "float32" if device.type == "mps" else self.dtype_
         return Settings(self.density, device, dtype, size)
 
-    def _validated(self, *arrays, reset=False, least=None):
+    def _validated(self, X, *y, reset=False, least=None, sparse=True):
         """Check X, or X and y, by scikit-learn's rules; X floating."""
-        return validate_data(
-            self,
-            *arrays,
-            reset=reset,
-            dtype=[np.float32, np.float64],
-            ensure_min_samples=least or (2 if reset else 1),
+        least = least or (2 if reset else 1)
+        if is_tensor(X):
+            X = checked_tensor(self, X, reset=reset, least=least)
+            return (X, checked_labels(*y, X)) if y else X
+        options = {"dtype": [np.float32, np.float64], "ensure_min_samples": least}
+        sparse = "csr" if sparse else False
+        y = [labels.cpu() if is_tensor(labels) else labels for labels in y]
+        checked = validate_data(
+            self, X, *y, reset=reset, accept_sparse=sparse, **options
         )
+        X = checked[0] if y else checked
+        if issparse(X) and not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        return (X, checked[1]) if y else X
 
     def _encode(self, y):
         codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
@@ -73,6 +84,8 @@ class FittedSlices:
 
     def _points(self, X, settings):
         """Standardize samples, (n, d), where the work is done."""
+        if issparse(X):
+            return SparsePoints.of(X, self.centre_, self.inverse_scale_, settings)
         points = as_tensor(X, settings.device)
         scale = self.centre_, self.inverse_scale_
         points = standardize(points, *scale, settings.torch_dtype)
@@ -119,6 +132,8 @@ class FittedSlices:
         """Standardized samples in the space of the slices."""
         if self.components_ is None:
             return points
+        if isinstance(points, SparsePoints):
+            return points.mapped(self.components_)
         return points @ settings.tensor(self.components_).T
 
     def _slices(self):

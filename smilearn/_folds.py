@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 
 from smilearn._standardize import row_blocks
 from smilearn._threads import in_threads
@@ -15,7 +16,7 @@ def row_keys(X, rng):
 
     Parameters
     ----------
-    X : Tensor of shape (n_samples, n_features)
+    X : Tensor or csr_array of shape (n_samples, n_features)
         Embeddings as they were handed in.
 
     rng : numpy.random.Generator
@@ -28,6 +29,8 @@ def row_keys(X, rng):
     """
     line = rng.standard_normal(X.shape[1])
     line /= 1024 * np.linalg.norm(line)  # so that no sum overflows
+    if issparse(X):
+        return X.astype(np.float64) @ line
     line = torch.as_tensor(line, device=X.device)
 
     def work(begin, end):

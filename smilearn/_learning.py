@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -67,8 +68,10 @@ class SliceLearning:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Embeddings, 2 samples or more.
+        X : array-like, sparse matrix or Tensor of shape (n_samples, n_features)
+            Embeddings, 2 samples or more. A torch tensor stays on its device; a sparse
+            matrix stays sparse (isotropic and principal slices); a large
+            `numpy.memmap` is read a batch at a time (isotropic slices).
 
         y : array-like of shape (n_samples,)
             Class labels, 2 classes or more.
@@ -101,6 +104,13 @@ class SliceLearning:
         check_classification_targets(y)
         weight = checked_weights(sample_weight, X)
         used = slice(None) if weight is None or weight.all() else weight > 0
+        if issparse(X) and self.slicing not in ("isotropic", "principal"):
+            raise InvalidInputError(
+                f"slicing={self.slicing!r} needs the covariance of all features, which "
+                "sparse embeddings have too many of. Reduce them first, by "
+                'sklearn.decomposition.TruncatedSVD, or take slicing="principal" or '
+                '"isotropic".'
+            )
         self._learn_from(X[used], y[used], weight if weight is None else weight[used])
         if len(self.labels_) < len(y):
             self._score_the_rest(X, y, ~used)
@@ -158,7 +168,8 @@ class SliceLearning:
         whole = samples.weight is None or (samples.weight % 1 == 0).all()
         if self.slicing in ("isotropic", "principal") and whole:
             return None
-        keys = row_keys(as_tensor(X, samples.points.device), rng)
+        X = X if issparse(X) else as_tensor(X, samples.points.device)
+        keys = row_keys(X, rng)
         return folds_of(samples.codes, keys[samples.order], self.cross_fit)
 
     def _score_the_rest(self, X, y, rest):

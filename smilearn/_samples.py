@@ -1,11 +1,18 @@
-"""Training samples, standardized and sorted by class (floor 2)."""
+"""Training samples, standardized and sorted by class (floor 3)."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 
-from smilearn._standardize import as_tensor, centre_and_scale, standardize
+from smilearn._sparse import SparsePoints, sparse_moments
+from smilearn._standardize import (
+    as_tensor,
+    centre_and_scale,
+    centre_classes,
+    standardize,
+)
 
 
 def _taken(values, rows):
@@ -18,7 +25,7 @@ class SortedSamples:
 
     Parameters
     ----------
-    points : Tensor of shape (n_samples, n_features)
+    points : Tensor or SparsePoints of shape (n_samples, n_features)
         Standardized embeddings.
 
     codes : ndarray of shape (n_samples,)
@@ -34,7 +41,7 @@ class SortedSamples:
         Weight of each, above 0; None weighs all alike.
     """
 
-    points: torch.Tensor
+    points: torch.Tensor | SparsePoints
     codes: np.ndarray
     order: np.ndarray
     centre: np.ndarray
@@ -47,7 +54,7 @@ class SortedSamples:
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, n_features)
+        X : ndarray, Tensor or csr_array of shape (n_samples, n_features)
             Embeddings.
 
         codes : ndarray of shape (n_samples,)
@@ -59,8 +66,12 @@ class SortedSamples:
         weight : ndarray of shape (n_samples,), default=None
             Weight of each sample, above 0.
         """
-        X = as_tensor(X, settings.device)
         order = np.argsort(codes, kind="stable")
+        if issparse(X):
+            scale = sparse_moments(X, weight)
+            points = SparsePoints.of(X[order], *scale, settings)
+            return cls(points, codes[order], order, *scale, _taken(weight, order))
+        X = as_tensor(X, settings.device)
         weights = None if weight is None else torch.as_tensor(weight, device=X.device)
         scale = centre_and_scale(X, weights)
         index = torch.as_tensor(order, device=X.device)
@@ -86,8 +97,20 @@ class SortedSamples:
 
     def mapped(self, axes):
         """Images under a linear map: ``points @ axes.T``."""
+        if isinstance(self.points, SparsePoints):
+            return replace(self, points=self.points.mapped(axes))
         axes = torch.as_tensor(axes).to(self.points)
         return replace(self, points=self.points @ axes.T)
+
+    def centred(self):
+        """Points minus the mean of their class, and the means (n_classes, d).
+
+        The points are overwritten.
+        """
+        if isinstance(self.points, SparsePoints):
+            return self.points.centred(self.segments, self.weight)
+        means = centre_classes(self.points, self.segments, self.weight)
+        return self.points, means
 
     def in_input_order(self, values):
         """Undo the sort."""

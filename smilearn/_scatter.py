@@ -1,4 +1,4 @@
-"""Within-class scatter, with and without a fold, and maps made from it (floor 1)."""
+"""Within-class scatter, with and without a fold, and maps made from it (floor 2)."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import torch
 from scipy.special import logsumexp
 from sklearn.utils.extmath import randomized_svd
 
+from smilearn._directions import with_signs
 from smilearn._threads import in_threads
 
 _MANY_FEATURES = 512  # beyond, principal axes come from a randomized method
@@ -180,7 +181,7 @@ class WithinScatter:
         known = values > 1e-6 * values[0]  # of float32 sums the rest is rounding
         known[0] = True
         spread = np.sqrt(np.where(values > 0, values, 1.0))
-        return (vectors / spread)[:, known].T
+        return with_signs((vectors / spread)[:, known].T)
 
     @property
     def overall_mean(self):

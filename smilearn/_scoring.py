@@ -60,7 +60,7 @@ class SliceScoring(SliceStaging, FittedSlices):
         check_is_fitted(self)
         X = self._validated(X)
         labels = range(len(self.classes_))
-        return self._score(X, [np.full(len(X), label) for label in labels])
+        return self._score(X, [np.full(X.shape[0], label) for label in labels])
 
     def decision_function(self, X, target=None):
         """Score minus `offset_`; negative = at risk.

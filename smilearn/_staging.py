@@ -64,7 +64,9 @@ class SliceStaging:
         counts = self._slice_counts(at, "at")
         if y is None:
             X = self._validated(X)
-            columns = [np.full(len(X), label) for label in range(len(self.classes_))]
+            columns = [
+                np.full(X.shape[0], label) for label in range(len(self.classes_))
+            ]
         else:
             X, y = self._validated(X, y)
             columns = [self._encode(y)]

@@ -28,7 +28,7 @@ def as_tensor(X, device):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or Tensor of shape (n_samples, n_features)
         Embeddings. The tensor shares its memory and must not be written to.
 
     device : torch.device
@@ -39,11 +39,14 @@ def as_tensor(X, device):
     tensor : Tensor of shape (n_samples, n_features)
         The embeddings.
     """
+    device = torch.device("cpu") if device.type == "mps" else device
+    if isinstance(X, torch.Tensor):
+        return X.to(device)
     if any(stride < 0 or stride % X.itemsize for stride in X.strides):
         X = np.ascontiguousarray(X)
     if not X.flags.writeable:
         X = np.asarray(_Writable(X))
-    return torch.as_tensor(X, device="cpu" if device.type == "mps" else device)
+    return torch.as_tensor(X, device=device)
 
 
 def centre_and_scale(X, weight=None):

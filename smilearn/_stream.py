@@ -14,7 +14,6 @@ from smilearn._moments import ClassMoments, sums_of
 from smilearn._samples import SortedSamples
 from smilearn._standardize import (
     as_tensor,
-    centre_classes,
     feature_moments,
     inverse_scale_of,
     standardize,
@@ -82,8 +81,8 @@ def measured(X, y, weight, directions, settings):
 
 def _sums(samples, directions, settings):
     """Sums of each slice and class, of standardized samples."""
-    residuals, segments = samples.points, samples.segments
-    class_means = centre_classes(residuals, segments, samples.weight)
+    segments = samples.segments
+    residuals, class_means = samples.centred()
     parts = []
     for block in settings.blocks(0, len(directions), len(residuals)):
         product = residuals.new_empty((block.stop - block.start, len(residuals)))

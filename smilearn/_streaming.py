@@ -224,7 +224,7 @@ class StreamLearning:
         raise InvalidInputError("batches must hold at least 1 batch; got none.")
 
     def _checked_batch(self, X, y, sample_weight, reset=False):
-        X, y = self._validated(X, y, reset=reset, least=1)
+        X, y = self._validated(X, y, reset=reset, least=1, sparse=False)
         check_classification_targets(y)
         return X, y, checked_weights(sample_weight, X)
 

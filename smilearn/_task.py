@@ -11,6 +11,7 @@ from smilearn._directions import SliceDirections
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings
 from smilearn._samples import SortedSamples
+from smilearn._sparse import SparsePoints
 from smilearn.metrics import label_contrast
 
 CONTRAST_ROWS = (500, 2_000)  # samples whose labels are compared, by number of labels
@@ -130,7 +131,12 @@ class Task:
         """Leading principal directions, (n_axes, n_features); kept for the next one."""
         most = max(self.axes, default=0)
         if most < n_axes:
-            most, self.axes[n_axes] = n_axes, self.scatter.principal_axes(n_axes)
+            points = self.samples.points
+            if isinstance(points, SparsePoints):
+                axes = points.principal_axes(n_axes, self.samples.weight)
+            else:
+                axes = self.scatter.principal_axes(n_axes)
+            most, self.axes[n_axes] = n_axes, axes
         return self.axes[most][:n_axes]
 
     def scatter_without(self, fold):

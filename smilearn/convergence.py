@@ -257,8 +257,8 @@ def _followed(scorer, X, codes, counts, block_length):
     """Columns of the curve, in one pass over the slices."""
     seconds = _second_sets(counts, scorer.n_slices_, block_length)
     stops = sorted({*counts, *(stop for second in seconds.values() for stop in second)})
-    labels = [np.full(len(X), label) for label in range(len(scorer.classes_))]
-    tally = SliceTally(len(X), block_length)
+    labels = [np.full(X.shape[0], label) for label in range(len(scorer.classes_))]
+    tally = SliceTally(X.shape[0], block_length)
     contrast, reliability, agreement, sums = [], [], [], {}
     stages = scorer._stages(X, [codes, *labels], np.array(stops), tally)
     for stop, table in zip(stops, stages, strict=True):

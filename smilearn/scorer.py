@@ -254,4 +254,5 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.input_tags.sparse = self.slicing in ("isotropic", "principal")
         return tags

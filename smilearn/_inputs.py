@@ -1,0 +1,80 @@
+"""Embeddings that are torch tensors (floor 0)."""
+
+import sys
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import validate_data
+
+from smilearn.exceptions import InvalidInputError
+
+
+def is_tensor(X):
+    """Tell whether X is a torch tensor."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(X, torch.Tensor)
+
+
+def checked_tensor(estimator, X, *, reset, least):
+    """Check embeddings where they are, as `validate_data` checks arrays.
+
+    Parameters
+    ----------
+    estimator : object
+        Whose `n_features_in_` is set or compared.
+
+    X : Tensor of shape (n_samples, n_features)
+        Embeddings, of any number type, on any device.
+
+    reset : bool
+        Whether to set `n_features_in_`.
+
+    least : int
+        Fewest samples.
+
+    Returns
+    -------
+    X : Tensor of shape (n_samples, n_features), float32 or float64
+        Embeddings without their history, on the same device. Half precision and whole
+        numbers become float32.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are too few samples, no features, complex numbers, NaN or infinity.
+    """
+    X = X.detach()
+    if X.ndim != 2:
+        raise InvalidInputError(
+            "Expected 2D array, X of shape (n_samples, n_features); got a tensor of "
+            f"shape {tuple(X.shape)}."
+        )
+    if X.is_complex():
+        raise InvalidInputError("Complex data not supported: X must hold real numbers.")
+    if len(X) < least or not X.shape[1]:
+        raise InvalidInputError(
+            f"X must hold {least} sample(s) or more and 1 feature or more; got a "
+            f"tensor of shape {tuple(X.shape)}."
+        )
+    if str(X.layout) != "torch.strided":
+        raise InvalidInputError(
+            f"A tensor X must be dense; got {X.layout}. Sparse embeddings may be given "
+            "as scipy.sparse.csr_array."
+        )
+    if X.itemsize < 4 or not X.is_floating_point():
+        X = X.float()
+    if not bool(X.isfinite().all()):
+        raise InvalidInputError(
+            "Input X contains NaN or infinity; every embedding must be finite."
+        )
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    return X
+
+
+def checked_labels(y, X):
+    """Labels as a NumPy array, as many as samples."""
+    if is_tensor(y):
+        y = y.detach().cpu().numpy()
+    y = column_or_1d(np.asarray(y) if isinstance(y, list) else y, warn=True)
+    check_consistent_length(X, y)
+    return y

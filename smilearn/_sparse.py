@@ -1,0 +1,164 @@
+"""Sparse samples, centred and projected without being made dense (floor 2)."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.linalg import LinearOperator, svds
+
+from smilearn._directions import with_signs
+from smilearn._standardize import FARTHEST, inverse_scale_of
+from smilearn._threads import in_threads
+
+
+@dataclass(frozen=True)
+class SparsePoints:
+    """Rows of a sparse matrix minus dense ones; stands in for a dense tensor.
+
+    Parameters
+    ----------
+    matrix : csr_array of shape (n_samples, n_features)
+        Scaled embeddings, not centred.
+
+    centres : ndarray of shape (n_centres, n_features)
+        What is subtracted from rows, float64.
+
+    codes : ndarray of shape (n_samples,)
+        Centre of each row.
+
+    like : Tensor
+        Empty; tells device and precision of what is made from the points.
+    """
+
+    matrix: csr_array
+    centres: np.ndarray
+    codes: np.ndarray
+    like: torch.Tensor
+
+    @classmethod
+    def of(cls, X, centre, inverse_scale, settings):
+        """Standardize sparse embeddings.
+
+        Parameters
+        ----------
+        X : sparse matrix of shape (n_samples, n_features)
+            Embeddings.
+
+        centre, inverse_scale : ndarray of shape (n_features,)
+            From :func:`sparse_moments` and :func:`inverse_scale_of`.
+
+        settings : Settings
+            Device and precision.
+        """
+        matrix = csr_array(X, dtype=np.float64) @ diags_array(inverse_scale)
+        farthest = abs(matrix).max(axis=1).toarray().ravel()
+        if (farthest > FARTHEST).any():
+            matrix = diags_array(FARTHEST / np.maximum(farthest, FARTHEST)) @ matrix
+        matrix = csr_array(matrix).astype(settings.dtype)
+        like = torch.empty(0, dtype=settings.torch_dtype, device=settings.device)
+        centres = (centre * inverse_scale)[None]
+        return cls(matrix, centres, np.zeros(matrix.shape[0], np.int64), like)
+
+    def __len__(self):
+        return self.matrix.shape[0]
+
+    @property
+    def shape(self):
+        """Samples and features."""
+        return self.matrix.shape
+
+    def new_empty(self, shape):
+        """Room for something made from the points."""
+        return self.like.new_empty(shape)
+
+    def project(self, directions, out):
+        """Projections on directions (S, n_features), into `out` (S, n_samples)."""
+        directions = directions.cpu().double().numpy()
+        shift = torch.from_numpy(directions @ self.centres.T)
+        factors = np.ascontiguousarray(directions.T, self.matrix.dtype)
+
+        def work(begin, end):
+            product = torch.from_numpy(self.matrix[begin:end] @ factors).T
+            moved = product - shift[:, self.codes[begin:end]]
+            out[:, begin:end] = moved.to(out)
+
+        in_threads(work, len(self), self.matrix.nnz * len(directions))
+        return out
+
+    def mapped(self, axes):
+        """Images ``points @ axes.T``, dense."""
+        axes = torch.as_tensor(axes)
+        out = self.new_empty((len(axes), len(self)))
+        return self.project(axes, out).T.contiguous()
+
+    def centred(self, segments, weight=None):
+        """Points minus the mean of their class, and these means (n_classes, d)."""
+        codes = np.repeat(
+            np.arange(len(segments)), [s.stop - s.start for s in segments]
+        )
+        weight = np.ones(len(self)) if weight is None else weight
+        share = weight / np.bincount(codes, weight)[codes]
+        member = csr_array((share, codes, np.arange(len(self) + 1)))
+        sums = (member.T @ self.matrix).toarray()
+        means = sums - member.T @ self.centres[self.codes]
+        return replace(self, centres=sums, codes=codes), means
+
+    def principal_axes(self, n_axes, weight=None):
+        """Leading principal directions, scaled to variance 1: (n_axes, n_features)."""
+        n_samples, n_features = self.shape
+        root = np.ones(n_samples) if weight is None else np.sqrt(weight)
+        centre = self.centres[0]
+
+        def forward(v):
+            return root * (self.matrix @ v.ravel() - centre @ v.ravel())
+
+        def backward(u):
+            weighted = root * u.ravel()
+            return self.matrix.T @ weighted - centre * weighted.sum()
+
+        operator = LinearOperator(
+            self.shape, matvec=forward, rmatvec=backward, dtype=np.float64
+        )
+        start = np.random.default_rng(0).standard_normal(min(self.shape))
+        most = min(n_axes, n_samples - 1, n_features - 1)
+        _, values, vectors = svds(operator, max(most, 1), v0=start)
+        known = values[::-1] > 1e-3 * values.max()
+        known[0] = True
+        spread = values[::-1] / np.sqrt((root**2).sum())
+        axes = vectors[::-1] / np.where(spread > 0, spread, 1)[:, None]
+        return with_signs(axes[known])
+
+
+def sparse_moments(X, weight=None):
+    """Measure each feature of a sparse matrix.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_samples, n_features)
+        Embeddings.
+
+    weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
+
+    Returns
+    -------
+    centre, inverse_scale : ndarray of shape (n_features,)
+        Means, and what to multiply a centred feature by.
+    """
+    n_features = X.shape[1]
+    weight = np.ones(X.shape[0]) if weight is None else weight
+    entries = np.repeat(weight, np.diff(X.indptr))
+    values = X.data.astype(np.float64)
+    largest = np.zeros(n_features)
+    np.maximum.at(largest, X.indices, np.abs(values))
+    unit = largest.max() or 1.0  # so that no square over- or underflows
+    values /= unit
+    total = weight.sum()
+    centre = np.bincount(X.indices, entries * values, n_features) / total
+    apart = entries * (values - centre[X.indices]) ** 2
+    zeros = total - np.bincount(X.indices, entries, n_features)
+    square = np.bincount(X.indices, apart, n_features) + zeros * centre**2
+    spread = np.sqrt(square.clip(0) / total) * unit
+    eps = np.finfo(X.data.dtype).eps
+    return centre * unit, inverse_scale_of(spread, largest, eps)
