@@ -24,6 +24,7 @@ FLOORS = {
     "_early_point": 1,
     "_files": 1,
     "_kernels": 1,
+    "_memorized_scorer": 1,
     "_standardize": 1,
     "_sums": 1,
     "_tables": 1,
