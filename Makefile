@@ -4,7 +4,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test slow lint docs doctest bench clean
+# The lower bounds of pyproject.toml, in an environment of their own.
+OLDEST ?= .venv-oldest
+OLDEST_PIP = $(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+	-c constraints-oldest.txt
+
+.PHONY: demo test test-oldest slow lint docs doctest bench clean
 
 # One stamp a set of extras; pip runs again only when the declarations change.
 $(VENV)/bin/python:
@@ -20,6 +25,15 @@ demo: $(VENV)/.ready-demo
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest $(TESTS)
+
+$(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST_PIP) torch
+	$(OLDEST_PIP) --editable ".[test]"
+	touch $@
+
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python -m pytest $(or $(TESTS),tests)
 
 slow: $(VENV)/.ready-test
 	$(BIN)/python -m pytest -m slow $(TESTS)
@@ -39,4 +53,4 @@ bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/detection.py
 
 clean:
-	rm -rf $(VENV) docs/_build smilearn-demo
+	rm -rf $(VENV) $(OLDEST) docs/_build smilearn-demo

@@ -10,10 +10,15 @@ ESTIMATORS = [
     SlicedMIScorer(n_slices=32, density="gaussian", leave_one_out=False),
     SlicedMIScorer(n_slices=7, orthogonal=False, contamination=0.1, dtype="float64"),
     SlicedMIScorer(max_slices=300),
+    SlicedMIScorer(n_slices=32, contamination="permutation", random_state=0),
     SlicedMIScorer(n_slices=32, slicing="principal", n_components=3),
+    SlicedMIScorer(n_slices=8, slicing="principal", density="gaussian"),
+    SlicedMIScorer(n_slices=32, slicing="whitened", dtype="float64"),
     SlicedMIScorer(n_slices=32, slicing="discriminant", cross_fit=3),
     SlicedMIScorer(slicing="joint"),
+    SlicedMIScorer(slicing="joint", dtype="float64", contamination="permutation"),
     SlicedMIScorer(n_slices=32, slicing="adaptive", random_state=0),
+    SlicedMIScorer(n_slices=8, slicing="adaptive", contamination="permutation"),
 ]
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import sklearn
 import torch
 from sentence_transformers import SentenceTransformer
 from sklearn.base import clone
@@ -24,6 +25,7 @@ from smilearn.exceptions import (
     TruncationWarning,
 )
 
+SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 TEXTS = [  # neither the shortest nor the longest first
     "the good film",
     "a bad movie, and the plot was dull and cold and awful.",
@@ -205,7 +207,8 @@ def test_output_features_have_names(embedder):
     framed = clone(embedder).set_output(transform="pandas")
     frame = framed.fit_transform(pd.Series(["good", "bad"], index=[7, 3]))
     assert frame.columns.tolist() == names
-    assert frame.index.tolist() == [7, 3]
+    if SKLEARN >= (1, 8):  # older ones drop the index of a series
+        assert frame.index.tolist() == [7, 3]
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nobody/nothing-at-all"])
