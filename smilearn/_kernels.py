@@ -163,8 +163,9 @@ def _look_up(
                 length
             ):  # three loops, as only the second cannot be vectorized
                 place = (z[i] - first) * scale
-                node[i] = min(max(np.int32(place), np.int32(0)), last)  # in any case
-                beyond[i] = min(max(place, real(0)), real(last)) - real(node[i])
+                held = min(max(place, real(0)), real(last))  # or int32 overflows
+                node[i] = min(max(np.int32(held), np.int32(0)), last)  # in any case
+                beyond[i] = held - real(node[i])
                 node[i] += classes[i]
             for i in range(length):
                 entry = entries[np.uint32(node[i])]
