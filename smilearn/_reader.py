@@ -238,13 +238,13 @@ class PmiReader:
 
     def _tables(self, rows, n_nodes):
         """Tables of some slices, as many at a time as a temporary may hold."""
-        moments = self.moments
-        for part in chunks(len(rows), n_nodes * len(moments.count)):
+        most = -self.settings.tensor(np.log(self.moments.share))[:, None]
+        for part in chunks(len(rows), n_nodes * len(self.moments.count)):
             some = rows[part]
-            grid = grid_of(moments.low[some], moments.high[some], n_nodes)
+            grid = grid_of(self.moments.low[some], self.moments.high[some], n_nodes)
             origin, step = (self.settings.tensor(values) for values in grid)
             function = self._function(some, self.settings)
-            yield some, tabulate(function, origin, step, n_nodes), (origin, step)
+            yield some, tabulate(function, origin, step, n_nodes, most), (origin, step)
 
     def _tabulated(self, Z, columns, rows, n_nodes):
         offsets = [codes * n_nodes for codes in columns]

@@ -296,4 +296,6 @@ def joint_table(weights, offset, prior, X):
     """
     linear = X @ torch.as_tensor(weights.T, dtype=X.dtype, device=X.device)
     linear = linear.double().cpu().numpy() + offset
-    return linear - logsumexp(linear + np.log(prior), axis=1, keepdims=True)
+    log_prior = np.log(prior)
+    table = linear - logsumexp(linear + log_prior, axis=1, keepdims=True)
+    return np.minimum(table, -log_prior)  # large numbers apart by little

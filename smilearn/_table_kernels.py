@@ -181,12 +181,13 @@ def _pmi(log_density, top, first, rest, offset, pmi):
 
 
 @_elementwise
-def _write(pmi, table):
+def _write(pmi, most, table):
     """Move the nodes by a twelfth of the second difference, as `_tables.tabulate`."""
     last = len(pmi) - 1
     table[0, 0], table[last, 0] = pmi[0], pmi[last]
     for g in range(1, last):
-        table[g, 0] = pmi[g] + (2 * pmi[g] - pmi[g - 1] - pmi[g + 1]) * (1 / 12)
+        moved = pmi[g] + (2 * pmi[g] - pmi[g - 1] - pmi[g + 1]) * (1 / 12)
+        table[g, 0] = min(moved, most)  # a sharp bend would go beyond
     for g in range(last):
         table[g, 1] = table[g + 1, 0] - table[g, 0]
     table[last, 1] = table[last - 1, 1]
@@ -232,4 +233,4 @@ def _tables(
             else:
                 _log_density(student, z, a, own)
                 _pmi(own, top, first, rest, -log_prior[c], pmi)
-            _write(pmi, table[s, c])
+            _write(pmi, -log_prior[c], table[s, c])

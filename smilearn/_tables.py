@@ -125,7 +125,7 @@ def grid_of(low, high, n_nodes):
     return low - step, step
 
 
-def tabulate(function, origin, step, n_nodes):
+def tabulate(function, origin, step, n_nodes, most=None):
     """Values and differences of a function of z on the nodes of a grid.
 
     Between nodes the table is read linearly. A chord lies off a curve, on average by
@@ -143,6 +143,9 @@ def tabulate(function, origin, step, n_nodes):
     n_nodes : int
         Nodes G.
 
+    most : Tensor of shape (K, 1), default=None
+        What no value may exceed, as a node moved at a sharp bend would.
+
     Returns
     -------
     table : Tensor of shape (S, K * G), complex
@@ -156,6 +159,8 @@ def tabulate(function, origin, step, n_nodes):
     around = torch.add(values[..., :-2], values[..., 2:]).mul_(-1 / 12)
     torch.add(around, values[..., 1:-1], alpha=7 / 6, out=value[..., 1:-1])
     value[..., 0], value[..., -1] = values[..., 0], values[..., -1]
+    if most is not None:
+        torch.minimum(value, most, out=value)
     torch.sub(value[..., 1:], value[..., :-1], out=change[..., :-1])
     change[..., -1] = change[..., -2]
     return torch.view_as_complex(table).flatten(1)
