@@ -109,11 +109,13 @@ def location_and_scale(scores, weight=None):
         In nats.
     """
     low, middle = weighted_quantile(scores, [_LOW, 0.5], weight)
-    spread = float(middle - low)
-    if spread <= 1e-6 * max(abs(middle), 1):  # most scores tie
-        mean = np.average(scores, weights=weight)
-        spread = np.average((scores - mean) ** 2, weights=weight) ** 0.5 or 1.0
-    return float(middle), float(spread)
+    mean = np.average(scores, weights=weight)
+    deviation = np.average((scores - mean) ** 2, weights=weight) ** 0.5
+    rounding = 1e-6 * max(abs(middle), 1)
+    for spread in (middle - low, deviation):  # the second where most scores tie
+        if spread > rounding:
+            return float(middle), float(spread)
+    return float(middle), 1.0
 
 
 def mixed(scores, weights, places):
