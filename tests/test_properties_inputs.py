@@ -1,0 +1,194 @@
+"""Any finite input gives finite scores, in time, and its type does not matter."""
+
+import numpy as np
+import pytest
+from adversarial import FAMILIES, any_finite_samples, examples, labels, samples
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from oracles import fitted
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.filterwarnings("ignore:The number of unique classes"),
+    pytest.mark.filterwarnings("ignore::smilearn.exceptions.ReliabilityWarning"),
+]
+DENSITIES = ["student", "gaussian"]
+DTYPES = st.sampled_from(["float32", "float64"])
+
+
+def assert_sane(scorer, X, y):
+    """Finite everywhere, and within the bounds that are promised."""
+    far = np.clip(X.astype(np.float64), -1e278, 1e278) * 1e30
+    tables = scorer.score_table(X), scorer.score_table(far)
+    for values in (scorer.scores_, scorer.scores_std_, *tables, scorer.offset_):
+        assert np.isfinite(values).all()
+    assert (scorer.scores_std_ >= 0).all()
+    assert 0 <= scorer.reliability_ <= 1
+    assert 0 <= scorer.score(X, y) <= 1
+    if scorer.slicing == "adaptive":
+        assert sum(scorer.weights_.values()) == pytest.approx(1)
+        return
+    bound = -np.log(scorer.class_prior_)
+    assert (scorer.scores_ <= bound[y] + 1e-4).all()
+    for table in tables:
+        assert (table <= bound + 1e-4).all()
+
+
+def options_of(slicing):
+    """Settings that change which code runs."""
+    return st.fixed_dictionaries(
+        {
+            "n_slices": st.sampled_from(["auto", 1, 5]),
+            "max_slices": st.just(48),
+            "leave_one_out": st.booleans(),
+            "orthogonal": st.booleans(),
+            "cross_fit": st.integers(2, 5),
+            "n_components": st.integers(1, 20),
+            "dtype": DTYPES,
+            "slicing": st.just(slicing),
+        }
+    )
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_hard_samples_have_finite_scores(slicing, density):
+    @examples(8)
+    @given(samples(), options_of(slicing))
+    def check(data, options):
+        X, y = data
+        assert_sane(fitted(X, y, density=density, **options), X, y)
+
+    check()
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_any_finite_numbers_have_finite_scores(slicing, density):
+    @examples(8)
+    @given(any_finite_samples(), options_of(slicing))
+    def check(data, options):
+        X, y = data
+        assert_sane(fitted(X, y, density=density, **options), X, y)
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_a_threshold_by_permutation_is_finite(slicing):
+    @examples(2)
+    @given(samples(most=12), options_of(slicing))
+    def check(data, options):
+        X, y = data
+        scorer = fitted(X, y, contamination="permutation", **options)
+        assert np.isfinite(scorer.offset_)
+        assert 0 <= scorer.false_flag_rate_ <= 1
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_every_class_of_one(slicing):
+    @examples(4)
+    @given(samples(), options_of(slicing), st.sampled_from(DENSITIES))
+    def check(data, options, density):
+        X, y = data[0], np.arange(len(data[0]))
+        scorer = fitted(X, y, density=density, **options)
+        assert_sane(scorer, X, y)
+        assert scorer.score_table(X).shape == (len(X), len(X))
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_two_samples_are_alike(slicing):
+    """Each is the other's mirror image."""
+
+    @examples(5)
+    @given(st.integers(0, 999), st.integers(1, 9), options_of(slicing))
+    def check(seed, n_features, options):
+        X, y = np.random.default_rng(seed).normal(size=(2, n_features)), np.arange(2)
+        scorer = fitted(X, y, **options)
+        assert_sane(scorer, X, y)
+        assert_allclose(*scorer.scores_, atol=1e-4)
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_copies_score_alike(slicing):
+    """New ones always, training ones where the family is not cross-fitted."""
+
+    @examples(4)
+    @given(samples(), options_of(slicing), st.sampled_from(DENSITIES))
+    def check(data, options, density):
+        X, y = (np.concatenate([part, part]) for part in data)
+        scorer = fitted(X, y, density=density, **options)
+        new = scorer.score_samples(X, y)
+        assert_allclose(new[: len(y) // 2], new[len(y) // 2 :], rtol=1e-4, atol=1e-4)
+        if slicing in ("isotropic", "principal"):
+            one, other = np.split(scorer.scores_, 2)
+            assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_half_precision_is_read_as_single(slicing):
+    """Up to 65,504, whose square is none of its numbers."""
+
+    @examples(5)
+    @given(st.data(), st.floats(-7, 4.3), options_of(slicing))
+    def check(drawn, exponent, options):
+        y = drawn.draw(labels(15, 4))
+        X = np.random.default_rng(len(y)).normal(size=(15, 4)) * 10.0**exponent
+        X[0] = 65504
+        X = X.clip(-65504, 65504).astype(np.float16)
+        half, single = (fitted(Z, y, **options) for Z in (X, X.astype(np.float32)))
+        assert_array_equal(half.scores_, single.scores_)
+        assert_array_equal(half.score_table(X), single.score_table(X))
+        assert_sane(half, X, y)
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_type_of_labels_does_not_matter(slicing):
+    @examples(2)
+    @given(st.data(), options_of(slicing))
+    def check(drawn, options):
+        y = drawn.draw(labels(16, 2))
+        X = np.random.default_rng(len(y)).normal(size=(16, 3))
+        expected = fitted(X, y, **options)
+        strings = np.array(["no", "yes"])[y]
+        for alike in (
+            y.astype(bool),
+            y.astype(np.int8) - 5,
+            y.astype(np.float64),
+            y.tolist(),
+            strings,
+            strings.astype(object),
+            strings.tolist(),
+        ):
+            scorer = fitted(X, alike, **options)
+            assert_array_equal(scorer.scores_, expected.scores_)
+            again = scorer.score_samples(X, alike)
+            assert_array_equal(again, expected.score_samples(X, y))
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_type_of_whole_numbers_does_not_matter(slicing):
+    @examples(2)
+    @given(st.data(), options_of(slicing))
+    def check(drawn, options):
+        y = drawn.draw(labels(16, 4))
+        X = np.random.default_rng(len(y)).integers(0, 2, size=(16, 3))
+        expected = fitted(X.astype(np.float32), y, **options)
+        for alike in (X.astype(bool), X.astype(np.uint8), X, X.tolist(), X.astype("O")):
+            scores = fitted(alike, y, **options).scores_
+            assert_allclose(scores, expected.scores_, rtol=1e-4, atol=1e-4)
+
+    check()
