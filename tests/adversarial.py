@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 FAMILIES = ("isotropic", "principal", "whitened", "discriminant", "joint", "adaptive")
+_UP_TO_30, _UP_TO_8 = st.integers(1, 30), st.integers(2, 8)
 _FACTOR = int(os.environ.get("SMILEARN_TEST_EXAMPLES", "1"))
 
 
@@ -44,7 +45,7 @@ def labels(draw, n_samples, most_classes=None, least=1):
 
 
 @st.composite
-def samples(draw, most=24, features=st.integers(1, 30), scales=True):
+def samples(draw, most=24, features=_UP_TO_30, scales=True):
     """Few samples with ties, copies, outliers, constant columns: X (n, d), y (n,)."""
     n, d = draw(st.integers(2, most)), draw(features)
     y = draw(labels(n))
@@ -66,7 +67,7 @@ def samples(draw, most=24, features=st.integers(1, 30), scales=True):
 
 
 @st.composite
-def tame_samples(draw, features=st.integers(2, 8), most_classes=4, in_class=1):
+def tame_samples(draw, features=_UP_TO_8, most_classes=4, in_class=1):
     """Samples without a tie or a threshold nearby: X (n, d), y (n,)."""
     n, d = draw(st.integers(12, 40)), draw(features)
     y = draw(labels(n, most_classes, in_class))
