@@ -32,10 +32,14 @@ def row_keys(X, rng):
     if issparse(X):
         return X.astype(np.float64) @ line
     line = torch.as_tensor(line, device=X.device)
+    least = X.amin(0).double()  # the same in any order, and all there is of a constant
 
     def work(begin, end):
         # sums of a row, not a product: that rounds by where in a block a row stands
-        return [(rows.double() * line).sum(1) for rows in row_blocks(X[begin:end])]
+        return [
+            (rows.double() - least).mul_(line).sum(1)
+            for rows in row_blocks(X[begin:end])
+        ]
 
     parts = [part for parts in in_threads(work, len(X), X.numel()) for part in parts]
     return torch.cat(parts).cpu().numpy()

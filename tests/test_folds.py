@@ -60,3 +60,10 @@ def test_names_and_order_do_not_matter(seed):
     fold = folds_of(codes, place, 7)
     order, names = rng.permutation(200), rng.permutation(6)
     assert (folds_of(names[codes[order]], place[order], 7) == fold[order]).all()
+
+
+def test_keys_leave_the_samples_alone(seed):
+    X = np.random.default_rng(seed).normal(size=(50, 4))
+    kept = X.copy()
+    keys(X)
+    assert (X == kept).all()
