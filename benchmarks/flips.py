@@ -138,9 +138,7 @@ def evaluate(name, cache):
         np.random.default_rng(seed).permutation(len(rows))[:N_SAMPLES] for seed in SEEDS
     ]
     wanted = np.unique(np.concatenate(draws))
-    X = dict(
-        zip(wanted, embedded(name, [rows[i] for i in wanted], cache), strict=True)
-    )
+    X = dict(zip(wanted, embedded(name, [rows[i] for i in wanted], cache), strict=True))
     truth_name, is_wrong = TRUTHS.get(name, (None, None))
     flips, people = [], []
     for seed, draw in zip(SEEDS, draws, strict=True):
@@ -179,7 +177,8 @@ def as_markdown(results):
     for name, result in results.items():
         gaps = result["gap_to_isotropic"]["adaptive"]
         cells = [
-            f"{gap:+.3f} ({low:+.3f} to {high:+.3f})" for gap, low, high in gaps.values()
+            f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"
+            for gap, low, high in gaps.values()
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
 from sklearn.utils.extmath import randomized_svd
 
 from smilearn._threads import in_threads
@@ -13,6 +12,7 @@ _MANY_FEATURES = 512  # beyond, principal axes come from a randomized method
 _FAR = 30.0  # root mean squares; beyond, differences are in double precision
 _ROWS = 2048  # samples in a piece that fits a cache
 _LEAST_SHARE = 1e-6  # of shrinkage: the covariance must have an inverse
+_LEAST_LENGTH = 1e-4  # of the longest: shorter discriminants tell nothing of a class
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def whitening(scatter, boost=1.0):
     return _solve(_factor(scatter, boost), np.eye(len(scatter.scatter)))
 
 
-def discriminant_axes(scatter, boost=1.0):
+def discriminant_axes(scatter, boost=1.0, functions=None):
     """Span of the class means after :func:`whitening`: Fisher's discriminants.
 
     Parameters
@@ -222,19 +222,26 @@ def discriminant_axes(scatter, boost=1.0):
     boost : float, default=1.0
         Of the shrinkage.
 
+    functions : tuple of ndarray, default=None
+        What :func:`joint_functions` gives for the same, where it is known already.
+
     Returns
     -------
     axes : ndarray of shape (n_axes, n_features)
         One a row; at most ``n_classes - 1``, and 1 where all classes have one mean.
     """
-    factor = _factor(scatter, boost)
-    means = scatter.mean[scatter.count > 0] - scatter.overall_mean
-    images = _solve(factor, means.T).T
-    _, lengths, directions = np.linalg.svd(images, full_matrices=False)
-    known = lengths > 1e-6 * lengths[0]
+    weights, _ = functions or joint_functions(scatter, boost)
+    present = scatter.count > 0
+    means = scatter.mean[present] - scatter.overall_mean
+    weights = weights[present] - scatter.prior @ weights
+    # squared lengths and directions of the whitened means, from their inner products
+    squares, mixing = np.linalg.eigh(means @ weights.T)
+    squares, mixing = squares[::-1], mixing[:, ::-1]
+    known = squares > _LEAST_LENGTH**2 * squares[0]
     known[len(means) - 1 :] = False  # centred, they span one dimension less
     known[0] = True
-    return _solve(factor.T, directions[known].T, upper=True).T
+    lengths = np.sqrt(np.maximum(squares[known], np.finfo(float).tiny))
+    return (mixing[:, known] / lengths).T @ weights
 
 
 def joint_functions(scatter, boost=1.0):
@@ -284,5 +291,6 @@ def joint_table(weights, offset, prior, X):
         In nats.
     """
     linear = X @ torch.as_tensor(weights.T, dtype=X.dtype, device=X.device)
-    linear = linear.double().cpu().numpy() + offset
-    return linear - logsumexp(linear + np.log(prior), axis=1, keepdims=True)
+    linear = linear.double().cpu() + torch.from_numpy(offset)
+    log_joint = linear + torch.from_numpy(np.log(prior))
+    return linear.sub_(log_joint.logsumexp(1, keepdim=True)).numpy()

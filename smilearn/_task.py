@@ -2,19 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from smilearn import _scatter
+from smilearn._comparison import Comparison
 from smilearn._directions import SliceDirections
+from smilearn._fold_scatter import FoldScatters, fourth_powers
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings
 from smilearn._standardize import SortedSamples
-
-CONTRAST_ROWS = (500, 2_000)  # samples whose labels are compared, by number of labels
-_CONTRAST_PAIRS = 400_000
-_KEPT_BYTES = 16 * 2**20  # of the scatter of one fold: kept for the next member
 
 
 def folds_of(codes, n_folds, rng):
@@ -78,9 +76,9 @@ class Task:
     boost : float, default=None
         How much more to shrink covariances than Ledoit and Wolf; None is not yet known.
 
-    rests, axes : dict
-        Scatters that are known already, by the fold that they leave out; principal
-        directions that are, by how many were asked for.
+    known, axes : dict
+        What one member has made and the next one needs too, by name; principal
+        directions, by how many were asked for.
     """
 
     samples: SortedSamples
@@ -94,7 +92,7 @@ class Task:
     verbose: bool = False
     compare: bool = False
     boost: float | None = None
-    rests: dict = field(default_factory=dict, repr=False)
+    known: dict = field(default_factory=dict, repr=False)
     axes: dict = field(default_factory=dict, repr=False)
 
     def directions(self, n_features):
@@ -116,21 +114,42 @@ class Task:
         which = range(self.fold.max() + 1) if which is None else which
         return [np.flatnonzero(self.fold == fold) for fold in which]
 
-    def contrast_folds(self, wanted=None):
-        """Folds in which labels are compared: as many as make enough samples."""
-        if wanted is None:
-            wanted = np.clip(_CONTRAST_PAIRS // len(self.share), *CONTRAST_ROWS)
-        sizes = np.cumsum(np.bincount(self.fold))
-        return range(min(int(np.searchsorted(sizes, wanted)) + 1, len(sizes)))
+    @property
+    def comparison(self):
+        """Held-out samples and the labels they are compared under."""
+        return self._once("comparison", self._compare)
 
-    def compared(self, folds=None):
-        """Samples whose labels are compared."""
-        return np.isin(self.fold, self.contrast_folds() if folds is None else folds)
+    @property
+    def scatters(self):
+        """Scatter of all samples, and without each fold."""
+        return self._once("scatters", self._scatters)
 
-    @cached_property
+    @property
     def scatter(self):
         """Scatter of all samples."""
-        return self.scatter_of(slice(None))
+        return self.scatters.whole
+
+    def functions(self, fold=None):
+        """Linear discriminant functions from all samples, or from all but a fold."""
+
+        def make():
+            rest = self.scatter if fold is None else self.scatters.without(fold)
+            return _scatter.joint_functions(rest, self.boost)
+
+        return self._once(("functions", fold, self.boost), make)
+
+    def _once(self, name, make):
+        if name not in self.known:
+            self.known[name] = make()
+        return self.known[name]
+
+    def _compare(self):
+        return Comparison(self.samples.codes, self.folds(), len(self.share))
+
+    def _scatters(self):
+        points, codes = self.samples.points, self.samples.codes
+        fourth = partial(fourth_powers, points, codes)
+        return FoldScatters(self.scatter_of, self.folds(), fourth)
 
     def scatter_of(self, rows):
         """Scatter of some samples."""
@@ -143,15 +162,6 @@ class Task:
         if most < n_axes:
             most, self.axes[n_axes] = n_axes, self.scatter.principal_axes(n_axes)
         return self.axes[most][:n_axes]
-
-    def scatter_without(self, fold):
-        """Scatter of the samples that are not in a fold."""
-        known = self.rests.get(fold)
-        if known is None:
-            known = self.scatter.without(self.scatter_of(self.folds([fold])[0]))
-            if known.scatter.nbytes <= _KEPT_BYTES:
-                self.rests[fold] = known
-        return known
 
 
 @dataclass

@@ -65,8 +65,11 @@ def oracle(X, y, axes_of, directions, fold, density):
             parts = [z[seen & (y == c)] for c in labels]
             within = sum(((own - own.mean()) ** 2).sum() for own in parts)
             pooled = within / (seen.sum() - len(labels))
+            shared = within / seen.sum() if axes_of is discriminant_axes else None
             for i in np.flatnonzero(~seen):
-                logs = np.array([log_density(z[i], p, pooled, density) for p in parts])
+                logs = np.array(
+                    [log_density(z[i], p, pooled, density, shared) for p in parts]
+                )
                 scores[i] += logs[y[i]] - logsumexp(logs + log_prior)
     return scores / len(directions)
 
