@@ -8,8 +8,8 @@ import numpy as np
 
 from smilearn.metrics import label_contrast
 
-ROWS = 2_000  # samples compared, where there are as many
-_LABELS = 24  # wrong labels of each
+ROWS = 1_500  # samples compared, where there are as many
+_LABELS = 16  # wrong labels of each
 
 
 class Comparison:
@@ -37,7 +37,7 @@ class Comparison:
 
     labels : dict of int to ndarray of shape (n_rows, n_labels)
         Their own label in the first column, wrong ones in the others: all of them, or
-        24 that change from sample to sample.
+        16 that change from sample to sample.
     """
 
     def __init__(self, codes, folds, n_classes, n_rows=ROWS):
@@ -55,6 +55,18 @@ class Comparison:
             self.rows[fold] = rows
             self.labels[fold] = np.hstack([own, (own + shift) % n_classes])
             start += len(rows)
+
+    def of(self, folds):
+        """Samples (n,) and labels (n, n_labels) of some folds, one after the other."""
+        return tuple(
+            np.concatenate([values[fold] for fold in folds])
+            for values in (self.rows, self.labels)
+        )
+
+    def parted(self, table, folds):
+        """Cut a table of the samples of some folds into those of each, a dict."""
+        ends = np.cumsum([len(self.rows[fold]) for fold in folds])
+        return dict(zip(folds, np.split(table, ends[:-1]), strict=True))
 
     def contrast(self, tables):
         """Label contrast.

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from smilearn import _scatter
-from smilearn._comparison import Comparison
 from smilearn._engine import TrainingPass, project, score_new
 from smilearn._fold_scatter import pooled_moments
 from smilearn._moments import plain_moments
@@ -22,8 +21,7 @@ from smilearn._threads import in_threads
 ENOUGH_RELIABILITY = 0.95
 _CONTRAST_SLICES = 256
 BOOSTS = (1.0, 2.0, 4.0, 8.0, 16.0)
-_BOOST_ROWS = 1_500  # samples that choose a boost
-_TOGETHER = 0.3  # share of the folds that may be held out at once for that
+_TOGETHER = 0.3  # share of the folds that may be held out at once to compare labels
 _MUCH = 10**9  # for `in_threads`: folds are always worth a thread each
 
 
@@ -108,21 +106,16 @@ def best_boost(task):
 
     Their share minimizes the error of the covariance, not that of what it is used for.
     """
-    points, codes, n_classes = task.samples.points, task.samples.codes, len(task.share)
-    compared = Comparison(codes, task.folds(), n_classes, _BOOST_ROWS)
-    held_out = [(fold,) for fold in compared.rows]
-    if len(held_out) <= _TOGETHER * len(task.folds()):  # one factor serves all
-        held_out = [tuple(compared.rows)]
+    points, compared = task.samples.points, task.comparison
 
     def tables_of(boost):
         tables = {}
-        for folds in held_out:
+        for folds in _held_out(task):  # one factor serves a group of folds
             functions = _scatter.joint_functions(task.scatters.without(*folds), boost)
-            for fold in folds:
-                some = points[compared.rows[fold]]
-                table = _scatter.joint_table(*functions, task.share, some)
-                labels = compared.labels[fold]
-                tables[fold] = np.take_along_axis(table, labels, 1)
+            rows, labels = compared.of(folds)
+            table = _scatter.joint_table(*functions, task.share, points[rows])
+            table = np.take_along_axis(table, labels, 1)
+            tables |= compared.parted(table, folds)
         return tables
 
     task.scatters  # noqa: B018 -- made before threads would make it twice
@@ -164,14 +157,23 @@ def _contrast(task, training, directions):
         return None
     directions = directions.first(min(training.tally.n_slices, _CONTRAST_SLICES))
     total, compared, tables = training.moments[: len(directions)], task.comparison, {}
-    folds = task.folds(compared.rows)
-    for (fold, rows), members in zip(compared.rows.items(), folds, strict=True):
-        points = training.points_of(members)
-        codes = task.samples.codes[members]
-        rest = _without(total, points, codes, directions, task)
-        some, columns = points[np.searchsorted(members, rows)], compared.labels[fold].T
-        tables[fold] = score_new(some, columns, directions, *rest, task.settings)
+    for folds in _held_out(task):
+        members = np.concatenate(task.folds(folds))
+        points, codes = training.points_of(members), task.samples.codes[members]
+        rest, nodes = _without(total, points, codes, directions, task)
+        rows, labels = compared.of(folds)
+        some = training.points_of(rows)  # to compare, coarse tables are fine enough
+        table = score_new(some, labels.T, directions, rest, nodes // 2, task.settings)
+        tables |= compared.parted(table, folds)
     return compared.contrast(tables)
+
+
+def _held_out(task):
+    """Folds in which labels are compared, in groups that are held out at once."""
+    folds = tuple(task.comparison.rows)
+    if len(folds) <= _TOGETHER * (task.fold.max() + 1):
+        return [folds]
+    return [(fold,) for fold in folds]
 
 
 def _without(total, points, codes, directions, task):

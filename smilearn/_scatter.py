@@ -104,7 +104,8 @@ class WithinScatter:
         mean[count == 0] = 0
         apart = part.mean - mean
         weight = part.count * count / np.maximum(self.count, 1)
-        scatter = self.scatter - part.scatter - (weight[:, None] * apart).T @ apart
+        scatter = self.scatter - part.scatter
+        scatter -= (weight[:, None] * apart).T @ apart
         return WithinScatter(count, mean, scatter, max(self.fourth - part.fourth, 0.0))
 
     @property
@@ -127,7 +128,7 @@ class WithinScatter:
             In (0, 1].
         """
         n, d = self.count.sum(), len(self.scatter)
-        squared = np.square(self.scatter / n).sum()
+        squared = np.vdot(self.scatter, self.scatter) / n**2
         away = squared / d - (np.trace(self.scatter) / (n * d)) ** 2
         noise = (self.fourth / n - squared) / (n * d)
         share = boost * noise / away if away > 0 else 1.0
@@ -140,7 +141,9 @@ class WithinScatter:
         if mean_variance <= 0:
             return np.eye(d)
         share = self.shrinkage(boost)
-        return (1 - share) / n * self.scatter + share * mean_variance * np.eye(d)
+        covariance = (1 - share) / n * self.scatter
+        covariance.flat[:: d + 1] += share * mean_variance
+        return covariance
 
     def principal_axes(self, n_axes):
         """Leading principal directions of all samples, scaled to variance 1.
