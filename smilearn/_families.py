@@ -162,8 +162,10 @@ def _contrast(task, training, directions):
         points, codes = training.points_of(members), task.samples.codes[members]
         rest, nodes = _without(total, points, codes, directions, task)
         rows, labels = compared.of(folds)
-        some = training.points_of(rows)  # to compare, coarse tables are fine enough
-        table = score_new(some, labels.T, directions, rest, nodes // 2, task.settings)
+        if len(rows) < len(members):
+            points = training.points_of(rows)
+        # to compare, coarse tables are fine enough
+        table = score_new(points, labels.T, directions, rest, nodes // 2, task.settings)
         tables |= compared.parted(table, folds)
     return compared.contrast(tables)
 

@@ -73,11 +73,12 @@ def merged(parts):
     count = sum(part.count for part in parts)
     mean = sum(part.count[:, None] * part.mean for part in parts)
     mean /= np.where(count > 0, count, 1)[:, None]
-    scatter = sum(part.scatter for part in parts)
-    if len(parts) > 1:
-        apart = np.concatenate([part.mean - mean for part in parts])
-        weight = np.concatenate([part.count for part in parts])[:, None]
-        scatter = scatter + (weight * apart).T @ apart
+    # in place from here on, as new memory of this size costs as much as the sums
+    apart = np.concatenate([part.mean - mean for part in parts])
+    weight = np.concatenate([part.count for part in parts])[:, None]
+    scatter = (weight * apart).T @ apart
+    for part in parts:
+        scatter += part.scatter
     return WithinScatter(count, mean, scatter, 0.0)
 
 

@@ -164,7 +164,7 @@ class WithinScatter:
         n_axes = min(n_axes, len(covariance), self.count.sum())
         if len(covariance) > _MANY_FEATURES:
             vectors, values, _ = randomized_svd(
-                covariance.numpy(), n_axes, n_iter=6, random_state=0
+                covariance.numpy(), n_axes, n_iter=4, random_state=0
             )
         else:
             values, vectors = torch.linalg.eigh(covariance)

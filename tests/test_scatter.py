@@ -133,6 +133,17 @@ def test_discriminant_axes_span_fishers_discriminants(seed):
     assert_allclose(axes @ scatter.covariance() @ axes.T, np.eye(3), atol=1e-9)
 
 
+def test_discriminant_axes_from_functions_that_are_known(seed):
+    X, y = crowd(seed)
+    scatter = scatter_of(X, y, 5)  # the last class is empty
+    known = joint_functions(scatter, 2.0)
+    axes = discriminant_axes(scatter, 2.0, known)
+    assert_allclose(axes, discriminant_axes(scatter, 2.0))
+    # under the axes the covariance is the identity
+    covariance = axes @ scatter.covariance(2.0) @ axes.T
+    assert_allclose(covariance, np.eye(3), atol=1e-9)
+
+
 def test_discriminant_axes_of_classes_with_one_mean():
     X = np.r_[np.eye(3), -np.eye(3)]
     scatter = scatter_of(np.r_[X, X], np.repeat([0, 1], 6), 2)
