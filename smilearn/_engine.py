@@ -105,9 +105,8 @@ class TrainingPass:
 
     def points_of(self, rows):
         """Standardized samples of some rows, (n, d)."""
-        means = self._class_means[self._codes[rows].cpu().numpy()]
-        residuals = self._residuals[rows]
-        return residuals + torch.as_tensor(means).to(residuals)
+        means = torch.as_tensor(self._class_means).to(self._residuals)
+        return self._residuals[rows] + means[self._codes[rows]]
 
     def _product(self, directions):
         """Project on some slices, (S, n), in memory that every block uses again."""

@@ -9,17 +9,19 @@ moments that have not seen them.
 import numpy as np
 import torch
 
-from smilearn import _scatter
+from smilearn import _maps
 from smilearn._engine import TrainingPass, extend_until, project, score_new
+from smilearn._fold_scatter import pooled_moments
 from smilearn._moments import plain_moments
 from smilearn._reliability import SliceTally
 from smilearn._tables import nodes_needed
-from smilearn._task import CONTRAST_ROWS, Learnt
+from smilearn._task import Learnt
 from smilearn._threads import in_threads
 
 ENOUGH_RELIABILITY = 0.95
 _CONTRAST_SLICES = 256
 BOOSTS = (1.0, 2.0, 4.0, 8.0, 16.0)
+_TOGETHER = 0.3  # share of the folds that may be held out at once to compare labels
 _MUCH = 10**9  # for `in_threads`: folds are always worth a thread each
 
 
@@ -36,23 +38,65 @@ def principal(task, n_components):
 
 def whitened(task):
     """Slices even after within-class whitening."""
-    return _supervised(task, _scatter.whitening)
+    whole = _maps.whitening(task.scatter, task.boost)
+    n_slices = _n_slices(task, len(whole))
+
+    def without(fold):
+        axes = _maps.whitening(task.scatters.without(fold), task.boost)
+        _, directions, total, _ = _measured(task, axes, n_slices)
+        rows = task.folds([fold])[0]
+        points = task.samples.points[rows] @ task.settings.tensor(axes).T
+        return axes, directions, *_without(total, points, rows, directions, task)
+
+    return _supervised(task, without, _measured(task, whole, n_slices))
 
 
 def discriminant(task):
-    """Slices even in the span of the class means, after within-class whitening."""
-    return _supervised(task, _scatter.discriminant_axes)
+    """Slices even in the span of the class means, after within-class whitening.
+
+    Whitened, all classes have about the same spread. The pooled one is known without
+    a look at the samples, and ranks no worse than one of each class.
+    """
+    whole = _maps.discriminant_axes(task.scatter, task.boost, task.functions())
+    n_slices = _n_slices(task, len(whole))  # the same in every fold
+
+    def measured(scatter, axes):
+        directions = task.directions(len(axes)).first(n_slices)
+        moments = pooled_moments(scatter, axes, directions, task.share)
+        nodes = nodes_needed(task.settings.densities(moments), moments)
+        return axes, directions, moments, nodes
+
+    def without(fold):
+        rest, functions = task.scatters.without(fold), task.functions(fold)
+        return measured(rest, _maps.discriminant_axes(rest, task.boost, functions))
+
+    return _supervised(task, without, measured(task.scatter, whole))
 
 
 def joint(task):
     """One slice of full dimension: linear discriminant analysis."""
-    table, compared = _joint_tables(task, [task.boost])[0], task.compared()
+    points, codes = task.samples.points, task.samples.codes
+    scores, tables, folds = np.empty(len(codes)), {}, task.folds()
+    task.scatters  # noqa: B018 -- made before threads would make it twice
+
+    def work(begin, end):
+        for fold in range(begin, end):
+            rows = folds[fold]
+            functions = task.functions(fold)
+            table = _maps.joint_table(*functions, task.share, points[rows])
+            scores[rows] = table[np.arange(len(rows)), codes[rows]]
+            if fold in task.comparison.rows:
+                some = np.searchsorted(rows, task.comparison.rows[fold])
+                labels = task.comparison.labels[fold]
+                tables[fold] = np.take_along_axis(table[some], labels, 1)
+
+    in_threads(work, len(folds), _MUCH)
     return Learnt(
-        scores=table[np.arange(len(table)), task.samples.codes],
-        scores_std=np.zeros(len(table)),
+        scores=scores,
+        scores_std=np.zeros(len(scores)),
         reliability=1.0,
-        contrast=task.contrast_of(table[compared], compared),
-        functions=_scatter.joint_functions(task.scatter, task.boost),
+        contrast=task.comparison.contrast(tables),
+        functions=task.functions(),
     )
 
 
@@ -61,31 +105,25 @@ def best_boost(task):
 
     Their share minimizes the error of the covariance, not that of what it is used for.
     """
-    folds = task.contrast_folds(CONTRAST_ROWS[0] * 3)
-    tables, compared = _joint_tables(task, BOOSTS, folds), task.compared(folds)
-    contrasts = [task.contrast_of(table[compared], compared) for table in tables]
-    return BOOSTS[int(np.argmax(contrasts))]
+    points, compared = task.samples.points, task.comparison
 
+    def tables_of(boost):
+        tables = {}
+        for folds in _held_out(task):  # one factor serves a group of folds
+            functions = _maps.joint_functions(task.scatters.without(*folds), boost)
+            rows, labels = compared.of(folds)
+            table = _maps.joint_table(*functions, task.share, points[rows])
+            table = np.take_along_axis(table, labels, 1)
+            tables |= compared.parted(table, folds)
+        return tables
 
-def _joint_tables(task, boosts, folds=None):
-    """Joint pmi under each label, by folds that have not seen the sample: one a boost.
-
-    Rows of other folds than those asked for are 0.
-    """
-    points, n_classes = task.samples.points, len(task.share)
-    some = task.folds(folds)
-    tables = np.zeros((len(boosts), len(points), n_classes))
-    task.scatter  # noqa: B018 -- made before threads would make it twice
+    task.scatters  # noqa: B018 -- made before threads would make it twice
 
     def work(begin, end):
-        for fold in range(begin, end):
-            rows, rest = some[fold], task.scatter_without(fold)
-            for table, boost in zip(tables, boosts, strict=True):
-                functions = _scatter.joint_functions(rest, boost)
-                table[rows] = _scatter.joint_table(*functions, task.share, points[rows])
+        return [compared.contrast(tables_of(boost)) for boost in BOOSTS[begin:end]]
 
-    in_threads(work, len(some), _MUCH)
-    return tables
+    contrasts = np.concatenate(in_threads(work, len(BOOSTS), _MUCH))
+    return BOOSTS[int(np.argmax(contrasts))]
 
 
 def _unsupervised(task, samples, axes):
@@ -119,14 +157,26 @@ def _contrast(task, training, directions):
     if not task.compare:
         return None
     directions = directions.first(min(training.tally.n_slices, _CONTRAST_SLICES))
-    total, folds = training.moments[: len(directions)], task.contrast_folds()
-    tables = []
-    for rows in task.folds(folds):
-        points = training.points_of(rows)
-        rest = _without(total, points, rows, directions, task)
-        columns = [np.full(len(rows), label) for label in range(len(task.share))]
-        tables.append(score_new(points, columns, directions, *rest, task.settings))
-    return task.contrast_of(np.concatenate(tables), np.concatenate(task.folds(folds)))
+    total, compared, tables = training.moments[: len(directions)], task.comparison, {}
+    for folds in _held_out(task):
+        members = np.concatenate(task.folds(folds))
+        points = training.points_of(members)
+        rest, nodes = _without(total, points, members, directions, task)
+        rows, labels = compared.of(folds)
+        if len(rows) < len(members):
+            points = training.points_of(rows)
+        # to compare, coarse tables are fine enough
+        table = score_new(points, labels.T, directions, rest, nodes // 2, task.settings)
+        tables |= compared.parted(table, folds)
+    return compared.contrast(tables)
+
+
+def _held_out(task):
+    """Folds in which labels are compared, in groups that are held out at once."""
+    folds = tuple(task.comparison.rows)
+    if len(folds) <= _TOGETHER * (task.fold.max() + 1):
+        return [folds]
+    return [(fold,) for fold in folds]
 
 
 def _without(total, points, rows, directions, task):
@@ -139,42 +189,56 @@ def _without(total, points, rows, directions, task):
     return rest, nodes_needed(task.settings.densities(rest), rest)
 
 
-def _supervised(task, axes_of):
-    folds, n_classes = task.folds(), len(task.share)
-    compared = task.contrast_folds() if task.compare else range(0)
-    whole = axes_of(task.scatter, task.boost)
-    n_slices = _n_slices(task, len(whole))  # the same in every fold
+def _supervised(task, without, whole):
+    """Score each fold by slices made without it.
+
+    Parameters
+    ----------
+    task : Task
+        What to learn from.
+
+    without : callable
+        From a fold to axes, directions, moments and grid sizes that have not seen it.
+
+    whole : tuple
+        The same from all samples, for new ones.
+
+    Returns
+    -------
+    learnt : Learnt
+        What the family has learnt.
+    """
+    folds, codes, tables = task.folds(), task.samples.codes, {}
+    compared = task.comparison if task.compare else None
 
     def work(begin, end):
         return [held_out(fold) for fold in range(begin, end)]
 
     def held_out(fold):
-        rows = folds[fold]
-        rest = task.scatter_without(fold)
-        axes = axes_of(rest, task.boost)
-        _, directions, total, _ = _measured(task, axes, n_slices)
-        codes = task.samples.codes[rows]
-        points = task.samples.points[rows] @ task.settings.tensor(axes).T
-        state = directions, *_without(total, points, rows, directions, task)
-        labels = range(n_classes) if fold in compared else ()
-        columns = [codes, *(np.full(len(rows), label) for label in labels)]
+        axes, *state = without(fold)
+        rows, settings = folds[fold], task.settings
+        points = task.samples.points[rows] @ settings.tensor(axes).T
         tally = SliceTally(len(rows), task.block_length(len(axes)))
-        table = score_new(points, columns, *state, task.settings, tally)
-        return tally, table[:, 1:]
+        some = rows[:0] if compared is None else compared.rows.get(fold, rows[:0])
+        if len(some) == len(rows):  # the first column is their own label
+            columns = compared.labels[fold].T
+            tables[fold] = score_new(points, columns, *state, settings, tally)
+            return tally
+        score_new(points, [codes[rows]], *state, settings, tally)
+        if len(some):
+            points = points[np.searchsorted(rows, some)]
+            tables[fold] = score_new(points, compared.labels[fold].T, *state, settings)
+        return tally
 
     parts = in_threads(work, len(folds), _MUCH)
-    tallies, tables = zip(*(result for part in parts for result in part), strict=True)
+    tallies = [tally for part in parts for tally in part]
     tally = SliceTally.gathered(tallies, folds, task.samples.weight)
-    contrast = None
-    if task.compare:
-        tables = np.concatenate([tables[fold] for fold in compared])
-        contrast = task.contrast_of(tables, np.concatenate(task.folds(compared)))
     return Learnt(
         tally.mean,
         tally.standard_error,
-        1.0 if len(whole) == 1 else tally.reliability,
-        contrast,
-        *_measured(task, whole, n_slices),
+        1.0 if len(whole[0]) == 1 else tally.reliability,
+        compared and compared.contrast(tables),
+        *whole,
     )
 
 

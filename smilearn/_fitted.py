@@ -8,11 +8,11 @@ from sklearn.utils.validation import validate_data
 
 from smilearn._engine import score_new
 from smilearn._inputs import checked_labels, checked_tensor, is_tensor
+from smilearn._maps import joint_table
 from smilearn._mixture import mixed, mixed_errors
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings, resolve_device
 from smilearn._reliability import SliceTally
-from smilearn._scatter import joint_table
 from smilearn._sparse import SparsePoints
 from smilearn._standardize import as_tensor, standardize
 from smilearn._threads import own_threads

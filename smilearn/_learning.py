@@ -145,11 +145,15 @@ class SliceLearning:
         self.dtype_ = wanted if self.dtype == "auto" else self.dtype
         settings, seed = self._settings(), self._fixed_seed()
         with own_threads(settings.device):
-            samples = SortedSamples.of(X, codes, settings, weight)
+            keys = self._keys(X, weight, generator_from(seed, "folds"))
+            samples = SortedSamples.of(X, codes, settings, weight, keys)
+            fold = None
+            if keys is not None:
+                fold = folds_of(samples.codes, keys[samples.order], self.cross_fit)
             task = Task(
                 samples,
                 settings,
-                self._folds(X, samples, generator_from(seed, "folds")),
+                fold,
                 lambda: generator_from(seed, "slices"),
                 n_slices=self.n_slices,
                 max_slices=self.max_slices,
@@ -163,14 +167,12 @@ class SliceLearning:
                 self._keep(task, learn(task, self.slicing, self.n_components))
         self._warn_if_unreliable()
 
-    def _folds(self, X, samples, rng):
-        """Fold of each sample, where some family may ask for one."""
-        whole = samples.weight is None or (samples.weight % 1 == 0).all()
+    def _keys(self, X, weight, rng):
+        """Order of the samples by content, where some family may ask for folds."""
+        whole = weight is None or (weight % 1 == 0).all()
         if self.slicing in ("isotropic", "principal") and whole:
             return None
-        X = X if issparse(X) else as_tensor(X, samples.points.device)
-        keys = row_keys(X, rng)
-        return folds_of(samples.codes, keys[samples.order], self.cross_fit)
+        return row_keys(X if issparse(X) else as_tensor(X), rng)
 
     def _score_the_rest(self, X, y, rest):
         """Score the samples of weight 0 by what the others have taught."""

@@ -25,6 +25,9 @@ MEMBERS = {
     "isotropic": ("isotropic", None),
 }
 _WIDTH = 0.05  # of contrast, in which a member falls from full weight to none
+# of the discriminant member: whitened, every direction between classes tells about as
+# much, so that few slices rank like many
+_DISCRIMINANT_SLICES = 96
 _LOW = 0.05  # quantile that sets the scale of a member
 
 
@@ -65,6 +68,8 @@ def member_tasks(task):
         its_task = task
         if slicing != "isotropic":
             few = enough_slices(min(n_components or len(task.share) - 1, n_features))
+            if slicing == "discriminant":
+                few = min(few, _DISCRIMINANT_SLICES)
             wanted = few if task.n_slices == "auto" else min(few, task.n_slices)
             its_task = replace(task, n_slices=wanted)
         yield name, slicing, n_components, its_task

@@ -49,7 +49,7 @@ class SortedSamples:
     weight: np.ndarray | None = None
 
     @classmethod
-    def of(cls, X, codes, settings, weight=None):
+    def of(cls, X, codes, settings, weight=None, keys=None):
         """Standardize and sort embeddings, an array.
 
         Parameters
@@ -65,8 +65,13 @@ class SortedSamples:
 
         weight : ndarray of shape (n_samples,), default=None
             Weight of each sample, above 0.
+
+        keys : ndarray of shape (n_samples,), default=None
+            Order of the samples of a class; None takes that of the input.
         """
         order = np.argsort(codes, kind="stable")
+        if keys is not None:
+            order = np.lexsort((keys, codes))
         if issparse(X):
             scale = sparse_moments(X, weight)
             points = SparsePoints.of(X[order], *scale, settings)

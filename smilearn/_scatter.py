@@ -1,10 +1,9 @@
-"""Within-class scatter, with and without a fold, and maps made from it (floor 2)."""
+"""Within-class scatter, with and without a part of the samples (floor 2)."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
 from sklearn.utils.extmath import randomized_svd
 
 from smilearn._directions import with_signs
@@ -115,7 +114,8 @@ class WithinScatter:
         mean[count == 0] = 0
         apart = part.mean - mean
         weight = part.count * count / np.where(self.count > 0, self.count, 1)
-        scatter = self.scatter - part.scatter - (weight[:, None] * apart).T @ apart
+        scatter = self.scatter - part.scatter
+        scatter -= (weight[:, None] * apart).T @ apart
         return WithinScatter(count, mean, scatter, max(self.fourth - part.fourth, 0.0))
 
     @property
@@ -138,7 +138,7 @@ class WithinScatter:
             In (0, 1].
         """
         n, d = self.count.sum(), len(self.scatter)
-        squared = np.square(self.scatter / n).sum()
+        squared = np.vdot(self.scatter, self.scatter) / n**2
         away = squared / d - (np.trace(self.scatter) / (n * d)) ** 2
         noise = (self.fourth / n - squared) / (n * d)
         share = boost * noise / away if away > 0 else 1.0
@@ -151,7 +151,9 @@ class WithinScatter:
         if mean_variance <= 0:
             return np.eye(d)
         share = self.shrinkage(boost)
-        return (1 - share) / n * self.scatter + share * mean_variance * np.eye(d)
+        covariance = (1 - share) / n * self.scatter
+        covariance.flat[:: d + 1] += share * mean_variance
+        return covariance
 
     def principal_axes(self, n_axes):
         """Leading principal directions of all samples, scaled to variance 1.
@@ -172,7 +174,7 @@ class WithinScatter:
         n_axes = min(n_axes, len(covariance), max(int(self.count.sum()), 1))
         if len(covariance) > _MANY_FEATURES:
             vectors, values, _ = randomized_svd(
-                covariance.numpy(), n_axes, n_iter=6, random_state=0
+                covariance.numpy(), n_axes, n_iter=4, random_state=0
             )
         else:
             values, vectors = torch.linalg.eigh(covariance)
@@ -187,115 +189,3 @@ class WithinScatter:
     def overall_mean(self):
         """Mean of all samples, (n_features,)."""
         return self.prior @ self.mean
-
-
-def _factor(scatter, boost):
-    """Triangular factor of the shrunk covariance, by torch: one thread a fold."""
-    return torch.linalg.cholesky(torch.from_numpy(scatter.covariance(boost)))
-
-
-def _solve(factor, right, *, upper=False):
-    """Solve a triangular system for the columns of an array (n_features, n)."""
-    right = torch.from_numpy(np.ascontiguousarray(right))
-    return torch.linalg.solve_triangular(factor, right, upper=upper).numpy()
-
-
-def whitening(scatter, boost=1.0):
-    """Map under which samples have the same spread around their means everywhere.
-
-    Any square root of the inverse covariance does, as slices are drawn evenly in its
-    image: here it is a triangular one.
-
-    Parameters
-    ----------
-    scatter : WithinScatter
-        Scatter of the training samples.
-
-    boost : float, default=1.0
-        Of the shrinkage.
-
-    Returns
-    -------
-    axes : ndarray of shape (n_features, n_features)
-        One a row; the image of x is ``axes @ x``.
-    """
-    return _solve(_factor(scatter, boost), np.eye(len(scatter.scatter)))
-
-
-def discriminant_axes(scatter, boost=1.0):
-    """Span of the class means after :func:`whitening`: Fisher's discriminants.
-
-    Parameters
-    ----------
-    scatter : WithinScatter
-        Scatter of the training samples.
-
-    boost : float, default=1.0
-        Of the shrinkage.
-
-    Returns
-    -------
-    axes : ndarray of shape (n_axes, n_features)
-        One a row; at most ``n_classes - 1``, and 1 where all classes have one mean.
-    """
-    factor = _factor(scatter, boost)
-    means = scatter.mean[scatter.count > 0] - scatter.overall_mean
-    images = _solve(factor, means.T).T
-    _, lengths, directions = np.linalg.svd(images, full_matrices=False)
-    known = lengths > 1e-6 * lengths[0]
-    known[len(means) - 1 :] = False  # centred, they span one dimension less
-    known[0] = True
-    return _solve(factor.T, directions[known].T, upper=True).T
-
-
-def joint_functions(scatter, boost=1.0):
-    """Linear discriminant functions: log densities of the classes up to a constant.
-
-    Parameters
-    ----------
-    scatter : WithinScatter
-        Scatter of the training samples; classes are normal with one covariance.
-
-    boost : float, default=1.0
-        Of the shrinkage.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_classes, n_features)
-        One function a row.
-
-    offset : ndarray of shape (n_classes,)
-        Their constants, in nats.
-    """
-    factor = _factor(scatter, boost)
-    weights = _solve(factor.T, _solve(factor, scatter.mean.T), upper=True).T
-    return weights, -0.5 * (weights * scatter.mean).sum(1)
-
-
-def joint_table(weights, offset, prior, X):
-    """Pointwise mutual information under normal classes of one covariance, in nats.
-
-    One slice of full dimension: the log posterior over the prior of linear
-    discriminant analysis.
-
-    Parameters
-    ----------
-    weights, offset : ndarray of shape (n_classes, n_features), (n_classes,)
-        From :func:`joint_functions`.
-
-    prior : ndarray of shape (n_classes,)
-        Share of each class.
-
-    X : Tensor of shape (n_samples, n_features)
-        Standardized embeddings.
-
-    Returns
-    -------
-    table : ndarray of shape (n_samples, n_classes)
-        In nats.
-    """
-    linear = X @ torch.as_tensor(weights.T, dtype=X.dtype, device=X.device)
-    linear = linear.double().cpu().numpy() + offset
-    log_prior = np.log(prior)
-    table = linear - logsumexp(linear + log_prior, axis=1, keepdims=True)
-    return np.minimum(table, -log_prior)  # large numbers apart by little

@@ -23,7 +23,7 @@ class _Writable:
         }
 
 
-def as_tensor(X, device):
+def as_tensor(X, device=None):
     """Put embeddings on a device, without a copy where they are there already.
 
     Parameters
@@ -31,14 +31,16 @@ def as_tensor(X, device):
     X : ndarray or Tensor of shape (n_samples, n_features)
         Embeddings. The tensor shares its memory and must not be written to.
 
-    device : torch.device
-        Where the tensor is to be; the host for mps, which has no double precision.
+    device : torch.device, default=None
+        Where the tensor is to be; the host for mps, which has no double precision. None
+        leaves it where it is.
 
     Returns
     -------
     tensor : Tensor of shape (n_samples, n_features)
         The embeddings.
     """
+    device = torch.device(X.device if device is None else device)
     device = torch.device("cpu") if device.type == "mps" else device
     if isinstance(X, torch.Tensor):
         return X.to(device)

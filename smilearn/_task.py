@@ -2,21 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
-from smilearn import _scatter
+from smilearn import _maps
+from smilearn._comparison import Comparison
 from smilearn._directions import SliceDirections
+from smilearn._fold_scatter import FoldScatters, fourth_powers
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings
 from smilearn._samples import SortedSamples
+from smilearn._scatter import WithinScatter
 from smilearn._sparse import SparsePoints
-from smilearn.metrics import label_contrast
-
-CONTRAST_ROWS = (500, 2_000)  # samples whose labels are compared, by number of labels
-_CONTRAST_PAIRS = 400_000
-_KEPT_BYTES = 16 * 2**20  # of the scatter of one fold: kept for the next member
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,9 @@ class Task:
     boost : float, default=None
         How much more to shrink covariances than Ledoit and Wolf; None is not yet known.
 
-    rests, axes : dict
-        Scatters that are known already, by the fold that they leave out; principal
-        directions that are, by how many were asked for.
+    known, axes : dict
+        What one member has made and the next one needs too, by name; principal
+        directions, by how many were asked for.
     """
 
     samples: SortedSamples
@@ -68,7 +66,7 @@ class Task:
     verbose: bool = False
     compare: bool = False
     boost: float | None = None
-    rests: dict = field(default_factory=dict, repr=False)
+    known: dict = field(default_factory=dict, repr=False)
     axes: dict = field(default_factory=dict, repr=False)
 
     def directions(self, n_features):
@@ -90,12 +88,10 @@ class Task:
         which = range(self.fold.max() + 1) if which is None else which
         return [np.flatnonzero(self.fold == fold) for fold in which]
 
-    def contrast_folds(self, wanted=None):
-        """Folds in which labels are compared: as many as make enough samples."""
-        if wanted is None:
-            wanted = np.clip(_CONTRAST_PAIRS // len(self.share), *CONTRAST_ROWS)
-        sizes = np.cumsum(np.bincount(self.fold))
-        return range(min(int(np.searchsorted(sizes, wanted)) + 1, len(sizes)))
+    @property
+    def comparison(self):
+        """Held-out samples and the labels they are compared under."""
+        return self._once("comparison", self._compare)
 
     @property
     def in_folds(self):
@@ -107,25 +103,45 @@ class Task:
         weight = self.samples.weight
         return self.left_out and weight is not None and (weight % 1 != 0).any()
 
-    def contrast_of(self, table, rows):
-        """Label contrast of some samples by their table (n_rows, n_classes)."""
-        weight = self.samples.weight_of(rows)
-        return label_contrast(table, self.samples.codes[rows], weight)
+    @property
+    def scatters(self):
+        """Scatter of all samples, and without each fold."""
+        return self._once("scatters", self._scatters)
 
-    def compared(self, folds=None):
-        """Samples whose labels are compared."""
-        return np.isin(self.fold, self.contrast_folds() if folds is None else folds)
-
-    @cached_property
+    @property
     def scatter(self):
         """Scatter of all samples."""
-        return self.scatter_of(slice(None))
+        return self.scatters.whole
+
+    def functions(self, fold=None):
+        """Linear discriminant functions from all samples, or from all but a fold."""
+
+        def make():
+            rest = self.scatter if fold is None else self.scatters.without(fold)
+            return _maps.joint_functions(rest, self.boost)
+
+        return self._once(("functions", fold, self.boost), make)
+
+    def _once(self, name, make):
+        if name not in self.known:
+            self.known[name] = make()
+        return self.known[name]
+
+    def _compare(self):
+        codes, weight = self.samples.codes, self.samples.weight
+        return Comparison(codes, self.folds(), len(self.share), weight=weight)
+
+    def _scatters(self):
+        points, codes = self.samples.points, self.samples.codes
+        fourth = partial(fourth_powers, points, codes, weight=self.samples.weight)
+        folds = [np.arange(len(codes))] if self.fold is None else self.folds()
+        return FoldScatters(self.scatter_of, folds, fourth)
 
     def scatter_of(self, rows):
         """Scatter of some samples."""
         points, codes = self.samples.points[rows], self.samples.codes[rows]
         weight = self.samples.weight_of(rows)
-        return _scatter.WithinScatter.of(points, codes, len(self.share), weight)
+        return WithinScatter.of(points, codes, len(self.share), weight)
 
     def principal_axes(self, n_axes):
         """Leading principal directions, (n_axes, n_features); kept for the next one."""
@@ -138,15 +154,6 @@ class Task:
                 axes = self.scatter.principal_axes(n_axes)
             most, self.axes[n_axes] = n_axes, axes
         return self.axes[most][:n_axes]
-
-    def scatter_without(self, fold):
-        """Scatter of the samples that are not in a fold."""
-        known = self.rests.get(fold)
-        if known is None:
-            known = self.scatter.without(self.scatter_of(self.folds([fold])[0]))
-            if known.scatter.nbytes <= _KEPT_BYTES:
-                self.rests[fold] = known
-        return known
 
 
 @dataclass

@@ -142,11 +142,11 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
         not seen; its weight; median of its scores, and how far below it 5 % lie.
 
     slice_means_, slice_variances_ : ndarray of shape (n_slices, n_classes)
-        Moments of the projections of each class, after `centre_` and `inverse_scale_`.
+        Moments of each class after standardizing; of "discriminant" pooled variances.
 
     slice_reach_, slice_range_ : ndarray of shape (n_slices, n_classes), (2, n_slices)
-        Largest distance of a projection from the mean of its class; smallest and
-        largest projection.
+        Largest distance from the mean of the class, and range of the projections; of
+        "discriminant" 0, and 5 spreads beyond the class means.
 
     slice_nodes_ : ndarray of shape (n_slices,)
         Nodes of the table of each slice; 0: computed exactly.
@@ -171,7 +171,7 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
 
     On the same data "adaptive" has a quarter to three quarters of the false positives
     of "isotropic" before training and in the first half epoch, and more than it once
-    memorization has set in. `fit` takes 3 to 8 times as long
+    memorization has set in. `fit` takes 2 to 3.5 times as long
     (``docs/performance.md``). Its weights fall from 1 for the member with the best
     contrast to 0 for those 0.05 below it.
     How much more a covariance is shrunk than after Ledoit and Wolf (1 to 16 times) is

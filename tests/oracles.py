@@ -9,10 +9,14 @@ from smilearn import SlicedMIScorer
 PRIOR_DOF, PRIOR_COUNT, FLOOR, POOLED_FLOOR = 2.0, 1.0, 1e-4, 1e-6
 
 
-def log_density(z, own, pooled, density):
-    """Log density at z of a class that holds the projections `own`."""
+def log_density(z, own, pooled, density, var=None):
+    """Log density at z of a class that holds the projections `own`, of variance `var`.
+
+    None takes their own variance.
+    """
     n = len(own)
-    mean, var = (own.mean(), own.var()) if n else (0.0, pooled)
+    mean, own_var = (own.mean(), own.var()) if n else (0.0, pooled)
+    var = own_var if var is None else var
     if density == "gaussian":
         return norm.logpdf(z, mean, np.sqrt(max(var, FLOOR * pooled)))
     strength, dof = PRIOR_COUNT + n, PRIOR_DOF + n

@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from smilearn import SlicedMIScorer
 from smilearn._mixture import location_and_scale, mixed, weights_of
+from smilearn._scatter import WithinScatter
 
 ALL = ["principal-16", "principal-64", "discriminant", "joint", "isotropic"]
 
@@ -92,6 +93,19 @@ def test_members_that_make_no_sense_are_left_out(seed):
     X, y = embeddings(seed, (60, 40), 10)
     members = fitted(X, y, slicing="adaptive").members_
     assert list(members) == ["discriminant", "joint", "isotropic"]
+
+
+def test_members_share_one_pass_for_all_scatters(seed, monkeypatch):
+    X, y = embeddings(seed, (60, 40), 10)
+    measured, of = [], WithinScatter.of
+
+    def remember(X, *arguments):
+        measured.append(len(X))
+        return of(X, *arguments)
+
+    monkeypatch.setattr(WithinScatter, "of", remember)
+    fitted(X, y, slicing="adaptive")
+    assert len(measured) == 10 and sum(measured) == 100
 
 
 def test_pickle_keeps_the_mixture(adaptive):

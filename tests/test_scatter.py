@@ -11,13 +11,13 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from smilearn import _scatter
-from smilearn._scatter import (
-    WithinScatter,
+from smilearn._maps import (
     discriminant_axes,
     joint_functions,
     joint_table,
     whitening,
 )
+from smilearn._scatter import WithinScatter
 
 
 def crowd(seed, n_features=12):
@@ -131,6 +131,17 @@ def test_discriminant_axes_span_fishers_discriminants(seed):
     assert axes.shape == (3, 12)
     assert subspace_angles(axes.T, expected).max() < 1e-6
     assert_allclose(axes @ scatter.covariance() @ axes.T, np.eye(3), atol=1e-9)
+
+
+def test_discriminant_axes_from_functions_that_are_known(seed):
+    X, y = crowd(seed)
+    scatter = scatter_of(X, y, 5)  # the last class is empty
+    known = joint_functions(scatter, 2.0)
+    axes = discriminant_axes(scatter, 2.0, known)
+    assert_allclose(axes, discriminant_axes(scatter, 2.0))
+    # under the axes the covariance is the identity
+    covariance = axes @ scatter.covariance(2.0) @ axes.T
+    assert_allclose(covariance, np.eye(3), atol=1e-9)
 
 
 def test_discriminant_axes_of_classes_with_one_mean():
