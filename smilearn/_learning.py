@@ -1,4 +1,4 @@
-"""How a scorer learns from standardized samples (floor 7)."""
+"""How a scorer learns from standardized samples (floor 8)."""
 
 import warnings
 
@@ -11,7 +11,9 @@ from smilearn._batches import ENOUGH, ArrayBatches
 from smilearn._compat import fit_context
 from smilearn._directions import generator_from
 from smilearn._families import ENOUGH_RELIABILITY
+from smilearn._far import far_samples
 from smilearn._folds import folds_of, row_keys
+from smilearn._line import LineDrawing
 from smilearn._mixture import (
     learn,
     location_and_scale,
@@ -20,11 +22,12 @@ from smilearn._mixture import (
     mixed_errors,
     weights_of,
 )
+from smilearn._reader import resolve_device
 from smilearn._samples import SortedSamples
 from smilearn._standardize import as_tensor
 from smilearn._task import Task
 from smilearn._threads import own_threads
-from smilearn._weights import checked_weights, enough_weight, weighted_quantile
+from smilearn._weights import checked_weights, enough_weight
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning
 
 # fitted attributes that not every fit sets
@@ -33,6 +36,7 @@ _OF_A_FAMILY = {
     "components_",
     "contrast_",
     "directions_",
+    "feature_extent_",
     "false_flag_rate_",
     "intercept_",
     "member_places_",
@@ -56,10 +60,9 @@ _OF_ALL = (
     "feature_names_in_",
 )
 _SMALL = 2**20  # numbers, for which double precision costs next to nothing
-_SHUFFLES = 4  # of labels; the last one checks the rate of the others
 
 
-class SliceLearning:
+class SliceLearning(LineDrawing):
     """The fitting of a scorer; expects its parameters."""
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -103,7 +106,6 @@ class SliceLearning:
         X, y = self._validated(X, y, reset=True)
         check_classification_targets(y)
         weight = checked_weights(sample_weight, X)
-        used = slice(None) if weight is None or weight.all() else weight > 0
         if issparse(X) and self.slicing not in ("isotropic", "principal"):
             raise InvalidInputError(
                 f"slicing={self.slicing!r} needs the covariance of all features, which "
@@ -111,6 +113,7 @@ class SliceLearning:
                 'sklearn.decomposition.TruncatedSVD, or take slicing="principal" or '
                 '"isotropic".'
             )
+        used = self._used(X, y, weight)
         self._learn_from(X[used], y[used], weight if weight is None else weight[used])
         if len(self.labels_) < len(y):
             self._score_the_rest(X, y, ~used)
@@ -167,6 +170,17 @@ class SliceLearning:
                 self._keep(task, learn(task, self.slicing, self.n_components))
         self._warn_if_unreliable()
 
+    def _used(self, X, y, weight):
+        """Samples to learn from, and `far_`, those that are not to be."""
+        used = np.ones(len(y), bool) if weight is None else weight > 0
+        self.far_ = np.zeros(len(y), bool)
+        if self.far is not None:
+            _, codes = np.unique(y, return_inverse=True)
+            with own_threads(resolve_device(self.device)):
+                self.far_ = far_samples(X, codes, self.far, weight)
+        used &= ~self.far_
+        return slice(None) if used.all() else used
+
     def _keys(self, X, weight, rng):
         """Order of the samples by content, where some family may ask for folds."""
         whole = weight is None or (weight % 1 == 0).all()
@@ -175,47 +189,18 @@ class SliceLearning:
         return row_keys(X if issparse(X) else as_tensor(X), rng)
 
     def _score_the_rest(self, X, y, rest):
-        """Score the samples of weight 0 by what the others have taught."""
+        """Score far samples and those of weight 0 by what the others have taught.
+
+        Far ones score at most 0: they speak for no label, even where a small class has
+        the fattest tails.
+        """
         scores, errors = self._scores_and_errors(X[rest], self._encode(y[rest]))
+        scores = np.where(self.far_[rest], np.minimum(scores, 0), scores)
         for name, values in (("scores_", scores), ("scores_std_", errors)):
             joined = np.empty(len(y))
             joined[~rest], joined[rest] = getattr(self, name), values
             setattr(self, name, joined)
         self.labels_ = y
-
-    def _draw_the_line(self, refit, y, weight=None):
-        """Set `offset_`, the score below which samples are flagged.
-
-        `refit` fits a scorer to the same samples with the labels that it is given.
-        """
-        if self.contamination == "permutation":
-            shuffled = (self._shuffled_scores(refit, y, i) for i in range(_SHUFFLES))
-            *null, last = shuffled
-            null = np.concatenate(null)
-            times = None if weight is None else np.tile(weight, _SHUFFLES - 1)
-            self.offset_ = float(weighted_quantile(null, self.alpha, times))
-            flags = last < self.offset_
-            self.false_flag_rate_ = float(np.average(flags, weights=weight))
-            return
-        self.offset_ = 0.0
-        if self.contamination is not None:
-            share = self.contamination
-            self.offset_ = float(weighted_quantile(self.scores_, share, weight))
-
-    def _shuffled_scores(self, refit, y, repeat):
-        """Scores of the same samples with shuffled labels, in the unit of this fit."""
-        rng = generator_from(self._fixed_seed(), f"shuffle {repeat}")
-        parameters = {"contamination": None, "random_state": int(rng.integers(2**32))}
-        if self.n_slices == "auto" and self.slicing in ("isotropic", "principal"):
-            parameters["n_slices"] = self.n_slices_  # noise never gets reliable
-        null = clone(self).set_params(**parameters)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ReliabilityWarning)
-            refit(null, rng.permutation(y))
-        if self.slicing != "adaptive":
-            return null.scores_
-        scores = {name: member.scores_ for name, member in null.members_.items()}
-        return mixed(scores, self.weights_, self.member_places_)
 
     def _fixed_seed(self):
         """An int that gives the same streams each time one is asked for."""
@@ -230,6 +215,7 @@ class SliceLearning:
         """Take over what scoring needs, as plain arrays."""
         samples = task.samples
         self.centre_, self.inverse_scale_ = samples.centre, samples.inverse_scale
+        self.feature_extent_ = samples.extent
         self.scores_ = samples.in_input_order(learnt.scores)
         self.scores_std_ = samples.in_input_order(learnt.scores_std)
         self.reliability_ = learnt.reliability

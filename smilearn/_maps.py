@@ -1,8 +1,11 @@
-"""Linear maps and functions made from within-class scatter (floor 0)."""
+"""Linear maps and functions made from within-class scatter (floor 2)."""
 
 import numpy as np
 import torch
 
+from smilearn._directions import with_signs
+
+_LARGE = 1e20  # weight of a feature, whose values go up to 1e6
 _LEAST_LENGTH = 1e-4  # of the longest: shorter discriminants tell nothing of a class
 
 
@@ -69,7 +72,7 @@ def discriminant_axes(scatter, boost=1.0, functions=None):
     known[len(means) - 1 :] = False  # centred, they span one dimension less
     known[0] = True
     lengths = np.sqrt(np.maximum(squares[known], np.finfo(float).tiny))
-    return (mixing[:, known] / lengths).T @ weights
+    return with_signs((mixing[:, known] / lengths).T @ weights)
 
 
 def joint_functions(scatter, boost=1.0):
@@ -118,6 +121,8 @@ def joint_table(weights, offset, prior, X):
     table : ndarray of shape (n_samples, n_classes)
         In nats.
     """
+    if np.abs(weights).max() > _LARGE:
+        X = X.double()  # or the sums overflow
     linear = X @ torch.as_tensor(weights.T, dtype=X.dtype, device=X.device)
     linear = linear.double().cpu() + torch.from_numpy(offset)
     log_prior = torch.from_numpy(np.log(prior))

@@ -39,6 +39,9 @@ class SortedSamples:
 
     weight : ndarray of shape (n_samples,), default=None
         Weight of each, above 0; None weighs all alike.
+
+    extent : ndarray of shape (2, n_features_in), default=None
+        Spread and largest value of each feature before; see `centre_and_scale`.
     """
 
     points: torch.Tensor | SparsePoints
@@ -47,6 +50,7 @@ class SortedSamples:
     centre: np.ndarray
     inverse_scale: np.ndarray
     weight: np.ndarray | None = None
+    extent: np.ndarray | None = None
 
     @classmethod
     def of(cls, X, codes, settings, weight=None, keys=None):
@@ -73,16 +77,17 @@ class SortedSamples:
         if keys is not None:
             order = np.lexsort((keys, codes))
         if issparse(X):
-            scale = sparse_moments(X, weight)
+            *scale, extent = sparse_moments(X, weight)
             points = SparsePoints.of(X[order], *scale, settings)
-            return cls(points, codes[order], order, *scale, _taken(weight, order))
+            weight = _taken(weight, order)
+            return cls(points, codes[order], order, *scale, weight, extent)
         X = as_tensor(X, settings.device)
         weights = None if weight is None else torch.as_tensor(weight, device=X.device)
-        scale = centre_and_scale(X, weights)
+        *scale, extent = centre_and_scale(X, weights)
         index = torch.as_tensor(order, device=X.device)
         points = standardize(X, *scale, settings.torch_dtype, index)
         points, weight = points.to(settings.device), _taken(weight, order)
-        return cls(points, codes[order], order, *scale, weight)
+        return cls(points, codes[order], order, *scale, weight, extent)
 
     @property
     def count(self):

@@ -11,6 +11,8 @@ from smilearn._directions import with_signs
 from smilearn._standardize import FARTHEST, inverse_scale_of
 from smilearn._threads import in_threads
 
+_FEW_FEATURES = 512  # up to which there is a covariance
+
 
 @dataclass(frozen=True)
 class SparsePoints:
@@ -106,9 +108,26 @@ class SparsePoints:
 
     def principal_axes(self, n_axes, weight=None):
         """Leading principal directions, scaled to variance 1: (n_axes, n_features)."""
-        n_samples, n_features = self.shape
-        root = np.ones(n_samples) if weight is None else np.sqrt(weight)
-        centre = self.centres[0]
+        weight = np.ones(len(self)) if weight is None else weight
+        few = self.shape[1] <= _FEW_FEATURES
+        values, vectors = (self._all_axes if few else self._some_axes)(n_axes, weight)
+        known = values > 1e-6 * values[0]
+        known[0] = True
+        spread = np.sqrt(np.where(values > 0, values, 1))[:, None]
+        return with_signs((vectors / spread)[known])
+
+    def _all_axes(self, n_axes, weight):
+        """Largest eigenvalues of the covariance and their vectors, one a row."""
+        total = weight.sum()
+        matrix = self.matrix.astype(np.float64)
+        second = (matrix.T @ (diags_array(weight) @ matrix)).toarray() / total
+        values, vectors = np.linalg.eigh(second - np.outer(*2 * [self.centres[0]]))
+        n_axes = min(n_axes, max(int(total), 1))
+        return values[::-1][:n_axes], vectors[:, ::-1][:, :n_axes].T
+
+    def _some_axes(self, n_axes, weight):
+        """The same where there are too many features for a covariance."""
+        root, centre = np.sqrt(weight), self.centres[0]
 
         def forward(v):
             return root * (self.matrix @ v.ravel() - centre @ v.ravel())
@@ -121,13 +140,9 @@ class SparsePoints:
             self.shape, matvec=forward, rmatvec=backward, dtype=np.float64
         )
         start = np.random.default_rng(0).standard_normal(min(self.shape))
-        most = min(n_axes, n_samples - 1, n_features - 1)
-        _, values, vectors = svds(operator, max(most, 1), v0=start)
-        known = values[::-1] > 1e-3 * values.max()
-        known[0] = True
-        spread = values[::-1] / np.sqrt((root**2).sum())
-        axes = vectors[::-1] / np.where(spread > 0, spread, 1)[:, None]
-        return with_signs(axes[known])
+        most = max(min(n_axes, min(self.shape) - 1), 1)
+        _, values, vectors = svds(operator, most, v0=start)
+        return values[::-1] ** 2 / weight.sum(), vectors[::-1]
 
 
 def sparse_moments(X, weight=None):
@@ -143,8 +158,8 @@ def sparse_moments(X, weight=None):
 
     Returns
     -------
-    centre, inverse_scale : ndarray of shape (n_features,)
-        Means, and what to multiply a centred feature by.
+    centre, inverse_scale, extent : ndarray
+        As from :func:`~smilearn._standardize.centre_and_scale`.
     """
     n_features = X.shape[1]
     weight = np.ones(X.shape[0]) if weight is None else weight
@@ -160,5 +175,5 @@ def sparse_moments(X, weight=None):
     zeros = total - np.bincount(X.indices, entries, n_features)
     square = np.bincount(X.indices, apart, n_features) + zeros * centre**2
     spread = np.sqrt(square.clip(0) / total) * unit
-    eps = np.finfo(X.data.dtype).eps
-    return centre * unit, inverse_scale_of(spread, largest, eps)
+    inverse_scale = inverse_scale_of(spread, largest, np.finfo(X.dtype).eps)
+    return centre * unit, inverse_scale, np.stack([spread, largest]).astype(X.dtype)

@@ -66,9 +66,14 @@ def centre_and_scale(X, weight=None):
     -------
     centre, inverse_scale : ndarray of shape (n_features,)
         From :func:`feature_moments` and :func:`inverse_scale_of`.
+
+    extent : ndarray of shape (2, n_features)
+        Spread and largest value of each feature, in the precision of `X`.
     """
     centre, spread, largest = feature_moments(X, weight)
-    return centre, inverse_scale_of(spread, largest, torch.finfo(X.dtype).eps)
+    eps = torch.finfo(X.dtype).eps
+    extent = np.stack([spread, largest]).astype(str(X.dtype).removeprefix("torch."))
+    return centre, inverse_scale_of(spread, largest, eps), extent
 
 
 def feature_moments(X, weight=None):

@@ -177,6 +177,14 @@ def _power_of_two(value):
     return float(2.0 ** np.ceil(np.log2(value))) if value > 0 else 0.0
 
 
+def extent_of(state):
+    """Spread and largest value of each feature, in the precision of the samples."""
+    spread = np.sqrt(state["feature_square"] / state["count"].sum()) * state["unit"]
+    single = state["eps"] == np.finfo(np.float32).eps
+    extent = np.stack([spread, state["largest"]])
+    return extent.astype(np.float32 if single else np.float64)
+
+
 def finished(state, directions):
     """Moments of standardized samples, as of one pass over all of them.
 
@@ -196,12 +204,12 @@ def finished(state, directions):
     moments : ClassMoments
         Moments of the classes seen.
     """
-    unit, total = state["unit"] or 1.0, state["count"].sum()
+    unit = state["unit"] or 1.0
     centre = state["origin"] + state["feature_mean"] * unit
     if state["eps"] == np.finfo(np.float32).eps:  # what is subtracted from float32
         centre = centre.astype(np.float32).astype(float)
-    spread = np.sqrt(state["feature_square"] / total) * unit
-    inverse_scale = inverse_scale_of(spread, state["largest"], float(state["eps"]))
+    spread, largest = extent_of(state).astype(float)
+    inverse_scale = inverse_scale_of(spread, largest, float(state["eps"]))
     factor = inverse_scale.max() * unit
     shift = (directions @ ((centre - state["origin"]) / unit))[:, None]
     mean, low, high = (

@@ -6,7 +6,7 @@ from smilearn._engine import score_new
 from smilearn._moments import ClassMoments
 from smilearn._reliability import SliceTally
 from smilearn._standardize import as_tensor, standardize
-from smilearn._stream import finished, measured, merged
+from smilearn._stream import extent_of, finished, measured, merged
 from smilearn._tables import nodes_needed
 from smilearn.exceptions import InvalidInputError
 
@@ -62,6 +62,7 @@ class StreamPass:
         self.labels, weight = np.concatenate(labels), np.concatenate(weights)
         self.weight = None if (weight == 1).all() else weight
         self.classes, self.count = state["labels"], state["count"]
+        self.extent = extent_of(state)
         if len(self.classes) < 2:
             raise InvalidInputError(
                 "y must hold 2 classes or more, as the score compares labels; "

@@ -61,6 +61,13 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
         score each training sample in a fold that they have not seen; `contrast_` is
         measured in folds too.
 
+    far : float or None, default=5.0
+        Training samples this many times as far from the middle of their class as usual
+        (the median distance in the class, or in the typical class where that is larger)
+        are not learnt from by :meth:`fit`, as they would become the safest of their
+        class and hide the others. They are scored as new ones and score at most 0.
+        None learns from all.
+
     orthogonal : bool, default=True
         Whether directions come in orthonormal blocks, each block a random rotation: the
         same mean with 2 to 5 times less variance once there are as many slices as
@@ -113,6 +120,9 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
         Samples that score below the offset, in nats, are flagged by :meth:`predict`; of
         "permutation", the share that it flags after a shuffle of its own.
 
+    far_ : ndarray of shape (n_samples,)
+        Whether each training sample was too far from its class to be learnt from.
+
     labels_ : ndarray of shape (n_samples,)
         Labels of the training samples.
 
@@ -154,6 +164,12 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
     centre_, inverse_scale_ : ndarray of shape (n_features,)
         What is subtracted from a feature, and what it is multiplied by, before slicing.
         The factor is 0 for constant features and the same for all others.
+
+    feature_extent_ : ndarray of shape (2, n_features)
+        Spread (root mean square around the centre) and largest value of each feature.
+
+    stream_, stream_classes_ : dict, ndarray or None
+        Of :meth:`partial_fit` alone: its sums, and the labels that were announced.
 
     n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
         Features seen in :meth:`fit`, and their names, where all are strings.
@@ -205,6 +221,7 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
         "slicing": [StrOptions(FAMILIES)],
         "n_components": [_POSITIVE],
         "cross_fit": [Interval(Integral, 2, None, closed="left")],
+        "far": [Interval(Real, 1, None, closed="left"), None],
         "orthogonal": ["boolean"],
         "contamination": [_SHARE, StrOptions({"permutation"}), None],
         "alpha": [_SHARE],
@@ -225,6 +242,7 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
         slicing="isotropic",
         n_components=16,
         cross_fit=10,
+        far=5.0,
         orthogonal=True,
         contamination=None,
         alpha=0.05,
@@ -241,6 +259,7 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
         self.slicing = slicing
         self.n_components = n_components
         self.cross_fit = cross_fit
+        self.far = far
         self.orthogonal = orthogonal
         self.contamination = contamination
         self.alpha = alpha

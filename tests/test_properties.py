@@ -4,7 +4,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from adversarial import FAMILIES, examples, samples, tame_samples
+from adversarial import FAMILIES, examples, learnable, same_folds, samples, tame_samples
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -54,7 +54,9 @@ def test_a_new_score_depends_on_its_sample_alone(slicing):
     """Not on its batch, its place, or which samples come along."""
 
     @examples(8)
-    @given(samples(), EITHER, st.integers(1, 9), st.randoms(use_true_random=False))
+    @given(
+        learnable(slicing), EITHER, st.integers(1, 9), st.randoms(use_true_random=False)
+    )
     def check(data, density, size, random):
         X, y = data
         scorer = exactly(X, y, slicing, density)
@@ -72,7 +74,7 @@ def test_a_new_score_depends_on_its_sample_alone(slicing):
 @pytest.mark.parametrize("leave_one_out", [True, False])
 def test_order_of_training_samples(slicing, leave_one_out):
     @examples(10)
-    @given(samples(), EITHER, st.integers(0, 99))
+    @given(learnable(slicing), EITHER, st.integers(0, 99))
     def check(data, density, seed):
         X, y = data
         order = np.random.default_rng(seed).permutation(len(y))
@@ -89,7 +91,7 @@ def test_order_of_training_samples(slicing, leave_one_out):
 @pytest.mark.parametrize("slicing", FAMILIES)
 def test_names_of_labels_in_the_same_order(slicing):
     @examples(5)
-    @given(samples(), EITHER, st.data())
+    @given(learnable(slicing), EITHER, st.data())
     def check(data, density, drawn):
         X, y = data
         size = int(y.max()) + 1
@@ -108,7 +110,7 @@ def test_names_of_labels_in_the_same_order(slicing):
 @pytest.mark.parametrize("slicing", FAMILIES)
 def test_names_of_labels_in_another_order(slicing):
     @examples(10)
-    @given(samples(), EITHER, st.integers(0, 99))
+    @given(learnable(slicing), EITHER, st.integers(0, 99))
     def check(data, density, seed):
         X, y = data
         names = np.random.default_rng(seed).permutation(y.max() + 1)
@@ -136,14 +138,6 @@ def test_turned_samples_on_turned_slices(data, density, leave_one_out, seed):
         other = exactly(X @ rotation, y, "isotropic", density, **options)
     assert_close(other.scores_, one.scores_)
     assert_close(other.score_table(X @ rotation), one.score_table(X))
-
-
-def in_turn(X, _rng):
-    """Deal samples out to folds as they come: a rotation moves them to others."""
-    return np.arange(len(X), dtype=float)
-
-
-same_folds = mock.patch("smilearn._learning.row_keys", in_turn)
 
 
 @same_folds

@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 
 def centre_and_scale(X):
-    return _standardize.centre_and_scale(as_tensor(X, CPU))
+    return _standardize.centre_and_scale(as_tensor(X, CPU))[:2]
 
 
 def standardize(X, centre, inverse_scale, dtype, order=None):
