@@ -13,6 +13,7 @@ from smilearn._directions import generator_from
 from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._far import far_samples
 from smilearn._folds import folds_of, row_keys
+from smilearn._indicators import IndicatorLabels, holds_indicators
 from smilearn._line import LineDrawing
 from smilearn._mixture import (
     learn,
@@ -39,6 +40,8 @@ _OF_A_FAMILY = {
     "feature_extent_",
     "false_flag_rate_",
     "intercept_",
+    "label_scorers_",
+    "label_scores_",
     "member_places_",
     "members_",
     "slice_means_",
@@ -62,7 +65,7 @@ _OF_ALL = (
 _SMALL = 2**20  # numbers, for which double precision costs next to nothing
 
 
-class SliceLearning(LineDrawing):
+class SliceLearning(LineDrawing, IndicatorLabels):
     """The fitting of a scorer; expects its parameters."""
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -76,8 +79,10 @@ class SliceLearning(LineDrawing):
             matrix stays sparse (isotropic and principal slices); a large
             `numpy.memmap` is read a batch at a time (isotropic slices).
 
-        y : array-like of shape (n_samples,)
-            Class labels, 2 classes or more.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels, 2 classes or more; or, for samples with several labels, a
+            matrix of 0 and 1: each label is scored as present or absent, and a sample
+            scores the mean over the labels (see `label_scores_`).
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample, 0 or more: a sample of weight 2 counts as two equal
@@ -101,6 +106,8 @@ class SliceLearning(LineDrawing):
         ReliabilityWarning
             If ``n_slices="auto"`` stops at `max_slices` before the ranking settles.
         """
+        if holds_indicators(y):
+            return self._fit_indicators(X, y, sample_weight)
         if self._is_larger_than_memory(X):
             return self.fit_batches(ArrayBatches(X, y, sample_weight))
         X, y = self._validated(X, y, reset=True)

@@ -45,7 +45,7 @@ class LineDrawing:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReliabilityWarning)
             refit(null, rng.permutation(y))
-        if self.slicing != "adaptive":
+        if not hasattr(null, "members_"):
             return null.scores_
         scores = {name: member.scores_ for name, member in null.members_.items()}
         return mixed(scores, self.weights_, self.member_places_)

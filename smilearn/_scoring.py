@@ -39,6 +39,8 @@ class SliceScoring(SliceStaging, FittedSlices):
             If `y` holds a label that was not seen in :meth:`fit`.
         """
         check_is_fitted(self)
+        if self._of_indicators:
+            return self._indicator_table(X, y).mean(1)
         if y is None:
             return self.score_table(X).max(1)
         X, y = self._validated(X, y)
@@ -55,9 +57,13 @@ class SliceScoring(SliceStaging, FittedSlices):
         Returns
         -------
         table : ndarray of shape (n_samples, n_classes)
-            PSMI in nats, one column for each of `classes_`.
+            PSMI in nats, one column for each of `classes_`: where samples have several
+            labels, as if each were present.
         """
         check_is_fitted(self)
+        if self._of_indicators:
+            X = self._validated(X)
+            return self._indicator_table(X, np.ones((X.shape[0], len(self.classes_))))
         X = self._validated(X)
         labels = range(len(self.classes_))
         return self._score(X, [np.full(X.shape[0], label) for label in labels])
@@ -134,6 +140,8 @@ class SliceScoring(SliceStaging, FittedSlices):
             one in cross-validation; they are left out.
         """
         check_is_fitted(self)
+        if self._of_indicators:
+            return self._indicator_contrast(X, y, sample_weight)
         X, codes, weight = self._to_compare(X, y, sample_weight)
         return label_contrast(self.score_table(X), codes, weight)
 
@@ -162,7 +170,7 @@ class SliceScoring(SliceStaging, FittedSlices):
         ----------
         X : array-like of shape (n_samples, n_features), default=None
             The training embeddings. When given, the table also names the label that
-            fits each sample best.
+            fits each sample best (but where samples have several labels).
 
         texts : sequence of str, default=None
             Text of each sample.
@@ -181,7 +189,9 @@ class SliceScoring(SliceStaging, FittedSlices):
                 "There are no scores_ to put in a table after partial_fit, which keeps "
                 "no samples. Use score_training_samples(X, y) and RiskTable."
             )
-        most_likely = None
+        most_likely, labels = None, self.labels_
+        if self._of_indicators:
+            X, labels = None, self._joined_names()
         if X is not None:
             columns = self.score_table(X)
             if len(columns) != len(self.scores_):
@@ -194,7 +204,7 @@ class SliceScoring(SliceStaging, FittedSlices):
             most_likely = self.classes_[columns.argmax(1)]
         return RiskTable(
             psmi=self.scores_,
-            label=self.labels_,
+            label=labels,
             std=self.scores_std_,
             most_likely_label=most_likely,
             text=texts,

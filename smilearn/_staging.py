@@ -85,6 +85,11 @@ class SliceStaging:
         return 1 if alone else self.directions_.shape[1]
 
     def _refuse_mixture(self):
+        if hasattr(self, "label_scorers_"):
+            raise InvalidInputError(
+                "A scorer of several labels has no order of slices of its own. Look at "
+                "one label, as in scorer.label_scorers_[0]."
+            )
         if self.slicing == "adaptive":
             raise InvalidInputError(
                 "slicing='adaptive' mixes families of slices, and has no order of "

@@ -120,6 +120,10 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
         Samples that score below the offset, in nats, are flagged by :meth:`predict`; of
         "permutation", the share that it flags after a shuffle of its own.
 
+    label_scorers_, label_scores_ : list, ndarray of shape (n_samples, n_labels)
+        Where samples have several labels: the scorer of each label (None for one that
+        all samples or none have), and what each sample scores by it.
+
     far_ : ndarray of shape (n_samples,)
         Whether each training sample was too far from its class to be learnt from.
 

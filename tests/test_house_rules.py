@@ -35,6 +35,7 @@ FLOORS = {
     "_comparison": 2,
     "_far": 2,
     "_folds": 2,
+    "_indicators": 2,
     "_maps": 2,
     "_moments": 2,
     "_pretrained": 2,
