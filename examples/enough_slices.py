@@ -13,7 +13,8 @@ from smilearn.datasets import load_rotten_tomatoes, packaged_minilm
 reviews = load_rotten_tomatoes(2000, random_state=0)
 X = SentenceEmbedder(packaged_minilm()).fit_transform(reviews.texts)
 y = reviews.labels
-scorer = SlicedMIScorer(n_slices=3072, random_state=0).fit(X[:1000], y[:1000])
+scorer = SlicedMIScorer(3072, slicing="isotropic", random_state=0)
+scorer.fit(X[:1000], y[:1000])
 
 # %% The curve on the other half
 curve = SliceConvergence.from_estimator(scorer, X[1000:], y[1000:])

@@ -51,6 +51,8 @@ class TrainingPass:
         self.left_out, self._folds = left_out, folds
         self.count, self._segments = samples.count, samples.segments
         self._weight, self._weight_of = samples.weight, samples.weight_of
+        points = samples.points
+        self._sparse = None if isinstance(points, torch.Tensor) else points
         self._residuals, self._class_means = samples.centred()  # (n, d), (K, d)
         self._codes = torch.as_tensor(samples.codes, device=settings.device)
         self.tally = SliceTally(len(self._residuals), block_length, samples.weight)
@@ -105,6 +107,8 @@ class TrainingPass:
 
     def points_of(self, rows):
         """Standardized samples of some rows, (n, d)."""
+        if self._sparse is not None:
+            return self._sparse[rows]
         means = torch.as_tensor(self._class_means).to(self._residuals)
         return self._residuals[rows] + means[self._codes[rows]]
 

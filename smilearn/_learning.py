@@ -76,8 +76,8 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         ----------
         X : array-like, sparse matrix or Tensor of shape (n_samples, n_features)
             Embeddings, 2 samples or more. A torch tensor stays on its device; a sparse
-            matrix stays sparse (isotropic and principal slices); a large
-            `numpy.memmap` is read a batch at a time (isotropic slices).
+            matrix stays sparse ("adaptive" has no discriminant and joint member then);
+            a large `numpy.memmap` is read a batch at a time for isotropic slices.
 
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, 2 classes or more; or, for samples with several labels, a
@@ -113,12 +113,11 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         X, y = self._validated(X, y, reset=True)
         check_classification_targets(y)
         weight = checked_weights(sample_weight, X)
-        if issparse(X) and self.slicing not in ("isotropic", "principal"):
+        if issparse(X) and self.slicing in ("whitened", "discriminant", "joint"):
             raise InvalidInputError(
                 f"slicing={self.slicing!r} needs the covariance of all features, which "
                 "sparse embeddings have too many of. Reduce them first, by "
-                'sklearn.decomposition.TruncatedSVD, or take slicing="principal" or '
-                '"isotropic".'
+                "sklearn.decomposition.TruncatedSVD, or take another slicing."
             )
         used = self._used(X, y, weight)
         self._learn_from(X[used], y[used], weight if weight is None else weight[used])

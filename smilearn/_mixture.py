@@ -6,6 +6,7 @@ import numpy as np
 
 from smilearn import _families
 from smilearn._families import enough_slices
+from smilearn._sparse import SparsePoints
 from smilearn._weights import weighted_quantile
 
 FAMILIES = {
@@ -60,11 +61,15 @@ def learn(task, slicing, n_components):
 def member_tasks(task):
     """Task of each member of the mixture, by name, in the order to learn them in."""
     n_features = task.samples.points.shape[1]
-    task = replace(task, boost=_families.best_boost(task), compare=True)
+    sparse = isinstance(task.samples.points, SparsePoints)
+    boost = None if sparse else _families.best_boost(task)
+    task = replace(task, boost=boost, compare=True)
     task.principal_axes(max(n for _, n in MEMBERS.values() if n))
     for name, (slicing, n_components) in MEMBERS.items():
         if slicing == "principal" and n_components >= n_features > 1:
             continue  # the same as isotropic slices of whitened points
+        if sparse and slicing in ("discriminant", "joint"):
+            continue  # no covariance of that many features
         its_task = task
         if slicing != "isotropic":
             few = enough_slices(min(n_components or len(task.share) - 1, n_features))

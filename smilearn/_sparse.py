@@ -65,6 +65,15 @@ class SparsePoints:
     def __len__(self):
         return self.matrix.shape[0]
 
+    def __getitem__(self, rows):
+        """Some of the points."""
+        return replace(self, matrix=self.matrix[rows], codes=self.codes[rows])
+
+    @property
+    def device(self):
+        """Where what is made from the points is."""
+        return self.like.device
+
     @property
     def shape(self):
         """Samples and features."""

@@ -54,7 +54,7 @@ class SliceStaging:
         >>> rng = np.random.default_rng(0)
         >>> y = np.repeat([0, 1], 50)
         >>> X = rng.normal(size=(100, 4)) + 2.0 * y[:, None]
-        >>> scorer = SlicedMIScorer(n_slices=16, random_state=0).fit(X, y)
+        >>> scorer = SlicedMIScorer(16, slicing="isotropic", random_state=0).fit(X, y)
         >>> stages = scorer.staged_score_samples(X, y, at=[4, 16])
         >>> [scores.shape for scores in stages]
         [(100,), (100,)]

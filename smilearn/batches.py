@@ -57,7 +57,7 @@ class RecordBatches:
     >>> y = np.repeat(["ham", "spam"], 100)
     >>> X = rng.normal(size=(200, 8)) + 2.0 * (y == "spam")[:, None]
     >>> table = pa.table({"embedding": X.tolist(), "label": y})
-    >>> scorer = SlicedMIScorer(n_slices=64, random_state=0)
+    >>> scorer = SlicedMIScorer(64, slicing="isotropic", random_state=0)
     >>> scorer = scorer.fit_batches(RecordBatches(table, label="label"))
     >>> scorer.scores_.shape
     (200,)

@@ -83,8 +83,8 @@ def score(
     ] = None,
     slicing: Annotated[
         Slicing,
-        typer.Option(help="Where the slices point; adaptive takes a little longer."),
-    ] = Slicing.ISOTROPIC,
+        typer.Option(help="Where the slices point; isotropic is that of the paper."),
+    ] = Slicing.ADAPTIVE,
     max_epochs: Annotated[
         int, typer.Option(help="Passes over the data at most (early).", min=1)
     ] = 5,

@@ -63,7 +63,8 @@ class SliceConvergence:
     >>> rng = np.random.default_rng(0)
     >>> y = np.tile([0, 1], 200)
     >>> X = rng.normal(size=(400, 8)) + y[:, None]
-    >>> scorer = SlicedMIScorer(n_slices=64, random_state=0).fit(X[:200], y[:200])
+    >>> scorer = SlicedMIScorer(64, slicing="isotropic", random_state=0)
+    >>> scorer = scorer.fit(X[:200], y[:200])
     >>> curve = SliceConvergence.from_estimator(scorer, X[200:], y[200:])
     >>> curve.n_slices.tolist()
     [2, 4, 8, 16, 32, 64]

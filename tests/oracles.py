@@ -59,4 +59,5 @@ def embeddings(seed, sizes=(60, 35, 12), n_features=6, apart=1.5):
 
 
 def fitted(X, y, **parameters):
-    return SlicedMIScorer(**{"n_slices": 64, "random_state": 0} | parameters).fit(X, y)
+    defaults = {"n_slices": 64, "random_state": 0, "slicing": "isotropic"}
+    return SlicedMIScorer(**defaults | parameters).fit(X, y)

@@ -48,7 +48,7 @@ def test_every_source_and_form(seed, tmp_path, kind, source):
         assert_array_equal(np.concatenate([part[0] for part in parts]), X)
         assert_array_equal(np.concatenate([part[1] for part in parts]), y)
     assert len(parts) > 1
-    one = SlicedMIScorer(64, random_state=0).fit_batches(batches)
+    one = SlicedMIScorer(64, slicing="isotropic", random_state=0).fit_batches(batches)
     assert_allclose(one.scores_, fitted(X, y).scores_, atol=1e-5)
 
 

@@ -6,11 +6,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from smilearn import SlicedMIScorer
 
 ESTIMATORS = [
-    SlicedMIScorer(n_slices=32, random_state=0),
-    SlicedMIScorer(n_slices=32, density="gaussian", leave_one_out=False),
-    SlicedMIScorer(n_slices=7, orthogonal=False, contamination=0.1, dtype="float64"),
-    SlicedMIScorer(max_slices=300),
-    SlicedMIScorer(n_slices=32, contamination="permutation", random_state=0),
+    SlicedMIScorer(n_slices=32, slicing="isotropic", random_state=0),
+    SlicedMIScorer(random_state=0),
+    SlicedMIScorer(
+        n_slices=32, slicing="isotropic", density="gaussian", leave_one_out=False
+    ),
+    SlicedMIScorer(7, slicing="isotropic", orthogonal=False, contamination=0.1),
+    SlicedMIScorer(max_slices=300, slicing="isotropic"),
+    SlicedMIScorer(32, slicing="isotropic", contamination="permutation"),
     SlicedMIScorer(n_slices=32, slicing="principal", n_components=3),
     SlicedMIScorer(n_slices=8, slicing="principal", density="gaussian"),
     SlicedMIScorer(n_slices=32, slicing="whitened", dtype="float64"),

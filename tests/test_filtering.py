@@ -175,7 +175,9 @@ def test_table_must_be_of_the_same_samples():
 
 def test_removes_what_the_scorer_flags(seed):
     X, y = embeddings(seed)
-    scorer = SlicedMIScorer(32, contamination=0.2, random_state=seed)
+    scorer = SlicedMIScorer(
+        32, slicing="isotropic", contamination=0.2, random_state=seed
+    )
     rule = RiskFilter(scorer).fit(X, y)
     expected = clone(scorer).fit(X, y)
     np.testing.assert_array_equal(rule.scores_, expected.scores_)

@@ -91,7 +91,9 @@ def test_weights_are_copies(seed):
     X, Y = problem(seed)
     weight = np.random.default_rng(seed).integers(0, 3, len(Y))
     copies = np.repeat(np.arange(len(Y)), weight)
-    one = SlicedMIScorer(64, random_state=0).fit(X, Y, sample_weight=weight)
+    one = SlicedMIScorer(64, slicing="isotropic", random_state=0).fit(
+        X, Y, sample_weight=weight
+    )
     two = fitted(X[copies], Y[copies])
     assert_allclose(one.scores_[copies], two.scores_, atol=1e-6)
     assert_array_equal(one.class_count_, two.class_count_)
@@ -119,7 +121,9 @@ def test_reliability_is_no_more_than_another_seed_shows(seed):
 def test_search_clone_and_refit(seed):
     X, Y = problem(seed)
     search = GridSearchCV(
-        SlicedMIScorer(random_state=0), {"n_slices": [2, 64]}, cv=KFold(3)
+        SlicedMIScorer(slicing="isotropic", random_state=0),
+        {"n_slices": [2, 64]},
+        cv=KFold(3),
     )
     search.fit(X, Y)
     assert search.best_params_ == {"n_slices": 64}
@@ -143,4 +147,4 @@ def test_what_does_not_fit_is_refused(seed):
     with pytest.raises(InvalidInputError, match="label_scorers_"):
         SliceConvergence.from_estimator(one, X, Y)
     with pytest.raises(ValueError):
-        SlicedMIScorer(4).partial_fit(X, Y)
+        SlicedMIScorer(4, slicing="isotropic").partial_fit(X, Y)

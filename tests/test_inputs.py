@@ -178,7 +178,7 @@ def test_sparse_is_never_made_dense(seed, monkeypatch):
         return toarray(self, *arguments, **options)
 
     monkeypatch.setattr(csr_array, "toarray", watched)
-    one = SlicedMIScorer(20, random_state=0).fit(X, y)
+    one = SlicedMIScorer(20, slicing="isotropic", random_state=0).fit(X, y)
     one.score_samples(X, y)
     assert all(min(shape) <= 2 for shape in whole)
 
@@ -207,11 +207,11 @@ def test_sparse_far_samples_and_odd_scales(seed):
 
 def test_covariances_of_sparse_data_are_refused(seed):
     X, y = sparse_problem(seed)
-    for slicing in ("whitened", "discriminant", "joint", "adaptive"):
+    for slicing in ("whitened", "discriminant", "joint"):
         with pytest.raises(InvalidInputError, match="TruncatedSVD"):
             fitted(X, y, slicing=slicing)
     with pytest.raises(TypeError, match="dense"):
-        SlicedMIScorer(4).partial_fit(X, y)
+        SlicedMIScorer(4, slicing="isotropic").partial_fit(X, y)
 
 
 def test_sparse_means_are_exact(seed):
@@ -241,3 +241,15 @@ def test_words_in_a_pipeline(seed):
     assert pipeline.score(texts, y) > 0.9
     y[0] = 1 - y[0]
     assert pipeline.fit(texts, y)[-1].scores_[0] < np.quantile(scores, 0.05)
+
+
+def test_the_mixture_of_sparse_samples(seed):
+    X, y = sparse_problem(seed, 300, 90)
+    one = fitted(X, y, slicing="adaptive", n_slices=90)
+    dense = fitted(X.toarray(), y, slicing="adaptive", n_slices=90)
+    assert set(one.members_) == set(dense.members_) - {"discriminant", "joint"}
+    for name, member in one.members_.items():
+        expected = dense.members_[name]
+        assert_allclose(member.scores_, expected.scores_, atol=1e-5)
+        assert one.contrast_[name] == pytest.approx(dense.contrast_[name], abs=1e-3)
+    assert one.score_samples(X[:5], y[:5]).shape == (5,)

@@ -42,7 +42,9 @@ def folds(memorized):
 
 
 def scorer(**parameters):
-    return SlicedMIScorer(**{"n_slices": 32, "random_state": 0} | parameters)
+    return SlicedMIScorer(
+        **{"n_slices": 32, "random_state": 0, "slicing": "isotropic"} | parameters
+    )
 
 
 @pytest.mark.usefixtures("routing")

@@ -60,7 +60,8 @@ def test_what_cannot_be_chosen_from_is_named(searched, message):
 
 def test_in_a_grid_search_over_a_pipeline(seed):
     X, y = embeddings(seed, (90, 80, 70), 12, apart=0.5)
-    pipeline = make_pipeline(StandardScaler(), SlicedMIScorer(random_state=0))
+    scorer = SlicedMIScorer(slicing="isotropic", random_state=0)
+    pipeline = make_pipeline(StandardScaler(), scorer)
     grid = {"slicedmiscorer__n_slices": [2, 32, 128]}
     search = GridSearchCV(
         pipeline, grid, cv=StratifiedKFold(3), refit=smallest_within(0.02)

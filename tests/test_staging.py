@@ -192,7 +192,7 @@ def test_other_errors_come_at_once_too(seed):
 
 def test_last_step_of_a_pipeline(seed):
     (X, y), (others, labels) = halves(seed)
-    scorer = SlicedMIScorer(n_slices=16, random_state=0)
+    scorer = SlicedMIScorer(n_slices=16, slicing="isotropic", random_state=0)
     pipeline = make_pipeline(StandardScaler(), scorer).fit(X, y)
     points = pipeline[:-1].transform(others)
     *_, last = pipeline[-1].staged_score_samples(points, labels, at=[4, 16])

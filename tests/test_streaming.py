@@ -23,7 +23,9 @@ ATTRIBUTES = [
 
 
 def scorer(**parameters):
-    return SlicedMIScorer(**{"n_slices": 50, "random_state": 0} | parameters)
+    return SlicedMIScorer(
+        **{"n_slices": 50, "random_state": 0, "slicing": "isotropic"} | parameters
+    )
 
 
 def problem(seed):

@@ -17,6 +17,7 @@ FAMILIES = ["isotropic", "principal", "whitened", "discriminant", "joint", "adap
 
 def scorer(**parameters):
     defaults = {"n_slices": 40, "random_state": 0, "dtype": "float64"}
+    defaults["slicing"] = "isotropic"
     return SlicedMIScorer(**defaults | parameters)
 
 
