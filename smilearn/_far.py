@@ -12,22 +12,43 @@ from smilearn._standardize import as_tensor, row_blocks
 from smilearn._threads import in_threads
 from smilearn._weights import weighted_quantile
 
-_FEW = 30  # samples of a class: its middle is the median of each feature, not the mean
+_FEW = 30  # weight of a class: its middle is the median of each feature, not the mean
 _ROUNDS = 10  # the farthest samples hide those that are less far
 
 
 def far_samples(X, codes, ratio, weight=None):
     """Find the samples that are far from the middle of their class.
 
-    The middle is the mean of the samples that are not far (of a small class the median
-    of each feature). Distances are measured in the median distance in the class or in
-    the typical class, whichever is larger, as equal rows are no reason to call others
-    far. Up to a sixth of a class can be found to be far.
-
     Parameters
     ----------
     X : ndarray, Tensor or csr_array of shape (n_samples, n_features)
         Embeddings.
+
+    codes, ratio, weight
+        As in :func:`far_in_blocks`.
+
+    Returns
+    -------
+    far : ndarray of shape (n_samples,)
+        Whether each sample is far.
+    """
+    X = _in_range(csr_array(X, dtype=float) if issparse(X) else as_tensor(X))
+    return far_in_blocks(lambda: [(0, X)], codes, ratio, weight)
+
+
+def far_in_blocks(blocks, codes, ratio, weight=None):
+    """Find far samples among some that come in blocks, in two passes or more.
+
+    The middle of a class is the mean of the samples that are not far (of a small class
+    the median of each feature). Distances are measured in the median distance in the
+    class or in the typical class, whichever is larger, as equal rows are no reason to
+    call others far. Of a class with fat tails the farthest third at most is far.
+
+    Parameters
+    ----------
+    blocks : callable
+        Gives an iterable of the place of a block and its embeddings, a Tensor or
+        csr_array.
 
     codes : ndarray of shape (n_samples,)
         Class of each sample; no class is empty.
@@ -36,28 +57,41 @@ def far_samples(X, codes, ratio, weight=None):
         Distance beyond which a sample is far.
 
     weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
+        Weight of each sample; None weighs all alike. No sample of weight 0 is far.
 
     Returns
     -------
     far : ndarray of shape (n_samples,)
-        Whether each sample is far; never more than half of a class.
+        Whether each sample is far.
     """
-    X = csr_array(X, dtype=float) if issparse(X) else as_tensor(X)
-    X, codes = _in_range(X), np.ascontiguousarray(codes)
+    codes = np.ascontiguousarray(codes)
     weight = np.ones(len(codes)) if weight is None else np.asarray(weight, float)
-    order = np.argsort(codes, kind="stable")
-    by_class = np.split(order, np.bincount(codes).cumsum()[:-1])
     far = np.zeros(len(codes), bool)
     for _ in range(_ROUNDS):
-        distance = _distances(X, _middles(X, codes, weight * ~far, by_class), codes)
-        typical = np.array([_median(distance, weight * ~far, r) for r in by_class])
-        unit = np.maximum(typical, np.median(typical[codes]))[codes]
-        found = far | ((distance > ratio * unit) & (unit > 0) & (weight > 0))
+        kept = weight * ~far
+        distance = _distances(blocks, _middles(blocks, codes, kept), codes)
+        typical = _class_medians(distance, codes, kept)
+        unit = np.maximum(typical, weighted_quantile(typical[codes], 0.5, weight))
+        beyond = distance / np.where(unit > 0, unit, np.inf)[codes]
+        found = _farthest_third(beyond, far | (beyond > ratio), codes, weight)
         if (found == far).all():
             break
         far = found
     return far
+
+
+def _farthest_third(beyond, far, codes, weight):
+    """Far samples up to a third of the weight of each class, the farthest first."""
+    far &= weight > 0
+    rows = np.flatnonzero(far)
+    rows = rows[np.lexsort((-beyond[rows], codes[rows]))]
+    running = np.cumsum(weight[rows])
+    first = np.searchsorted(codes[rows], codes[rows])  # of the class
+    running -= (running - weight[rows])[first]
+    most = np.bincount(codes, weight)[codes[rows]] / 3
+    kept = np.zeros_like(far)
+    kept[rows[running <= most]] = True
+    return kept
 
 
 def _in_range(X):
@@ -68,35 +102,66 @@ def _in_range(X):
     return (X if issparse(X) else X.double()) * 2.0 ** -np.round(np.log2(largest))
 
 
-def _median(distance, weight, rows):
-    rows = rows[weight[rows] > 0]
-    return weighted_quantile(distance[rows], 0.5, weight[rows]) if len(rows) else 0.0
+def _class_medians(values, codes, weight):
+    """Weighted median of the values of each class, (n_classes,); 0 for an empty one."""
+    rows = np.flatnonzero(weight > 0)
+    rows = rows[np.lexsort((values[rows], codes[rows]))]
+    total = np.bincount(codes, weight)
+    running = np.append(np.cumsum(weight[rows]), np.inf)
+    begin = np.cumsum(total) - total
+    middle = np.maximum(total - 1, 0) / 2
+    ordered, last = np.append(values[rows], 0.0), len(rows) - 1
+    places = begin + 1e-9 + [np.floor(middle), np.ceil(middle)]  # sums round
+    low, high = ordered[np.searchsorted(running, places, side="right").clip(0, last)]
+    return np.where(total > 0, low + (middle - np.floor(middle)) * (high - low), 0.0)
 
 
-def _middles(X, codes, weight, by_class):
+def _middles(blocks, codes, weight):
     """Middle of each class, (n_classes, n_features), float64."""
     total = np.bincount(codes, weight)
-    total[total == 0] = 1  # a class of weights 0, which nobody is compared with
+    size = np.bincount(codes[weight > 0], minlength=len(total))
+    few = np.flatnonzero((size > 2) & (total <= _FEW))  # of two, it is the mean
+    wanted = np.flatnonzero(np.isin(codes, few) & (weight > 0))
+    sums, rows = 0.0, []
+    for begin, X in blocks():
+        block = slice(begin, begin + X.shape[0])
+        sums = sums + _class_sums(X, codes[block], weight[block], len(total))
+        inside = wanted[(wanted >= block.start) & (wanted < block.stop)]
+        if len(inside):
+            rows.append(_dense_rows(X, inside - begin))
+    middles = sums / np.where(total > 0, total, 1)[:, None]
+    if len(wanted):
+        rows, order = np.concatenate(rows), np.argsort(codes[wanted], kind="stable")
+        for own in np.split(order, np.flatnonzero(np.diff(codes[wanted][order])) + 1):
+            label = codes[wanted[own[0]]]
+            middles[label] = _medians(rows[own], weight[wanted[own]])
+    return middles
+
+
+def _dense_rows(X, rows):
     if issparse(X):
-        member = csr_array((weight / total[codes], codes, np.arange(len(codes) + 1)))
+        return X[rows].toarray()
+    return X[torch.as_tensor(rows, device=X.device)].double().cpu().numpy()
+
+
+def _class_sums(X, codes, weight, n_classes):
+    """Weighted sum of each class, (n_classes, n_features)."""
+    if issparse(X):
+        shape = len(codes), n_classes
+        member = csr_array((weight, codes, np.arange(len(codes) + 1)), shape=shape)
         return (member.T @ X).toarray()
     index = torch.as_tensor(codes, device=X.device)
     copies = torch.as_tensor(weight, device=X.device)[:, None]
 
     def work(begin, end):
-        sums = copies.new_zeros((len(total), X.shape[1]))
+        sums = copies.new_zeros((n_classes, X.shape[1]))
         for rows in row_blocks(X[begin:end]):
             some = slice(begin, begin + len(rows))
             sums.index_add_(0, index[some], rows.double() * copies[some])
             begin += len(rows)
         return sums
 
-    middles = sum(in_threads(work, len(X), X.numel())).cpu().numpy() / total[:, None]
-    for label, rows in enumerate(by_class):
-        rows = rows[weight[rows] > 0]
-        if 0 < len(rows) <= _FEW:
-            middles[label] = _medians(X[rows].double().cpu().numpy(), weight[rows])
-    return middles
+    return sum(in_threads(work, len(X), X.numel())).cpu().numpy()
 
 
 def _medians(X, weight):
@@ -111,10 +176,23 @@ def _medians(X, weight):
     return (low + high) / 2
 
 
-def _distances(X, middles, codes):
+def _distances(blocks, middles, codes):
     """Distance of each sample from the middle of its class, (n_samples,)."""
+    parts = [
+        _block_distances(X, middles, codes[begin : begin + X.shape[0]])
+        for begin, X in blocks()
+    ]
+    return np.concatenate(parts)
+
+
+def _block_distances(X, middles, codes):
     if issparse(X):
-        own = (X @ middles.T)[np.arange(len(codes)), codes]
+        own = np.concatenate(
+            [
+                (X[rows].multiply(middles[codes[rows]])).sum(1)
+                for rows in np.array_split(np.arange(len(codes)), len(codes) // 256 + 1)
+            ]
+        )
         square = X.multiply(X).sum(1) - 2 * own + (middles**2).sum(1)[codes]
         return np.sqrt(square.clip(0))
     index, middles = (torch.as_tensor(v, device=X.device) for v in (codes, middles))

@@ -85,6 +85,7 @@ class FittedSlices:
     def _points(self, X, settings):
         """Standardize samples, (n, d), where the work is done."""
         if issparse(X):
+            self._check_takes_sparse()
             return SparsePoints.of(X, self.centre_, self.inverse_scale_, settings)
         points = as_tensor(X, settings.device)
         scale = self.centre_, self.inverse_scale_
@@ -127,6 +128,14 @@ class FittedSlices:
         fitted = *self._slices(), settings
         points = self._mapped(points, settings)
         return score_new(points, columns, *fitted, tally, left_out)
+
+    def _check_takes_sparse(self):
+        dense = {"whitened", "discriminant", "joint"}
+        if self.slicing in dense or dense & getattr(self, "members_", {}).keys():
+            raise InvalidInputError(
+                "This scorer was fitted to dense embeddings, whose covariance it uses; "
+                "give it X.toarray(), or fit it to a sparse matrix."
+            )
 
     def _mapped(self, points, settings):
         """Standardized samples in the space of the slices."""

@@ -37,7 +37,7 @@ def row_keys(X, rng):
     def work(begin, end):
         # sums of a row, not a product: that rounds by where in a block a row stands
         return [
-            (rows.double() - least).mul_(line).sum(1)
+            (rows.double().contiguous() - least).mul_(line).sum(1)
             for rows in row_blocks(X[begin:end])
         ]
 

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from smilearn.exceptions import InvalidInputError
@@ -78,3 +79,21 @@ def checked_labels(y, X):
     y = column_or_1d(np.asarray(y) if isinstance(y, list) else y, warn=True)
     check_consistent_length(X, y)
     return y
+
+
+def check_class_labels(y):
+    """Refuse missing labels, and numbers that are no labels.
+
+    Raises
+    ------
+    ValueError
+        If `y` holds None or NaN, or is continuous.
+    """
+    if y.dtype == object:
+        missing = [i for i, label in enumerate(y) if label is None or label != label]
+        if missing:
+            raise InvalidInputError(
+                f"y must hold a label for each sample; {len(missing)} are missing, the "
+                f"first in row {missing[0]}."
+            )
+    check_classification_targets(y)

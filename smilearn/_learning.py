@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
-from sklearn.utils.multiclass import check_classification_targets
 
 from smilearn._batches import ENOUGH, ArrayBatches
 from smilearn._compat import fit_context
@@ -14,6 +13,7 @@ from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._far import far_samples
 from smilearn._folds import folds_of, row_keys
 from smilearn._indicators import IndicatorLabels, holds_indicators
+from smilearn._inputs import check_class_labels
 from smilearn._line import LineDrawing
 from smilearn._mixture import (
     learn,
@@ -108,11 +108,12 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         """
         if holds_indicators(y):
             return self._fit_indicators(X, y, sample_weight)
-        if self._is_larger_than_memory(X):
+        if self._is_read_in_batches(X):
             return self.fit_batches(ArrayBatches(X, y, sample_weight))
         X, y = self._validated(X, y, reset=True)
-        check_classification_targets(y)
+        check_class_labels(y)
         weight = checked_weights(sample_weight, X)
+        enough_weight(weight, y)
         if issparse(X) and self.slicing in ("whitened", "discriminant", "joint"):
             raise InvalidInputError(
                 f"slicing={self.slicing!r} needs the covariance of all features, which "
@@ -128,8 +129,8 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         )
         return self
 
-    def _is_larger_than_memory(self, X):
-        """Whether X is a file that is better read a batch at a time."""
+    def _is_read_in_batches(self, X):
+        """Whether X is a large file and can be read a batch at a time."""
         large = isinstance(X, np.memmap) and X.ndim == 2 and X.size > ENOUGH
         return large and self.slicing == "isotropic"
 
@@ -146,7 +147,6 @@ class SliceLearning(LineDrawing, IndicatorLabels):
                 "y must hold 2 classes or more, as the score compares labels; "
                 f"got 1 class: {self.classes_.tolist()[0]!r} for all {len(y)} samples."
             )
-        enough_weight(weight, len(self.classes_))
         self.labels_, self.class_count_ = y, np.bincount(codes, weight)
         self.class_prior_ = self.class_count_ / self.class_count_.sum()
         small = X.shape[0] * X.shape[1] <= _SMALL
@@ -154,7 +154,8 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         self.dtype_ = wanted if self.dtype == "auto" else self.dtype
         settings, seed = self._settings(), self._fixed_seed()
         with own_threads(settings.device):
-            keys = self._keys(X, weight, generator_from(seed, "folds"))
+            # the deal does not follow the seed: a seed is for slices alone
+            keys = self._keys(X, weight, generator_from(0, "folds"))
             samples = SortedSamples.of(X, codes, settings, weight, keys)
             fold = None
             if keys is not None:

@@ -22,8 +22,10 @@ class LineDrawing:
         `refit` fits a scorer to the same samples with the labels that it is given.
         """
         if self.contamination == "permutation":
-            shuffled = (self._shuffled_scores(refit, y, i) for i in range(_SHUFFLES))
-            *null, last = shuffled
+            used = slice(None) if weight is None else weight > 0
+            *null, last = (
+                self._shuffled_scores(refit, y, used, i) for i in range(_SHUFFLES)
+            )
             null = np.concatenate(null)
             times = None if weight is None else np.tile(weight, _SHUFFLES - 1)
             self.offset_ = float(weighted_quantile(null, self.alpha, times))
@@ -35,7 +37,7 @@ class LineDrawing:
             share = self.contamination
             self.offset_ = float(weighted_quantile(self.scores_, share, weight))
 
-    def _shuffled_scores(self, refit, y, repeat):
+    def _shuffled_scores(self, refit, y, used, repeat):
         """Scores of the same samples with shuffled labels, in the unit of this fit."""
         rng = generator_from(self._fixed_seed(), f"shuffle {repeat}")
         parameters = {"contamination": None, "random_state": int(rng.integers(2**32))}
@@ -44,7 +46,9 @@ class LineDrawing:
         null = clone(self).set_params(**parameters)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReliabilityWarning)
-            refit(null, rng.permutation(y))
+            labels = y.copy()
+            labels[used] = rng.permutation(y[used])
+            refit(null, labels)
         if not hasattr(null, "members_"):
             return null.scores_
         scores = {name: member.scores_ for name, member in null.members_.items()}

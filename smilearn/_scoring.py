@@ -145,7 +145,7 @@ class SliceScoring(SliceStaging, FittedSlices):
         X, codes, weight = self._to_compare(X, y, sample_weight)
         return label_contrast(self.score_table(X), codes, weight)
 
-    def fit_predict(self, X, y):
+    def fit_predict(self, X, y, sample_weight=None):
         """Fit, and tell the training samples at risk from the others.
 
         Parameters
@@ -156,12 +156,16 @@ class SliceScoring(SliceStaging, FittedSlices):
         y : array-like of shape (n_samples,)
             Class labels.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample, as in :meth:`fit`.
+
         Returns
         -------
         flags : ndarray of shape (n_samples,)
             -1 where `scores_` is below `offset_`, else +1.
         """
-        return np.where(self.fit(X, y).scores_ < self.offset_, -1, 1)
+        self.fit(X, y, sample_weight)
+        return np.where(self.scores_ < self.offset_, -1, 1)
 
     def to_table(self, X=None, *, texts=None, ids=None):
         """Put the scores of the training samples in a table, riskiest last to first.

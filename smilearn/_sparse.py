@@ -112,7 +112,10 @@ class SparsePoints:
         share = weight / np.bincount(codes, weight)[codes]
         member = csr_array((share, codes, np.arange(len(self) + 1)))
         sums = (member.T @ self.matrix).toarray()
-        means = sums - member.T @ self.centres[self.codes]
+        rows = np.arange(len(self) + 1)
+        shape = len(self), len(self.centres)
+        which = csr_array((np.ones(len(self)), self.codes, rows), shape=shape)
+        means = sums - (member.T @ which) @ self.centres
         return replace(self, centres=sums, codes=codes), means
 
     def principal_axes(self, n_axes, weight=None):
@@ -145,6 +148,8 @@ class SparsePoints:
             weighted = root * u.ravel()
             return self.matrix.T @ weighted - centre * weighted.sum()
 
+        if not np.any(sparse_moments(self.matrix, weight)[1]):  # all rows are one
+            return np.zeros(1), np.eye(1, self.shape[1])
         operator = LinearOperator(
             self.shape, matvec=forward, rmatvec=backward, dtype=np.float64
         )

@@ -20,11 +20,11 @@ class StreamLearning(PartialLearning):
     def fit_batches(self, batches):
         """Fit the slices to samples that do not fit in memory, and score them.
 
-        Goes through the batches twice for each doubling of the slices: with a number
-        for `n_slices`, twice in all. Gives what :meth:`fit` gives, up to rounding (1e-5
-        nats), with ``far=None``: far samples are learnt from. Memory beyond one batch
-        of about 64 MB does not grow but for a few numbers a sample. :meth:`fit` on a
-        large `numpy.memmap` comes here by itself.
+        Goes through the batches once for the labels, twice or more for far samples (not
+        with ``far=None``), and twice for each doubling of the slices: with a number for
+        `n_slices`, five times in all. Gives what :meth:`fit` gives, up to rounding
+        (1e-5 nats). Memory beyond one batch of about 64 MB does not grow but for a few
+        numbers a sample. :meth:`fit` on a large `numpy.memmap` comes here by itself.
 
         Parameters
         ----------
@@ -49,12 +49,12 @@ class StreamLearning(PartialLearning):
         repeatable(batches)
         self._look_at_the_first(batches)
         settings, directions = self._settings(), self._directions()
-        options = {
-            "block_length": self.n_features_in_ if self.orthogonal else 1,
-            "left_out": self.leave_one_out,
-        }
-        training = StreamPass(lambda: self._pieces(batches), settings, **options)
+        length = self.n_features_in_ if self.orthogonal else 1
+        options = {"block_length": length, "left_out": self.leave_one_out}
         with own_threads(settings.device):
+            training = StreamPass(lambda: self._pieces(batches), settings, **options)
+            if self.far is not None:
+                training.set_far_aside(self.far)
             if self.n_features_in_ == 1:
                 training.extend(directions.first(1))
             elif self.n_slices == "auto":
@@ -136,9 +136,10 @@ class StreamLearning(PartialLearning):
         self.class_prior_ = self.class_count_ / self.class_count_.sum()
         self.centre_, self.inverse_scale_ = training.centre, training.inverse_scale
         tally, self.labels_ = training.tally, training.labels
-        self.far_ = np.zeros(len(tally.mean), bool)
+        self.far_ = training.far
         self.feature_extent_ = training.extent
-        self.scores_, self.scores_std_ = tally.mean, tally.standard_error
+        self.scores_ = np.where(self.far_, np.minimum(tally.mean, 0), tally.mean)
+        self.scores_std_ = tally.standard_error
         self.reliability_ = 1.0 if self.n_features_in_ == 1 else tally.reliability
         directions = directions.first(tally.n_slices)
         self._keep_slices(None, directions, training.moments, training.nodes)

@@ -6,6 +6,8 @@ from scipy.stats import rankdata
 from smilearn._compat import check_sample_weight
 from smilearn.exceptions import InvalidInputError
 
+_MOST = 1e15  # sum of weights; beyond, one copy is lost in rounding
+
 
 def checked_weights(sample_weight, X):
     """Check the weights of samples.
@@ -34,18 +36,43 @@ def checked_weights(sample_weight, X):
     weight = check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
+    if weight.sum() > _MOST:
+        raise InvalidInputError(
+            f"sample_weight must sum to {_MOST:.0e} at most, as it counts copies of a "
+            f"sample; got {weight.sum():.3g}."
+        )
+    nearest = np.round(weight)
+    weight = np.where(np.abs(weight - nearest) <= 1e-9 * nearest, nearest, weight)
     return None if (weight == 1).all() else weight
 
 
-def enough_weight(weight, n_classes):
-    """Refuse weights that add up to less than one sample a class.
+def enough_weight(weight, y):
+    """Refuse weights that leave a class without any, or with too little on average.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+
+    y : ndarray of shape (n_samples,)
+        Labels.
 
     Raises
     ------
     InvalidInputError
-        If they do.
+        If all samples of a class have weight 0, or if the weights add up to less than
+        one sample a class.
     """
-    if weight is not None and weight.sum() < n_classes:
+    if weight is None:
+        return
+    labels, codes = np.unique(y, return_inverse=True)
+    n_classes, empty = len(labels), labels[np.bincount(codes, weight) == 0]
+    if len(empty):
+        raise InvalidInputError(
+            f"All samples of class {empty.tolist()[0]!r} have weight 0, so nothing is "
+            "known of it. Drop them, or give them some weight."
+        )
+    if weight.sum() < n_classes:
         raise InvalidInputError(
             "sample_weight counts copies of a sample, so it must add up to at least "
             f"one a class; got a sum of {weight.sum():.3g} over {len(weight)} samples "

@@ -59,7 +59,8 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
     cross_fit : int, default=10
         Folds. Maps that are made from labels ("whitened", "discriminant", "joint")
         score each training sample in a fold that they have not seen; `contrast_` is
-        measured in folds too.
+        measured in folds too. Equal samples are held out together. Which samples make
+        a fold follows from the embeddings alone, not from `random_state`.
 
     far : float or None, default=5.0
         Training samples this many times as far from the middle of their class as usual

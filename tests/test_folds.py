@@ -67,3 +67,11 @@ def test_keys_leave_the_samples_alone(seed):
     kept = X.copy()
     keys(X)
     np.testing.assert_array_equal(X, kept)
+
+
+def test_keys_do_not_depend_on_how_rows_lie_in_memory(seed):
+    X = np.repeat(np.random.default_rng(seed).normal(size=(500, 64)), 2, axis=0)
+    for laid in (X, np.asfortranarray(X), torch.tensor(X.T.copy()).T):
+        found = keys(laid)
+        np.testing.assert_array_equal(found[::2], found[1::2])
+        np.testing.assert_array_equal(found, keys(X))

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -253,3 +255,37 @@ def test_the_mixture_of_sparse_samples(seed):
         assert_allclose(member.scores_, expected.scores_, atol=1e-5)
         assert one.contrast_[name] == pytest.approx(dense.contrast_[name], abs=1e-3)
     assert one.score_samples(X[:5], y[:5]).shape == (5,)
+
+
+def test_sparse_means_of_many_classes_need_little_memory(seed):
+    rng = np.random.default_rng(seed)
+    X = random_array((20_000, 4_000), density=1e-3, rng=rng).tocsr()
+    y = rng.integers(0, 5, 20_000)
+    tracemalloc.start()
+    SlicedMIScorer(8, slicing="isotropic", random_state=0).fit(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000 * 4_000 * 8 / 5  # bytes of X, dense
+
+
+def test_a_map_of_dense_samples_takes_no_sparse_ones(seed):
+    X, y = sparse_problem(seed)
+    for slicing in ("joint", "discriminant", "adaptive"):
+        one = fitted(X.toarray(), y, slicing=slicing)
+        with pytest.raises(InvalidInputError, match="toarray"):
+            one.score_samples(X, y)
+
+
+def test_missing_labels_are_refused(seed):
+    X, y = embeddings(seed)
+    for missing in (None, np.nan):
+        labels = np.array([f"{label}" for label in y], dtype=object)
+        labels[3] = missing
+        with pytest.raises(ValueError, match=r"row 3|NaN"):
+            fitted(X, labels)
+
+
+def test_wide_sparse_rows_that_are_one(seed):
+    X = csr_array(np.full((12, 600), 0.5))
+    y = np.repeat([0, 1], 6)
+    assert not fitted(X, y, slicing="principal").scores_.any()

@@ -285,18 +285,3 @@ def test_fit_begins_anew_after_a_stream(seed):
     one.fit(X, y)
     assert not hasattr(one, "stream_")
     assert_allclose(one.scores_, fitted(X, y, n_slices=50).scores_, atol=1e-6)
-    assert one.fit_batches([(X, y)]).score_training_samples(X, y).shape == (len(y),)
-
-
-@pytest.mark.parametrize("batches", [False, True])
-def test_a_stream_goes_on_from_fit(seed, batches):
-    X, y = problem(seed)
-    X[:, 2] = 4.0
-    one = scorer(far=None)
-    one.fit_batches([(X[:99], y[:99])]) if batches else one.fit(X[:99], y[:99])
-    one.partial_fit(X[99:], y[99:])
-    whole = fitted(X, y, n_slices=50)
-    assert not hasattr(one, "scores_")
-    assert one.inverse_scale_[2] == 0
-    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-4)
-    assert_allclose(one.score_training_samples(X, y), whole.scores_, atol=1e-4)

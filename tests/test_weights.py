@@ -137,11 +137,33 @@ def test_wrong_weights_are_refused(seed):
             scorer().fit(X, y, sample_weight=weight)
     with pytest.raises(InvalidInputError, match="multiplied by the number"):
         scorer().fit(X, y, sample_weight=np.full(len(y), 1 / len(y)))
-    with pytest.raises(InvalidInputError, match="2 classes"):
-        scorer().fit(X, y, sample_weight=(y == 1).astype(float))
+    with pytest.raises(InvalidInputError, match="sum to"):
+        scorer().fit(X, y, sample_weight=np.full(len(y), 1e200))
     weight = np.where(y == 2, 0.0, 1.0)
-    with pytest.raises(InvalidInputError, match="not seen"):
-        scorer().fit(X, y, sample_weight=weight)
+    for fit in (scorer().fit, lambda *batch: scorer().fit_batches([batch])):
+        with pytest.raises(InvalidInputError, match="class 2 have weight 0"):
+            fit(X, y, weight)
+
+
+def test_weights_that_are_whole_but_for_rounding_are_whole(seed):
+    X, y, weight = weighted_problem(seed)
+    one = scorer().fit(X, y, sample_weight=weight)
+    two = scorer().fit(X, y, sample_weight=weight * 0.1 * 10)
+    assert_array_equal(one.scores_, two.scores_)
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_far_samples_of_copies(seed, zeros):
+    """Heavy tails, and classes whose copies are many though their rows are few."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat([0, 1], 20)
+    X = rng.standard_t(2, size=(40, 3)) + y[:, None]
+    weight = rng.integers(0 if zeros else 1, 4, 40)
+    copies = np.repeat(np.arange(40), weight)
+    one = scorer().fit(X, y, sample_weight=weight)
+    two = scorer().fit(X[copies], y[copies])
+    assert_array_equal(one.far_[copies], two.far_)
+    assert_allclose(one.scores_[copies], two.scores_, atol=1e-6)
 
 
 def test_contrast_with_weights(seed):
