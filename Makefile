@@ -50,7 +50,10 @@ docs: $(VENV)/.ready-docs
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/to_099.py
 	$(BIN)/python benchmarks/detection.py
+	$(BIN)/python benchmarks/far.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) docs/_build smilearn-demo
