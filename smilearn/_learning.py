@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from smilearn._batches import ENOUGH, ArrayBatches
 from smilearn._compat import fit_context
+from smilearn._devices import resolve_device, working_on
 from smilearn._directions import generator_from
 from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._far import far_samples
@@ -22,11 +23,9 @@ from smilearn._mixture import (
     mixed_errors,
     weights_of,
 )
-from smilearn._reader import resolve_device
 from smilearn._samples import SortedSamples
 from smilearn._standardize import as_tensor
 from smilearn._task import Task
-from smilearn._threads import own_threads
 from smilearn._weights import checked_weights, enough_weight
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning
 
@@ -147,7 +146,7 @@ class SliceLearning(LineDrawing):
         wanted = "float64" if small else "float32"
         self.dtype_ = wanted if self.dtype == "auto" else self.dtype
         settings, seed = self._settings(), self._fixed_seed()
-        with own_threads(settings.device):
+        with working_on(settings.device):
             keys = self._keys(X, weight, generator_from(seed, "folds"))
             samples = SortedSamples.of(X, codes, settings, weight, keys)
             fold = None
@@ -176,7 +175,7 @@ class SliceLearning(LineDrawing):
         self.far_ = np.zeros(len(y), bool)
         if self.far is not None:
             _, codes = np.unique(y, return_inverse=True)
-            with own_threads(resolve_device(self.device)):
+            with working_on(resolve_device(self.device)):
                 self.far_ = far_samples(X, codes, self.far, weight)
         used &= ~self.far_
         return slice(None) if used.all() else used
