@@ -14,6 +14,7 @@ from smilearn import SlicedMIScorer, _device_check, _fitted
 from smilearn._device_check import TOLERANCE, check_device, computed_on
 from smilearn._devices import full_float32, resolve_device, working_on
 from smilearn._reader import Settings
+from smilearn._standardize import row_blocks
 from smilearn.exceptions import InvalidInputError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -183,6 +184,15 @@ def test_the_last_one_to_go_puts_the_switch_back(how):
     assert precision() != on
     second.__exit__(None, None, None)
     assert precision() == on
+
+
+def test_pieces_on_a_gpu_are_large_enough_to_keep_it_busy():
+    n_samples = 10**6
+    (first, *_) = settings_of().blocks(0, 3000, n_samples)
+    assert 2**29 < 4 * n_samples * (first.stop - first.start) <= 2**30
+    rows = torch.empty((n_samples, 1024), device="meta")  # without memory
+    assert len([*row_blocks(rows)]) == 16
+    assert len([*row_blocks(torch.empty((512, 1024)))]) == 2
 
 
 def test_nobody_computes_without_the_guard():
