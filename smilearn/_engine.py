@@ -11,6 +11,7 @@ import torch
 from tqdm.auto import tqdm
 
 from smilearn._moments import ClassMoments, moments_of, plain_moments
+from smilearn._out_of_memory import in_blocks
 from smilearn._reader import PmiReader
 from smilearn._reliability import SliceTally
 from smilearn._sums import SliceSums
@@ -60,26 +61,52 @@ class TrainingPass:
 
     def extend(self, directions):
         """Score with the slices of `directions`, (S, d), not counted in so far."""
-        start, n_samples = self.tally.n_slices, len(self._residuals)
-        blocks = self.settings.blocks(start, len(directions), n_samples)
-        for block in tqdm(blocks, "slices", disable=not self.verbose):
-            self._add(directions[block], np.arange(block.start, block.stop))
+        start = self.tally.n_slices
+        n_slices = len(directions) - start
+
+        def scored(block):
+            product, *fitted = self._fit(directions[block])
+            places = np.arange(block.start, block.stop)
+            yield block.stop, (places, fitted, self._read(product, *fitted, places))
+
+        with tqdm(desc="slices", total=n_slices, disable=not self.verbose) as bar:
+            for places, fitted, sums in self._in_blocks(scored, start, len(directions)):
+                self._keep(*fitted)
+                self.tally.add(places, *sums)
+                bar.update(len(places))
 
     def measure(self, directions):
         """Take the moments of the slices of `directions`, (S, d); score nothing."""
-        for block in self.settings.blocks(0, len(directions), len(self._residuals)):
-            self._fit(directions[block])
 
-    def _add(self, directions, places):
-        product, moments, nodes = self._fit(directions)
+        def fitted(block):
+            _, *found = self._fit(directions[block])
+            yield block.stop, found
+
+        for found in self._in_blocks(fitted, 0, len(directions)):
+            self._keep(*found)
+
+    def _in_blocks(self, work, start, stop):
+        """What some work finds on the slices from start to stop, block by block."""
+
+        def free():
+            self._buffer = None
+
+        found = in_blocks(work, self.settings, start, stop, len(self._residuals), free)
+        return (values for _, values in found)
+
+    def _keep(self, moments, nodes):
+        self._parts.append(moments)
+        self._nodes.append(nodes)
+
+    def _read(self, product, moments, nodes, places):
+        """Sums of the pmi over some slices, and of its square."""
         if self._folds is not None:
-            self.tally.add(places, *self._read_in_folds(product, moments, places))
-            return
+            return self._read_in_folds(product, moments, places)
         options = {"training": True, "left_out": self.left_out}
         reader = PmiReader(self.settings, moments, nodes, **options)
         sums = SliceSums(self.tally.groups(places), 4, product)
         reader.add_to([sums], product, [self._codes])
-        self.tally.add(places, *sums.values())
+        return sums.values()
 
     def _read_in_folds(self, product, moments, places):
         """Sums over slices, each fold by the moments of the others: total minus it."""
@@ -100,10 +127,7 @@ class TrainingPass:
         product = self._product(directions)
         means = directions @ self._class_means.T  # (S, K)
         moments = moments_of(product, self._segments, self.count, means, self._weight)
-        nodes = nodes_needed(self.settings.densities(moments), moments)
-        self._parts.append(moments)
-        self._nodes.append(nodes)
-        return product, moments, nodes
+        return product, moments, nodes_needed(self.settings.densities(moments), moments)
 
     def points_of(self, rows):
         """Standardized samples of some rows, (n, d)."""
@@ -239,7 +263,8 @@ def staged_new(
     columns = [torch.as_tensor(codes, device=settings.device) for codes in columns]
     totals, counts = np.zeros((len(columns), len(X))), np.asarray(counts)
     first = 0 if tally is None else tally.n_slices
-    for block in settings.blocks(0, counts[-1], len(X)):
+
+    def read(block):
         product = X.new_empty((block.stop - block.start, len(X)))
         project(settings.tensor(directions[block]), X, product)
         cuts = counts[(block.start < counts) & (counts < block.stop)]
@@ -248,12 +273,14 @@ def staged_new(
             Z = product[begin - block.start : end - block.start]
             groups = 0 * places if tally is None else tally.groups(places)
             sums = [SliceSums(groups, 1 if tally is None else 4, Z) for _ in columns]
-            reader = PmiReader(
-                settings, moments[piece], nodes[piece], left_out=left_out
-            )
+            options = {"left_out": left_out}
+            reader = PmiReader(settings, moments[piece], nodes[piece], **options)
             reader.add_to(sums, Z, columns)
-            totals += [column.values()[0].sum(0) for column in sums]
-            if tally is not None:
-                tally.add(places, *sums[0].values())
-            if end in counts:
-                yield totals.T / end
+            yield end, (places, [column.values() for column in sums])
+
+    for end, (places, sums) in in_blocks(read, settings, 0, counts[-1], len(X)):
+        totals += [total.sum(0) for total, _ in sums]
+        if tally is not None:
+            tally.add(places, *sums[0])
+        if end in counts:
+            yield totals.T / end

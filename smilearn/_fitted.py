@@ -6,16 +6,17 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
+from smilearn._device_check import check_device
+from smilearn._devices import resolve_device, working_on
 from smilearn._engine import score_new
 from smilearn._inputs import checked_labels, checked_tensor, is_tensor
 from smilearn._maps import joint_table
 from smilearn._mixture import mixed, mixed_errors
 from smilearn._moments import ClassMoments
-from smilearn._reader import Settings, resolve_device
+from smilearn._reader import Settings
 from smilearn._reliability import SliceTally
 from smilearn._sparse import SparsePoints
 from smilearn._standardize import as_tensor, standardize
-from smilearn._threads import own_threads
 from smilearn._weights import checked_weights
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
@@ -27,7 +28,9 @@ class FittedSlices:
         size = None if self.block_size == "auto" else self.block_size
         device = resolve_device(self.device)
         dtype = "float32" if device.type == "mps" else self.dtype_
-        return Settings(self.density, device, dtype, size)
+        settings = Settings(self.density, device, dtype, size)
+        check_device(settings)
+        return settings
 
     def _validated(self, X, *y, reset=False, least=None, sparse=True):
         """Check X, or X and y, by scikit-learn's rules; X floating."""
@@ -78,7 +81,7 @@ class FittedSlices:
 
     def _score(self, X, columns, left_out=False):
         settings = self._settings()
-        with own_threads(settings.device):
+        with working_on(settings.device):
             points = self._points(X, settings)
             return self._score_points(points, columns, settings, left_out=left_out)
 
@@ -95,7 +98,7 @@ class FittedSlices:
     def _scores_and_errors(self, X, codes):
         """Scores of samples that were not fitted, and their standard errors."""
         settings = self._settings()
-        with own_threads(settings.device):
+        with working_on(settings.device):
             return self._measured(self._points(X, settings), codes, settings)
 
     def _measured(self, points, codes, settings):

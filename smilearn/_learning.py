@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from smilearn._batches import ENOUGH, ArrayBatches
 from smilearn._compat import fit_context
+from smilearn._devices import resolve_device, working_on
 from smilearn._directions import generator_from
 from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._far import far_samples
@@ -23,11 +24,9 @@ from smilearn._mixture import (
     mixed_errors,
     weights_of,
 )
-from smilearn._reader import resolve_device
 from smilearn._samples import SortedSamples
 from smilearn._standardize import as_tensor
 from smilearn._task import Task
-from smilearn._threads import own_threads
 from smilearn._weights import checked_weights, enough_weight
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning
 
@@ -153,7 +152,7 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         wanted = "float64" if small else "float32"
         self.dtype_ = wanted if self.dtype == "auto" else self.dtype
         settings, seed = self._settings(), self._fixed_seed()
-        with own_threads(settings.device):
+        with working_on(settings.device):
             # the deal does not follow the seed: a seed is for slices alone
             keys = self._keys(X, weight, generator_from(0, "folds"))
             samples = SortedSamples.of(X, codes, settings, weight, keys)
@@ -183,7 +182,7 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         self.far_ = np.zeros(len(y), bool)
         if self.far is not None:
             _, codes = np.unique(y, return_inverse=True)
-            with own_threads(resolve_device(self.device)):
+            with working_on(resolve_device(self.device)):
                 self.far_ = far_samples(X, codes, self.far, weight)
         used &= ~self.far_
         return slice(None) if used.all() else used

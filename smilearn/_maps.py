@@ -124,7 +124,7 @@ def joint_table(weights, offset, prior, X):
     if np.abs(weights).max() > _LARGE:
         X = X.double()  # or the sums overflow
     linear = X @ torch.as_tensor(weights.T, dtype=X.dtype, device=X.device)
-    linear = linear.double().cpu() + torch.from_numpy(offset)
+    linear = linear.cpu().double() + torch.from_numpy(offset)
     log_prior = torch.from_numpy(np.log(prior))
     table = linear.sub_((linear + log_prior).logsumexp(1, keepdim=True))
     return torch.minimum(table, -log_prior).numpy()  # large numbers apart by little

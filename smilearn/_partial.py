@@ -5,11 +5,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from smilearn._compat import fit_context
+from smilearn._devices import working_on
 from smilearn._directions import SliceDirections, generator_from
 from smilearn._stream import finished, merged
 from smilearn._stream_pass import with_batch
 from smilearn._tables import nodes_needed
-from smilearn._threads import own_threads
 from smilearn._weights import checked_weights
 from smilearn.exceptions import InvalidInputError
 
@@ -91,7 +91,7 @@ class PartialLearning:
             self._go_on_from_fit()
         self._refuse_labels(y)
         settings = self._settings()
-        with own_threads(settings.device):
+        with working_on(settings.device):
             state = self.stream_ or None
             state = with_batch(state, X, y, weight, self.directions_, settings)
         self.stream_ = state or {}

@@ -8,11 +8,13 @@ import torch
 
 from smilearn import _kernels
 from smilearn._densities import DENSITIES
+from smilearn._fused import fused_for
+from smilearn._out_of_memory import most_slices
 from smilearn._table_kernels import tables
 from smilearn._tables import chunks, class_pmi, grid_of, locate, read, tabulate
-from smilearn.exceptions import InvalidInputError
 
-_BLOCK_BYTES = 30 * 2**20  # of projections held at once: malloc reuses such pieces
+# of projections held at once: pieces that malloc reuses, or that keep a GPU busy
+_BLOCK_BYTES = {"cpu": 30 * 2**20, "cuda": 2**30}
 _BLOCK_RANGE = (16, 512)
 
 
@@ -57,11 +59,14 @@ class Settings:
 
     def blocks(self, start, stop, n_samples):
         """Cut the slices from start to stop into blocks."""
-        size = self.block_size
+        slice_bytes = np.dtype(self.dtype).itemsize * max(n_samples, 1)
+        most, size = most_slices(self.device, slice_bytes), self.block_size
         if size is None:
-            fits = _BLOCK_BYTES // (np.dtype(self.dtype).itemsize * max(n_samples, 1))
-            n_blocks = math.ceil((stop - start) / np.clip(fits, *_BLOCK_RANGE))
+            most_bytes = _BLOCK_BYTES.get(self.device.type, _BLOCK_BYTES["cpu"])
+            fits = np.clip(most_bytes // slice_bytes, *_BLOCK_RANGE)
+            n_blocks = math.ceil((stop - start) / min(fits, most))
             size = math.ceil((stop - start) / max(n_blocks, 1)) or 1
+        size = min(size, most)
         return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
 
     def densities(self, moments):
@@ -71,37 +76,6 @@ class Settings:
         return DENSITIES[self.density](
             *tensors, self.tensor(moments.pooled)[:, None, None]
         )
-
-
-def resolve_device(device):
-    """Turn "auto" into cuda, mps or cpu, whichever comes first on this machine.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        A device, or "auto".
-
-    Returns
-    -------
-    device : torch.device
-        The device.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such device.
-    """
-    if device != "auto":
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise InvalidInputError(
-                f"device={device!r} is not to be had on this machine: {error}"
-            ) from error
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 class PmiReader:
@@ -150,6 +124,10 @@ class PmiReader:
             if level and _kernels.usable(Z.device):
                 self._add_compiled(sums, Z, columns, rows, int(level))
                 continue
+            fused = fused_for(Z, sums[0].n_groups) if level else None
+            if fused:
+                self._add_fused(fused, sums, Z, columns, rows, int(level))
+                continue
             work = self._tabulated if level else self._exact
             for some, pmi in work(Z, columns, rows, int(level)):
                 for column_sums, values in zip(sums, pmi, strict=True):
@@ -169,7 +147,7 @@ class PmiReader:
                     *column_sums.arrays(some),
                 )
             if not self.training:
-                grid = torch.from_numpy(origin), torch.from_numpy(step)
+                table, *grid = map(torch.from_numpy, (table, origin, step))
                 self._make_good(sums, Z, columns, some, table, grid, n_nodes)
 
     def _compiled_tables(self, rows, n_nodes):
@@ -191,6 +169,16 @@ class PmiReader:
             table[moments.total[some] == 0] = 0
             yield some, table.reshape(len(some), -1), (origin, step)
 
+    def _add_fused(self, look_up, sums, Z, columns, rows, n_nodes):
+        for some, table, (origin, step) in self._tables(rows, n_nodes):
+            entries, grid = torch.view_as_real(table), (origin, step, n_nodes)
+            for column_sums, codes in zip(sums, columns, strict=True):
+                group = column_sums.group_of(some)
+                offset, index = codes * n_nodes, self._index(some)
+                column_sums.count(*look_up(Z, index, grid, entries, offset, group))
+            if not self.training:
+                self._make_good(sums, Z, columns, some, table, grid[:2], n_nodes)
+
     def _make_good(self, sums, Z, columns, some, table, grid, n_nodes):
         """Put the exact value in the place of what was read at the end of a grid."""
         for inner in chunks(len(some), Z.shape[1]):
@@ -203,10 +191,9 @@ class PmiReader:
                 for column_sums, codes, values in zip(
                     sums, columns, exact, strict=True
                 ):
-                    place = (codes[samples] * n_nodes + edge[part]).numpy()
-                    read_at = table[inner][slices.numpy(), place].real
-                    read_at = torch.from_numpy(read_at)
-                    column_sums.replace(rows[slices.numpy()], samples, read_at, values)
+                    place = codes[samples] * n_nodes + edge[part]
+                    read_at, its = table[inner][slices, place].real, slices.cpu()
+                    column_sums.replace(rows[its.numpy()], samples, read_at, values)
 
     def _function(self, rows, settings):
         """The pmi on some slices as a function of z."""

@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from smilearn._devices import working_on
 from smilearn._engine import staged_new
-from smilearn._threads import own_threads
 from smilearn.exceptions import InvalidInputError
 
 
@@ -116,7 +116,7 @@ class SliceStaging:
         settings = self._settings()
         stages = self._computed(X, columns, counts, tally, settings)
         while True:
-            with own_threads(settings.device):  # the caller's threads between stages
+            with working_on(settings.device):  # the caller's threads between stages
                 scores = next(stages, None)
             if scores is None:
                 return

@@ -11,6 +11,7 @@ import torch
 
 from smilearn._engine import project
 from smilearn._moments import ClassMoments, sums_of
+from smilearn._out_of_memory import in_blocks
 from smilearn._samples import SortedSamples
 from smilearn._standardize import (
     as_tensor,
@@ -83,13 +84,16 @@ def _sums(samples, directions, settings):
     """Sums of each slice and class, of standardized samples."""
     segments = samples.segments
     residuals, class_means = samples.centred()
-    parts = []
-    for block in settings.blocks(0, len(directions), len(residuals)):
+
+    def measured_on(block):
         product = residuals.new_empty((block.stop - block.start, len(residuals)))
         project(settings.tensor(directions[block]), residuals, product)
         mean = directions[block] @ class_means.T
         square, low, high = sums_of(product, segments, mean, samples.weight)
-        parts.append((mean, square, low + mean, high + mean))
+        yield block.stop, (mean, square, low + mean, high + mean)
+
+    found = in_blocks(measured_on, settings, 0, len(directions), len(residuals))
+    parts = [part for _, part in found]
     return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
 

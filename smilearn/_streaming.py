@@ -5,11 +5,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn._batches import Relabelled, pieces, repeatable, triple
 from smilearn._compat import fit_context
+from smilearn._devices import working_on
 from smilearn._engine import extend_until
 from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._partial import PartialLearning
 from smilearn._stream_pass import StreamPass
-from smilearn._threads import own_threads
 from smilearn.exceptions import InvalidInputError
 
 
@@ -51,7 +51,7 @@ class StreamLearning(PartialLearning):
         settings, directions = self._settings(), self._directions()
         length = self.n_features_in_ if self.orthogonal else 1
         options = {"block_length": length, "left_out": self.leave_one_out}
-        with own_threads(settings.device):
+        with working_on(settings.device):
             training = StreamPass(lambda: self._pieces(batches), settings, **options)
             if self.far is not None:
                 training.set_far_aside(self.far)

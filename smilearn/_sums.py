@@ -23,6 +23,20 @@ class SliceSums:
         self._total = like.new_zeros((n_groups, like.shape[1]))
         self._squares = like.new_zeros(like.shape[1])
 
+    @property
+    def n_groups(self):
+        """Groups that are summed apart."""
+        return len(self._total)
+
+    def group_of(self, rows):
+        """Group of some slices, where the sums are."""
+        return torch.as_tensor(self._groups[rows], device=self._total.device)
+
+    def count(self, total, squares):
+        """Count in sums over some slices, of `n_groups` groups at least."""
+        self._total += total[: self.n_groups]
+        self._squares += squares
+
     def add(self, rows, pmi):
         """Count in the pmi (len(rows), n_samples) of some slices; it is overwritten."""
         group = torch.as_tensor(self._groups, device=rows.device)[rows]

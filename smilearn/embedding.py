@@ -13,8 +13,8 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn._compat import Interval, fit_context
+from smilearn._devices import resolve_device
 from smilearn._pretrained import DEFAULT_MODEL, load_pretrained, quiet_transformers
-from smilearn._reader import resolve_device
 from smilearn._texts import check_texts, warn_truncated
 
 

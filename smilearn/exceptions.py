@@ -8,6 +8,7 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
       |     +-- FileFormatError       a file cannot be read as what it claims to be
       |     +-- IntegrityError        a packaged file is not the one we know
       +-- MissingDependencyError (ImportError)
+      +-- DeviceMemoryError (MemoryError)
       +-- ModelUnavailableError (OSError)
 
     SmilearnWarning (UserWarning)
@@ -18,6 +19,7 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
 """
 
 __all__ = [
+    "DeviceMemoryError",
     "EarlyPointWarning",
     "FileFormatError",
     "IntegrityError",
@@ -55,6 +57,10 @@ class IntegrityError(InvalidInputError):
 
 class MissingDependencyError(SmilearnError, ImportError):
     """An optional package is not installed."""
+
+
+class DeviceMemoryError(SmilearnError, MemoryError):
+    """A device has no memory for even the smallest piece of the work."""
 
 
 class ModelUnavailableError(SmilearnError, OSError):

@@ -15,11 +15,11 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn._compat import Interval, StrOptions, fit_context
+from smilearn._devices import resolve_device
 from smilearn._directions import generator_from
 from smilearn._early_point import EarlyPoint
 from smilearn._optional import require
 from smilearn._pretrained import DEFAULT_MODEL, load_encoder, quiet_transformers
-from smilearn._reader import resolve_device
 from smilearn._texts import check_labelled_texts, check_texts, warn_truncated
 from smilearn.exceptions import EarlyPointWarning
 

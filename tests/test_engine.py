@@ -10,7 +10,7 @@ from oracles import psmi
 from smilearn import _tables
 from smilearn._densities import DENSITIES
 from smilearn._directions import SliceDirections
-from smilearn._engine import TrainingPass, score_new
+from smilearn._engine import TrainingPass, extend_until, score_new
 from smilearn._reader import PmiReader, Settings
 from smilearn._samples import SortedSamples
 from smilearn._standardize import as_tensor, standardize
@@ -257,7 +257,7 @@ def test_slices_double_until_reliable_or_the_most(seed, wanted, most, expected):
     X, y = embeddings(seed, n_features=4)
     directions = SliceDirections(4, np.random.default_rng(seed))
     training = trained(X, y, settings_of(), directions.first(0))
-    training.extend_until(wanted, directions, most)
+    extend_until(training, wanted, directions, most)
     assert training.tally.n_slices == len(training.nodes) == expected
 
 
@@ -267,8 +267,8 @@ def test_doubling_stops_as_soon_as_the_ranking_is_reliable(seed):
     before, after = (
         trained(X, y, settings_of(), directions.first(0)) for _ in range(2)
     )
-    before.extend_until(0.0, directions, 4096)
-    after.extend_until(before.tally.reliability + 1e-9, directions, 4096)
+    extend_until(before, 0.0, directions, 4096)
+    extend_until(after, before.tally.reliability + 1e-9, directions, 4096)
     assert after.tally.n_slices in (512, 1024, 2048, 4096)
     assert after.tally.reliability > before.tally.reliability
 
