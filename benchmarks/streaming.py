@@ -61,7 +61,7 @@ def run_fit(folder, n_rows, n_features, n_slices):
 
     X = np.memmap(folder / f"X{n_rows}", np.float32, "r", shape=(n_rows, n_features))
     y = np.load(folder / f"y{n_rows}.npy")
-    scorer = SlicedMIScorer(n_slices, device="cpu", random_state=0)
+    scorer = SlicedMIScorer(n_slices, slicing="isotropic", device="cpu", random_state=0)
     few = np.array(X[:2_000])
     scorer.fit_batches([(few, y[:2_000])])
     loaded, begin, cpu = resident(), time.perf_counter(), time.process_time()
