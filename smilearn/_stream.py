@@ -53,7 +53,7 @@ def measured(X, y, weight, directions, settings):
     weights = None if weight is None else torch.as_tensor(weight, device=X.device)
     centre, spread, largest = feature_moments(X, weights)
     eps = torch.finfo(X.dtype).eps
-    inverse = inverse_scale_of(spread, largest, eps)
+    inverse = _batch_scale(spread, largest, eps)
     index = torch.as_tensor(order, device=X.device)
     points = standardize(X, centre, inverse, settings.torch_dtype, index)
     weight = None if weight is None else weight[order]
@@ -62,14 +62,14 @@ def measured(X, y, weight, directions, settings):
     scale = 1 / inverse.max() if inverse.any() else 0.0
     unit = _power_of_two(scale)
     ratio = scale / (unit or 1)
-    mean, square, low, high = _sums(samples, directions, settings)
+    middle, (mean, square, low, high) = _sums(samples, directions, settings)
     return {
         "labels": labels,
         "count": samples.count.astype(float),
         "unit": np.array(unit),
         "eps": np.array(eps),
         "origin": centre,
-        "feature_mean": np.zeros(len(centre)),
+        "feature_mean": middle * ratio,  # the centre is rounded, this is not
         "feature_square": samples.count.sum() * (spread / (unit or 1)) ** 2,
         "largest": largest,
         "mean": mean * ratio,
@@ -79,9 +79,21 @@ def measured(X, y, weight, directions, settings):
     }
 
 
+def _batch_scale(spread, largest, eps):
+    """What to multiply the features of a batch by, which may be a sliver of them all.
+
+    What is rounding is for all samples to tell, in :func:`finished`: a feature that is
+    nearly constant in a batch may tell the batches apart. Only where its rounding would
+    drown the other features, it is left out of the batch.
+    """
+    clear = spread > 10 * eps * largest
+    widest = spread[clear].max() if clear.any() else np.inf
+    return inverse_scale_of(np.where(clear | (spread <= widest), spread, 0), largest, 0)
+
+
 def _sums(samples, directions, settings):
-    """Sums of each slice and class, of standardized samples."""
-    segments = samples.segments
+    """Mean of standardized samples, and sums of each slice and class."""
+    segments, share = samples.segments, samples.count / samples.count.sum()
     residuals, class_means = samples.centred()
     parts = []
     for block in settings.blocks(0, len(directions), len(residuals)):
@@ -90,7 +102,8 @@ def _sums(samples, directions, settings):
         mean = directions[block] @ class_means.T
         square, low, high = sums_of(product, segments, mean, samples.weight)
         parts.append((mean, square, low + mean, high + mean))
-    return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    sums = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    return share @ class_means, sums
 
 
 def merged(first, second, directions):
