@@ -9,6 +9,7 @@ gone by: about ``4 * n_slices * n_classes + 3 * n_features`` numbers.
 import numpy as np
 import torch
 
+from smilearn._batches import one_kind
 from smilearn._engine import project
 from smilearn._moments import ClassMoments, sums_of
 from smilearn._samples import SortedSamples
@@ -121,7 +122,13 @@ def merged(first, second, directions):
     -------
     state : dict of str to ndarray
         Sums of all samples.
+
+    Raises
+    ------
+    InvalidInputError
+        If the labels of one are words and those of the other are numbers.
     """
+    one_kind(second["labels"], first["labels"])
     apart = np.abs(second["origin"] - first["origin"]).max()
     unit = max(first["unit"], second["unit"], _power_of_two(apart))
     labels = np.union1d(first["labels"], second["labels"])

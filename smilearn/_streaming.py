@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn._batches import Relabelled, pieces, repeatable, triple
+from smilearn._batches import Relabelled, filled, pieces, repeatable
 from smilearn._compat import fit_context
 from smilearn._engine import extend_until
 from smilearn._families import ENOUGH_RELIABILITY
@@ -113,11 +113,13 @@ class StreamLearning(PartialLearning):
             )
 
     def _look_at_the_first(self, batches):
-        for batch in batches:
-            self._checked_batch(*triple(batch), reset=True)
+        for batch in filled(batches):
+            self._checked_batch(*batch, reset=True)
             self.dtype_ = "float32" if self.dtype == "auto" else self.dtype
             return
-        raise InvalidInputError("batches must hold at least 1 batch; got none.")
+        raise InvalidInputError(
+            "batches must hold at least 1 batch with samples; got none."
+        )
 
     def _pieces(self, batches):
         def validated(*batch):

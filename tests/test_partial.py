@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 from oracles import embeddings, fitted
 
 from smilearn import SlicedMIScorer
+from smilearn.exceptions import InvalidInputError
 
 
 def scorer(**parameters):
@@ -44,3 +46,14 @@ def test_rounding_does_not_drown_the_other_features(seed):
     assert one.inverse_scale_[3] == 0
     expected = fitted(X, y, n_slices=50, far=None).scores_
     assert_allclose(one.score_training_samples(X, y), expected, atol=1e-5)
+
+
+def test_labels_must_be_announced_and_of_one_kind(seed):
+    X, y = problem(seed)
+    one = scorer().partial_fit(X[:50], y[:50], classes=[0, 1, 2])
+    with pytest.raises(InvalidInputError, match="not among classes"):
+        one.partial_fit(X, y + 1)
+    with pytest.raises(InvalidInputError, match="one kind"):
+        scorer().partial_fit(X, y).partial_fit(X, y.astype(str))
+    with pytest.raises(ValueError, match="features"):
+        one.partial_fit(X[:, :4], y)

@@ -259,17 +259,6 @@ def test_batches_that_change_are_refused(seed):
         scorer(n_slices="auto", orthogonal=False).fit_batches(Shuffling())
 
 
-def test_labels_must_be_announced_and_of_one_kind(seed):
-    X, y = problem(seed)
-    one = scorer().partial_fit(X[:50], y[:50], classes=[0, 1, 2])
-    with pytest.raises(InvalidInputError, match="not among classes"):
-        one.partial_fit(X, y + 1)
-    with pytest.raises(InvalidInputError, match="one kind"):
-        scorer().partial_fit(X, y).partial_fit(X, y.astype(str))
-    with pytest.raises(ValueError, match="features"):
-        one.partial_fit(X[:, :4], y)
-
-
 def test_one_class_so_far_tells_nothing(seed):
     X, y = problem(seed)
     one = scorer().partial_fit(X[y == 0], y[y == 0])
