@@ -91,6 +91,68 @@ def test_what_is_missing_is_named(seed):
         list(RecordBatches(reader, label="label"))
 
 
+@pytest.mark.parametrize("source", ["folder", "dataset", "table", "filtered"])
+def test_only_the_columns_needed_are_read(seed, tmp_path, monkeypatch, source):
+    X, y, table = table_of(seed)
+    for name, rows in (("b", slice(50, None)), ("a", slice(50))):
+        pa.parquet.write_table(table[rows], tmp_path / f"{name}.parquet")
+    (tmp_path / "notes.txt").write_text("not a table")
+    files = pa.dataset.dataset(sorted(map(str, tmp_path.glob("*.parquet"))))
+    of_all = pa.dataset.field("weight") > 0
+    sources = {
+        "folder": tmp_path,
+        "dataset": files,
+        "table": pa.dataset.dataset(table),
+        "filtered": files.filter(of_all),
+    }
+    seen, embeddings_of = [], RecordBatches._embeddings
+
+    def watched(self, batch):
+        seen.extend(batch.schema.names)
+        return embeddings_of(self, batch)
+
+    monkeypatch.setattr(RecordBatches, "_embeddings", watched)
+    parts = list(RecordBatches(sources[source], label="label", batch_size=7))
+    assert set(seen) == {"embedding", "label"}
+    assert_array_equal(np.concatenate([part[0] for part in parts]), X)
+    assert_array_equal(np.concatenate([part[1] for part in parts]), y)
+
+
+def test_a_filter_may_leave_batches_empty(seed, tmp_path):
+    X, y, table = table_of(seed)
+    path = tmp_path / "whole.parquet"
+    pa.parquet.write_table(table, path, row_group_size=20)
+    kept = (y == 0) | (y == 2)
+    field = pa.dataset.field("label")
+    some = pa.dataset.dataset(path).filter((field == 0) | (field == 2))
+    assert 0 in [batch.num_rows for batch in some.to_batches(batch_size=10)]
+    batches = RecordBatches(some, label="label", batch_size=10)
+    expected = fitted(X[kept], y[kept], far=None).scores_
+    assert_allclose(streamed(batches).scores_, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", ["polars", "pandas"])
+def test_a_data_frame_is_a_source(seed, frames):
+    frames = pytest.importorskip(frames)
+    X, y, _ = table_of(seed)
+    words = [f"class {label}" for label in y]
+    frame = frames.DataFrame({"embedding": X.tolist(), "label": words, "text": words})
+    batches = RecordBatches(frame, label="label", batch_size=20)
+    expected = fitted(X, y, far=None).scores_
+    assert_allclose(streamed(batches).scores_, expected, atol=1e-5)
+    with pytest.raises(InvalidInputError, match="No column 'lable'"):
+        list(RecordBatches(frame, label="lable"))
+
+
+def test_a_folder_without_files_and_a_column_that_is_not_there(tmp_path):
+    with pytest.raises(InvalidInputError, match=r"No \*.parquet file"):
+        list(RecordBatches(tmp_path, label="label"))
+    pa.parquet.write_table(pa.table({"label": [1]}), tmp_path / "a.parquet")
+    for source in (tmp_path, pa.dataset.dataset(tmp_path / "a.parquet")):
+        with pytest.raises(InvalidInputError, match=r"No column 'embedding'.*'label'"):
+            list(RecordBatches(source, label="label"))
+
+
 def streamed(batches, **parameters):
     defaults = {"n_slices": 64, "random_state": 0, "slicing": "isotropic"}
     return SlicedMIScorer(**defaults | parameters).fit_batches(batches)
