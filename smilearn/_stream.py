@@ -57,6 +57,7 @@ def measured(X, y, weight, directions, settings):
     inverse = _batch_scale(spread, largest, eps)
     index = torch.as_tensor(order, device=X.device)
     points = standardize(X, centre, inverse, settings.torch_dtype, index)
+    whole = weight is None or (weight % 1 == 0).all()
     weight = None if weight is None else weight[order]
     points = points.to(settings.device)
     samples = SortedSamples(points, codes[order], order, centre, inverse, weight)
@@ -67,6 +68,7 @@ def measured(X, y, weight, directions, settings):
     return {
         "labels": labels,
         "count": samples.count.astype(float),
+        "whole": np.array(whole),  # one copy can be left out
         "unit": np.array(unit),
         "eps": np.array(eps),
         "origin": centre,
@@ -146,6 +148,7 @@ def merged(first, second, directions):
     return {
         "labels": labels,
         "count": one["count"] + two["count"],
+        "whole": first["whole"] & second["whole"],
         "unit": np.array(unit),
         "eps": np.maximum(first["eps"], second["eps"]),
         "origin": first["origin"],

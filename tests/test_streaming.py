@@ -123,8 +123,10 @@ def test_only_the_same_slices_merge(seed, other, message):
     one = streamed([slice(None)], X, y)
     with pytest.raises(InvalidInputError, match=message):
         one.merge(streamed([slice(None)], X, y, **other))
-    with pytest.raises(InvalidInputError, match="partial_fit"):
-        one.merge(fitted(X, y))
+    with pytest.raises(InvalidInputError, match=message):
+        one.merge(scorer(**other).fit(X, y))
+    with pytest.raises(InvalidInputError, match=message):
+        scorer().merge(scorer(**other).fit(X, y))
 
 
 def test_whole_weights_are_copies_in_a_stream_too(seed):
