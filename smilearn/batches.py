@@ -140,6 +140,9 @@ class RecordBatches:
         column = batch.column(batch.schema.names.index(name))
         if column.null_count:
             raise InvalidInputError(f"Column {name!r} has missing values.")
+        if hasattr(column, "dictionary"):  # Arrow cannot decode one of string views
+            names = column.dictionary.to_numpy(zero_copy_only=False)
+            return names[column.indices.to_numpy(zero_copy_only=False)]
         return column.to_numpy(zero_copy_only=False)
 
     def _embeddings(self, batch):

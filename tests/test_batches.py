@@ -144,6 +144,16 @@ def test_a_data_frame_is_a_source(seed, frames):
         list(RecordBatches(frame, label="lable"))
 
 
+def test_categories_of_polars_are_labels(seed):
+    polars = pytest.importorskip("polars")
+    X, y, _ = table_of(seed)
+    words = [f"class {label}" for label in y]
+    of_words = polars.Series(words, dtype=polars.Categorical)
+    frame = polars.DataFrame({"embedding": X.tolist(), "label": of_words})
+    found = [labels for _, labels in RecordBatches(frame, label="label", batch_size=20)]
+    assert_array_equal(np.concatenate(found), words)
+
+
 def test_a_folder_without_files_and_a_column_that_is_not_there(tmp_path):
     with pytest.raises(InvalidInputError, match=r"No \*.parquet file"):
         list(RecordBatches(tmp_path, label="label"))
