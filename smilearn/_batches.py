@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+import torch
+from sklearn.utils import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError
 
@@ -22,12 +24,21 @@ class ArrayBatches:
     y : array-like of shape (n_samples,)
         Labels.
 
-    weight : ndarray of shape (n_samples,), default=None
-        Weights.
+    weight : float or array-like of shape (n_samples,), default=None
+        Weights; a number for all alike.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many labels, or weights, as samples.
     """
 
     def __init__(self, X, y, weight=None):
-        self.X, self.y, self.weight = X, y, weight
+        self.X, self.y, self.weight = X, _on_host(y), None
+        if weight is not None:
+            weight = _on_host(weight)
+            self.weight = weight if weight.ndim else np.full(len(X), weight)
+        check_consistent_length(X, self.y, self.weight)
 
     def __iter__(self):
         n_samples, n_features = self.X.shape
@@ -110,18 +121,75 @@ def pieces(batches, validated):
         Weights.
     """
     held, n_held = [], 0
-    for batch in batches:
-        X, y, weight = validated(*triple(batch))
+    for batch in filled(batches):
+        X, y, weight = validated(*batch)
         rows = max(1, ENOUGH // X.shape[1])
         for begin in range(0, len(X), rows):
             some = slice(begin, begin + rows)
-            held.append((X[some], y[some], weight if weight is None else weight[some]))
-            n_held += len(held[-1][0])
-            if n_held >= rows:
+            part = [None if v is None else v[some] for v in (X, y, weight)]
+            n_held += len(part[0])
+            last = n_held < rows  # is kept until more batches have come
+            # the iterable may write the next batch where this one is
+            held.append([_copy(v) if i or last else v for i, v in enumerate(part)])
+            if not last:
                 yield _joined(held)
                 held, n_held = [], 0
     if held:
         yield _joined(held)
+
+
+def filled(batches):
+    """Leave out batches without samples, as a filter makes them.
+
+    Parameters
+    ----------
+    batches : iterable of (X, y) or (X, y, sample_weight)
+        Batches as they come.
+
+    Yields
+    ------
+    batch : tuple
+        Embeddings, labels, and weights or None.
+    """
+    for batch in map(triple, batches):
+        X = batch[0]
+        if X.shape[0] if getattr(X, "shape", ()) else len(X):
+            yield batch
+
+
+def one_kind(y, before):
+    """Refuse labels of another kind than those before: words, or numbers.
+
+    Parameters
+    ----------
+    y, before : ndarray
+        Labels; none are of every kind.
+
+    Raises
+    ------
+    InvalidInputError
+        If words come after numbers, or numbers after words.
+    """
+    if len(y) and len(before) and _is_word(y) != _is_word(before):
+        raise InvalidInputError(
+            "Labels must be of one kind in all batches; got "
+            f"{y[:1].tolist()[0]!r} after {before[:1].tolist()[0]!r}."
+        )
+
+
+def _is_word(labels):
+    """Tell by an element, as arrays of objects hold words too."""
+    return isinstance(labels[0], str | bytes)
+
+
+def _on_host(values):
+    return np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values)
+
+
+def _copy(values):
+    if isinstance(values, torch.Tensor):
+        return values.clone()
+    return None if values is None else values.copy()
 
 
 def triple(batch):
@@ -138,6 +206,8 @@ def _joined(held):
     if len(held) == 1:
         return held[0]
     X, y, weights = zip(*held, strict=True)
+    for labels in y[1:]:  # NumPy would make words of numbers
+        one_kind(labels, y[0])
     weight = None
     if any(part is not None for part in weights):
         weight = np.concatenate(
@@ -146,4 +216,8 @@ def _joined(held):
                 for p, w in zip(y, weights, strict=True)
             ]
         )
-    return np.concatenate(X), np.concatenate(y), weight
+    if isinstance(X[0], torch.Tensor):
+        X = torch.cat([torch.as_tensor(part).to(X[0].device) for part in X])
+    else:
+        X = np.concatenate([_on_host(part) for part in X])
+    return X, np.concatenate(y), weight

@@ -150,6 +150,14 @@ class FittedSlices:
 
     def _slices(self):
         """Fitted slices, their moments and their grid sizes."""
+        total, n_classes = self.class_count_.sum(), len(self.classes_)
+        if total < n_classes:  # only a stream can tell no sooner
+            raise InvalidInputError(
+                "sample_weight counts copies of a sample, so it must add up to at "
+                f"least one a class before samples are scored; got {total:.3g} for "
+                f"{n_classes} classes so far. Go on with partial_fit; or multiply "
+                "weights that sum to 1 by the number of samples."
+            )
         moments = ClassMoments(
             self.class_count_,
             self.slice_means_,

@@ -58,6 +58,7 @@ _OF_ALL = (
     "class_count_",
     "class_prior_",
     "dtype_",
+    "whole_weights_",
     "n_features_in_",
     "feature_names_in_",
 )
@@ -148,6 +149,7 @@ class SliceLearning(LineDrawing, IndicatorLabels):
             )
         self.labels_, self.class_count_ = y, np.bincount(codes, weight)
         self.class_prior_ = self.class_count_ / self.class_count_.sum()
+        self.whole_weights_ = weight is None or bool((weight % 1 == 0).all())
         small = X.shape[0] * X.shape[1] <= _SMALL
         wanted = "float64" if small else "float32"
         self.dtype_ = wanted if self.dtype == "auto" else self.dtype

@@ -9,6 +9,7 @@ gone by: about ``4 * n_slices * n_classes + 3 * n_features`` numbers.
 import numpy as np
 import torch
 
+from smilearn._batches import one_kind
 from smilearn._engine import project
 from smilearn._moments import ClassMoments, sums_of
 from smilearn._out_of_memory import in_blocks
@@ -54,23 +55,25 @@ def measured(X, y, weight, directions, settings):
     weights = None if weight is None else torch.as_tensor(weight, device=X.device)
     centre, spread, largest = feature_moments(X, weights)
     eps = torch.finfo(X.dtype).eps
-    inverse = inverse_scale_of(spread, largest, eps)
+    inverse = _batch_scale(spread, largest, eps)
     index = torch.as_tensor(order, device=X.device)
     points = standardize(X, centre, inverse, settings.torch_dtype, index)
+    whole = weight is None or (weight % 1 == 0).all()
     weight = None if weight is None else weight[order]
     points = points.to(settings.device)
     samples = SortedSamples(points, codes[order], order, centre, inverse, weight)
     scale = 1 / inverse.max() if inverse.any() else 0.0
     unit = _power_of_two(scale)
     ratio = scale / (unit or 1)
-    mean, square, low, high = _sums(samples, directions, settings)
+    middle, (mean, square, low, high) = _sums(samples, directions, settings)
     return {
         "labels": labels,
         "count": samples.count.astype(float),
+        "whole": np.array(whole),  # one copy can be left out
         "unit": np.array(unit),
         "eps": np.array(eps),
         "origin": centre,
-        "feature_mean": np.zeros(len(centre)),
+        "feature_mean": middle * ratio,  # the centre is rounded, this is not
         "feature_square": samples.count.sum() * (spread / (unit or 1)) ** 2,
         "largest": largest,
         "mean": mean * ratio,
@@ -80,9 +83,21 @@ def measured(X, y, weight, directions, settings):
     }
 
 
+def _batch_scale(spread, largest, eps):
+    """What to multiply the features of a batch by, which may be a sliver of them all.
+
+    What is rounding is for all samples to tell, in :func:`finished`: a feature that is
+    nearly constant in a batch may tell the batches apart. Only where its rounding would
+    drown the other features, it is left out of the batch.
+    """
+    clear = spread > 10 * eps * largest
+    widest = spread[clear].max() if clear.any() else np.inf
+    return inverse_scale_of(np.where(clear | (spread <= widest), spread, 0), largest, 0)
+
+
 def _sums(samples, directions, settings):
-    """Sums of each slice and class, of standardized samples."""
-    segments = samples.segments
+    """Mean of standardized samples, and sums of each slice and class."""
+    segments, share = samples.segments, samples.count / samples.count.sum()
     residuals, class_means = samples.centred()
 
     def measured_on(block):
@@ -94,7 +109,8 @@ def _sums(samples, directions, settings):
 
     found = in_blocks(measured_on, settings, 0, len(directions), len(residuals))
     parts = [part for _, part in found]
-    return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    sums = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    return share @ class_means, sums
 
 
 def merged(first, second, directions):
@@ -112,7 +128,13 @@ def merged(first, second, directions):
     -------
     state : dict of str to ndarray
         Sums of all samples.
+
+    Raises
+    ------
+    InvalidInputError
+        If the labels of one are words and those of the other are numbers.
     """
+    one_kind(second["labels"], first["labels"])
     apart = np.abs(second["origin"] - first["origin"]).max()
     unit = max(first["unit"], second["unit"], _power_of_two(apart))
     labels = np.union1d(first["labels"], second["labels"])
@@ -130,6 +152,7 @@ def merged(first, second, directions):
     return {
         "labels": labels,
         "count": one["count"] + two["count"],
+        "whole": first["whole"] & second["whole"],
         "unit": np.array(unit),
         "eps": np.maximum(first["eps"], second["eps"]),
         "origin": first["origin"],

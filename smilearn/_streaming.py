@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn._batches import Relabelled, pieces, repeatable, triple
+from smilearn._batches import Relabelled, filled, pieces, repeatable
 from smilearn._compat import fit_context
 from smilearn._devices import working_on
 from smilearn._engine import extend_until
@@ -70,18 +70,24 @@ class StreamLearning(PartialLearning):
         self._warn_if_unreliable()
         return self
 
-    def score_training_samples(self, X, y):
+    def score_training_samples(self, X, y, sample_weight=None):
         """Score samples that the slices were fitted on, each left out; low = at risk.
 
-        What `scores_` would hold, for samples that come again, in any order.
+        What `scores_` would hold, for samples that come again, in any order. Samples
+        that :meth:`fit` took for far ones (`far_`) were not learnt from: give them
+        weight 0. In `scores_` they are at most 0, here they are not bounded.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Embeddings, all of them among those fitted.
+            Embeddings, those of weight above 0 all among those fitted.
 
         y : array-like of shape (n_samples,)
             Their labels.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each when it was fitted. Those of weight 0 were not fitted, and
+            are scored as new ones; of the others one copy is left out.
 
         Returns
         -------
@@ -91,17 +97,34 @@ class StreamLearning(PartialLearning):
         Raises
         ------
         ValueError
-            If `y` holds a label that was not seen, or if the scorer has maps made from
-            labels: then a sample cannot be left out alone; see `scores_`.
+            If `y` holds a label that was not seen; or if a sample cannot be left out
+            alone, as the scorer has maps made from labels, or weights were not whole
+            numbers (unless ``leave_one_out=False``); see `scores_`.
         """
         check_is_fitted(self)
-        if self.slicing not in ("isotropic", "principal"):
+        if self.slicing not in ("isotropic", "principal") or self._of_indicators:
             raise InvalidInputError(
                 "score_training_samples leaves out one sample at a time, as isotropic "
-                f"and principal slices can; with slicing={self.slicing!r} see scores_."
+                f"and principal slices can; with slicing={self.slicing!r}, or several "
+                "labels a sample, see scores_."
             )
         X, y = self._validated(X, y)
-        return self._score(X, [self._encode(y)], self.leave_one_out)[:, 0]
+        weight, codes = self._batch_weights(sample_weight, X), self._encode(y)
+        whole = weight is None or (weight % 1 == 0).all()
+        if self.leave_one_out and not (whole and self._copies_were_left_out()):
+            raise InvalidInputError(
+                "score_training_samples leaves out one copy of a sample, so the slices "
+                "must have been fitted with whole numbers as sample_weight. After fit "
+                "see scores_, for which samples were left out in folds; or set "
+                "leave_one_out=False."
+            )
+        if weight is None or weight.all():
+            return self._score(X, [codes], self.leave_one_out)[:, 0]
+        scores, fitted = np.empty(len(y)), weight > 0
+        for rows, left_out in ((fitted, self.leave_one_out), (~fitted, False)):
+            if rows.any():
+                scores[rows] = self._score(X[rows], [codes[rows]], left_out)[:, 0]
+        return scores
 
     def _check_can_stream(self):
         if self.slicing != "isotropic":
@@ -113,11 +136,13 @@ class StreamLearning(PartialLearning):
             )
 
     def _look_at_the_first(self, batches):
-        for batch in batches:
-            self._checked_batch(*triple(batch), reset=True)
+        for batch in filled(batches):
+            self._checked_batch(*batch, reset=True)
             self.dtype_ = "float32" if self.dtype == "auto" else self.dtype
             return
-        raise InvalidInputError("batches must hold at least 1 batch; got none.")
+        raise InvalidInputError(
+            "batches must hold at least 1 batch with samples; got none."
+        )
 
     def _pieces(self, batches):
         def validated(*batch):

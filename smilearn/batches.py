@@ -1,5 +1,6 @@
 """Batches of embeddings from Parquet files and Arrow (floor 1)."""
 
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ class RecordBatches:
 
     Parameters
     ----------
-    source : path-like, list of path-like, or Arrow data
-        Parquet files, in this order; or a `pyarrow.Table`, a list of
-        `pyarrow.RecordBatch`, or a `pyarrow.dataset.Dataset`.
+    source : path-like, list of path-like, or data
+        Parquet files, in this order; a folder of them, in the order of their names; a
+        `pyarrow.Table`, a list of `pyarrow.RecordBatch`, a `pyarrow.dataset.Dataset`,
+        or a data frame of polars or pandas. Of files and datasets only the columns
+        needed are read.
 
     label : str
         Column of the class labels.
@@ -37,8 +40,8 @@ class RecordBatches:
     Raises
     ------
     InvalidInputError
-        If a column is missing, if rows have embeddings of different lengths, or if the
-        source can be read only once.
+        If a column is missing, if rows have embeddings of different lengths, if the
+        source can be read only once, or if a folder holds no Parquet file.
 
     MissingDependencyError
         If pyarrow is not installed.
@@ -83,50 +86,63 @@ class RecordBatches:
 
     def __iter__(self):
         for batch in self._batches():
-            missing = [name for name in self._columns if name not in batch.schema.names]
-            if missing:
-                raise InvalidInputError(
-                    f"No column {missing[0]!r}; there are: {batch.schema.names[:20]}."
-                )
+            self._wanted(batch.schema.names)
+            if not batch.num_rows:  # as a filter leaves them
+                continue
             y = self._values(batch, self._label)
             arrays = self._embeddings(batch), y
             if self._weight is not None:
                 arrays = (*arrays, self._values(batch, self._weight))
             yield arrays
 
+    def _wanted(self, names):
+        """Columns to read, each once; refuses what is not among the names there are."""
+        missing = [name for name in self._columns if name not in names]
+        if missing:
+            raise InvalidInputError(
+                f"No column {missing[0]!r}; there are: {list(names)[:20]}."
+            )
+        return list(dict.fromkeys(self._columns))
+
     def _batches(self):
         source, size = self._source, self._batch_size
-        if isinstance(source, str | Path):
-            source = [source]
-        if hasattr(source, "to_batches"):  # a table or a dataset
-            if isinstance(source, self._arrow.Table):
-                yield from source.to_batches(max_chunksize=size)
-            else:
-                yield from source.to_batches(batch_size=size)
-            return
-        if not isinstance(source, list | tuple):
+        if hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns"):
+            if not isinstance(source, self._arrow.Table):  # a data frame
+                source = self._arrow.table(source[self._wanted(list(source.columns))])
+            yield from source.to_batches(max_chunksize=size)
+        elif hasattr(source, "to_batches"):  # a dataset
+            wanted = self._wanted(source.schema.names)
+            yield from source.to_batches(batch_size=size, columns=wanted)
+        else:
+            yield from self._of_parts([source] if _is_path(source) else source)
+
+    def _of_parts(self, parts):
+        if not isinstance(parts, list | tuple):
             raise InvalidInputError(
-                "source must be Parquet files, an Arrow table or dataset, or a list of "
-                f"record batches, to be read more than once; got "
-                f"{type(source).__name__}."
+                "source must be Parquet files, an Arrow table or dataset, a data frame "
+                "or a list of record batches, to be read more than once; got "
+                f"{type(parts).__name__}."
             )
-        for part in source:
+        for part in parts:
             if isinstance(part, self._arrow.RecordBatch):
                 yield part
             else:
-                yield from self._parquet(part)
+                for path in _files(part):
+                    yield from self._parquet(path)
 
     def _parquet(self, path):
         parquet = require("pyarrow.parquet", extra="frames", caller="RecordBatches")
         with parquet.ParquetFile(path) as file:
-            known = set(file.schema_arrow.names)
-            wanted = [name for name in self._columns if name in known]
+            wanted = self._wanted(file.schema_arrow.names)
             yield from file.iter_batches(self._batch_size, columns=wanted)
 
     def _values(self, batch, name):
         column = batch.column(batch.schema.names.index(name))
         if column.null_count:
             raise InvalidInputError(f"Column {name!r} has missing values.")
+        if hasattr(column, "dictionary"):  # Arrow cannot decode one of string views
+            names = column.dictionary.to_numpy(zero_copy_only=False)
+            return names[column.indices.to_numpy(zero_copy_only=False)]
         return column.to_numpy(zero_copy_only=False)
 
     def _embeddings(self, batch):
@@ -157,3 +173,17 @@ class RecordBatches:
                 compute.equal(compute.list_value_length(column), width)
             ).as_py()
         )
+
+
+def _is_path(source):
+    return isinstance(source, str | PathLike)
+
+
+def _files(path):
+    """A file, or the Parquet files of a folder and the folders in it, by name."""
+    if not _is_path(path) or not Path(path).is_dir():
+        return [path]
+    files = sorted(Path(path).rglob("*.parquet"))
+    if not files:
+        raise InvalidInputError(f"No *.parquet file in the folder {str(path)!r}.")
+    return files

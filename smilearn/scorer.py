@@ -142,6 +142,9 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
     class_prior_ : ndarray of shape (n_classes,)
         Share of each class.
 
+    whole_weights_ : bool
+        Whether all weights were whole numbers, so that one copy could be left out.
+
     n_slices_, dtype_ : int, str
         Slices used, and the precision in which they were fitted.
 

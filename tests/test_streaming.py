@@ -123,8 +123,10 @@ def test_only_the_same_slices_merge(seed, other, message):
     one = streamed([slice(None)], X, y)
     with pytest.raises(InvalidInputError, match=message):
         one.merge(streamed([slice(None)], X, y, **other))
-    with pytest.raises(InvalidInputError, match="partial_fit"):
-        one.merge(fitted(X, y))
+    with pytest.raises(InvalidInputError, match=message):
+        one.merge(scorer(**other).fit(X, y))
+    with pytest.raises(InvalidInputError, match=message):
+        scorer().merge(scorer(**other).fit(X, y))
 
 
 def test_whole_weights_are_copies_in_a_stream_too(seed):
@@ -257,17 +259,6 @@ def test_batches_that_change_are_refused(seed):
 
     with pytest.raises(InvalidInputError, match="same"):
         scorer(n_slices="auto", orthogonal=False).fit_batches(Shuffling())
-
-
-def test_labels_must_be_announced_and_of_one_kind(seed):
-    X, y = problem(seed)
-    one = scorer().partial_fit(X[:50], y[:50], classes=[0, 1, 2])
-    with pytest.raises(InvalidInputError, match="not among classes"):
-        one.partial_fit(X, y + 1)
-    with pytest.raises(InvalidInputError, match="one kind"):
-        scorer().partial_fit(X, y).partial_fit(X, y.astype(str))
-    with pytest.raises(ValueError, match="features"):
-        one.partial_fit(X[:, :4], y)
 
 
 def test_one_class_so_far_tells_nothing(seed):
