@@ -12,8 +12,8 @@ from oracles import fitted
 
 from smilearn._directions import SliceDirections
 
-# Families whose scores do not depend on the order of the training samples. Folds are
-# dealt by place, so those that are cross-fitted are not among them.
+# Families with random slices in one order: "joint" has none, and a mixture those of
+# its members.
 SLICED = tuple(name for name in FAMILIES if name not in ("joint", "adaptive"))
 STATE = ("slice_means_", "slice_variances_", "slice_reach_")
 EITHER = st.sampled_from(["student", "gaussian"])
