@@ -10,7 +10,8 @@ is *not* memorization; real fine-tunes with LiRA are in ``detection.py``. Two se
 with a truth of people: labels that most raters of a film review dispute, and exam
 questions whose answer was found wrong by hand. Prints AUC / share of flips among the
 riskiest 3.3 % / FPR at TPR 0.75, means over seeds, and the difference to isotropic
-slices with a 95 % bootstrap interval over samples. Embeddings are kept in a folder
+slices with a 95 % bootstrap interval over texts; seeds share texts, so that one draw
+of texts serves them all. Embeddings are kept in a folder
 (default: a temporary one). ``--write`` puts the tables into docs/detection.md.
 """
 
@@ -112,12 +113,26 @@ def measures_of(truth, risk, weights):
 
 
 def compared(runs):
-    """Measures of each family, and differences to the first with their intervals."""
+    """Measures of each family, and differences to the first with their intervals.
+
+    Parameters
+    ----------
+    runs : list of tuple
+        For each seed the texts that were scored, as numbers, their truth and the risks
+        of each family. A text that several seeds share is drawn for all of them or for
+        none: drawn apart it would pass for several.
+    """
+    texts = np.unique(np.concatenate([texts for texts, _, _ in runs]))
+    chances = np.full(len(texts), 1 / len(texts))
+    drawing = np.random.default_rng(0).multinomial
+    drawn_texts = drawing(len(texts), chances, size=N_BOOTSTRAP)
     plain, drawn = [], []
-    for seed, (truth, risks) in enumerate(runs):
-        rng, n = np.random.default_rng(seed), len(truth)
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP)
-        plain.append([measures_of(truth, r, np.ones((1, n)))[:, 0] for r in risks])
+    for own, truth, risks in runs:
+        weights, once = (
+            drawn_texts[:, np.searchsorted(texts, own)],
+            np.ones((1, len(own))),
+        )
+        plain.append([measures_of(truth, risk, once)[:, 0] for risk in risks])
         drawn.append([measures_of(truth, risk, weights) for risk in risks])
     plain, drawn = np.mean(plain, 0), np.mean(drawn, 0)  # (F, 3), (F, 3, draws)
     low, high = np.quantile(drawn - drawn[0], [0.025, 0.975], axis=2)
@@ -145,14 +160,14 @@ def evaluate(name, cache):
         labels = [rows[i]["label"] for i in draw]
         y, flipped = flip_labels(labels, SHARE, random_state=seed)
         risks = risks_of(np.array([X[i] for i in draw]), y, seed)
-        flips.append((flipped, risks))
+        flips.append((draw, flipped, risks))
         if truth_name:  # of the labels that were left as they are
             wrong = np.array([is_wrong(rows[i]) for i in draw])
-            people.append((wrong[~flipped], risks[:, ~flipped]))
+            people.append((draw[~flipped], wrong[~flipped], risks[:, ~flipped]))
     size = {"n": len(y), "classes": len(set(y))}
     results = {name: size | compared(flips)}
     if truth_name:
-        size["n_wrong"] = float(np.mean([truth.sum() for truth, _ in people]))
+        size["n_wrong"] = float(np.mean([truth.sum() for _, truth, _ in people]))
         results[f"{name}: {truth_name}"] = size | compared(people)
     return results
 

@@ -1,5 +1,7 @@
 """Scatter of all samples and of all but some folds, from one pass (floor 3)."""
 
+from threading import Lock
+
 import numpy as np
 import torch
 
@@ -8,12 +10,15 @@ from smilearn._scatter import WithinScatter
 from smilearn._standardize import row_blocks
 from smilearn._threads import in_threads
 
-_KEPT_BYTES = 16 * 2**20  # of the scatter of one fold: kept, else measured again
+_KEPT_BYTES = 128 * 2**20  # of all that is kept of the folds; the rest is made again
 _FAR = 5.0  # spreads from a class mean to the end of a grid; beyond it is exact
 
 
 class FoldScatters:
     """Scatters of the folds, their total, and the total without some of them.
+
+    Memory does not grow with the number of folds beyond one budget; scatters that it
+    has no room for are made again when they are asked for.
 
     Parameters
     ----------
@@ -30,31 +35,40 @@ class FoldScatters:
 
     def __init__(self, measure, folds, fourth):
         self._measure, self._folds = measure, folds
-        self._kept, parts = {}, []
+        self._kept, self._room, self._lock = {}, _KEPT_BYTES, Lock()
+        parts = []
         for fold, rows in enumerate(folds):
             parts.append(measure(rows))
-            if parts[-1].scatter.nbytes <= _KEPT_BYTES:
-                self._kept[fold] = parts[-1]
-            else:  # added up at once, so that two are held at a time
-                parts = [merged(parts)]
+            if not self._keep((fold, "alone"), parts[-1]):
+                parts = [merged(parts)]  # at once, so that it need not be held
         self.whole = merged(parts)
         # around one mean these add up; around those of folds they would not
         self._fourth = fourth(self.whole.mean)
         self.whole = _with_fourth(self.whole, self._fourth.sum())
-        self._without = {}
 
     def without(self, *folds):
         """Scatter of the samples that are in none of some folds, exactly."""
-        if folds in self._without:
-            return self._without[folds]
+        if folds in self._kept:
+            return self._kept[folds]
         rest = self.whole
         for fold in folds:
-            part = self._kept.get(fold) or self._measure(self._folds[fold])
+            part = self._kept.get((fold, "alone"))
+            part = part or self._measure(self._folds[fold])
             part = _with_fourth(part, self._fourth[self._folds[fold]].sum())
             rest = rest.without(part)
-        if rest.scatter.nbytes <= _KEPT_BYTES:
-            self._without[folds] = rest
+        self._keep(folds, rest)
         return rest
+
+    def _keep(self, name, scatter):
+        """Keep a scatter where there is room for it, and tell whether there was."""
+        size = scatter.scatter.nbytes + scatter.mean.nbytes + scatter.count.nbytes
+        with self._lock:  # folds are asked for side by side
+            if name in self._kept:
+                return True
+            if size > self._room:
+                return False
+            self._kept[name], self._room = scatter, self._room - size
+            return True
 
 
 def merged(parts):

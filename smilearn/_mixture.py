@@ -66,7 +66,7 @@ def member_tasks(task):
     task = replace(task, boost=boost, compare=True)
     task.principal_axes(max(n for _, n in MEMBERS.values() if n))
     for name, (slicing, n_components) in MEMBERS.items():
-        if slicing == "principal" and n_components >= n_features > 1:
+        if slicing == "principal" and n_components >= n_features:
             continue  # the same as isotropic slices of whitened points
         if sparse and slicing in ("discriminant", "joint"):
             continue  # no covariance of that many features

@@ -134,7 +134,10 @@ class SliceConvergence:
         return cls(*_followed(estimator, X, codes, counts, length))
 
     def smallest_within(self, tolerance=0.005, *, reliability=0.95):
-        """Tell how many slices are enough.
+        """Tell how many slices are enough, and stay enough.
+
+        A count that only happens to be near the end, before the curve leaves it again,
+        is not enough.
 
         Parameters
         ----------
@@ -147,25 +150,26 @@ class SliceConvergence:
         Returns
         -------
         n_slices : int
-            The smallest count that satisfies both.
+            The first count from which on every count satisfies both.
 
         Raises
         ------
         InvalidInputError
-            If no count does: more slices are needed. Or if `tolerance` is negative, or
-            `reliability` not in [0, 1].
+            If the last count does not: more slices are needed. Or if `tolerance` is
+            negative, or `reliability` not in [0, 1].
         """
         _check_number("tolerance", tolerance, np.inf)
         _check_number("reliability", reliability, 1)
         settled = np.abs(self.contrast - self.contrast[-1]) <= tolerance
-        enough = np.flatnonzero(settled & (self.reliability >= reliability))
-        if not len(enough):
+        short = np.flatnonzero(~(settled & (self.reliability >= reliability)))
+        first = short[-1] + 1 if len(short) else 0
+        if first == len(self.n_slices):
             raise InvalidInputError(
                 f"{self.n_slices[-1]} slices are not enough: their reliability is "
                 f"{self.reliability[-1]:.3f}, and {reliability} is to be reached. Fit "
                 "with more slices, or ask for a lower reliability."
             )
-        return int(self.n_slices[enough[0]])
+        return int(self.n_slices[first])
 
     def to_pandas(self):
         """Convert to a pandas frame.

@@ -93,7 +93,7 @@ def learnable(slicing):
 
 
 def in_turn(X, _rng):
-    """Deal samples out to folds as they come: a rotation moves them to others."""
+    """Deal samples out to folds as they come: a rotation moves them along the line."""
     return np.arange(len(X), dtype=float)
 
 

@@ -223,6 +223,17 @@ def test_the_smallest_count_that_is_enough(tolerance, reliability, expected):
     assert CURVE.smallest_within(tolerance, reliability=reliability) == expected
 
 
+def test_a_count_that_is_left_again_is_not_enough():
+    contrast, reliability = [0.7, 0.6, 0.6, 0.7, 0.7], [0.96, 0.2, 0.9, 0.96, 0.97]
+    curve = SliceConvergence([2, 4, 8, 16, 32], contrast, reliability, [])
+    assert curve.smallest_within(0.005) == 16
+    assert curve.smallest_within(0.005, reliability=0) == 16  # for the contrast alone
+    assert curve.smallest_within(1) == 16  # for the reliability alone
+    curve = SliceConvergence([2, 4], [0.7, 0.7], [0.96, 0.94], [])
+    with pytest.raises(InvalidInputError, match="4 slices are not enough"):
+        curve.smallest_within()
+
+
 def test_too_few_slices_are_no_answer():
     message = "32 slices are not enough: their reliability is 0.980, and 0.99 is"
     with pytest.raises(InvalidInputError, match=message):

@@ -106,16 +106,14 @@ def test_supervised_scores_equal_the_slow_way(seed, axes_of, density, monkeypatc
 
 @pytest.mark.parametrize("slicing", FAMILIES)
 def test_order_of_samples_and_names_of_labels_do_not_matter(seed, slicing):
-    """Folds are dealt anew, so supervised scores move by what a fold is worth."""
-    X, y = embeddings(seed, (160, 130, 90), 20)
+    """Folds go by content and axes have a sign, so nothing but rounding is left."""
+    X, y = embeddings(seed, (157, 131, 92), 20)  # no class fills all folds evenly
     names = np.array(["c", "a", "b"])
     order = np.random.default_rng(seed).permutation(len(y))
-    one = fitted(X, y, slicing=slicing).scores_[order]
-    other = fitted(X[order], names[y[order]], slicing=slicing).scores_
-    if slicing in ("isotropic", "principal"):
-        assert_allclose(one, other, atol=2e-4)
-    else:
-        assert np.corrcoef(one, other)[0, 1] > 0.97
+    one = fitted(X, y, slicing=slicing, dtype="float64").scores_[order]
+    for labels in (y, names[y], 10 * y):
+        other = fitted(X[order], labels[order], slicing=slicing, dtype="float64")
+        assert_allclose(other.scores_, one, atol=1e-10)
 
 
 @pytest.mark.parametrize("slicing", FAMILIES)
@@ -203,17 +201,6 @@ def test_a_class_of_one_does_not_change_the_scale_of_a_fold(
     seen = np.median(scorer.score_samples(X[many], y[many]))
     assert np.median(scorer.scores_[many]) == pytest.approx(seen, abs=0.1)
     assert (scorer.scores_ <= -np.log(scorer.class_prior_[y]) + 1e-4).all()
-
-
-@pytest.mark.parametrize("slicing", SUPERVISED)
-def test_a_far_sample_does_not_drown_the_others_in_single_precision(seed, slicing):
-    X, y = embeddings(seed, (200, 200, 200), 20)
-    X[0] += 1e5 * np.random.default_rng(seed).normal(size=20)
-    single, double = (
-        fitted(X.astype(dtype), y, slicing=slicing, dtype=dtype).scores_[1:]
-        for dtype in ("float32", "float64")
-    )
-    assert np.corrcoef(single, double)[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("slicing", FAMILIES)

@@ -1,5 +1,7 @@
 """Scatters of folds and their total, and moments made from them."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,7 @@ def assert_same(one, other):
     assert_allclose(one.scatter, other.scatter, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("kept", [0, 2**24])
+@pytest.mark.parametrize("kept", [0, 1500, 2**24])  # none, two of them, all
 def test_total_and_rest_are_those_measured_directly(seed, kept, monkeypatch):
     monkeypatch.setattr(_fold_scatter, "_KEPT_BYTES", kept)
     X, y = sorted_crowd(seed)
@@ -51,6 +53,27 @@ def test_total_and_rest_are_those_measured_directly(seed, kept, monkeypatch):
     for out in [(0,), (3,), (1, 2)]:
         seen = np.setdiff1d(np.arange(len(y)), np.concatenate([folds[f] for f in out]))
         assert_same(scatters.without(*out), measure(seen))
+
+
+@pytest.mark.parametrize("n_folds", [3, 30])
+def test_what_is_kept_does_not_grow_with_the_folds(seed, n_folds, monkeypatch):
+    """Counted over all that is still alive, whoever holds it."""
+    monkeypatch.setattr(_fold_scatter, "_KEPT_BYTES", 4000)
+    X, y = sorted_crowd(seed)
+    gc.collect()
+    before = living_bytes()
+    scatters, _ = scatters_of(X, y, dealt(seed, len(y), n_folds))
+    for fold in range(n_folds):
+        scatters.without(fold)
+        scatters.without(fold, (fold + 1) % n_folds)
+    gc.collect()
+    kept = living_bytes() - before - scatters.whole.scatter.nbytes
+    assert 2000 < kept <= 4000
+
+
+def living_bytes():
+    held = [one for one in gc.get_objects() if type(one) is WithinScatter]
+    return sum({id(one.scatter): one.scatter.nbytes for one in held}.values())
 
 
 def test_fourth_powers_add_up_where_a_fold_has_one_sample_of_a_class(seed):

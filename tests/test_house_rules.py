@@ -142,6 +142,23 @@ def misstated_floors(folder, floors):
     return breaches
 
 
+def misplaced_modules(page, floors):
+    """Modules that the table of a page leaves out, or has in a row of other floors."""
+    named = set()
+    for line in page.splitlines():
+        row = re.match(r"\| (\d+)((?:(?:,| to) \d+)*) [^|]*\|([^|]*)\|", line)
+        if row is None:
+            continue
+        numbers = [int(number) for number in re.findall(r"\d+", row[1] + row[2])]
+        if " to " in row[2]:
+            numbers = range(numbers[0], numbers[-1] + 1)
+        modules = re.findall(r"`(\w+)`", row[3])
+        named |= {(module, floor) for module in modules for floor in numbers}
+    known = {module for module, _ in named}
+    left_out = {name for name, floor in floors.items() if (name, floor) not in named}
+    return left_out | (known - set(floors))
+
+
 def long_files(folder):
     lengths = {
         path.name: len(path.read_text(encoding="utf-8").splitlines())
@@ -178,6 +195,11 @@ def test_imports_point_down():
 
 def test_docstrings_state_the_floor():
     assert misstated_floors(PACKAGE, FLOORS) == []
+
+
+def test_the_page_on_architecture_has_every_module_on_its_floor():
+    page = (TESTS.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert misplaced_modules(page, FLOORS) == set()
 
 
 @pytest.mark.parametrize("folder", [PACKAGE, TESTS], ids=["smilearn", "tests"])
@@ -227,6 +249,15 @@ def test_a_misstated_floor_is_seen(tmp_path, docstring):
     assert len(misstated_floors(tmp_path, {"module": 1})) == 1
     (tmp_path / "module.py").write_text('"""Right (floor 1).\n\nMore.\n"""')
     assert misstated_floors(tmp_path, {"module": 1}) == []
+
+
+def test_a_misplaced_module_is_seen():
+    page = (
+        "| floor | modules |\n|---|---|\n| 0, 2 x | `a`, `b` | c |\n| 3 to 5 y | `d` |"
+    )
+    assert misplaced_modules(page, {"a": 0, "b": 2, "d": 4}) == set()
+    assert misplaced_modules(page, {"a": 1, "b": 2, "d": 6}) == {"a", "d"}
+    assert misplaced_modules(page, {"a": 0, "d": 3, "e": 3}) == {"b", "e"}
 
 
 def test_a_module_without_a_floor_is_seen(tmp_path):

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from smilearn import SlicedMIScorer
-from smilearn._mixture import location_and_scale, mixed, weights_of
+from smilearn._mixture import location_and_scale, mixed, mixed_errors, weights_of
 from smilearn._scatter import WithinScatter
 
 ALL = ["principal-16", "principal-64", "discriminant", "joint", "isotropic"]
@@ -36,6 +36,21 @@ def test_mixture_of_one_member_is_that_member(seed):
     places = {"a": location_and_scale(scores), "b": (5.0, 2.0)}
     weights = {"a": 1.0, "b": 0.0}
     assert_allclose(mixed({"a": scores, "b": 0 * scores}, weights, places), scores)
+
+
+def test_errors_of_members_add_up_in_squares():
+    """Of independent errors, in the units that the members are mixed in."""
+    weights, places = {"a": 0.25, "b": 0.75}, {"a": (9.0, 2.0), "b": (-4.0, 6.0)}
+    errors = {"a": np.array([0.2, 0.0, 8.0]), "b": np.array([0.0, 0.4, 8.0])}
+    scale = 0.25 * 2 + 0.75 * 6
+    expected = scale * np.array([0.025, 0.05, np.hypot(1, 1)])
+    assert_allclose(mixed_errors(errors, weights, places), expected)
+    rng = np.random.default_rng(0)
+    noisy = {
+        n: values + rng.normal(size=(9999, 3)) * values for n, values in errors.items()
+    }
+    spread = mixed(noisy, weights, places).std(0)
+    assert_allclose(spread, expected, rtol=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +95,12 @@ def test_contrast_of_members_is_that_of_unseen_samples(seed):
         )
 
 
-def test_a_far_outlier_leaves_the_ranking_of_the_others(seed):
+@pytest.mark.parametrize("far", [None, 5.0])
+def test_a_far_outlier_leaves_the_ranking_of_the_others(seed, far):
     X, y = embeddings(seed, (200, 150, 100), 20)
-    before = fitted(X, y, slicing="adaptive").scores_[1:]
+    before = fitted(X, y, slicing="adaptive", far=far).scores_[1:]
     X[0] += 100
-    scores = fitted(X, y, slicing="adaptive").scores_
+    scores = fitted(X, y, slicing="adaptive", far=far).scores_
     assert scores.argmin() == 0
     assert spearmanr(before, scores[1:]).statistic > 0.7
 
@@ -93,6 +109,13 @@ def test_members_that_make_no_sense_are_left_out(seed):
     X, y = embeddings(seed, (60, 40), 10)
     members = fitted(X, y, slicing="adaptive").members_
     assert list(members) == ["discriminant", "joint", "isotropic"]
+
+
+def test_members_of_one_feature_are_not_the_same_twice(seed):
+    X, y = embeddings(seed, (60, 40), 1)
+    scorer = fitted(X, y, slicing="adaptive")
+    assert list(scorer.members_) == ["discriminant", "joint", "isotropic"]
+    assert np.isfinite(scorer.scores_).all()
 
 
 def test_members_share_one_pass_for_all_scatters(seed, monkeypatch):

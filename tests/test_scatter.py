@@ -161,6 +161,20 @@ def test_joint_table_is_log_posterior_over_prior(seed):
     assert (table <= -np.log(scatter.prior) + 1e-9).all()
 
 
+def test_a_far_row_does_not_drown_the_others_in_single_precision(seed):
+    """The product of differences in float32 would lose what the others add."""
+    X, y = crowd(seed)
+    X = X.astype(np.float32)
+    X[0] = 1e5 * np.random.default_rng(seed).normal(size=X.shape[1])
+    rest = np.arange(len(y)) > 0
+    whole, far = scatter_of(X, y), scatter_of(X[:1], y[:1])
+    expected = scatter_of(X[rest].astype(np.float64), y[rest])
+    found = whole.without(far)
+    # of sums of 1e10 in double precision about 1e-5 is left
+    assert_allclose(found.scatter, expected.scatter, atol=1e-3)
+    assert_allclose(found.mean, expected.mean, atol=1e-5)
+
+
 def test_points_in_one_place_have_a_map_too():
     scatter = scatter_of(np.ones((6, 3)), np.repeat([0, 1], 3), 2)
     assert_allclose(scatter.covariance(), np.eye(3))
