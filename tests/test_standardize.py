@@ -162,7 +162,7 @@ def test_row_blocks_do_not_matter(seed, dtype, monkeypatch):
     X[7] *= 1e8
     order = np.random.default_rng(seed).permutation(len(X))
     fitted, Z = centre_and_scale(X), standardized(X, order=order)
-    monkeypatch.setattr(row_blocks, "__defaults__", (None, 0))
+    monkeypatch.setattr(row_blocks, "__defaults__", (None, 1e-9))
     assert [len(rows) for rows in row_blocks(as_tensor(X, CPU))] == [1] * len(X)
     for alone, together in zip(centre_and_scale(X), fitted, strict=True):
         np.testing.assert_allclose(alone, together, rtol=rounding(dtype, 100))
