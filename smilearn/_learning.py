@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import clone
 
 from smilearn._batches import ENOUGH, ArrayBatches
 from smilearn._compat import fit_context
@@ -15,15 +14,9 @@ from smilearn._far import far_samples
 from smilearn._folds import folds_of, row_keys
 from smilearn._indicators import IndicatorLabels, holds_indicators
 from smilearn._inputs import check_class_labels
+from smilearn._keeping import SliceKeeping
 from smilearn._line import LineDrawing
-from smilearn._mixture import (
-    learn,
-    location_and_scale,
-    member_tasks,
-    mixed,
-    mixed_errors,
-    weights_of,
-)
+from smilearn._mixture import learn
 from smilearn._samples import SortedSamples
 from smilearn._standardize import as_tensor
 from smilearn._task import Task
@@ -52,20 +45,10 @@ _OF_A_FAMILY = {
     "stream_classes_",
     "weights_",
 }
-_OF_ALL = (
-    "classes_",
-    "labels_",
-    "class_count_",
-    "class_prior_",
-    "dtype_",
-    "whole_weights_",
-    "n_features_in_",
-    "feature_names_in_",
-)
 _SMALL = 2**20  # numbers, for which double precision costs next to nothing
 
 
-class SliceLearning(LineDrawing, IndicatorLabels):
+class SliceLearning(SliceKeeping, LineDrawing, IndicatorLabels):
     """The fitting of a scorer; expects its parameters."""
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -108,7 +91,7 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         """
         if holds_indicators(y):
             return self._fit_indicators(X, y, sample_weight)
-        if self._is_read_in_batches(X):
+        if self._is_read_in_batches(X, sample_weight):
             return self.fit_batches(ArrayBatches(X, y, sample_weight))
         X, y = self._validated(X, y, reset=True)
         check_class_labels(y)
@@ -129,10 +112,14 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         )
         return self
 
-    def _is_read_in_batches(self, X):
+    def _is_read_in_batches(self, X, sample_weight):
         """Whether X is a large file and can be read a batch at a time."""
         large = isinstance(X, np.memmap) and X.ndim == 2 and X.size > ENOUGH
-        return large and self.slicing == "isotropic"
+        if not large or self.slicing != "isotropic":
+            return False
+        if sample_weight is None or not self.leave_one_out:
+            return True
+        return not np.any(np.mod(sample_weight, 1))  # or folds are left out
 
     def _forget(self):
         """Drop what an earlier fit has left."""
@@ -155,28 +142,32 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         self.dtype_ = wanted if self.dtype == "auto" else self.dtype
         settings, seed = self._settings(), self._fixed_seed()
         with working_on(settings.device):
-            # the deal does not follow the seed: a seed is for slices alone
-            keys = self._keys(X, weight, generator_from(0, "folds"))
-            samples = SortedSamples.of(X, codes, settings, weight, keys)
-            fold = None
-            if keys is not None:
-                fold = folds_of(samples.codes, keys[samples.order], self.cross_fit)
-            task = Task(
-                samples,
-                settings,
-                fold,
-                lambda: generator_from(seed, "slices"),
-                n_slices=self.n_slices,
-                max_slices=self.max_slices,
-                orthogonal=self.orthogonal,
-                left_out=self.leave_one_out,
-                verbose=bool(self.verbose),
-            )
+            task = self._task(X, codes, weight, settings, seed)
             if self.slicing == "adaptive":
                 self._mix(task)
             else:
                 self._keep(task, learn(task, self.slicing, self.n_components))
         self._warn_if_unreliable()
+
+    def _task(self, X, codes, weight, settings, seed):
+        """What there is to learn from, and how."""
+        # the deal does not follow the seed: a seed is for slices alone
+        keys = self._keys(X, generator_from(0, "folds"))
+        samples = SortedSamples.of(X, codes, settings, weight, keys)
+        fold = None
+        if keys is not None:
+            fold = folds_of(samples.codes, keys[samples.order], self.cross_fit)
+        return Task(
+            samples,
+            settings,
+            fold,
+            lambda: generator_from(seed, "slices"),
+            n_slices=self.n_slices,
+            max_slices=self.max_slices,
+            orthogonal=self.orthogonal,
+            left_out=self.leave_one_out,
+            verbose=bool(self.verbose),
+        )
 
     def _used(self, X, y, weight):
         """Samples to learn from, and `far_`, those that are not to be."""
@@ -189,10 +180,9 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         used &= ~self.far_
         return slice(None) if used.all() else used
 
-    def _keys(self, X, weight, rng):
+    def _keys(self, X, rng):
         """Order of the samples by content, where some family may ask for folds."""
-        whole = weight is None or (weight % 1 == 0).all()
-        if self.slicing in ("isotropic", "principal") and whole:
+        if self.slicing in ("isotropic", "principal") and self.whole_weights_:
             return None
         return row_keys(X if issparse(X) else as_tensor(X), rng)
 
@@ -218,66 +208,6 @@ class SliceLearning(LineDrawing, IndicatorLabels):
         if isinstance(state, np.random.RandomState):
             return int(state.randint(2**32, dtype=np.uint64))
         return int(np.random.SeedSequence().entropy) if state is None else state
-
-    def _keep(self, task, learnt):
-        """Take over what scoring needs, as plain arrays."""
-        samples = task.samples
-        self.centre_, self.inverse_scale_ = samples.centre, samples.inverse_scale
-        self.feature_extent_ = samples.extent
-        self.scores_ = samples.in_input_order(learnt.scores)
-        self.scores_std_ = samples.in_input_order(learnt.scores_std)
-        self.reliability_ = learnt.reliability
-        if self.slicing == "joint":
-            self.coef_, self.intercept_ = learnt.functions
-            self.n_slices_ = 1
-            return
-        fitted = learnt.axes, learnt.directions, learnt.moments, learnt.nodes
-        self._keep_slices(*fitted)
-
-    def _keep_slices(self, axes, directions, moments, nodes):
-        self.components_, self.directions_ = axes, directions
-        self.n_slices_ = len(directions)
-        self.slice_means_, self.slice_variances_ = moments.mean, moments.variance
-        self.slice_reach_, self.slice_nodes_ = moments.reach, nodes
-        self.slice_range_ = np.stack([moments.low, moments.high])
-
-    def _mix(self, task):
-        """Learn the members of the mixture, and weight them by their label contrast."""
-        self.members_, self.contrast_ = {}, {}
-        for name, slicing, n_components, its_task in member_tasks(task):
-            member = clone(self).set_params(slicing=slicing, contamination=None)
-            member.set_params(n_components=n_components or self.n_components)
-            known = [name for name in _OF_ALL if hasattr(self, name)]
-            vars(member).update({name: getattr(self, name) for name in known})
-            member.offset_ = 0.0
-            learnt = learn(its_task, slicing, n_components)
-            member._keep(its_task, learnt)
-            self.members_[name], self.contrast_[name] = member, learnt.contrast
-        self.weights_ = weights_of(self.contrast_)
-        scores = {name: member.scores_ for name, member in self.members_.items()}
-        weight = task.samples.weight
-        if weight is not None:
-            weight = task.samples.in_input_order(weight)
-        self.member_places_ = {
-            name: location_and_scale(values, weight) for name, values in scores.items()
-        }
-        self.scores_ = mixed(scores, self.weights_, self.member_places_)
-        self.centre_ = task.samples.centre
-        self.inverse_scale_ = task.samples.inverse_scale
-        self.n_slices_ = sum(member.n_slices_ for member in self.members_.values())
-        errors = {name: member.scores_std_ for name, member in self.members_.items()}
-        self.scores_std_ = mixed_errors(errors, self.weights_, self.member_places_)
-        self._judge_mixture(weight)
-
-    def _judge_mixture(self, weight):
-        """Reliability of the mixture, from its members'."""
-        noises = {
-            name: np.sqrt((1 - m.reliability_) * np.cov(m.scores_, aweights=weight))
-            for name, m in self.members_.items()
-        }
-        noise = mixed_errors(noises, self.weights_, self.member_places_) ** 2
-        spread = np.cov(self.scores_, aweights=weight)
-        self.reliability_ = float(1 - noise / spread) if spread > noise else 0.0
 
     def _warn_if_unreliable(self):
         if self.reliability_ >= ENOUGH_RELIABILITY or self.n_slices != "auto":

@@ -64,6 +64,7 @@ FLOORS = {
     "embedding": 6,
     "finetuning": 6,
     "_fitted": 7,
+    "_keeping": 7,
     "_line": 7,
     "_partial": 7,
     "_learning": 8,

@@ -161,7 +161,7 @@ def test_reliability_of_one_member_is_its_own(adaptive, only, monkeypatch):
     def all_on_one(contrast):
         return {name: float(name == only) for name in contrast}
 
-    monkeypatch.setattr("smilearn._learning.weights_of", all_on_one)
+    monkeypatch.setattr("smilearn._keeping.weights_of", all_on_one)
     scorer = fitted(X, y, slicing="adaptive", n_slices=64)
     member = scorer.members_[only]
     assert scorer.reliability_ == pytest.approx(member.reliability_, abs=1e-6)

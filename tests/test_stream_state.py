@@ -1,5 +1,6 @@
 """What a stream takes over from fit, and what it does with far samples."""
 
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles import fitted
@@ -28,3 +29,16 @@ def test_far_samples_are_told_in_a_stream_too(seed):
     assert_array_equal(one.far_, whole.far_)
     assert one.far_[:3].all()
     assert_allclose(one.scores_, whole.scores_, atol=1e-5)
+
+
+def test_a_large_memory_map_with_weights_that_are_no_whole_numbers(
+    seed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("smilearn._learning.ENOUGH", 100)
+    X, y = problem(seed)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    weight = np.where(y == 1, 1.5, 1.0)
+    expected = scorer().fit(X, y, sample_weight=weight)
+    one = scorer().fit(mapped, y, sample_weight=weight)
+    assert_array_equal(one.scores_, expected.scores_)
