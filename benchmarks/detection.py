@@ -77,7 +77,7 @@ def quality(memorized, runs):
 
 
 def auc_differences(memorized, moments, name, rng):
-    """Mean over moments of AUC(default) - AUC(name), with its bootstrap interval."""
+    """Mean over moments of AUC(isotropic) - AUC(name), with its bootstrap interval."""
 
     def mean_difference(rows):
         truth = memorized[rows]
@@ -109,7 +109,7 @@ def evaluate(path, with_package):
     rivals = [name for name in moments[-1] if name != PLAIN_ROW]
     gaps = {name: auc_differences(memorized, moments, name, rng) for name in rivals}
     counts = np.bincount(data["y"]).tolist()
-    return {"class_sizes": counts, "quality": table, "auc_gap_to_default": gaps}
+    return {"class_sizes": counts, "quality": table, "auc_gap_to_isotropic": gaps}
 
 
 def as_markdown(name, result):
@@ -130,10 +130,10 @@ def as_markdown(name, result):
         lines.append(f"| {moment} | {' | '.join(cells)} |")
     lines += [
         "",
-        "| AUC of the default minus that of | mean over moments | 95 % interval |",
+        "| AUC of isotropic slices minus that of | mean over moments | 95 % interval |",
         "|---|---|---|",
     ]
-    for rival, (gap, low, high) in result["auc_gap_to_default"].items():
+    for rival, (gap, low, high) in result["auc_gap_to_isotropic"].items():
         lines.append(f"| {rival} | {gap:+.4f} | {low:+.4f} to {high:+.4f} |")
     return "\n".join(lines) + "\n"
 
