@@ -56,6 +56,7 @@ def _trouble(device, dtype):
     try:
         with working_on(device):
             on_device = computed_on(device, dtype)
+    # what torch raises for a kernel, an operation or a number type that is not there
     except (RuntimeError, NotImplementedError, TypeError) as error:
         if is_out_of_memory(error):
             raise

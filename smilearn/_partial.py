@@ -33,7 +33,8 @@ def _keeps_up(scorer):
     if scorer.slicing != "isotropic":
         raise AttributeError(
             "partial_fit and merge are for isotropic slices, as the others are made "
-            f"from all samples at once; got slicing={scorer.slicing!r}."
+            f"from all samples at once; got slicing={scorer.slicing!r}. "
+            'Take slicing="isotropic".'
         )
     if scorer.contamination is not None:
         raise AttributeError(

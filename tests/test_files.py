@@ -244,6 +244,7 @@ def test_file_is_replaced_and_the_old_stays_until_then(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+# Windows has no mode bits to look at
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
 def test_permissions_are_those_of_a_new_file(tmp_path, mask):

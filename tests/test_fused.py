@@ -131,6 +131,7 @@ def test_compiled_scores_are_those_of_the_plain_path(monkeypatch):
         warnings.simplefilter("always")
         look_up = compiled(CPU, torch.float32)
     if look_up is None:
+        # it needs a C++ compiler, which a machine that runs the tests may lack
         pytest.skip(f"torch.compile does not work here: {caught[-1].message}")
     X, y = embeddings(0)
     expected = answers(X, y, dtype="float32")
