@@ -183,3 +183,16 @@ def test_sparse_far_samples(flipped, seed, slicing):
     dense, sparse = (fitted(points, y, slicing=slicing) for points in (X, csr_array(X)))
     assert sparse.far_.tolist() == dense.far_.tolist()
     np.testing.assert_allclose(sparse.scores_, dense.scores_, atol=1e-6)
+
+
+def test_of_fat_tails_a_third_is_far_at_most(seed):
+    """The farthest of each class, in weight; none would be a class any more."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat([0, 1], [200, 100])
+    X = np.exp(4 * rng.normal(size=(300, 1)))
+    weight = rng.integers(1, 4, 300).astype(float)
+    far = far_samples(X, y, 1.0, weight)
+    for label in range(2):
+        own = y == label
+        assert 0.25 < weight[own & far].sum() / weight[own].sum() <= 1 / 3
+        assert X[own & far].min() > np.median(X[own])
