@@ -129,8 +129,9 @@ class WithinScatter:
         Parameters
         ----------
         boost : float, default=1.0
-            How many times the share that minimizes the expected squared error of the
-            covariance (Ledoit and Wolf, 2004).
+            How many times the odds of the share that minimizes the expected squared
+            error of the covariance (Ledoit and Wolf, 2004): the ridge in units of its
+            own. No boost gives all up that the covariance tells.
 
         Returns
         -------
@@ -141,8 +142,9 @@ class WithinScatter:
         squared = np.vdot(self.scatter, self.scatter) / n**2
         away = squared / d - (np.trace(self.scatter) / (n * d)) ** 2
         noise = (self.fourth / n - squared) / (n * d)
-        share = boost * noise / away if away > 0 else 1.0
-        return float(np.clip(share, _LEAST_SHARE, 1))
+        share = noise / away if away > 0 else 1.0
+        share = float(np.clip(share, _LEAST_SHARE, 1))
+        return boost * share / (1 - share + boost * share)
 
     def covariance(self, boost=1.0):
         """Pooled within-class covariance, shrunk towards a multiple of the identity."""

@@ -54,16 +54,22 @@ def test_shrunk_covariance_is_that_of_scikit_learn(seed):
 
 
 @pytest.mark.parametrize("boost", [1.0, 3.0, 1e9])
-def test_boost_multiplies_the_share_up_to_one(seed, boost):
+def test_boost_multiplies_the_ridge(seed, boost):
     X, y = crowd(seed)
     scatter = scatter_of(X, y)
-    assert scatter.shrinkage(boost) == pytest.approx(
-        min(boost * scatter.shrinkage(), 1)
-    )
-    covariance = scatter.covariance(boost)
-    assert_allclose(np.trace(covariance), np.trace(scatter.covariance()))
-    if boost == 1e9:
-        assert_allclose(covariance, covariance[0, 0] * np.eye(12), atol=1e-12)
+    own, shrunk = scatter.shrinkage(), scatter.shrinkage(boost)
+    assert shrunk / (1 - shrunk) == pytest.approx(boost * own / (1 - own))
+    covariance, size = scatter.covariance(boost), np.trace(scatter.covariance()) / 12
+    assert_allclose(np.trace(covariance) / 12, size)
+    # up to a factor, the scatter and so many times the ridge that Ledoit and Wolf add
+    ridged = scatter.scatter / len(y) + boost * own / (1 - own) * size * np.eye(12)
+    assert_allclose(covariance / (1 - shrunk), ridged, rtol=1e-7)
+
+
+def test_what_has_no_shape_is_shrunk_altogether():
+    X = np.vstack([np.eye(4), -np.eye(4)])
+    scatter = scatter_of(X, np.zeros(8, int))
+    assert [scatter.shrinkage(boost) for boost in (1.0, 16.0)] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("gone", ["some", "a whole class"])
