@@ -122,7 +122,7 @@ class Student:
     mean: torch.Tensor
     variance: torch.Tensor
     pooled: torch.Tensor
-    nodes_per_width: ClassVar[int] = 8
+    nodes_per_width: ClassVar[int] = 10
 
     @property
     def _strength(self):

@@ -1,6 +1,12 @@
 """Slices: random unit directions, nested and orthogonal (floor 1)."""
 
+import math
+
 import numpy as np
+
+from smilearn._threads import in_threads
+
+_HARD = 100  # steps that an entry of an orthonormal block takes
 
 
 def generator_from(random_state, purpose):
@@ -86,11 +92,15 @@ class SliceDirections:
     def _normalized(self, rows):
         if not self.orthogonal:
             return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        n_whole = len(rows) // self.n_features
-        whole = rows[: n_whole * self.n_features]
-        blocks = whole.reshape(n_whole, self.n_features, self.n_features)
-        rest = _orthonormal(rows[len(whole) :])
-        return np.concatenate([_orthonormal(blocks).reshape(whole.shape), rest])
+        unit = np.empty_like(rows)
+
+        def work(begin, end):
+            for block in range(begin, end):
+                some = slice(block * self.n_features, (block + 1) * self.n_features)
+                unit[some] = _orthonormal(rows[some])
+
+        in_threads(work, math.ceil(len(rows) / self.n_features), _HARD * rows.size)
+        return unit
 
 
 def _orthonormal(rows):

@@ -180,12 +180,21 @@ def extend_until(training, reliability, directions, most):
 
 
 def project(directions, X, out):
-    """Project on some slices, ``directions @ X.T`` of shape (S, n), in given memory."""
+    """Project on some slices, ``directions @ X.T`` of shape (S, n), in given memory.
+
+    On the host by NumPy, whose BLAS is as fast as torch's or faster.
+    """
     if not isinstance(X, torch.Tensor):
         return X.project(directions, out)
+    on_host = X.device.type == "cpu"
+    if on_host:
+        left, right, result = directions.numpy(), X.numpy(), out.numpy()
 
     def work(begin, end):
-        torch.mm(directions, X[begin:end].T, out=out[:, begin:end])
+        if on_host:
+            np.matmul(left, right[begin:end].T, out=result[:, begin:end])
+        else:
+            torch.mm(directions, X[begin:end].T, out=out[:, begin:end])
 
     in_threads(work, len(X), len(directions) * X.numel())
     return out

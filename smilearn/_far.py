@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array, issparse
 
-from smilearn._standardize import as_tensor, row_blocks
+from smilearn._rows import as_tensor, row_blocks
 from smilearn._threads import in_threads
 from smilearn._weights import weighted_quantile
 
@@ -96,16 +96,25 @@ def _farthest_third(beyond, far, codes, weight):
 
 def _in_range(X):
     """Multiply by a power of two, where squares would leave the range of numbers."""
-    largest = float(abs(X).max() if issparse(X) else max(X.amax(), -X.amin()))
-    if 1e-100 < largest < 1e100 or largest == 0:
+    least, most = (1e-15, 1e15) if X.dtype == torch.float32 else (1e-100, 1e100)
+    largest = float(abs(X).max()) if issparse(X) else _largest(X)
+    if least < largest < most or largest == 0:
         return X
     return (X if issparse(X) else X.double()) * 2.0 ** -np.round(np.log2(largest))
+
+
+def _largest(X):
+    def work(begin, end):
+        return max(float(X[begin:end].amax()), -float(X[begin:end].amin()))
+
+    return max(in_threads(work, len(X), X.numel()))
 
 
 def _class_medians(values, codes, weight):
     """Weighted median of the values of each class, (n_classes,); 0 for an empty one."""
     rows = np.flatnonzero(weight > 0)
-    rows = rows[np.lexsort((values[rows], codes[rows]))]
+    rows = rows[np.argsort(values[rows])]  # by value, then by class: twice as fast
+    rows = rows[np.argsort(codes[rows], kind="stable")]  # as a sort by both at once
     total = np.bincount(codes, weight)
     running = np.append(np.cumsum(weight[rows]), np.inf)
     begin = np.cumsum(total) - total
@@ -152,12 +161,14 @@ def _class_sums(X, codes, weight, n_classes):
         return (member.T @ X).toarray()
     index = torch.as_tensor(codes, device=X.device)
     copies = torch.as_tensor(weight, device=X.device)[:, None]
+    alike = bool((weight == 1).all())
 
     def work(begin, end):
         sums = copies.new_zeros((n_classes, X.shape[1]))
         for rows in row_blocks(X[begin:end]):
             some = slice(begin, begin + len(rows))
-            sums.index_add_(0, index[some], rows.double() * copies[some])
+            counted = rows.double() if alike else rows.double() * copies[some]
+            sums.index_add_(0, index[some], counted)
             begin += len(rows)
         return sums
 
@@ -195,10 +206,11 @@ def _block_distances(X, middles, codes):
         )
         square = X.multiply(X).sum(1) - 2 * own + (middles**2).sum(1)[codes]
         return np.sqrt(square.clip(0))
-    index, middles = (torch.as_tensor(v, device=X.device) for v in (codes, middles))
+    index = torch.as_tensor(codes, device=X.device)
+    middles = torch.as_tensor(middles, device=X.device).to(X.dtype)
 
     def work(begin, end):
-        distance = middles.new_empty(end - begin)
+        distance = middles.new_empty(end - begin, dtype=torch.float64)
         start = 0
         for rows in row_blocks(X[begin:end]):
             stop = start + len(rows)

@@ -15,8 +15,9 @@ from smilearn._mixture import mixed, mixed_errors
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings
 from smilearn._reliability import SliceTally
+from smilearn._rows import as_tensor
 from smilearn._sparse import SparsePoints
-from smilearn._standardize import as_tensor, standardize
+from smilearn._standardize import standardize
 from smilearn._weights import checked_weights
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from smilearn._moments import ClassMoments
+from smilearn._rows import row_blocks
 from smilearn._scatter import WithinScatter
-from smilearn._standardize import row_blocks
 from smilearn._threads import in_threads
 
 _KEPT_BYTES = 128 * 2**20  # of all that is kept of the folds; the rest is made again

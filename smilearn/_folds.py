@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 
-from smilearn._standardize import row_blocks
+from smilearn._rows import row_blocks
 from smilearn._threads import in_threads
 
 

@@ -17,8 +17,8 @@ from smilearn._inputs import check_class_labels
 from smilearn._keeping import SliceKeeping
 from smilearn._line import LineDrawing
 from smilearn._mixture import learn
+from smilearn._rows import as_tensor
 from smilearn._samples import SortedSamples
-from smilearn._standardize import as_tensor
 from smilearn._task import Task
 from smilearn._weights import checked_weights, enough_weight
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning

@@ -16,6 +16,7 @@ from smilearn._tables import chunks, class_pmi, grid_of, locate, read, tabulate
 # of projections held at once: pieces that malloc reuses, or that keep a GPU busy
 _BLOCK_BYTES = {"cpu": 30 * 2**20, "cuda": 2**30}
 _BLOCK_RANGE = (16, 512)
+_WIDE = 200  # slices: narrower products lose a tenth of their speed
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Settings:
         most, size = most_slices(self.device, slice_bytes), self.block_size
         if size is None:
             most_bytes = _BLOCK_BYTES.get(self.device.type, _BLOCK_BYTES["cpu"])
-            fits = np.clip(most_bytes // slice_bytes, *_BLOCK_RANGE)
+            wide = min(_WIDE, 3 * most_bytes // (2 * slice_bytes))
+            fits = np.clip(max(most_bytes // slice_bytes, wide), *_BLOCK_RANGE)
             n_blocks = math.ceil((stop - start) / min(fits, most))
             size = math.ceil((stop - start) / max(n_blocks, 1)) or 1
         size = min(size, most)

@@ -6,13 +6,10 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 
+from smilearn._feature_moments import centre_and_scale
+from smilearn._rows import as_tensor
 from smilearn._sparse import SparsePoints, sparse_moments
-from smilearn._standardize import (
-    as_tensor,
-    centre_and_scale,
-    centre_classes,
-    standardize,
-)
+from smilearn._standardize import centre_classes, standardize
 
 
 def _taken(values, rows):
@@ -85,7 +82,8 @@ class SortedSamples:
         weights = None if weight is None else torch.as_tensor(weight, device=X.device)
         *scale, extent = centre_and_scale(X, weights)
         index = torch.as_tensor(order, device=X.device)
-        points = standardize(X, *scale, settings.torch_dtype, index)
+        largest = extent[1].astype(np.float64)
+        points = standardize(X, *scale, settings.torch_dtype, index, largest)
         points, weight = points.to(settings.device), _taken(weight, order)
         return cls(points, codes[order], order, *scale, weight, extent)
 

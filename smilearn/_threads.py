@@ -3,14 +3,14 @@
 Torch shares long operations out by OpenMP, whose threads stay awake for milliseconds
 after each one and so steal the cores from whatever comes next. Here a call works in
 plain threads of its own, each of which runs its operations alone; OpenMP sleeps
-meanwhile.
+meanwhile, and so do the threads of NumPy's BLAS.
 """
 
 import ctypes
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,8 @@ from threadpoolctl import ThreadpoolController
 
 _LEAST = 50_000  # elements for which a second thread pays
 _local = threading.local()
+_lock = threading.Lock()
+_blas = {"users": 0, "limit": nullcontext()}
 
 
 @contextmanager
@@ -38,7 +40,7 @@ def own_threads(device):
     _local.n_threads = torch.get_num_threads()
     try:
         # tensors made here are written to in other threads, where no mode holds
-        with _alone(), torch.inference_mode(False):
+        with _alone(), _blas_alone(), torch.inference_mode(False):
             yield
     finally:
         del _local.n_threads
@@ -96,16 +98,54 @@ def _alone():
     """Keep the calling thread from sharing out what it does, until the result ends."""
     torch.get_num_threads()  # settles torch's own limits in a thread that is new to it
     limits = ExitStack()
-    limits.enter_context(_openmp().limit(limits=1, user_api="openmp"))
+    limits.enter_context(_libraries("openmp").limit(limits=1))
     limit_mkl = _mkl()
     if limit_mkl is not None:
         limits.callback(limit_mkl, limit_mkl(1))
     return limits
 
 
+@contextmanager
+def _blas_alone():
+    """Keep NumPy's BLAS to the thread that calls it, until the end.
+
+    Its limit belongs to the whole process, so the first to come sets it and the last
+    to go puts back what was there; both in a thread kept for that, as threadpoolctl
+    lets no thread change what another one has set.
+    """
+    with _lock:
+        if not _blas["users"]:
+            _blas["limit"] = _keep(_limited)
+        _blas["users"] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _blas["users"] -= 1
+            if not _blas["users"]:
+                _keep(_blas["limit"].__exit__, None, None, None)
+
+
+def _keep(work, *arguments):
+    """Work in the thread that sets limits, if any thread can be had."""
+    with suppress(RuntimeError):  # an interpreter on its way out
+        return _keeper(os.getpid()).submit(work, *arguments).result()
+    return nullcontext()
+
+
+@lru_cache(maxsize=1)
+def _keeper(_process):
+    return ThreadPoolExecutor(1, "smilearn-limits")
+
+
+def _limited():
+    return _libraries("blas").limit(limits=1).__enter__()
+
+
 @cache
-def _openmp():
-    return ThreadpoolController()
+def _libraries(user_api):
+    """Of one kind alone: a limiter puts back all that it knows of."""
+    return ThreadpoolController().select(user_api=user_api)
 
 
 @cache

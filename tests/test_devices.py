@@ -14,7 +14,7 @@ from smilearn import SlicedMIScorer, _device_check, _fitted
 from smilearn._device_check import TOLERANCE, check_device, computed_on
 from smilearn._devices import full_float32, resolve_device, working_on
 from smilearn._reader import Settings
-from smilearn._standardize import row_blocks
+from smilearn._rows import row_blocks
 from smilearn.exceptions import InvalidInputError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

@@ -12,8 +12,9 @@ from smilearn._densities import DENSITIES
 from smilearn._directions import SliceDirections
 from smilearn._engine import TrainingPass, extend_until, score_new
 from smilearn._reader import PmiReader, Settings
+from smilearn._rows import as_tensor
 from smilearn._samples import SortedSamples
-from smilearn._standardize import as_tensor, standardize
+from smilearn._standardize import standardize
 from smilearn._sums import SliceSums
 
 KINDS = sorted(DENSITIES)

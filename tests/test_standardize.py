@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from smilearn import _standardize
-from smilearn._standardize import FARTHEST, as_tensor, row_blocks
+from smilearn import _feature_moments, _standardize
+from smilearn._rows import as_tensor, row_blocks
+from smilearn._standardize import FARTHEST
 
 FLOATS = [np.float32, np.float64]
 
@@ -26,7 +27,7 @@ CPU = torch.device("cpu")
 
 
 def centre_and_scale(X):
-    return _standardize.centre_and_scale(as_tensor(X, CPU))[:2]
+    return _feature_moments.centre_and_scale(as_tensor(X, CPU))[:2]
 
 
 def standardize(X, centre, inverse_scale, dtype, order=None):
@@ -103,6 +104,34 @@ def test_constant_columns_get_factor_zero(seed, dtype, value):
     np.testing.assert_allclose(
         Z, plainly_standardized(expected), atol=rounding(dtype, 50)
     )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_one_pass_measures_what_three_do(seed, dtype, weighted, monkeypatch):
+    """Pieces are merged; features too large or small for that are gone through anew."""
+    X = as_tensor(features(seed, (3000, 7)).astype(dtype) + 100, CPU)
+    weight = np.random.default_rng(seed).integers(0, 4, 3000).astype(float)
+    weight[:64] = 0  # a piece without any weight
+    weight = torch.from_numpy(weight) if weighted else None
+    monkeypatch.setattr(row_blocks, "__defaults__", (None, 64 * 7 * X.itemsize / 2**20))
+    merged = _feature_moments.feature_moments(X, weight)
+    monkeypatch.setattr(_feature_moments, "_ORDINARY", {X.dtype: (1.0, 1.0)})
+    assert _feature_moments._ordinary_moments(X, weight) is None
+    for once, anew in zip(
+        merged, _feature_moments.feature_moments(X, weight), strict=True
+    ):
+        np.testing.assert_allclose(once, anew, rtol=rounding(dtype, 20))
+
+
+def test_features_known_to_be_near_are_not_looked_at(seed):
+    X = features(seed)
+    fitted = centre_and_scale(X)
+    some = [torch.from_numpy(X), *fitted, torch.float64]
+    plain = _standardize.standardize(*some)
+    for largest in (np.abs(X).max(0), np.full(7, 1e300)):
+        known = _standardize.standardize(*some, largest=largest)
+        assert torch.equal(plain, known)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
