@@ -71,7 +71,8 @@ def far_in_blocks(blocks, codes, ratio, weight=None):
         kept = weight * ~far
         distance = _distances(blocks, _middles(blocks, codes, kept), codes)
         typical = _class_medians(distance, codes, kept)
-        unit = np.maximum(typical, weighted_quantile(typical[codes], 0.5, weight))
+        middle = weighted_quantile(typical, 0.5, np.bincount(codes, weight))
+        unit = np.maximum(typical, middle)
         beyond = distance / np.where(unit > 0, unit, np.inf)[codes]
         found = _farthest_third(beyond, far | (beyond > ratio), codes, weight)
         if (found == far).all():

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from smilearn._rows import row_blocks
-from smilearn._standardize import inverse_scale_of, standardized_piece
+from smilearn._standardize import inverse_scale_of
 from smilearn._threads import in_threads
 
 # smallest and largest feature whose squares, and those of its rounding, are in range
@@ -39,7 +39,7 @@ def centre_and_scale(X, weight=None):
 
 
 def feature_moments(X, weight=None):
-    """Measure each feature.
+    """Measure each feature, in one pass over X.
 
     Parameters
     ----------
@@ -60,95 +60,74 @@ def feature_moments(X, weight=None):
     largest : ndarray of shape (n_features,)
         Largest absolute values.
     """
-    found = _ordinary_moments(X, weight)
-    if found is not None:
-        return found
-    largest = in_threads(lambda *rows: _largest(X[slice(*rows)]), len(X), X.numel())
-    largest = torch.stack(largest).amax(0).cpu().double().numpy()
-    # in units of its own largest entry no feature over- or underflows
-    exponent = np.ceil(np.log2(np.where(largest > 0, largest, 1.0)))
-    unit = 2.0 ** exponent.clip(-1022, 1022)
-    centre, _ = _mean_and_square(X, np.zeros(X.shape[1]), 1 / unit, weight)
-    centre = _rounded(centre * unit, X.dtype)
-    rest, square = _mean_and_square(X, centre, 1 / unit, weight)
-    return centre, np.sqrt((square - rest**2).clip(0)) * unit, largest
-
-
-def _largest(X):
-    """Largest absolute value of each feature; NaN and infinity are carried along."""
-    return torch.maximum(X.amax(0), -X.amin(0))
-
-
-def _rounded(values, dtype):
-    return torch.as_tensor(values).to(dtype).double().numpy()
-
-
-def _ordinary_moments(X, weight):
-    """What :func:`feature_moments` gives, in one pass over X.
-
-    Sums of pieces around their own means, merged by Chan's rule. None where some
-    feature is so large or so small that squares could over- or underflow.
-    """
-    smallest, most = _ORDINARY[X.dtype]
 
     def moments_of(begin, end):
-        whole = None
+        pieces = []
         for rows in row_blocks(X[begin:end]):
-            largest = _largest(rows)
-            if ((largest > most) | ((largest > 0) & (largest < smallest))).any():
-                return None
             own = None if weight is None else weight[begin : begin + len(rows)]
-            piece = *_piece_moments(rows, own), largest.cpu().double().numpy()
-            whole = piece if whole is None else _joined(whole, piece)
+            pieces.append(_piece_moments(rows, own))
             begin += len(rows)
-        return whole
+        return reduce(_joined, pieces)
 
     parts = in_threads(moments_of, len(X), X.numel())
-    if any(part is None for part in parts):
-        return None
-    total, mean, square, largest = reduce(_joined, parts)
-    centre = _rounded(mean, X.dtype)
-    return centre, np.sqrt(square.clip(0) / total), largest
+    total, mean, square, unit, largest = reduce(_joined, parts)
+    centre = torch.as_tensor(mean * unit).to(X.dtype).double().numpy()
+    return centre, np.sqrt(square.clip(0) / total) * unit, largest
 
 
 def _piece_moments(rows, weight):
-    """Weight, means and sums of squares around them of a piece, float64."""
+    """Moments of a piece, each feature in a unit in which its squares are in range.
+
+    Returns
+    -------
+    total : float
+        Weight of the rows.
+
+    mean, square, unit, largest : ndarray of shape (n_features,)
+        Mean, sum of squares around it, unit of both, a power of two, and largest
+        absolute value; float64.
+    """
+    largest = torch.maximum(rows.amax(0), -rows.amin(0)).cpu().double().numpy()
+    smallest, most = _ORDINARY[rows.dtype]
+    odd = (largest > most) | ((largest > 0) & (largest < smallest))
+    unit = np.ones(len(largest))
+    total, mean, square = _sums(rows, weight)
+    if odd.any():
+        exponent = np.ceil(np.log2(largest[odd]))
+        unit[odd] = 2.0 ** exponent.clip(-1022, 1022)
+        scale = torch.as_tensor(1 / unit[odd], device=rows.device)
+        some = rows[:, torch.as_tensor(odd, device=rows.device)].double() * scale
+        _, mean[odd], square[odd] = _sums(some, weight)
+    return total, mean, square, unit, largest
+
+
+def _sums(rows, weight):
+    """Weight, means and sums of squares around them."""
     total = len(rows) if weight is None else float(weight.sum())
-    if not total:
-        return 0.0, np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
-    centre = (_total(rows, weight, 0) / total).to(rows.dtype)
+    divisor = total or 1.0
+    centre = (_total(rows, weight) / divisor).to(rows.dtype)
     residual = rows - centre
-    rest = _total(residual, weight, 0).cpu().double().numpy() / total
-    square = _total(residual.square_(), weight, 0).cpu().double().numpy()
-    return total, centre.cpu().double().numpy() + rest, square - total * rest**2
+    rest = _total(residual, weight).cpu().double().numpy() / divisor
+    square = _total(residual.square_(), weight).cpu().double().numpy()
+    mean = centre.cpu().double().numpy()
+    with np.errstate(over="ignore", invalid="ignore"):  # of features out of range
+        return total, mean + rest, square - total * rest**2
 
 
 def _joined(first, second):
-    """Join the moments of two pieces."""
+    """Moments of two pieces together, after Chan."""
+    unit = np.maximum(first[3], second[3])
     total = first[0] + second[0]
-    apart, share = second[1] - first[1], second[0] / total if total else 0.0
-    square = first[2] + second[2] + apart**2 * (first[0] * share)
-    return total, first[1] + apart * share, square, np.maximum(first[3], second[3])
+    (mean, square), (its_mean, its_square) = (
+        (piece[1] * (piece[3] / unit), piece[2] * (piece[3] / unit) ** 2)
+        for piece in (first, second)
+    )
+    share = second[0] / (total or 1.0)
+    apart = its_mean - mean
+    square = square + its_square + apart**2 * (first[0] * share)
+    return total, mean + apart * share, square, unit, np.maximum(first[4], second[4])
 
 
-def _mean_and_square(X, centre, inverse_scale, weight=None):
-    """Mean and mean square of each standardized feature, float64."""
-    whole = len(X) if weight is None else weight.sum()
-
-    def sums_of(begin, end):
-        sums = torch.zeros((2, X.shape[1]), dtype=torch.float64, device=X.device)
-        for rows in row_blocks(X[begin:end]):
-            block, _ = standardized_piece(rows, centre, inverse_scale)
-            sums[0] += _total(block, weight, begin)
-            sums[1] += _total(block.square_(), weight, begin)
-            begin += len(rows)
-        return sums
-
-    return (sum(in_threads(sums_of, len(X), X.numel())) / whole).cpu().numpy()
-
-
-def _total(block, weight, begin):
-    """Weighted sum of rows, the first of which has the weight at `begin`."""
-    if weight is None:
-        return block.sum(0)
-    return weight[begin : begin + len(block)].to(block) @ block
+def _total(rows, weight):
+    """Weighted sum of rows."""
+    return rows.sum(0) if weight is None else weight.to(rows) @ rows

@@ -75,7 +75,7 @@ def standardize(X, centre, inverse_scale, dtype, order=None, largest=None):
             if near:
                 into.copy_(_shifted(rows, centre, inverse_scale))
             else:
-                into.copy_(_moved_in(*standardized_piece(rows, centre, inverse_scale)))
+                into.copy_(_moved_in(*_standardized(rows, centre, inverse_scale)))
             begin += len(rows)
 
     in_threads(fill, len(X), X.numel())
@@ -121,7 +121,7 @@ def centre_classes(X, segments, weight=None):
     return means.cpu().numpy()
 
 
-def standardized_piece(rows, centre, inverse_scale):
+def _standardized(rows, centre, inverse_scale):
     """``(rows - centre) * inverse_scale`` in the precision of `rows`.
 
     Subtracting the rounded centre costs nothing: the same shift moves all samples,

@@ -108,20 +108,31 @@ def test_constant_columns_get_factor_zero(seed, dtype, value):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_one_pass_measures_what_three_do(seed, dtype, weighted, monkeypatch):
-    """Pieces are merged; features too large or small for that are gone through anew."""
-    X = as_tensor(features(seed, (3000, 7)).astype(dtype) + 100, CPU)
+def test_pieces_are_merged_in_units_of_their_own(seed, dtype, weighted, monkeypatch):
+    """Within a feature, pieces whose squares over- and underflow, and zeros."""
+    X = features(seed, (3000, 7)) + 100
+    scale = 1e30 if dtype == np.float32 else 1e250
+    X[:1000, 1] *= scale
+    X[1000:2000, 2] /= scale
+    X[2000:, 3] = 0
+    X[:, 4] = scale
+    X = X.astype(dtype)
     weight = np.random.default_rng(seed).integers(0, 4, 3000).astype(float)
     weight[:64] = 0  # a piece without any weight
-    weight = torch.from_numpy(weight) if weighted else None
+    weight = weight if weighted else np.ones(3000)
     monkeypatch.setattr(row_blocks, "__defaults__", (None, 64 * 7 * X.itemsize / 2**20))
-    merged = _feature_moments.feature_moments(X, weight)
-    monkeypatch.setattr(_feature_moments, "_ORDINARY", {X.dtype: (1.0, 1.0)})
-    assert _feature_moments._ordinary_moments(X, weight) is None
-    for once, anew in zip(
-        merged, _feature_moments.feature_moments(X, weight), strict=True
-    ):
-        np.testing.assert_allclose(once, anew, rtol=rounding(dtype, 20))
+    assert len(list(row_blocks(torch.from_numpy(X)))) == 47
+    given = torch.from_numpy(weight) if weighted else None
+    centre, spread, largest = _feature_moments.feature_moments(
+        torch.from_numpy(X), given
+    )
+    unit = np.abs(X.astype(np.float64)).max(0)
+    plain, tolerance = X / unit, rounding(dtype, 20)
+    mean = np.average(plain, axis=0, weights=weight)
+    np.testing.assert_allclose(centre, mean * unit, rtol=tolerance)
+    np.testing.assert_array_equal(largest, unit)
+    rms = np.sqrt(np.average((plain - mean) ** 2, axis=0, weights=weight))
+    np.testing.assert_allclose(spread / unit, rms, rtol=5 * tolerance, atol=tolerance)
 
 
 def test_features_known_to_be_near_are_not_looked_at(seed):
