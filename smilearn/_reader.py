@@ -16,6 +16,7 @@ from smilearn._tables import chunks, class_pmi, grid_of, locate, read, tabulate
 # of projections held at once: pieces that malloc reuses, or that keep a GPU busy
 _BLOCK_BYTES = {"cpu": 30 * 2**20, "cuda": 2**30}
 _BLOCK_RANGE = (16, 512)
+_COEFFICIENTS = 10  # of a density
 _WIDE = 200  # slices: narrower products lose a tenth of their speed
 
 
@@ -153,23 +154,30 @@ class PmiReader:
                 self._make_good(sums, Z, columns, some, table, grid, n_nodes)
 
     def _compiled_tables(self, rows, n_nodes):
-        moments, exactly = self.moments, self.settings.exactly
-        log_prior = np.log(moments.share)
-        offset = torch.from_numpy(log_prior)[:, None]
-        for part in chunks(len(rows), n_nodes * len(moments.count)):
-            some = rows[part]
-            grid = grid_of(moments.low[some], moments.high[some], n_nodes)
+        student, log_prior = self.settings.density == "student", self._log_prior
+        for some, coefficients, flat in self._coefficients(rows):
+            moments = self.moments[some]
+            grid = grid_of(moments.low, moments.high, n_nodes)
             origin, step = (values.astype(self.settings.dtype) for values in grid)
-            density = exactly.densities(moments[some])
-            table = tables(
-                self.settings.density == "student",
-                density.coefficients(offset),
-                log_prior,
-                (origin, step, n_nodes),
-                self.left_out,
-            )
-            table[moments.total[some] == 0] = 0
-            yield some, table.reshape(len(some), -1), (origin, step)
+            for part in chunks(len(some), n_nodes * len(log_prior)):
+                cells = origin[part], step[part]
+                nodes = *cells, n_nodes
+                which = coefficients[part]
+                table = tables(student, which, log_prior, nodes, self.left_out)
+                table[flat[part]] = 0
+                yield some[part], table.reshape(len(table), -1), cells
+
+    def _coefficients(self, rows):
+        """Coefficients of the densities of some slices, for `tables`."""
+        offset = torch.from_numpy(self._log_prior)[:, None]
+        for part in chunks(len(rows), _COEFFICIENTS * len(offset)):
+            moments = self.moments[rows[part]]
+            density = self.settings.exactly.densities(moments)
+            yield rows[part], density.coefficients(offset), moments.total == 0
+
+    @property
+    def _log_prior(self):
+        return np.log(self.moments.share)
 
     def _add_fused(self, look_up, sums, Z, columns, rows, n_nodes):
         for some, table, (origin, step) in self._tables(rows, n_nodes):

@@ -91,7 +91,7 @@ class WithinScatter:
                     residual = X[some].double() - mean[index[some]]
                 fourths = residual.square().sum(1, keepdim=True).double().square()
                 copies = 1 if weight is None else weight[some].to(residual)
-                scatter += (residual * copies).T @ residual
+                scatter += _outer_products(residual, copies)
                 fourth += float((fourths * copies).sum())
             return scatter, fourth
 
@@ -191,3 +191,11 @@ class WithinScatter:
     def overall_mean(self):
         """Mean of all samples, (n_features,)."""
         return self.prior @ self.mean
+
+
+def _outer_products(rows, copies):
+    """Sum of the outer products of some rows, each counted so many times."""
+    if isinstance(copies, int) and rows.device.type == "cpu":
+        # NumPy sees that this is symmetric, and does half the work
+        return torch.from_numpy(rows.numpy().T @ rows.numpy())
+    return (rows * copies).T @ rows
