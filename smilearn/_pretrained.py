@@ -76,23 +76,84 @@ def load_encoder(model, max_length):
     InvalidInputError
         If it is no encoder, or reads fewer tokens than asked for.
     """
-    from transformers import AutoModel, AutoTokenizer
-
-    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, model)
-    encoder = load_pretrained(AutoModel.from_pretrained, model, dtype="float32")
-    if encoder.config.is_encoder_decoder or tokenizer.pad_token is None:
+    encoder, tokenizer, most_tokens, is_decoder = load_backbone(model, max_length)
+    if is_decoder or encoder.config.is_encoder_decoder:
         raise InvalidInputError(
             f"{os.fspath(model)!r} is not an encoder with a padding token, such as "
             "BERT; only the hidden states of encoders are pooled."
         )
-    positions = getattr(encoder.config, "max_position_embeddings", _MOST_TOKENS)
+    return encoder, tokenizer, most_tokens
+
+
+def load_backbone(model, max_length):
+    """Load an encoder or decoder without a head, and its tokenizer.
+
+    Parameters
+    ----------
+    model : str or path-like
+        A folder, or a name on the Hugging Face Hub.
+
+    max_length : int or None
+        Tokens to read of a text; None takes what the model can, 512 at most.
+
+    Returns
+    -------
+    backbone : PreTrainedModel
+        The model in float32.
+
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer, which pads on the right; one without a padding token pads with
+        the end of a text.
+
+    most_tokens : int
+        Tokens that are read.
+
+    is_decoder : bool
+        Whether a token sees only those before it.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the model cannot be loaded.
+
+    InvalidInputError
+        If it reads fewer tokens than asked for, or has no token to pad with.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    name = os.fspath(model)
+    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, model)
+    backbone = load_pretrained(AutoModel.from_pretrained, model, dtype="float32")
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise InvalidInputError(
+                f"The tokenizer of {name!r} has no token to pad with. Set its "
+                "pad_token and save it."
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    positions = getattr(backbone.config, "max_position_embeddings", _MOST_TOKENS)
     limit = min(tokenizer.model_max_length, positions, _MOST_TOKENS)
     if max_length is not None and max_length > limit:
         raise InvalidInputError(
             f"max_length={max_length} is more than the {limit} tokens that "
-            f"{os.fspath(model)!r} reads."
+            f"{name!r} reads."
         )
-    return encoder, tokenizer, max_length or limit
+    return backbone, tokenizer, max_length or limit, is_causal(backbone.config)
+
+
+def is_causal(config):
+    """Tell whether a token of a model sees only those before it, by its config."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_MASKED_LM_MAPPING,
+    )
+
+    kind = type(config)  # encoders that can serve as decoders are masked ones too
+    only_causal = (
+        kind in MODEL_FOR_CAUSAL_LM_MAPPING and kind not in MODEL_FOR_MASKED_LM_MAPPING
+    )
+    return only_causal or bool(getattr(config, "is_decoder", False))
 
 
 def _looks_like_a_path(name):

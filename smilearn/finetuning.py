@@ -210,6 +210,7 @@ class FineTunedEmbedder(
         """
         require("accelerate", extra="finetune", caller="FineTunedEmbedder")
         from smilearn import _tuning
+        from smilearn._tokens import TokenBatches
 
         texts, self.classes_, codes = check_labelled_texts(texts, y)
         seed = int(generator_from(self.random_state, "fine-tune").integers(2**31))
@@ -219,7 +220,7 @@ class FineTunedEmbedder(
                 self.model, self.max_length
             )
             network = _tuning.PooledClassifier(encoder, len(self.classes_)).to(device)
-            tokens = _tuning.TokenBatches(texts, self._tokenizer, self._most_tokens)
+            tokens = TokenBatches(texts, self._tokenizer, self._most_tokens)
             drop = _NEW_HEAD_DROP if self.loss_drop == "auto" else self.loss_drop
             result = _tuning.train_to_early_point(
                 network,
@@ -255,11 +256,12 @@ class FineTunedEmbedder(
         """
         check_is_fitted(self, "n_features_out_")
         from smilearn import _tuning
+        from smilearn._tokens import TokenBatches
 
         texts = check_texts(texts)
         if not texts:
             return np.empty((0, self.n_features_out_), np.float32)
-        tokens = _tuning.TokenBatches(texts, self._tokenizer, self._most_tokens)
+        tokens = TokenBatches(texts, self._tokenizer, self._most_tokens)
         warn_truncated(tokens.n_truncated, len(texts), self._most_tokens)
         return _tuning.embed(self._network, tokens)[0]
 

@@ -32,6 +32,7 @@ FLOORS = {
     "_sums": 1,
     "_tables": 1,
     "_texts": 1,
+    "_tokens": 1,
     "_weights": 1,
     "batches": 1,
     "metrics": 1,
