@@ -196,14 +196,14 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
     is read one sample at a time must not do that, so "student" is the default.
 
     On the same data "adaptive" has a quarter to three quarters of the false
-    positives of "isotropic" before training and in the first half epoch, and more than
-    it once memorization has set in. It was then confirmed on eight data sets that it had not
-    been made with (``python benchmarks/flips.py``): on none of them does it find
-    planted wrong labels worse, up to chance. `fit` takes 2 to 4 times as long
-    (``docs/performance.md``). Its weights fall from 1 for the member with the best
-    contrast to 0 for those 0.05 below it.
-    How much more a covariance is shrunk than after Ledoit and Wolf (1 to 16 times) is
-    chosen by the label contrast as well.
+    positives of "isotropic" before training and in the first half epoch, and more
+    than it once memorization has set in. It was then confirmed on eight data sets
+    that it had not been made with (``python benchmarks/flips.py``): on none of them
+    does it find planted wrong labels worse, up to chance. `fit` takes 2 to 4 times
+    as long (``docs/performance.md``). Its weights fall from 1 for the member with
+    the best contrast to 0 for those 0.05 below it. How much more a covariance is
+    shrunk than after Ledoit and Wolf (1 to 16 times) is chosen by the label
+    contrast as well.
 
     References
     ----------
