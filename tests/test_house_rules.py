@@ -25,6 +25,7 @@ FLOORS = {
     "_directions": 1,
     "_early_point": 1,
     "_files": 1,
+    "_gguf": 1,
     "_kernels": 1,
     "_memorized_scorer": 1,
     "_out_of_memory": 1,
