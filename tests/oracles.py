@@ -1,6 +1,7 @@
 """Slow, plain statements of what the fast code computes, and data to try both on."""
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from scipy.stats import norm, t
 
@@ -61,3 +62,10 @@ def embeddings(seed, sizes=(60, 35, 12), n_features=6, apart=1.5):
 def fitted(X, y, **parameters):
     defaults = {"n_slices": 64, "random_state": 0, "slicing": "isotropic"}
     return SlicedMIScorer(**defaults | parameters).fit(X, y)
+
+
+def sparse_rows(rng, shape, density):
+    """A sparse array of even numbers in [0, 1); of any SciPy that we support."""
+    places = rng.choice(np.prod(shape), round(density * np.prod(shape)), replace=False)
+    rows, columns = np.divmod(places, shape[1])
+    return csr_array((rng.random(len(places)), (rows, columns)), shape=shape)

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles import embeddings, fitted
-from scipy.sparse import csc_matrix, csr_array, csr_matrix, random_array
+from oracles import embeddings, fitted, sparse_rows
+from scipy.sparse import csc_matrix, csr_array, csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
@@ -142,7 +142,7 @@ def test_labels_that_are_true_or_false(seed):
 
 def sparse_problem(seed, n=150, d=40):
     rng = np.random.default_rng(seed)
-    X = random_array((n, d), density=0.15, rng=rng, data_sampler=rng.random).tocsr()
+    X = sparse_rows(rng, (n, d), 0.15)
     y = rng.integers(0, 3, n)
     X = (X + csr_array(np.eye(3)[y] @ np.eye(3, d) * 0.4)).tocsr()
     return X, y
@@ -169,7 +169,7 @@ def test_sparse_scores_as_dense(seed, make, slicing, weighted):
 
 def test_sparse_is_never_made_dense(seed, monkeypatch):
     rng = np.random.default_rng(seed)
-    X = random_array((300, 60_000), density=5e-4, rng=rng).tocsr()
+    X = sparse_rows(rng, (300, 60_000), 5e-4)
     y = rng.integers(0, 2, 300)
     monkeypatch.setattr(csr_array, "todense", None)
     whole = []
@@ -259,7 +259,7 @@ def test_the_mixture_of_sparse_samples(seed):
 
 def test_sparse_means_of_many_classes_need_little_memory(seed):
     rng = np.random.default_rng(seed)
-    X = random_array((20_000, 4_000), density=1e-3, rng=rng).tocsr()
+    X = sparse_rows(rng, (20_000, 4_000), 1e-3)
     y = rng.integers(0, 5, 20_000)
     tracemalloc.start()
     SlicedMIScorer(8, slicing="isotropic", random_state=0).fit(X, y)
