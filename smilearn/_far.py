@@ -97,9 +97,8 @@ def _farthest_third(beyond, far, codes, weight):
 
 def _in_range(X):
     """Multiply by a power of two, where squares would leave the range of numbers."""
-    least, most = (1e-15, 1e15) if X.dtype == torch.float32 else (1e-100, 1e100)
     largest = float(abs(X).max()) if issparse(X) else _largest(X)
-    if least < largest < most or largest == 0:
+    if 1e-100 < largest < 1e100 or largest == 0:
         return X
     return (X if issparse(X) else X.double()) * 2.0 ** -np.round(np.log2(largest))
 
@@ -207,17 +206,25 @@ def _block_distances(X, middles, codes):
         )
         square = X.multiply(X).sum(1) - 2 * own + (middles**2).sum(1)[codes]
         return np.sqrt(square.clip(0))
-    index = torch.as_tensor(codes, device=X.device)
-    middles = torch.as_tensor(middles, device=X.device).to(X.dtype)
+    index, middles = (torch.as_tensor(v, device=X.device) for v in (codes, middles))
 
     def work(begin, end):
-        distance = middles.new_empty(end - begin, dtype=torch.float64)
+        distance = middles.new_empty(end - begin)
         start = 0
         for rows in row_blocks(X[begin:end]):
             stop = start + len(rows)
             own = middles.index_select(0, index[begin + start : begin + stop])
-            distance[start:stop] = torch.linalg.vector_norm(own.sub_(rows), dim=1)
+            distance[start:stop] = _lengths(own.sub_(rows))
             start = stop
         return distance
 
     return torch.cat(in_threads(work, len(X), X.numel())).cpu().numpy()
+
+
+def _lengths(X):
+    """Length of each row, float64; also where squares leave the range of numbers."""
+    largest = float(torch.maximum(X.amax(), -X.amin()))
+    unit = 1.0
+    if largest and not 1e-100 < largest < 1e100:
+        unit = 2.0 ** np.clip(np.round(np.log2(largest)), -1000, 1000)
+    return torch.linalg.vector_norm(X if unit == 1 else X.div_(unit), dim=1).mul_(unit)

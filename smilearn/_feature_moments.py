@@ -1,6 +1,6 @@
 """Mean, spread and largest value of each feature (floor 2)."""
 
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 import torch
@@ -90,7 +90,7 @@ def _piece_moments(rows, weight):
     largest = torch.maximum(rows.amax(0), -rows.amin(0)).cpu().double().numpy()
     smallest, most = _ORDINARY[rows.dtype]
     odd = (largest > most) | ((largest > 0) & (largest < smallest))
-    unit = np.ones(len(largest))
+    unit = np.where(largest > 0, 1.0, 2.0**-1022)  # of zeros, none that matters
     total, mean, square = _sums(rows, weight)
     if odd.any():
         exponent = np.ceil(np.log2(largest[odd]))
@@ -103,15 +103,22 @@ def _piece_moments(rows, weight):
 
 def _sums(rows, weight):
     """Weight, means and sums of squares around them."""
-    total = len(rows) if weight is None else float(weight.sum())
-    divisor = total or 1.0
-    centre = (_total(rows, weight) / divisor).to(rows.dtype)
+    centre = rows.mean(0)  # some point near all of them
     residual = rows - centre
-    rest = _total(residual, weight).cpu().double().numpy() / divisor
-    square = _total(residual.square_(), weight).cpu().double().numpy()
+    if weight is None:
+        total, weigh = len(rows), _plain_sum
+    else:
+        total, weigh = float(weight.sum()), partial(torch.matmul, weight.double())
+        residual = residual.double()
+    rest = weigh(residual).cpu().double().numpy() / (total or 1.0)
+    square = weigh(residual.square_()).cpu().double().numpy()
     mean = centre.cpu().double().numpy()
     with np.errstate(over="ignore", invalid="ignore"):  # of features out of range
         return total, mean + rest, square - total * rest**2
+
+
+def _plain_sum(rows):
+    return rows.sum(0)
 
 
 def _joined(first, second):
@@ -126,8 +133,3 @@ def _joined(first, second):
     apart = its_mean - mean
     square = square + its_square + apart**2 * (first[0] * share)
     return total, mean + apart * share, square, unit, np.maximum(first[4], second[4])
-
-
-def _total(rows, weight):
-    """Weighted sum of rows."""
-    return rows.sum(0) if weight is None else weight.to(rows) @ rows

@@ -65,8 +65,9 @@ class Settings:
         most, size = most_slices(self.device, slice_bytes), self.block_size
         if size is None:
             most_bytes = _BLOCK_BYTES.get(self.device.type, _BLOCK_BYTES["cpu"])
-            wide = min(_WIDE, 3 * most_bytes // (2 * slice_bytes))
-            fits = np.clip(max(most_bytes // slice_bytes, wide), *_BLOCK_RANGE)
+            fits = np.clip(most_bytes // slice_bytes, *_BLOCK_RANGE)
+            if fits < _WIDE and _WIDE * slice_bytes <= 1.5 * most_bytes:
+                fits = _WIDE
             n_blocks = math.ceil((stop - start) / min(fits, most))
             size = math.ceil((stop - start) / max(n_blocks, 1)) or 1
         size = min(size, most)

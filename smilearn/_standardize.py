@@ -132,8 +132,7 @@ def _standardized(rows, centre, inverse_scale):
     block = _shifted(rows, centre, inverse_scale)
     # over rows first, as torch vectorizes that; both carry NaN and infinity along
     extent = torch.maximum(block.amax(0), -block.amin(0)).amax()
-    overflows = inverse_scale.max() > torch.finfo(rows.dtype).max
-    if extent.isfinite() and not overflows:
+    if extent.isfinite():  # it is not, where a factor overflows
         return block, extent
     with np.errstate(over="ignore"):  # scaled first, as differences overflow sooner
         block = rows.double().cpu().numpy() * inverse_scale - centre * inverse_scale

@@ -10,6 +10,7 @@ from smilearn._engine import extend_until
 from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._partial import PartialLearning
 from smilearn._stream_pass import StreamPass
+from smilearn._threads import from_caller
 from smilearn.exceptions import InvalidInputError
 
 
@@ -154,7 +155,7 @@ class StreamLearning(PartialLearning):
                 )
             return X, y, weight
 
-        return pieces(batches, validated)
+        return pieces(from_caller(batches), validated)
 
     def _keep_pass(self, training, directions):
         self.classes_, self.class_count_ = training.classes, training.count

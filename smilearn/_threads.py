@@ -10,10 +10,11 @@ import ctypes
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -21,8 +22,6 @@ from threadpoolctl import ThreadpoolController
 
 _LEAST = 50_000  # elements for which a second thread pays
 _local = threading.local()
-_lock = threading.Lock()
-_blas = {"users": 0, "limit": nullcontext()}
 
 
 @contextmanager
@@ -39,11 +38,49 @@ def own_threads(device):
         return
     _local.n_threads = torch.get_num_threads()
     try:
-        # tensors made here are written to in other threads, where no mode holds
-        with _alone(), _blas_alone(), torch.inference_mode(False):
+        with ExitStack() as _local.limits:
+            _local.limits.enter_context(_limits())
             yield
     finally:
-        del _local.n_threads
+        vars(_local).clear()  # wherever an interrupt came
+
+
+def from_caller(items):
+    """Go through somebody else's iterable with the threads that they had before.
+
+    Parameters
+    ----------
+    items : iterable
+        What :func:`own_threads` must not slow down.
+
+    Yields
+    ------
+    item : object
+        The next one.
+    """
+    iterator, end = iter(items), object()
+    while (item := _next(iterator, end)) is not end:
+        yield item
+
+
+def _next(iterator, end):
+    if not hasattr(_local, "limits"):
+        return next(iterator, end)
+    n_threads, limits = _local.n_threads, _local.limits
+    del _local.n_threads, _local.limits  # a fit in there is a fit of its own
+    limits.close()
+    try:
+        return next(iterator, end)
+    finally:
+        limits.enter_context(_limits())
+        _local.n_threads, _local.limits = n_threads, limits
+
+
+@contextmanager
+def _limits():
+    # tensors made here are written to in other threads, where no mode holds
+    with _alone(), _blas_alone(), torch.inference_mode(False):
+        yield
 
 
 def in_threads(work, length, n_elements):
@@ -109,37 +146,65 @@ def _alone():
 def _blas_alone():
     """Keep NumPy's BLAS to the thread that calls it, until the end.
 
-    Its limit belongs to the whole process, so the first to come sets it and the last
-    to go puts back what was there; both in a thread kept for that, as threadpoolctl
-    lets no thread change what another one has set.
+    Its limit belongs to the whole process. It is set for the first to come and lifted
+    for the last to go, by a thread kept for that, as threadpoolctl lets no thread
+    change what another one has set; somebody else's limit is left alone.
     """
-    with _lock:
-        if not _blas["users"]:
-            _blas["limit"] = _keep(_limited)
-        _blas["users"] += 1
+    user = _User()
     try:
+        _keep(_LIMIT.enter, user)
         yield
-    finally:
-        with _lock:
-            _blas["users"] -= 1
-            if not _blas["users"]:
-                _keep(_blas["limit"].__exit__, None, None, None)
+    finally:  # even if an interrupt came while the limit was being set
+        _keep(_LIMIT.leave, user)
+
+
+class _User:
+    """Somebody who needs the limit of BLAS."""
+
+
+class _Limit:
+    """The limit of BLAS and its users; entered and left in one thread.
+
+    Users are held weakly: one that an interrupt kept from leaving is gone all the same.
+    """
+
+    def __init__(self):
+        self.users, self.limiter = WeakSet(), None
+
+    def enter(self, user):
+        self.users.add(user)
+        pools = _libraries("blas")
+        if self.limiter is None and any(p["num_threads"] != 1 for p in pools.info()):
+            self.limiter = pools.limit(limits=1).__enter__()
+
+    def leave(self, user):
+        self.users.discard(user)
+        if self.limiter is not None and not self.users:
+            limiter, self.limiter = self.limiter, None
+            limiter.__exit__(None, None, None)
+
+    def lift(self):
+        """After a fork there are no users, but what they have set."""
+        limiter = self.limiter
+        self.__init__()
+        if limiter is not None:
+            limiter.__exit__(None, None, None)
+
+
+_LIMIT = _Limit()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_LIMIT.lift)
 
 
 def _keep(work, *arguments):
     """Work in the thread that sets limits, if any thread can be had."""
     with suppress(RuntimeError):  # an interpreter on its way out
-        return _keeper(os.getpid()).submit(work, *arguments).result()
-    return nullcontext()
+        _keeper(os.getpid()).submit(work, *arguments).result()
 
 
 @lru_cache(maxsize=1)
 def _keeper(_process):
     return ThreadPoolExecutor(1, "smilearn-limits")
-
-
-def _limited():
-    return _libraries("blas").limit(limits=1).__enter__()
 
 
 @cache

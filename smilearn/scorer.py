@@ -96,7 +96,8 @@ class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator)
         float64 in any case. "auto": float64 where `X` is small (a million numbers).
 
     block_size : int or "auto", default="auto"
-        Slices whose projections are held at once, beside a copy of X; "auto": 30 MB.
+        Slices whose projections are held at once, beside a copy of X; "auto": 30 to
+        45 MB.
 
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of the directions. Pass an int for the same scores at each call.

@@ -134,6 +134,10 @@ def test_no_scale_is_too_small_or_large(flipped, seed, scale, spreads, dtype):
     X, y = with_far(X, y, 1, 3, spreads, np.random.default_rng(seed))
     X = (X * scale).astype(dtype)
     assert np.flatnonzero(far_samples(X, y, 5.0)).tolist() == [210, 211, 212]
+    if spreads == 100:  # what comes in batches has no range of its own
+        scorer = SlicedMIScorer(8, slicing="isotropic", random_state=0)
+        scorer.fit_batches([(X[:100], y[:100]), (X[100:], y[100:])])
+        assert np.flatnonzero(scorer.far_).tolist() == [210, 211, 212]
 
 
 def test_far_is_a_number_from_1_on_or_none(flipped):

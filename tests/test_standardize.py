@@ -135,14 +135,66 @@ def test_pieces_are_merged_in_units_of_their_own(seed, dtype, weighted, monkeypa
     np.testing.assert_allclose(spread / unit, rms, rtol=5 * tolerance, atol=tolerance)
 
 
-def test_features_known_to_be_near_are_not_looked_at(seed):
+def test_features_known_to_be_near_are_not_looked_at(seed, monkeypatch):
     X = features(seed)
-    fitted = centre_and_scale(X)
+    fitted, largest = centre_and_scale(X), np.abs(X).max(0)
     some = [torch.from_numpy(X), *fitted, torch.float64]
-    plain = _standardize.standardize(*some)
-    for largest in (np.abs(X).max(0), np.full(7, 1e300)):
-        known = _standardize.standardize(*some, largest=largest)
-        assert torch.equal(plain, known)
+    plain, looked_at = _standardize.standardize(*some), []
+    look = _standardize._standardized
+
+    def watched(*arguments):
+        looked_at.append(arguments)
+        return look(*arguments)
+
+    monkeypatch.setattr(_standardize, "_standardized", watched)
+    assert torch.equal(_standardize.standardize(*some, largest=largest), plain)
+    assert not looked_at
+    assert torch.equal(_standardize.standardize(*some, largest=1e9 * largest), plain)
+    assert looked_at
+
+
+@pytest.mark.parametrize("far", ["sample", "centre", "factor"])
+def test_features_that_are_not_near_are_moved_in_all_the_same(seed, far):
+    X, (centre, inverse) = features(seed), centre_and_scale(features(seed))
+    if far == "sample":
+        X[3] *= 1e9
+    if far == "centre":  # of other samples than these
+        centre = centre + 1e9
+    if far == "factor":
+        X, centre, inverse = X * 1e-38, centre * 1e-38, inverse * 1e38
+    X = X.astype(np.float32)
+    some = [torch.from_numpy(X), centre, inverse, torch.float32]
+    known = _standardize.standardize(*some, largest=np.abs(X).max(0).astype(float))
+    assert torch.equal(known, _standardize.standardize(*some))
+    assert known.isfinite().all()
+    assert known.abs().max() <= FARTHEST * (1 + 1e-6)
+
+
+def test_weighted_moments_of_a_large_offset(seed):
+    """A thousandth of a feature is rounded away, no more; a constant stays one."""
+    rng = np.random.default_rng(seed)
+    X = (1e6 + rng.normal(size=(20_000, 3)) * [4, 4, 0]).astype(np.float32)
+    weight = rng.integers(0, 3, len(X)).astype(float)
+    centre, spread, largest = _feature_moments.feature_moments(
+        torch.from_numpy(X), torch.from_numpy(weight)
+    )
+    plain = X.astype(np.float64)
+    mean = np.average(plain, axis=0, weights=weight)
+    rms = np.sqrt(np.average((plain - mean) ** 2, axis=0, weights=weight))
+    np.testing.assert_allclose(centre, mean, rtol=1e-7)
+    np.testing.assert_allclose(spread[:2], rms[:2], rtol=1e-3)
+    assert (_standardize.inverse_scale_of(spread, largest, 2**-23) == 0)[2]
+
+
+def test_pieces_of_zeros_have_no_unit(seed, monkeypatch):
+    X = features(seed)
+    X[:200, 1] = 0
+    X[:, 1] *= 1e-170
+    whole = _feature_moments.feature_moments(torch.from_numpy(X))
+    monkeypatch.setattr(row_blocks, "__defaults__", (None, 1e-9))
+    pieces = _feature_moments.feature_moments(torch.from_numpy(X))
+    np.testing.assert_allclose(pieces[1], whole[1], rtol=1e-12)
+    assert pieces[1][1] > 1e-171
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

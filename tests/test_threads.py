@@ -3,7 +3,6 @@
 import multiprocessing
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from oracles import embeddings, fitted
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from smilearn import _threads
 from smilearn._threads import in_threads, own_threads
@@ -55,42 +53,6 @@ def test_openmp_is_limited_inside_and_free_again_afterwards(monkeypatch):
         assert set(inside) == {1}
         assert len(inside) == before
     assert torch.get_num_threads() == before
-
-
-def blas_threads():
-    found = threadpool_info()
-    return {pool["num_threads"] for pool in found if pool["user_api"] == "blas"}
-
-
-@pytest.mark.parametrize("other_ends", ["first", "last"])
-def test_blas_works_alone_and_is_free_again_after_fits_that_overlap(other_ends):
-    before, begun, leave = blas_threads(), threading.Event(), threading.Event()
-
-    def other():
-        with own_threads(CPU):
-            begun.set()
-            assert leave.wait(60)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    assert begun.wait(60)
-    with own_threads(CPU):
-        assert blas_threads() <= {1}
-        if other_ends == "first":
-            leave.set()
-            thread.join()
-        assert blas_threads() <= {1}
-    leave.set()
-    thread.join()
-    assert blas_threads() == before
-
-
-def test_blas_is_left_to_who_has_limited_it_before():
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        with own_threads(CPU):
-            score()
-        assert blas_threads() == before
 
 
 def test_an_error_in_a_piece_is_raised_and_leaves_nothing_behind():
