@@ -210,7 +210,8 @@ def _warn_unread(path, error):
     """Say that a file cannot be read, unless another process has deleted it."""
     if not isinstance(error, FileNotFoundError):
         _warn(
-            f"{path} cannot be read ({error.strerror or error}); what it holds is computed anew."
+            f"{path} cannot be read ({error.strerror or error}); what it holds is "
+            "computed anew."
         )
 
 
