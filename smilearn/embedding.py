@@ -11,11 +11,22 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils.validation import check_is_fitted
+from tqdm import trange
 
 from smilearn._compat import Interval, fit_context
-from smilearn._devices import resolve_device
-from smilearn._pretrained import DEFAULT_MODEL, load_pretrained, quiet_transformers
+from smilearn._encoder_fingerprint import encoder_fingerprint
+from smilearn._pretrained import DEFAULT_MODEL
+from smilearn._row_cache import RowCache
+from smilearn._sentences import (
+    kept_features,
+    load_sentence_encoder,
+    prompt_text,
+    truncated_texts,
+    workers,
+)
 from smilearn._texts import check_texts, warn_truncated
+
+_CHUNK = 32  # batches between two writes to the cache
 
 
 class SentenceEmbedder(
@@ -37,8 +48,35 @@ class SentenceEmbedder(
     normalize : bool, default=False
         Whether to scale each embedding to unit length. Some models do so by themselves.
 
-    device : str, default="auto"
-        Torch device; "auto" takes cuda, mps or cpu.
+    device : str or list of str, default="auto"
+        Torch device; "auto" takes cuda, mps or cpu. Of a list each has a process of its
+        own; a script then needs ``if __name__ == "__main__"``.
+
+    prompt : str, default=None
+        Put before each text, as some models expect. None takes the model's own default,
+        if it has one.
+
+    prompt_name : str, default=None
+        Name of a prompt that the model brings, in place of `prompt`.
+
+    truncate_dim : int, default=None
+        Features to keep of an embedding, the first ones; for models trained so that
+        these are of use alone. Done before normalizing.
+
+    cache_folder : str or path-like, default=None
+        Folder in which embeddings are kept and found again, whatever the order of the
+        texts: in each fold, after a restart or a kill half-way, by several processes at
+        once. They belong to the content of a text and to the weights and settings of
+        the model. Delete the folder to free its space.
+
+    local_files_only : bool, default=False
+        Whether to ask the Hugging Face Hub for nothing.
+
+    revision : str, default=None
+        Branch, tag or commit of the model on the Hub.
+
+    trust_remote_code : bool, default=False
+        Whether code that comes with the model may run.
 
     verbose : int or bool, default=0
         Whether to show a progress bar.
@@ -74,7 +112,14 @@ class SentenceEmbedder(
         "model": [str, os.PathLike],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "normalize": ["boolean"],
-        "device": [str],
+        "device": [str, list],
+        "prompt": [str, None],
+        "prompt_name": [str, None],
+        "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "cache_folder": [str, os.PathLike, None],
+        "local_files_only": ["boolean"],
+        "revision": [str, None],
+        "trust_remote_code": ["boolean"],
         "verbose": ["verbose"],
     }
 
@@ -85,12 +130,26 @@ class SentenceEmbedder(
         batch_size=32,
         normalize=False,
         device="auto",
+        prompt=None,
+        prompt_name=None,
+        truncate_dim=None,
+        cache_folder=None,
+        local_files_only=False,
+        revision=None,
+        trust_remote_code=False,
         verbose=0,
     ):
         self.model = model
         self.batch_size = batch_size
         self.normalize = normalize
         self.device = device
+        self.prompt = prompt
+        self.prompt_name = prompt_name
+        self.truncate_dim = truncate_dim
+        self.cache_folder = cache_folder
+        self.local_files_only = local_files_only
+        self.revision = revision
+        self.trust_remote_code = trust_remote_code
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -117,11 +176,15 @@ class SentenceEmbedder(
 
         ModelUnavailableError
             If the model cannot be loaded.
+
+        InvalidInputError
+            If there is no such prompt or device, or `truncate_dim` is too large.
         """
         check_texts(texts)
         self._encoder = None  # the model may be another one than last time
         self._load()
-        self.n_features_out_ = int(self._encoder.get_embedding_dimension())
+        self._prompt()
+        self.n_features_out_ = kept_features(self._encoder, self.truncate_dim)
         return self
 
     def transform(self, texts):
@@ -142,10 +205,16 @@ class SentenceEmbedder(
         MissingTextError
             If a text is missing.
 
+        CacheError
+            If `cache_folder` cannot be written to.
+
         Warns
         -----
         TruncationWarning
             If texts are longer than the model reads.
+
+        CacheWarning
+            If rows in the cache are damaged, or cannot be kept, on a full disk say.
         """
         check_is_fitted(self, "n_features_out_")
         texts = check_texts(texts)
@@ -156,34 +225,63 @@ class SentenceEmbedder(
         places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         order = np.array([places[text] for text in texts])
         self._count_truncated(list(places), np.bincount(order))
-        unique = self._encoder.encode(
-            list(places),
-            batch_size=self.batch_size,
-            normalize_embeddings=self.normalize,
-            show_progress_bar=bool(self.verbose),
-            convert_to_numpy=True,
-        )
-        return np.asarray(unique, np.float32)[order]
+        if self.cache_folder is not None:
+            return self._cache().rows(texts, self._chunks)
+        with workers(self._encoder, self.device) as options:
+            return self._encode(list(places), self.verbose, options)[order]
 
     def _load(self):
         if getattr(self, "_encoder", None) is None:
-            from sentence_transformers import SentenceTransformer
+            self._encoder = load_sentence_encoder(
+                self.model,
+                self.device,
+                local_files_only=self.local_files_only,
+                revision=self.revision,
+                trust_remote_code=self.trust_remote_code,
+            )
+            self._fingerprint = None
 
-            device = str(resolve_device(self.device))
-            with quiet_transformers():
-                self._encoder = load_pretrained(
-                    SentenceTransformer, self.model, device=device
-                )
+    def _prompt(self):
+        return prompt_text(self._encoder, self.prompt, self.prompt_name)
+
+    def _encode(self, texts, verbose, options):
+        rows = self._encoder.encode(
+            texts,
+            prompt=self._prompt(),
+            batch_size=self.batch_size,
+            normalize_embeddings=self.normalize,
+            truncate_dim=self.n_features_out_,
+            show_progress_bar=bool(verbose),
+            **options,
+        )
+        return np.asarray(rows, np.float32)  # (n_texts, n_features)
+
+    def _cache(self):
+        if self._fingerprint is None:
+            self._fingerprint = encoder_fingerprint(self._encoder)
+        key = {
+            "embedder": "SentenceEmbedder",
+            "model": self._fingerprint,
+            "prompt": self._prompt(),
+            "normalize": bool(self.normalize),
+            "max_seq_length": self._encoder.max_seq_length,
+        }
+        return RowCache(self.cache_folder, key, (self.n_features_out_,))
+
+    def _chunks(self, texts):
+        """Encode texts a few batches at a time, the longest first."""
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        step = _CHUNK * self.batch_size
+        with workers(self._encoder, self.device) as options:
+            for begin in trange(0, len(order), step, disable=not self.verbose):
+                few = order[begin : begin + step]
+                yield few, self._encode([texts[place] for place in few], 0, options)
 
     def _count_truncated(self, texts, repeats):
-        tokenizer, most = self._encoder.tokenizer, self._encoder.max_seq_length
-        if most is None:
-            self.n_truncated_ = 0
-            return
-        lengths = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
-        longer = np.array([len(tokens) > most for tokens in lengths])
-        self.n_truncated_ = int(repeats[longer].sum())
-        warn_truncated(self.n_truncated_, int(repeats.sum()), most)
+        cut = truncated_texts(self._encoder, texts, self._prompt())
+        self.n_truncated_ = int(repeats[cut].sum())
+        n_texts, most = int(repeats.sum()), self._encoder.max_seq_length
+        warn_truncated(self.n_truncated_, n_texts, most)
 
     @property
     def _n_features_out(self):
@@ -192,6 +290,7 @@ class SentenceEmbedder(
     def __getstate__(self):
         state = super().__getstate__()
         state.pop("_encoder", None)
+        state.pop("_fingerprint", None)
         return state
 
     def __sklearn_tags__(self):

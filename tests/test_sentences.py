@@ -1,0 +1,52 @@
+"""Texts longer than a model reads, found without a look at the short ones."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from smilearn import _sentences
+from smilearn._sentences import truncated_texts
+
+MOST = 20
+
+
+class Tokenizer:
+    """Two tokens of its own, one a letter, and three for each that is not ASCII."""
+
+    def __init__(self):
+        self.texts = []
+
+    def n_tokens(self, text):
+        return 2 + sum(1 if letter.isascii() else 3 for letter in text)
+
+    def __call__(self, texts, **options):
+        self.texts += texts
+        return {"input_ids": [[7] * self.n_tokens(text) for text in texts]}
+
+
+@pytest.mark.parametrize("prompt", [None, "", "say: ", "é"])
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_long_texts_are_those_with_more_tokens(monkeypatch, seed, prompt, at_once):
+    monkeypatch.setattr(_sentences, "_TOKENIZED_AT_ONCE", at_once)
+    rng = np.random.default_rng(seed)
+    texts = ["".join(rng.choice([*"ab é"], size)) for size in rng.integers(0, 30, 60)]
+    tokenizer = Tokenizer()
+    encoder = SimpleNamespace(tokenizer=tokenizer, max_seq_length=MOST)
+    counts = np.array([tokenizer.n_tokens((prompt or "") + text) for text in texts])
+    cut = truncated_texts(encoder, texts, prompt)
+    np.testing.assert_array_equal(cut, np.flatnonzero(counts > MOST))
+    assert 0 < len(cut) < 60
+
+
+def test_short_texts_need_no_tokenizer():
+    tokenizer = Tokenizer()
+    encoder = SimpleNamespace(tokenizer=tokenizer, max_seq_length=MOST)
+    assert truncated_texts(encoder, ["a" * 12, "b" * 13, "é"], "").tolist() == []
+    assert tokenizer.texts == ["b" * 13, "é"]
+
+
+@pytest.mark.parametrize("most", [None, float("inf")])
+def test_a_model_without_a_limit_cuts_nothing(most):
+    encoder = SimpleNamespace(tokenizer=None, max_seq_length=most)
+    assert truncated_texts(encoder, ["a" * 10_000], None).tolist() == []
