@@ -3,11 +3,13 @@
 import contextlib
 
 import numpy as np
+from tqdm import tqdm
 
 from smilearn._devices import resolve_device
 from smilearn._pretrained import load_pretrained, quiet_transformers
 from smilearn.exceptions import InvalidInputError
 
+_CHUNK = 32  # batches that are given together
 _TOKENIZED_AT_ONCE = 4096  # texts
 _SPARE = 8  # tokens that a tokenizer may add to a text by itself
 
@@ -184,7 +186,7 @@ def truncated_texts(encoder, texts, prompt):
         Their places.
     """
     most, prompt = encoder.max_seq_length, prompt or ""
-    if most is None or not np.isfinite(most):
+    if most is None or not np.isfinite(most) or not callable(encoder.tokenizer):
         return np.empty(0, int)
     # a token of plain ASCII is a character or more: short texts need no tokenizer
     short = most - len(prompt) - _SPARE
@@ -193,12 +195,73 @@ def truncated_texts(encoder, texts, prompt):
         for place, text in enumerate(texts)
         if len(text) > short or not (text.isascii() and prompt.isascii())
     ]
-    cut = []
-    for begin in range(0, len(long), _TOKENIZED_AT_ONCE):
-        few = long[begin : begin + _TOKENIZED_AT_ONCE]
-        whole = [prompt + texts[place] for place in few]
-        tokens = encoder.tokenizer(whole, truncation=False, verbose=False)["input_ids"]
-        cut += [
-            place for place, its in zip(few, tokens, strict=True) if len(its) > most
+    counts = _token_counts(encoder, [prompt + texts[place] for place in long])
+    return np.array(long, int)[counts > most]
+
+
+def encode_chunks(encoder, texts, device, *, batch_size, verbose, **options):
+    """Encode texts in batches of like numbers of tokens, the longest first.
+
+    The library sorts by letters; in batches of sentences a fifth of the tokens would be
+    padding.
+
+    Parameters
+    ----------
+    encoder : SentenceTransformer
+        The model.
+
+    texts : list of str
+        Texts.
+
+    device : str or list of str
+        Where; each of a list takes a part of every chunk.
+
+    batch_size : int
+        Texts in a forward pass.
+
+    verbose : int or bool
+        Whether to show a progress bar.
+
+    **options : dict
+        Handed to ``encoder.encode``.
+
+    Yields
+    ------
+    places : ndarray of shape (n_chunk,)
+        Places of some texts.
+
+    rows : ndarray of shape (n_chunk, n_features)
+        Their embeddings, float32.
+    """
+    if callable(encoder.tokenizer):
+        order = np.argsort(-_token_counts(encoder, texts), kind="stable")
+    else:
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+    with (
+        workers(encoder, device) as pool,
+        tqdm(total=len(texts), unit=" texts", disable=not verbose) as bar,
+    ):
+        step = _CHUNK * batch_size * (len(device) if pool else 1)
+        for begin in range(0, len(order), step):
+            chunk, rows = order[begin : begin + step], []
+            for some in [chunk] if pool else _cut(chunk, batch_size):
+                some_texts = [texts[place] for place in some]
+                given = {"batch_size": batch_size, "show_progress_bar": False}
+                rows.append(encoder.encode(some_texts, **given, **options, **pool))
+                bar.update(len(some))
+            yield chunk, np.concatenate(rows).astype(np.float32, copy=False)
+
+
+def _token_counts(encoder, texts):
+    counts = [
+        len(tokens)
+        for few in _cut(texts, _TOKENIZED_AT_ONCE)
+        for tokens in encoder.tokenizer(few, truncation=False, verbose=False)[
+            "input_ids"
         ]
-    return np.array(cut, int)
+    ]
+    return np.array(counts, int)
+
+
+def _cut(items, size):
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]

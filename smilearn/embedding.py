@@ -11,22 +11,19 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils.validation import check_is_fitted
-from tqdm import trange
 
 from smilearn._compat import Interval, fit_context
 from smilearn._encoder_fingerprint import encoder_fingerprint
 from smilearn._pretrained import DEFAULT_MODEL
 from smilearn._row_cache import RowCache
 from smilearn._sentences import (
+    encode_chunks,
     kept_features,
     load_sentence_encoder,
     prompt_text,
     truncated_texts,
-    workers,
 )
 from smilearn._texts import check_texts, warn_truncated
-
-_CHUNK = 32  # batches between two writes to the cache
 
 
 class SentenceEmbedder(
@@ -43,7 +40,7 @@ class SentenceEmbedder(
         A folder or a name on the Hugging Face Hub.
 
     batch_size : int, default=32
-        Texts in a forward pass. Texts are sorted by length first.
+        Texts in a forward pass. Texts are sorted by their number of tokens first.
 
     normalize : bool, default=False
         Whether to scale each embedding to unit length. Some models do so by themselves.
@@ -227,8 +224,10 @@ class SentenceEmbedder(
         self._count_truncated(list(places), np.bincount(order))
         if self.cache_folder is not None:
             return self._cache().rows(texts, self._chunks)
-        with workers(self._encoder, self.device) as options:
-            return self._encode(list(places), self.verbose, options)[order]
+        X = np.empty((len(places), self.n_features_out_), np.float32)
+        for some, rows in self._chunks(list(places)):
+            X[some] = rows
+        return X[order]
 
     def _load(self):
         if getattr(self, "_encoder", None) is None:
@@ -244,18 +243,6 @@ class SentenceEmbedder(
     def _prompt(self):
         return prompt_text(self._encoder, self.prompt, self.prompt_name)
 
-    def _encode(self, texts, verbose, options):
-        rows = self._encoder.encode(
-            texts,
-            prompt=self._prompt(),
-            batch_size=self.batch_size,
-            normalize_embeddings=self.normalize,
-            truncate_dim=self.n_features_out_,
-            show_progress_bar=bool(verbose),
-            **options,
-        )
-        return np.asarray(rows, np.float32)  # (n_texts, n_features)
-
     def _cache(self):
         if self._fingerprint is None:
             self._fingerprint = encoder_fingerprint(self._encoder)
@@ -269,13 +256,16 @@ class SentenceEmbedder(
         return RowCache(self.cache_folder, key, (self.n_features_out_,))
 
     def _chunks(self, texts):
-        """Encode texts a few batches at a time, the longest first."""
-        order = np.argsort([-len(text) for text in texts], kind="stable")
-        step = _CHUNK * self.batch_size
-        with workers(self._encoder, self.device) as options:
-            for begin in trange(0, len(order), step, disable=not self.verbose):
-                few = order[begin : begin + step]
-                yield few, self._encode([texts[place] for place in few], 0, options)
+        return encode_chunks(
+            self._encoder,
+            texts,
+            self.device,
+            batch_size=self.batch_size,
+            verbose=self.verbose,
+            prompt=self._prompt(),
+            normalize_embeddings=self.normalize,
+            truncate_dim=self.n_features_out_,
+        )
 
     def _count_truncated(self, texts, repeats):
         cut = truncated_texts(self._encoder, texts, self._prompt())

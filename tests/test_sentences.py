@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smilearn import _sentences
-from smilearn._sentences import truncated_texts
+from smilearn._sentences import encode_chunks, truncated_texts
 
 MOST = 20
 
@@ -50,3 +50,34 @@ def test_short_texts_need_no_tokenizer():
 def test_a_model_without_a_limit_cuts_nothing(most):
     encoder = SimpleNamespace(tokenizer=None, max_seq_length=most)
     assert truncated_texts(encoder, ["a" * 10_000], None).tolist() == []
+
+
+class Encoder:
+    """Its embedding of a text is the number of its tokens."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer, self.batches = tokenizer, []
+
+    def encode(self, texts, *, batch_size, show_progress_bar):
+        assert len(texts) <= batch_size
+        self.batches.append([Tokenizer().n_tokens(text) for text in texts])
+        return np.array(self.batches[-1], np.float64)[:, None]
+
+
+@pytest.mark.parametrize("tokenizer", [Tokenizer(), None], ids=["counts", "none"])
+def test_batches_are_of_like_numbers_of_tokens(seed, tokenizer):
+    rng = np.random.default_rng(seed)
+    texts = ["".join(rng.choice([*"ab é"], size)) for size in rng.integers(0, 30, 300)]
+    encoder = Encoder(tokenizer)
+    X = np.zeros((300, 1))
+    options = {"batch_size": 4, "verbose": 0}
+    chunks = list(encode_chunks(encoder, texts, "cpu", **options))
+    assert [len(places) for places, _ in chunks] == [128, 128, 44]
+    for places, rows in chunks:
+        assert rows.dtype == np.float32
+        X[places] = rows
+    counts = [Tokenizer().n_tokens(text) for text in texts]
+    assert X[:, 0].tolist() == counts
+    if tokenizer:
+        in_turn = [count for batch in encoder.batches for count in batch]
+        assert in_turn == sorted(counts, reverse=True)
