@@ -189,3 +189,12 @@ def test_a_file_that_may_not_be_read_is_named_and_kept(tmp_path, monkeypatch):
     with pytest.warns(CacheWarning, match=rf"{path.name} cannot be read \(Permission"):
         assert len(recomputed(tmp_path, TEXTS[:8])) == 8
     assert path.exists()
+
+
+def test_rows_of_the_call_stay_when_they_are_merged(tmp_path, monkeypatch):
+    monkeypatch.setattr(_segment_upkeep, "MANY", 2)
+    compute = Compute()
+    with pytest.warns(CacheWarning, match="larger max_bytes"):
+        RowCache(tmp_path, KEY, (3,), max_bytes=3 * EIGHT).rows(TEXTS, compute)
+    assert len(files_of(tmp_path)) == 1
+    assert sorted(recomputed(tmp_path)) == sorted(compute.texts[24:])
