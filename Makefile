@@ -57,6 +57,7 @@ docs: $(VENV)/.ready-docs
 bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/embedding.py
 	$(BIN)/python benchmarks/to_099.py
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/far.py

@@ -10,15 +10,19 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
       +-- MissingDependencyError (ImportError)
       +-- DeviceMemoryError (MemoryError)
       +-- ModelUnavailableError (OSError)
+      +-- CacheError (OSError)
 
     SmilearnWarning (UserWarning)
       +-- ReliabilityWarning          slices ran out before the ranking settled
       +-- EarlyPointWarning           training ended before the early point
       +-- TruncationWarning           texts were longer than the model reads
       +-- LowSupportWarning           a class is too small to be scored well
+      +-- CacheWarning                rows of a cache are damaged or cannot be kept
 """
 
 __all__ = [
+    "CacheError",
+    "CacheWarning",
     "DeviceMemoryError",
     "EarlyPointWarning",
     "FileFormatError",
@@ -67,6 +71,10 @@ class ModelUnavailableError(SmilearnError, OSError):
     """A model is neither on disk nor reachable."""
 
 
+class CacheError(SmilearnError, OSError):
+    """The folder of a cache cannot be used."""
+
+
 class SmilearnWarning(UserWarning):
     """Base of every warning that smilearn emits."""
 
@@ -85,3 +93,7 @@ class TruncationWarning(SmilearnWarning):
 
 class LowSupportWarning(SmilearnWarning):
     """A class has too few samples for a score of its own."""
+
+
+class CacheWarning(SmilearnWarning):
+    """Rows of a cache are damaged, or cannot be kept; they are computed."""

@@ -69,3 +69,15 @@ def sparse_rows(rng, shape, density):
     places = rng.choice(np.prod(shape), round(density * np.prod(shape)), replace=False)
     rows, columns = np.divmod(places, shape[1])
     return csr_array((rng.random(len(places)), (rows, columns)), shape=shape)
+
+
+def rounding(dtype, factor):
+    return factor * np.finfo(dtype).eps
+
+
+def features(seed, shape=(300, 7)):
+    """Features of different means and spreads within [-30, 30], float64."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, shape) * rng.uniform(0.1, 10, shape[1]) + np.arange(
+        shape[1]
+    )

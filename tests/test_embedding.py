@@ -1,5 +1,6 @@
 """Texts to embeddings with a pretrained model, against BERT run by hand."""
 
+import io
 import pickle
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from sentence_transformers import SentenceTransformer
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
+from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-from smilearn import SentenceEmbedder, SlicedMIScorer
+from smilearn import SentenceEmbedder, SlicedMIScorer, _sentences
 from smilearn.datasets import packaged_minilm
 from smilearn.exceptions import (
     InvalidInputError,
@@ -108,14 +110,31 @@ def test_equal_texts_are_encoded_once_and_get_equal_rows(embedder, encoded):
     assert len(np.unique(X, axis=0)) == 3
 
 
-def test_options_reach_the_model(tiny_encoder, encoded, capfd):
-    SentenceEmbedder(tiny_encoder, batch_size=3).fit(TEXTS).transform(TEXTS)
-    [(_, options)] = encoded
-    assert options["batch_size"] == 3
-    assert options["show_progress_bar"] is False
+def test_batches_reach_the_model_and_the_screen_stays_empty(
+    tiny_encoder, encoded, capfd
+):
+    SentenceEmbedder(tiny_encoder, batch_size=4).fit(TEXTS).transform(TEXTS)
+    assert [len(texts) for texts, _ in encoded] == [4, 2]  # of 6 that differ
+    assert {options["batch_size"] for _, options in encoded} == {4}
+    assert {options["show_progress_bar"] for _, options in encoded} == {False}
     assert capfd.readouterr() == ("", "")
-    SentenceEmbedder(tiny_encoder, verbose=1).fit(TEXTS).transform(TEXTS)
-    assert encoded[1][1]["show_progress_bar"] is True
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_progress_bar_counts_texts_on_request(tiny_encoder, verbose, monkeypatch):
+    bars = []
+
+    class Bar(tqdm):
+        def __init__(self, **options):
+            super().__init__(**options, file=io.StringIO())
+            bars.append((self, not self.disable))
+
+    monkeypatch.setattr(_sentences, "tqdm", Bar)
+    embedder = SentenceEmbedder(tiny_encoder, batch_size=4, verbose=verbose)
+    embedder.fit(TEXTS).transform(TEXTS)
+    [(bar, shown)] = bars
+    assert shown is bool(verbose)
+    assert (bar.n, bar.total) == ((6, 6) if verbose else (0, 6))
 
 
 def test_no_texts_give_no_rows(tiny_encoder, encoded):

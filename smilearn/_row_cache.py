@@ -1,0 +1,167 @@
+"""A cache of rows made from texts, kept on disk under what the texts are (floor 3)."""
+
+import hashlib
+import json
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from smilearn._large_array import large_array
+from smilearn._row_store import RowStore
+from smilearn._segments import remove, text_digests, write_whole
+from smilearn.exceptions import CacheError, InvalidInputError
+
+_FORMAT = 1
+_COPIED_AT_ONCE = 4096  # rows
+
+
+class RowCache:
+    """Rows that depend on a text and on a key, computed once.
+
+    Several processes may share a folder: each writes files of its own, and looks for
+    those of the others at each call. A file that is damaged is found by its checksums,
+    and what it held is computed anew.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Folder of the cache; made where it is not there.
+
+    key : dict
+        All that a row depends on but its text; as JSON would have it.
+
+    row_shape : tuple of int
+        Shape of a row.
+
+    dtype : dtype, default=numpy.float32
+        Of the rows.
+
+    max_bytes : int, default=None
+        Size of the whole folder, of all keys, above which files that have not been used
+        for longest are deleted. Rows of the present call are never deleted for others
+        of it: those that do not fit are not kept. A merge takes up to 64 MB more for a
+        moment.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from smilearn._row_cache import RowCache
+    >>> def lengths(texts):
+    ...     for index, text in enumerate(texts):
+    ...         yield [index], [[len(text)]]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cache = RowCache(folder, {"of": "lengths"}, (1,))
+    ...     cache.rows(["film", "a", "film"], lengths).ravel().tolist()
+    [4.0, 1.0, 4.0]
+    """
+
+    def __init__(self, folder, key, row_shape, *, dtype=np.float32, max_bytes=None):
+        self.root = Path(folder)
+        self.row_shape = tuple(int(length) for length in row_shape)
+        self.dtype = np.dtype(dtype)
+        row_bytes = int(np.prod(self.row_shape, dtype=int)) * self.dtype.itemsize
+        if self.dtype.hasobject or row_bytes < 1:
+            raise InvalidInputError(
+                f"rows must hold numbers; got shape {self.row_shape}, {self.dtype}."
+            )
+        self._about = {
+            "format": _FORMAT,
+            "dtype": self.dtype.str,
+            "row_shape": list(self.row_shape),
+            "key": key,
+        }
+        canonical = json.dumps(self._about, sort_keys=True).encode()
+        digest = hashlib.blake2b(canonical, digest_size=16).hexdigest()
+        self.folder = self.root / digest
+        self._store = RowStore(self.folder, row_bytes, max_bytes)
+        self._prepare()
+
+    def rows(self, texts, compute):
+        """Give the row of each text, from disk or computed.
+
+        Parameters
+        ----------
+        texts : list of str
+            Texts; equal ones have one row.
+
+        compute : callable
+            From a list of texts, those not in the cache, to an iterator of pairs:
+            indices into that list, and their rows. What has come is on disk before the
+            next is asked for.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_texts, *row_shape)
+            In the order of the texts. From 256 MB on a memory map of a file that is
+            deleted with it.
+
+        Raises
+        ------
+        InvalidInputError
+            If `compute` gives rows of another shape, or not all.
+
+        Warns
+        -----
+        CacheWarning
+            If a file is damaged, or rows cannot be kept.
+        """
+        self._store.begin()
+        digests = text_digests(texts)
+        unique, first, place = np.unique(
+            digests, return_index=True, return_inverse=True
+        )
+        out = large_array((len(texts), *self.row_shape), self.dtype, self.folder)
+        found = self._store.find(unique, out, first)
+        missing = np.sort(first[~found])
+        if len(missing):
+            self._compute(texts, digests, missing, compute, out)
+        copies = np.flatnonzero(first[place] != np.arange(len(texts)))
+        for begin in range(0, len(copies), _COPIED_AT_ONCE):
+            few = copies[begin : begin + _COPIED_AT_ONCE]
+            out[few] = out[first[place[few]]]
+        return out
+
+    def clear(self):
+        """Delete the rows of this key."""
+        self._store.clear()
+
+    def _prepare(self):
+        """Make the folder, state the key in it, and see that it can be written to."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
+            if (self.folder / "key.json").exists():
+                temporary.open("xb").close()
+                remove(temporary)
+            else:
+                text = json.dumps(self._about, indent=1, sort_keys=True) + "\n"
+                write_whole(temporary, self.folder / "key.json", [text.encode()])
+        except OSError as error:
+            raise CacheError(
+                f"The cache folder {str(self.root)!r} cannot be written to "
+                f"({error.strerror or error}). Give cache_folder another one, or none."
+            ) from error
+
+    def _compute(self, texts, digests, missing, compute, out):
+        done = np.zeros(len(missing), bool)
+        for indices, rows in compute([texts[place] for place in missing]):
+            rows = np.asarray(rows, self.dtype)
+            indices = np.asarray(indices, int)
+            if rows.shape != (len(indices), *self.row_shape):
+                raise InvalidInputError(
+                    f"rows of shape {(len(indices), *self.row_shape)} were expected; "
+                    f"got {rows.shape}."
+                )
+            out[missing[indices]] = rows
+            done[indices] = True
+            self._store.keep(digests[missing[indices]], rows)
+        if not done.all():
+            raise InvalidInputError(
+                f"no rows were computed for {(~done).sum()} of {len(done)} texts."
+            )
