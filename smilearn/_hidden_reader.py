@@ -82,12 +82,13 @@ class HiddenReader:
         if self.source.wrapped is not None:
             check_effect(self.source.wrapped, self._last_states, self.source.adapter)
         with torch.inference_mode():
-            states = self._states(*self._padded(self._probe), every=True)
+            states = self._states(*self._padded(self._probe), wanted=True)
         self.layers, self.single = (
             _chosen(layer, len(states)),
             isinstance(layer, Integral),
         )
         self.last = len(states) - 1
+        self._before_last = [each for each in self.layers if each < self.last]
         self.pooling = self._pooling(pooling) if pooling == "auto" else pooling
         rows = self._pooled(self._probe)
         if not np.isfinite(rows).all():
@@ -204,26 +205,28 @@ class HiddenReader:
     def _pooled(self, input_ids):
         """Rows of one batch, (B, *row_shape), float32."""
         tokens, mask = self._padded(input_ids)
-        last_only = self.layers == [self.last]
-        states = self._states(tokens, mask, every=not last_only)
-        chosen = [states[-1]] if last_only else [states[each] for each in self.layers]
+        states = self._states(tokens, mask, wanted=self._before_last)
+        chosen = [states[each if each < self.last else -1] for each in self.layers]
         pooled = [pool(self.pooling, hidden, mask) for hidden in chosen]
         return (pooled[0] if self.single else torch.stack(pooled, 1)).cpu().numpy()
 
-    def _states(self, tokens, mask, *, every):
-        """Hidden states (B, T, d), all or the last alone, which is the normed one."""
+    def _states(self, tokens, mask, *, wanted):
+        """Hidden states (B, T, d) of each layer; those not wanted may be missing.
+
+        The last is always there. It is the one after the final norm.
+        """
         options = {"use_cache": False} if "use_cache" in self._takes else {}
         output = self.backbone(
             input_ids=tokens,
             attention_mask=mask,
-            output_hidden_states=every,
+            output_hidden_states=wanted or False,
             **options,
         )
-        before = output.hidden_states[:-1] if every else ()
+        before = output.hidden_states[:-1] if wanted else ()
         return (*before, output.last_hidden_state)
 
     def _last_states(self):
-        return self._states(*self._padded(self._probe), every=False)[-1]
+        return self._states(*self._padded(self._probe), wanted=False)[-1]
 
     def _padded(self, input_ids):
         tokens, mask = pad(input_ids, self.pad_id)

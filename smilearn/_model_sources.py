@@ -14,6 +14,7 @@ from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 _FOLLOWED = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 _MAY_BE_MISSING = {"pooler", "decoder"}  # from a checkpoint; not read here
 _HEADS = {"score", "classifier", "classification_head"}  # adapters bring their own
+_HOOKED = "_output_capturing_hooks_installed"
 
 
 @dataclass
@@ -173,6 +174,33 @@ def _loaded(model, adapter, tokenizer, options):
     return Source(
         network, tokenizer, label, wrapped=wrapped, adapter=adapter, given=True
     )
+
+
+def portable(model):
+    """Copy a loaded model to the host, without the hooks that cannot be pickled.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        Left as it is.
+
+    Returns
+    -------
+    copy : PreTrainedModel or PeftModel
+        The copy, on the CPU.
+    """
+    model = copy.deepcopy(model).cpu()
+    for module in model.modules():
+        hooks = module._forward_hooks
+        for key in [key for key, hook in hooks.items() if _captures(hook)]:
+            del hooks[key]  # transformers puts them back when it needs them
+        if hasattr(module, _HOOKED):
+            setattr(module, _HOOKED, False)
+    return model
+
+
+def _captures(hook):
+    return getattr(hook, "__module__", "") == "transformers.utils.output_capturing"
 
 
 def _newest(options):

@@ -1,6 +1,5 @@
 """Hidden states of any language model as embeddings (floor 6)."""
 
-import copy
 import os
 from numbers import Integral
 from typing import ClassVar
@@ -15,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn import _hidden_rows
 from smilearn._compat import HasMethods, Interval, StrOptions, fit_context
+from smilearn._model_sources import portable
 from smilearn._texts import check_texts, warn_truncated
 
 __all__ = ["HiddenStateEmbedder"]
@@ -289,9 +289,8 @@ class HiddenStateEmbedder(
     def __getstate__(self):
         state = super().__getstate__()
         state.pop("_reader", None)
-        device = getattr(self.model, "device", None)
-        if device is not None and device.type != "cpu":
-            state["model"] = copy.deepcopy(self.model).cpu()
+        if not isinstance(self.model, (str, os.PathLike)):
+            state["model"] = portable(self.model)
         return state
 
     def __sklearn_tags__(self):
