@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from smilearn._heads import names_head
 from smilearn._optional import require
 from smilearn._pretrained import load_pretrained
 from smilearn.exceptions import AdapterError
@@ -116,25 +117,20 @@ def base_class(weights, peft_config, config, adapter):
         config.num_labels = len(heads[-1])
     tasks = ["", "ForCausalLM", "ForMaskedLM", "ForSeq2SeqLM"]
     tasks += ["ForTokenClassification", "ForQuestionAnswering"]
-    saved = any(
-        "ForSequenceClassification" in each for each in config.architectures or ()
-    )
-    first = saved or peft_config.task_type == "SEQ_CLS"
+    first = names_head(config) or peft_config.task_type == "SEQ_CLS"
     tasks.insert(0 if first else len(tasks), "ForSequenceClassification")
-    paths = {key.removeprefix(_PREFIX) for key in weights}
     for task in tasks:
         auto = getattr(transformers, f"AutoModel{task}")
-        stray = _stray(paths, _skeleton(auto, config))
-        if not stray:
+        if _stray(weights, _skeleton(auto, config)) is None:
             return auto
-    raise AdapterError(
-        f"The adapter {adapter!r} belongs to another base model: it changes "
-        f"{min(paths)!r}, which this one does not have. "
-        f"It was trained on {peft_config.base_model_name_or_path!r}."
+    raise _another_base(
+        adapter,
+        min(weights).removeprefix(_PREFIX),
+        f", which it calls {peft_config.base_model_name_or_path!r}",
     )
 
 
-def put_on(network, folder):
+def put_on(network, folder, weights):
     """Put an adapter on a model, in place.
 
     Parameters
@@ -144,6 +140,9 @@ def put_on(network, folder):
 
     folder : str
         Of the adapter.
+
+    weights : dict of Tensor
+        Weights of the adapter.
 
     Returns
     -------
@@ -156,6 +155,9 @@ def put_on(network, folder):
         If the adapter belongs to another base model.
     """
     peft = require("peft", extra="finetune", caller=_CALLER)
+    stray = _stray(weights, {name for name, _ in network.named_modules()})
+    if stray is not None:
+        raise _another_base(folder, stray)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -170,11 +172,7 @@ def put_on(network, folder):
             "Give the base model that it was trained on."
         ) from error
     if any("missing adapter keys" in str(each.message) for each in caught):
-        raise AdapterError(
-            f"The adapter {folder!r} belongs to another base model, or to one with "
-            "another head: its weights found no place. Give the base model that it "
-            "was trained on."
-        )
+        raise _another_base(folder, min(weights).removeprefix(_PREFIX))
     return wrapped
 
 
@@ -232,10 +230,18 @@ def _skeleton(auto, config):
         return set()
 
 
-def _stray(paths, modules):
-    """Weights of an adapter that belong to no module."""
-    return [
-        path
-        for path in paths
-        if not any(path.rsplit(".", drop)[0] in modules for drop in (1, 2))
-    ]
+def _stray(weights, modules):
+    """Name a weight of an adapter that belongs to no module, if there is one."""
+    paths = sorted(key.removeprefix(_PREFIX) for key in weights)
+    for path in paths:
+        if not any(path.rsplit(".", drop)[0] in modules for drop in (1, 2)):
+            return path
+    return None
+
+
+def _another_base(adapter, path, name=""):
+    return AdapterError(
+        f"The adapter {adapter!r} belongs to another base model, or to one with "
+        f"another head: it changes {path!r}, which this one does not have. Give the "
+        f"base model that it was trained on{name}."
+    )

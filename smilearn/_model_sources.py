@@ -13,7 +13,6 @@ from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 _FOLLOWED = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 _MAY_BE_MISSING = {"pooler", "decoder"}  # from a checkpoint; not read here
-_HEADS = {"score", "classifier", "classification_head"}  # adapters bring their own
 _HOOKED = "_output_capturing_hooks_installed"
 
 
@@ -135,18 +134,19 @@ def _load_network(model, adapter, dtype, options, hub):
         output_loading_info=True,
         **options,
     )
-    may_be_missing = _MAY_BE_MISSING | (_HEADS if adapter is not None else set())
+    inside = network.base_model_prefix if network.base_model is not network else ""
     lost = [
         key
         for key in sorted(loading["missing_keys"])
-        if not may_be_missing & set(key.split("."))
+        if not _MAY_BE_MISSING & set(key.split("."))
+        and (adapter is None or key.startswith(inside))  # an adapter brings its head
     ]
     if lost:
         raise ModelUnavailableError(
             f"The model {os.fspath(model)!r} lacks {len(lost)} of its weights, such as "
             f"{lost[0]!r}. Its files are not whole, or its config is of another model."
         )
-    wrapped = None if adapter is None else put_on(network, adapter)
+    wrapped = None if adapter is None else put_on(network, adapter, weights)
     return network, wrapped, adapter
 
 
@@ -166,8 +166,8 @@ def _loaded(model, adapter, tokenizer, options):
             raise InvalidInputError("adapter is given, and model has one already.")
         local = {"local_files_only": options["local_files_only"]}
         folder = fetch_adapter(adapter, local)
-        read_adapter(folder)  # refuses what cannot be put on
-        wrapped, adapter = put_on(copy.deepcopy(network), folder), folder
+        weights = read_adapter(folder)[1]
+        wrapped, adapter = put_on(copy.deepcopy(network), folder, weights), folder
         network = wrapped.get_base_model()
     elif wrapped is not None:
         adapter = str(wrapped.active_adapter)
@@ -278,12 +278,12 @@ def _sentence_pooling(config):
 def _read_json(model, file, hub):
     from transformers.utils import cached_file
 
-    path = cached_file(
-        os.fspath(model),
-        file,
+    path = load_pretrained(
+        cached_file,
+        model,
+        filename=file,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
-        _raise_exceptions_for_gated_repo=False,
         **hub,
     )
     return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import socket
 
 import numpy as np
 import pandas as pd
@@ -17,12 +16,12 @@ from transformers import AutoModel
 
 from smilearn import HiddenStateEmbedder, SlicedMIScorer, _hidden_reader
 from smilearn.exceptions import (
-    DeviceMemoryError,
     InvalidInputError,
     MissingTextError,
     TruncationWarning,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
 TEXTS = [  # neither the shortest nor the longest first
     "the good film",
     "a bad movie , and the plot was dull and cold and awful .",
@@ -36,14 +35,6 @@ POOL = {
     "cls": lambda states: states[:, 0],
     "last": lambda states: states[:, -1],
 }
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    def refuse(self, address):
-        raise OSError(f"a test wanted to reach {address}")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 @pytest.fixture
@@ -221,56 +212,6 @@ def test_weights_are_float32_unless_asked_otherwise(dtype):
     assert (off < 1e-5) if dtype == "float32" else (1e-3 < off < 0.2)
 
 
-def test_truncation_is_counted_with_its_copies_and_warned_of_once():
-    network, words = tiny.model("roberta"), tiny.tokenizer("roberta")
-    fits, longer = " ".join(["good"] * 46), " ".join(["good"] * 47)
-    embedder = HiddenStateEmbedder(network, tokenizer=words).fit([])
-    assert embedder.max_length_ == tiny.MOST  # RoBERTa's table has one row more
-    with pytest.warns(TruncationWarning, match="2 of 4 texts .* 48 tokens") as caught:
-        X = embedder.transform([longer, fits, longer, "good"])
-    assert len(caught) == 1
-    assert embedder.n_truncated_ == 2
-    np.testing.assert_allclose(X[0], X[1], atol=1e-6)
-    embedder.transform([fits])
-    assert embedder.n_truncated_ == 0
-    with pytest.raises(InvalidInputError, match="max_length=49 is more than the 48"):
-        embedder.set_params(max_length=49).fit([])
-
-
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_a_template_keeps_its_tail_when_a_text_is_cut(kind):
-    template, words = "review : {text} . sentiment :", tiny.tokenizer(kind)
-    embedder = HiddenStateEmbedder(tiny.folder(kind), template=template, max_length=12)
-    texts = [
-        "good film",
-        "a bad movie and the plot was dull",
-        "a bad movie and the cold",
-    ]
-    kept = 12 - len(words("review : . sentiment :")["input_ids"])
-    prompts = [
-        f"review : {' '.join(text.split()[:kept])} . sentiment :" for text in texts
-    ]
-    with pytest.warns(TruncationWarning, match=f"{3 - kept % 2 - 0} of 3|[12] of 3"):
-        X = embedder.fit_transform(texts)
-    np.testing.assert_allclose(X, expected(kind, "last", prompts)[:, -1], atol=1e-5)
-    whole = [f"review : {text} . sentiment :" for text in texts]
-    assert abs(X - expected(kind, "last", whole)[:, -1]).max() > 0.01
-
-
-@pytest.mark.parametrize("template", ["no field", "{text} {text}", "{label}"])
-def test_a_template_has_one_field(template):
-    with pytest.raises(InvalidInputError, match=r"field \{text\} once; got"):
-        HiddenStateEmbedder(tiny.folder("gpt2"), template=template).fit([])
-
-
-def test_a_template_longer_than_what_is_read():
-    embedder = HiddenStateEmbedder(
-        tiny.folder("gpt2"), template="a film {text} is good", max_length=3
-    )
-    with pytest.raises(InvalidInputError, match="template alone has 4 tokens"):
-        embedder.fit([])
-
-
 def test_pickles_hold_no_weights_and_work_again():
     embedder = HiddenStateEmbedder(tiny.folder("llama"), layer=[0, 2]).fit([])
     X = embedder.transform(TEXTS)
@@ -288,41 +229,6 @@ def test_a_loaded_model_is_pickled_with_its_weights():
     again = pickle.loads(pickle.dumps(embedder))
     np.testing.assert_array_equal(again.transform(TEXTS), X)
     np.testing.assert_array_equal(clone(embedder).fit_transform(TEXTS), X)
-
-
-def lack_of_memory(monkeypatch, most_tokens):
-    """Let a forward pass of more tokens fail as a GPU does; count the failures."""
-    failed, states = [], _hidden_reader.HiddenReader._states
-
-    def fail(self, tokens, mask, *, wanted):
-        if tokens.numel() > most_tokens:
-            failed.append(tuple(tokens.shape))
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return states(self, tokens, mask, wanted=wanted)
-
-    monkeypatch.setattr(_hidden_reader.HiddenReader, "_states", fail)
-    return failed
-
-
-@pytest.mark.parametrize("batch_size", ["auto", 8])
-def test_batches_halve_where_memory_ends_and_stay_small(batch_size, monkeypatch):
-    embedder = HiddenStateEmbedder(tiny.folder("bert"), batch_size=batch_size).fit([])
-    X = embedder.transform(TEXTS)
-    assert embedder.batch_size_ == {"auto": 2048, 8: 8}[batch_size]
-    failed = lack_of_memory(monkeypatch, 40)
-    np.testing.assert_allclose(embedder.transform(TEXTS), X, atol=1e-6)
-    assert failed
-    assert embedder.batch_size_ == {"auto": 42, 8: 2}[batch_size]
-    n_failed = len(failed)
-    embedder.transform(TEXTS)
-    assert len(failed) == n_failed  # remembered
-
-
-def test_no_memory_for_one_text_is_an_error(monkeypatch):
-    embedder = HiddenStateEmbedder(tiny.folder("bert")).fit([])
-    lack_of_memory(monkeypatch, 5)
-    with pytest.raises(DeviceMemoryError, match=r"one text of 17 tokens\. Take a"):
-        embedder.transform(TEXTS)
 
 
 def test_a_pooling_of_ones_own():

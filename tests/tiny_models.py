@@ -105,10 +105,10 @@ def _pairs():
 def model(kind, head="Model", **settings):
     """A random model; weights so large that each layer and token counts."""
     name, sizes = KINDS[kind]
-    config = getattr(transformers, f"{name}Config")(**_SMALL, **sizes, **settings)
+    config = getattr(transformers, f"{name}Config")(**{**_SMALL, **sizes, **settings})
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
         network = getattr(transformers, f"{name}{head}")(config)
+        torch.manual_seed(0)  # below the head the same, whatever the head
         for key, weight in network.named_parameters():
             if weight.ndim > 1:
                 weight.normal_(std=0.3)
@@ -136,6 +136,7 @@ def with_lora(network, kind, *, trained=True, **settings):
     import peft
 
     settings = {
+        "fan_in_fan_out": kind == "gpt2",
         "r": 2,
         "lora_alpha": 8,
         "target_modules": LORA_TARGETS[kind],
