@@ -17,6 +17,7 @@ _VOLATILE = (  # of a config: where it came from, not what the model computes
     "base_model_name_or_path",
     "inference_mode",
     "revision",
+    "peft_version",
 )
 
 
@@ -78,11 +79,20 @@ def tokenizer_fingerprint(tokenizer):
 
 
 def config_text(config):
-    """Write the settings of a model or an adapter down, the same in each session."""
+    """Write the settings of a model or an adapter down, the same in each session.
+
+    Those that are not set are left out, as each version of a library has more of them.
+    """
     settings = {
-        name: value for name, value in config.to_dict().items() if name not in _VOLATILE
+        name: value
+        for name, value in config.to_dict().items()
+        if name not in _VOLATILE and not _is_unset(value)
     }
     return json.dumps(settings, sort_keys=True, default=_plain)
+
+
+def _is_unset(value):
+    return value is None or value is False or value in ({}, [])
 
 
 def _plain(value):

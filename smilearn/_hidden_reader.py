@@ -1,4 +1,4 @@
-"""Hidden states of texts, read in batches that fit into memory (floor 5)."""
+"""Hidden states of texts, read in batches that fit into memory (floor 4)."""
 
 import contextlib
 import inspect
