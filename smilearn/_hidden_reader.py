@@ -207,8 +207,8 @@ class HiddenReader:
         tokens, mask = self._padded(input_ids)
         states = self._states(tokens, mask, wanted=self._before_last)
         chosen = [states[each if each < self.last else -1] for each in self.layers]
-        pooled = [pool(self.pooling, hidden, mask) for hidden in chosen]
-        return (pooled[0] if self.single else torch.stack(pooled, 1)).cpu().numpy()
+        pooled = [pool(self.pooling, hidden, mask).cpu() for hidden in chosen]
+        return (pooled[0] if self.single else torch.stack(pooled, 1)).numpy()
 
     def _states(self, tokens, mask, *, wanted):
         """Hidden states (B, T, d) of each layer; those not wanted may be missing.

@@ -49,6 +49,7 @@ def pool(pooling, hidden, mask):
     InvalidInputError
         If a callable gives something else.
     """
+    mask = mask.to(hidden.device)  # a model may be spread over several
     pooled = POOLINGS.get(pooling, pooling)(hidden, mask)
     shape = getattr(pooled, "shape", None)
     if not torch.is_tensor(pooled) or len(shape) != 2 or len(pooled) != len(hidden):

@@ -231,6 +231,15 @@ def test_a_loaded_model_is_pickled_with_its_weights():
     np.testing.assert_array_equal(clone(embedder).fit_transform(TEXTS), X)
 
 
+def test_states_that_overflow_are_seen_at_once():
+    network = tiny.model("llama")
+    with torch.no_grad():
+        network.layers[1].mlp.down_proj.weight[0, 0] = torch.inf
+    words = tiny.tokenizer("llama")
+    with pytest.raises(InvalidInputError, match=r'not finite .* dtype="float32"'):
+        HiddenStateEmbedder(network, tokenizer=words).fit(TEXTS)
+
+
 def test_a_pooling_of_ones_own():
     def largest(hidden, mask):
         return hidden.masked_fill(mask[..., None] == 0, -torch.inf).amax(1)
