@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 _HOMES = {
     "FineTunedEmbedder": "finetuning",
+    "HiddenStateEmbedder": "hidden_states",
+    "LayerSelector": "layers",
     "RiskFilter": "filtering",
     "RiskTable": "risk_table",
     "SentenceEmbedder": "embedding",
@@ -22,6 +24,8 @@ _HOMES = {
 }
 __all__ = [
     "FineTunedEmbedder",
+    "HiddenStateEmbedder",
+    "LayerSelector",
     "RiskFilter",
     "RiskTable",
     "SentenceEmbedder",

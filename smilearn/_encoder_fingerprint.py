@@ -1,12 +1,9 @@
-"""What the rows of a sentence-transformers model depend on, in 32 digits (floor 1)."""
+"""What the rows of a sentence-transformers model depend on, in 32 digits (floor 2)."""
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 
-import torch
-
-_TRACES = ("_name_or_path", "transformers_version", "name_or_path")  # not of the model
+from smilearn._fingerprints import config_text, hash_weights, tokenizer_fingerprint
 
 
 def encoder_fingerprint(encoder):
@@ -29,46 +26,25 @@ def encoder_fingerprint(encoder):
     text = json.dumps(settings, sort_keys=True, default=str)
     whole = hashlib.blake2b(text.encode(), digest_size=16)
     whole.update(_tokenizer_text(encoder.tokenizer).encode())
-    weights = sorted(encoder.state_dict().items())
-    if "pooler" not in text:
-        weights = [pair for pair in weights if "pooler" not in pair[0].split(".")]
-    with ThreadPoolExecutor(4) as threads:
-        for digest in threads.map(_weight_digest, weights):
-            whole.update(digest)
+    pooled = "pooler" in text
+    weights = {
+        name: tensor
+        for name, tensor in encoder.state_dict().items()
+        if pooled or "pooler" not in name.split(".")
+    }
+    hash_weights(whole, weights)
     return whole.hexdigest()
 
 
 def _module_settings(module):
     own = getattr(module, "get_config_dict", dict)()
     network = getattr(module, "auto_model", None)
-    config = {} if network is None else network.config.to_dict()
-    config = {name: value for name, value in config.items() if name not in _TRACES}
+    config = "" if network is None else config_text(network.config)
     return [type(module).__name__, own, type(network).__name__, config]
 
 
 def _tokenizer_text(tokenizer):
-    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
-    if hasattr(backend, "to_str"):
-        parts = json.loads(backend.to_str())
-        parts.pop("truncation", None)  # these two are traces of the last call
-        parts.pop("padding", None)
-    elif hasattr(tokenizer, "get_vocab"):
-        parts = [tokenizer.get_vocab(), getattr(tokenizer, "init_kwargs", {})]
-    else:
-        parts = None
-    sides = [
-        getattr(tokenizer, f"{what}_side", None) for what in ("truncation", "padding")
-    ]
-    return json.dumps(
-        [type(tokenizer).__name__, parts, sides], sort_keys=True, default=str
-    )
-
-
-def _weight_digest(pair):
-    name, tensor = pair
-    about = f"{name} {tensor.dtype} {tuple(tensor.shape)}"
-    digest = hashlib.blake2b(about.encode(), digest_size=16)
-    digest.update(
-        tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    )
-    return digest.digest()
+    """Fingerprint of a tokenizer; of what is no tokenizer of transformers, its kind."""
+    if hasattr(tokenizer, "truncation_side"):
+        return f"{tokenizer_fingerprint(tokenizer)} {tokenizer.padding_side}"
+    return type(tokenizer).__name__

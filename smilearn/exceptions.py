@@ -7,6 +7,7 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
       |     +-- MissingTextError      a text is None or NaN
       |     +-- FileFormatError       a file cannot be read as what it claims to be
       |     +-- IntegrityError        a packaged file is not the one we know
+      |     +-- AdapterError          an adapter does not fit or changes nothing
       +-- MissingDependencyError (ImportError)
       +-- DeviceMemoryError (MemoryError)
       +-- ModelUnavailableError (OSError)
@@ -21,6 +22,7 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
 """
 
 __all__ = [
+    "AdapterError",
     "CacheError",
     "CacheWarning",
     "DeviceMemoryError",
@@ -57,6 +59,10 @@ class FileFormatError(InvalidInputError):
 
 class IntegrityError(InvalidInputError):
     """A packaged file differs from the one that was published."""
+
+
+class AdapterError(InvalidInputError):
+    """An adapter does not fit its base model, or changes nothing in it."""
 
 
 class MissingDependencyError(SmilearnError, ImportError):

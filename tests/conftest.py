@@ -52,3 +52,25 @@ def tiny_encoder(tmp_path_factory):
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture
+def one_thread():
+    """Torch on one thread: tiny models gain nothing by more, and wait for them."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """A socket that refuses to connect anywhere."""
+    import socket
+
+    def refuse(self, address):
+        raise OSError(f"a test wanted to reach {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)

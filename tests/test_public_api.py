@@ -12,6 +12,8 @@ HEAVY = {"torch", "transformers", "sentence_transformers", "matplotlib"}
 
 PUBLIC = [
     "FineTunedEmbedder",
+    "HiddenStateEmbedder",
+    "LayerSelector",
     "RiskFilter",
     "RiskTable",
     "SentenceEmbedder",
@@ -28,6 +30,8 @@ PUBLIC_MODULES = [
     "convergence",
     "datasets",
     "exceptions",
+    "hidden_states",
+    "layers",
     "metrics",
     "model_selection",
     "risk_table",

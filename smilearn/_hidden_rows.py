@@ -1,0 +1,132 @@
+"""Rows of hidden states, into memory, a temporary file or a cache (floor 5)."""
+
+import numpy as np
+
+from smilearn._devices import resolve_device
+from smilearn._hidden_reader import HiddenReader
+from smilearn._large_array import large_array
+from smilearn._model_sources import load_source
+from smilearn._pretrained import quiet_transformers
+from smilearn._row_cache import RowCache
+from smilearn._tokens import FIELD, count_longer
+from smilearn.exceptions import InvalidInputError
+
+
+def load_reader(options):
+    """Load a model as the parameters of a HiddenStateEmbedder say.
+
+    Parameters
+    ----------
+    options : dict
+        The parameters.
+
+    Returns
+    -------
+    reader : HiddenReader
+        The loaded model.
+
+    Raises
+    ------
+    InvalidInputError
+        If the template has not one field for the text, or the parameters do not fit
+        the model.
+
+    ModelUnavailableError
+        If the model cannot be loaded.
+    """
+    template = FIELD if options["template"] is None else options["template"]
+    if template.count(FIELD) != 1:
+        raise InvalidInputError(
+            f"template must hold the field {FIELD} once; got {template!r}."
+        )
+    hub = {"local_files_only": options["local_files_only"]}
+    if options["revision"] is not None:
+        hub["revision"] = options["revision"]
+    device = options["device"]
+    named = ("adapter", "tokenizer", "dtype", "trust_remote_code")
+    with quiet_transformers():
+        source = load_source(
+            options["model"], hub=hub, **{name: options[name] for name in named}
+        )
+        stays = source.given and device == "auto"
+        return HiddenReader(
+            source,
+            device=None if stays else resolve_device(device),
+            template=template,
+            **{
+                name: options[name]
+                for name in ("layer", "pooling", "max_length", "batch_size")
+            },
+        )
+
+
+def read_rows(reader, texts, verbose):
+    """Read the rows of texts.
+
+    Parameters
+    ----------
+    reader : HiddenReader
+        The loaded model.
+
+    texts : list of str
+        Texts, at least one.
+
+    verbose : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    X : ndarray of shape (n_texts, *row_shape)
+        Rows, float32; a map of a temporary file when they are large.
+
+    n_truncated : int
+        Texts of which the end was not read.
+    """
+    # one layer is made to be used whole; several are there to choose from
+    several, shape = not reader.single, (len(texts), *reader.row_shape)
+    X = large_array(shape, np.float32) if several else np.empty(shape, np.float32)
+    n_truncated = 0
+    with quiet_transformers():
+        for indices, rows, n_longer in reader.batches(texts, verbose):
+            X[indices] = rows
+            n_truncated += n_longer
+    return X, n_truncated
+
+
+def read_cached(reader, texts, folder, verbose):
+    """Read the rows of texts from a cache, and those that are not there by the model.
+
+    Parameters
+    ----------
+    reader : HiddenReader
+        The loaded model.
+
+    texts : list of str
+        Texts, at least one.
+
+    folder : str or path-like
+        Of the cache.
+
+    verbose : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    X : ndarray of shape (n_texts, *row_shape)
+        Rows, float32; read-only where they are a map of the cache.
+
+    n_truncated : int
+        Texts of which the end was not read.
+    """
+
+    def compute(missing):
+        for indices, rows, _ in reader.batches(missing, verbose):
+            yield indices, rows
+
+    with quiet_transformers():
+        cache = RowCache(folder, reader.key(), reader.row_shape)
+        X = cache.rows(texts, compute)
+        longer = count_longer(
+            texts, reader.tokenizer, reader.max_length, reader.template
+        )
+    return X, int(longer.sum())

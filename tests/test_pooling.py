@@ -1,0 +1,39 @@
+"""Pooling, on numbers that can be read off."""
+
+import pytest
+import torch
+
+from smilearn._pooling import pool
+from smilearn.exceptions import InvalidInputError
+
+HIDDEN = torch.tensor([[[1.0, 9], [3, 5], [8, 8]], [[2, 2], [4, 0], [6, 4]]])
+RIGHT = torch.tensor([[1, 1, 0], [1, 1, 1]])
+LEFT = torch.tensor([[0, 1, 1], [1, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("pooling", "mask", "rows"),
+    [
+        ("mean", RIGHT, [[2, 7], [4, 2]]),
+        ("cls", RIGHT, [[1, 9], [2, 2]]),
+        ("last", RIGHT, [[3, 5], [6, 4]]),
+        ("last", LEFT, [[8, 8], [6, 4]]),
+        (lambda hidden, mask: hidden[:, 1], RIGHT, [[3, 5], [4, 0]]),
+    ],
+)
+def test_rows(pooling, mask, rows):
+    assert pool(pooling, HIDDEN, mask).tolist() == rows
+
+
+def test_means_of_halves_are_taken_in_float32():
+    hidden = torch.full((1, 3000, 1), 1.001, dtype=torch.bfloat16)
+    hidden[0, 0] = 100
+    pooled = pool("mean", hidden, torch.ones(1, 3000))
+    assert pooled.dtype == torch.float32
+    assert pooled.item() == pytest.approx((2999 + 100) / 3000, rel=1e-6)
+
+
+@pytest.mark.parametrize("given", [HIDDEN[:1, 0], HIDDEN, None, [[1.0, 2.0]]])
+def test_a_callable_gives_one_vector_a_text(given):
+    with pytest.raises(InvalidInputError, match=r"into a tensor .n_texts, n_features"):
+        pool(lambda hidden, mask: given, HIDDEN, RIGHT)
