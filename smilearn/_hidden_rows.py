@@ -7,8 +7,8 @@ from smilearn._hidden_reader import HiddenReader
 from smilearn._large_array import large_array
 from smilearn._model_sources import load_source
 from smilearn._pretrained import quiet_transformers
-from smilearn._row_cache import RowCache
 from smilearn._tokens import FIELD, count_longer
+from smilearn.caching import RowCache
 from smilearn.exceptions import InvalidInputError
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from smilearn._segment_upkeep import (
     MOST_BYTES,
     evict,
+    limit_of,
     many_of_a_size,
     merge,
     only_one,
@@ -41,19 +42,20 @@ class RowStore:
         Size of a row.
 
     max_bytes : int or None
-        Size of the whole cache above which files used longest ago are deleted.
+        Size of the whole cache above which files used longest ago are deleted; None
+        takes that of `limit_cache`, if any.
     """
 
     def __init__(self, folder, row_bytes, max_bytes):
         self.folder = folder
         self.row_bytes = row_bytes
-        self.max_bytes = max_bytes
-        self._segments = {}
+        self._given, self._segments = max_bytes, {}
         self.begin()
 
     def begin(self):
         """Begin a call: no file is in use yet, and rows are kept again."""
         self._used, self._keeps = set(), True
+        self.max_bytes = self._given or limit_of(self.folder.parent)
 
     def find(self, digests, out, places):
         """Copy rows that are on disk to where they are asked for.

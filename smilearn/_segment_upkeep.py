@@ -1,10 +1,10 @@
 """Files of rows kept few and small: merged, evicted, cleared away (floor 1)."""
 
 import contextlib
+import json
 import os
 import re
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +20,7 @@ MANY = 16  # files of like size, which are then merged
 STALE = 3600.0  # seconds after which what is half-written, or locked, is left over
 SUB_FOLDER = re.compile(r"[0-9a-f]{32}")  # one for each key
 _LOCK = "merge.lock"
+LIMIT = "limit.json"
 
 
 def merge(folder, segments):
@@ -155,15 +156,17 @@ def evict(root, n_bytes, max_bytes, spared):
     return total <= max_bytes
 
 
-def clear_cache(folder):
-    """Delete all rows of a cache, of every key; other files in the folder stay.
+def limit_of(root):
+    """Size that a cache is limited to, or None."""
+    try:
+        return json.loads((root / LIMIT).read_text(encoding="utf-8"))["max_bytes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
-    Parameters
-    ----------
-    folder : str or path-like
-        Folder of the cache.
-    """
-    for sub in _sub_folders(Path(folder)):
+
+def empty(root):
+    """Delete all rows of a cache, of every key; other files in the folder stay."""
+    for sub in _sub_folders(root):
         for path in segment_paths(sub) + temporary_paths(sub):
             remove(path)
         remove(sub / "key.json")

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from smilearn._compat import Interval, fit_context
 from smilearn._encoder_fingerprint import encoder_fingerprint
 from smilearn._pretrained import DEFAULT_MODEL
-from smilearn._row_cache import RowCache
 from smilearn._sentences import (
     encode_chunks,
     kept_features,
@@ -24,6 +23,7 @@ from smilearn._sentences import (
     truncated_texts,
 )
 from smilearn._texts import check_texts, warn_truncated
+from smilearn.caching import RowCache
 
 
 class SentenceEmbedder(

@@ -54,7 +54,7 @@ FLOORS = {
     "_adapters": 3,
     "_fold_scatter": 3,
     "_reader": 3,
-    "_row_cache": 3,
+    "caching": 3,
     "_samples": 3,
     "_sentences": 3,
     "_tuning": 3,

@@ -20,6 +20,7 @@ PUBLIC = [
     "SliceConvergence",
     "SlicedMIScorer",
     "batches",
+    "caching",
     "datasets",
     "exceptions",
     "metrics",
@@ -27,6 +28,7 @@ PUBLIC = [
 ]
 PUBLIC_MODULES = [
     "batches",
+    "caching",
     "convergence",
     "datasets",
     "exceptions",

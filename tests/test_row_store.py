@@ -10,9 +10,9 @@ import pytest
 from cached_rows import KEY, TEXTS, Compute, expected, files_of, filled, recomputed
 
 from smilearn import _row_store, _segment_upkeep
-from smilearn._row_cache import RowCache
 from smilearn._segment_upkeep import MANY, only_one
 from smilearn._segments import segment_bytes, write_segment
+from smilearn.caching import RowCache
 from smilearn.exceptions import CacheWarning
 
 ROW_BYTES = 12

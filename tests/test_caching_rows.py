@@ -22,8 +22,7 @@ from cached_rows import (
 )
 
 from smilearn import _large_array
-from smilearn._row_cache import RowCache
-from smilearn._segment_upkeep import clear_cache
+from smilearn.caching import RowCache, clear_cache
 from smilearn.exceptions import CacheError, CacheWarning, InvalidInputError
 
 

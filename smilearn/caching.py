@@ -1,16 +1,24 @@
-"""A cache of rows made from texts, kept on disk under what the texts are (floor 3)."""
+"""Rows made from texts, kept on disk under what the texts are (floor 3).
+
+``cache_folder`` of the embedders is such a folder; :class:`RowCache` serves any other
+way to make rows of texts.
+"""
 
 import hashlib
 import json
 import uuid
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 
 from smilearn._large_array import large_array
 from smilearn._row_store import RowStore
+from smilearn._segment_upkeep import LIMIT, empty, evict
 from smilearn._segments import remove, text_digests, write_whole
 from smilearn.exceptions import CacheError, InvalidInputError
+
+__all__ = ["RowCache", "clear_cache", "limit_cache"]
 
 _FORMAT = 1
 _COPIED_AT_ONCE = 4096  # rows
@@ -34,14 +42,14 @@ class RowCache:
     row_shape : tuple of int
         Shape of a row.
 
-    dtype : dtype, default=numpy.float32
+    dtype : dtype, default="float32"
         Of the rows.
 
     max_bytes : int, default=None
         Size of the whole folder, of all keys, above which files that have not been used
         for longest are deleted. Rows of the present call are never deleted for others
         of it: those that do not fit are not kept. A merge takes up to 64 MB more for a
-        moment.
+        moment. None takes the limit of the folder (:func:`limit_cache`), if any.
 
     Raises
     ------
@@ -51,7 +59,7 @@ class RowCache:
     Examples
     --------
     >>> import tempfile
-    >>> from smilearn._row_cache import RowCache
+    >>> from smilearn.caching import RowCache
     >>> def lengths(texts):
     ...     for index, text in enumerate(texts):
     ...         yield [index], [[len(text)]]
@@ -61,7 +69,7 @@ class RowCache:
     [4.0, 1.0, 4.0]
     """
 
-    def __init__(self, folder, key, row_shape, *, dtype=np.float32, max_bytes=None):
+    def __init__(self, folder, key, row_shape, *, dtype="float32", max_bytes=None):
         self.root = Path(folder)
         self.row_shape = tuple(int(length) for length in row_shape)
         self.dtype = np.dtype(dtype)
@@ -165,3 +173,69 @@ class RowCache:
             raise InvalidInputError(
                 f"no rows were computed for {(~done).sum()} of {len(done)} texts."
             )
+
+
+def limit_cache(folder, max_bytes):
+    """Limit the size of a cache from now on; rows used longest ago go first.
+
+    The limit lies in the folder, so it holds for all embedders and processes that keep
+    rows there.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Folder of the cache, which is made where it is not there.
+
+    max_bytes : int or None
+        Size of all rows together; None lifts the limit.
+
+    Raises
+    ------
+    InvalidInputError
+        If `max_bytes` is no whole number above 0.
+
+    CacheError
+        If the folder cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from smilearn.caching import limit_cache
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     limit_cache(folder, 10 * 2**30)
+    """
+    root = Path(folder)
+    if max_bytes is not None and (not isinstance(max_bytes, Integral) or max_bytes < 1):
+        raise InvalidInputError(
+            f"max_bytes must be a whole number above 0, or None; got {max_bytes!r}."
+        )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"max_bytes": max_bytes and int(max_bytes)})
+        temporary = root / f"{uuid.uuid4().hex}.tmp"
+        write_whole(temporary, root / LIMIT, [text.encode()])
+    except OSError as error:
+        raise CacheError(
+            f"The cache folder {str(root)!r} cannot be written to "
+            f"({error.strerror or error})."
+        ) from error
+    if max_bytes is not None:
+        evict(root, 0, max_bytes, ())
+
+
+def clear_cache(folder):
+    """Delete all rows of a cache, of every key; other files in the folder stay.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Folder of the cache.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from smilearn.caching import clear_cache
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clear_cache(folder)
+    """
+    empty(Path(folder))
