@@ -8,7 +8,10 @@ from importlib import import_module
 from importlib.metadata import version
 
 _HOMES = {
+    "EarlyPointMonitor": "callback",
+    "FineTunedClassifier": "classifier",
     "FineTunedEmbedder": "finetuning",
+    "MemorizationCallback": "callback",
     "RiskFilter": "filtering",
     "RiskTable": "risk_table",
     "SentenceEmbedder": "embedding",
@@ -21,7 +24,10 @@ _HOMES = {
     "model_selection": "",
 }
 __all__ = [
+    "EarlyPointMonitor",
+    "FineTunedClassifier",
     "FineTunedEmbedder",
+    "MemorizationCallback",
     "RiskFilter",
     "RiskTable",
     "SentenceEmbedder",

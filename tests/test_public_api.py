@@ -11,7 +11,10 @@ import smilearn
 HEAVY = {"torch", "transformers", "sentence_transformers", "matplotlib"}
 
 PUBLIC = [
+    "EarlyPointMonitor",
+    "FineTunedClassifier",
     "FineTunedEmbedder",
+    "MemorizationCallback",
     "RiskFilter",
     "RiskTable",
     "SentenceEmbedder",
