@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 _HOMES = {
-    "EarlyPointMonitor": "callback",
+    "EarlyPointMonitor": "monitor",
     "FineTunedClassifier": "classifier",
     "FineTunedEmbedder": "finetuning",
     "MemorizationCallback": "callback",

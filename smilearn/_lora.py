@@ -83,6 +83,11 @@ def add_lora(backbone, settings, *, n_frozen, caller):
     """
     peft = require("peft", extra="finetune", caller=f"{caller}(lora=...)")
     maps = _linear_maps(backbone, n_frozen)
+    if not maps:
+        raise InvalidInputError(
+            f"freeze_layers={n_frozen} leaves no layer for adapters. Freeze fewer, or "
+            "set lora=None."
+        )
     wanted = settings["target_modules"] or _usual_targets(peft, backbone, maps)
     known = {name.rpartition(".")[2] for name in maps}
     missing = [name for name in wanted if name not in known]

@@ -26,6 +26,8 @@ from smilearn.exceptions import (
     TruncationWarning,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MOST = 64  # tokens that the tiny encoder reads, two of them special
 GOOD, BAD = ["good", "great", "bright", "warm"], ["bad", "awful", "dull", "cold"]
 
@@ -57,15 +59,6 @@ def unfinished(folder, y=Y, **changed):
     embedder = make(folder, **{"loss_drop": 0.999, "max_epochs": 1, **changed})
     with pytest.warns(EarlyPointWarning):
         return embedder, embedder.fit_transform(TEXTS, y)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Products this small are done before two threads have met."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="module")
