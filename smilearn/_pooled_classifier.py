@@ -26,6 +26,8 @@ class PooledClassifier(nn.Module):
         The frozen part of the backbone.
     """
 
+    _keys_to_ignore_on_save = None  # the Trainer asks where a checkpoint has no weight
+
     def __init__(self, backbone, n_classes, *, is_decoder=False, lower=None):
         super().__init__()
         config = backbone.config

@@ -15,7 +15,6 @@ from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn._lora import lora_settings
 from smilearn.exceptions import InvalidInputError, MissingDependencyError
 
-
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
