@@ -226,7 +226,8 @@ def train_to_early_point(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-        trainer.accelerator.unwrap_model(network, keep_fp32_wrapper=False)
+        for wrapper in ("forward", "_original_forward"):  # of mixed precision
+            vars(network).pop(wrapper, None)
     training = time.perf_counter() - start - (watcher.seconds - before)
     return watcher.seconds / training
 

@@ -202,6 +202,19 @@ def test_sample_weights_multiply_the_loss(without_dropout):
     assert abs(classifier.fit(TEXTS, other).logits_ - one).max() > 1e-2
 
 
+def test_balanced_classes_weigh_the_same():
+    classifier = FineTunedClassifier(class_weight="balanced")
+    classifier.classes_ = np.array(["a", "b", "c"])
+    codes = np.array([0] * 6 + [1] * 3 + [2])
+    weights = classifier._weights(codes, None)
+    np.testing.assert_allclose(np.bincount(codes, weights), 10 / 3)
+    assert all(np.ptp(weights[codes == k]) == 0 for k in range(3))
+    given = np.array([2.0] + [0.5] * 8 + [3.0])
+    weighted = classifier._weights(codes, given)
+    np.testing.assert_allclose(np.bincount(codes, weighted), 10 / 3)
+    assert weighted[0] == pytest.approx(4 * weighted[1])
+
+
 @pytest.mark.parametrize(
     ("weights", "match"),
     [
@@ -226,7 +239,8 @@ def test_mixed_precision_trains_and_is_read_in_float32(tiny_encoder):
     plain = make(tiny_encoder, **settings).fit(TEXTS, Y)
     gap = abs(mixed.logits_ - plain.logits_).max()
     assert 1e-5 < gap < 0.5
-    again = pickle.loads(pickle.dumps(mixed))  # no wrapper of accelerate is left
+    assert "forward" not in vars(mixed._network)  # no wrapper of accelerate is left
+    again = pickle.loads(pickle.dumps(mixed))
     np.testing.assert_array_equal(again.transform(TEXTS), mixed.transform(TEXTS))
     with pytest.raises(InvalidInputError, match='"fp16" needs CUDA; got cpu'):
         make(tiny_encoder, mixed_precision="fp16").fit(TEXTS, Y)
