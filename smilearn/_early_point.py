@@ -154,8 +154,9 @@ def evaluation_plan(n_samples, per_epoch):
     """How often to evaluate how many samples, in a fifth of the training time.
 
     A forward pass is taken to cost 0.4 of a training step, which is more than was
-    measured. Fewer than 100 samples are not worth an evaluation: where 100 a time are
-    more than the fifth, "auto" evaluates less often, and a given number costs more.
+    measured, and the evaluation before the first step counts as well. Fewer than 100
+    samples are not worth an evaluation: where 100 a time are more than the fifth,
+    "auto" evaluates less often, and a given number costs more.
 
     Parameters
     ----------
@@ -177,5 +178,5 @@ def evaluation_plan(n_samples, per_epoch):
     affordable = _BUDGET / _COST * n_samples  # evaluations of a sample, in a pass
     fewest = min(_FEWEST, n_samples)
     if per_epoch == "auto":
-        per_epoch = max(1, min(_OFTEN, int(affordable / fewest)))
-    return per_epoch, min(n_samples, max(fewest, int(affordable / per_epoch)))
+        per_epoch = max(1, min(_OFTEN, int(affordable / fewest) - 1))
+    return per_epoch, min(n_samples, max(fewest, int(affordable / (per_epoch + 1))))

@@ -272,7 +272,7 @@ class FineTuning:
             )
         warnings.warn(
             f"max_epochs={self.max_epochs} passed before the early point: {facts}; "
-            "the embeddings are those of the last step.",
+            "the result is that of the last step.",
             EarlyPointWarning,
             stacklevel=5,
         )

@@ -81,6 +81,12 @@ class LowerLayers:
 
         def end(module, args, output):
             passed.append(len(output) if isinstance(output, tuple) else 0)
+            if _tensor(output).shape[:2] != token.shape:
+                raise InvalidInputError(
+                    f"The layers of the {type(backbone).__name__} do not hand on one "
+                    "state a token, text by text; none can be frozen. Set "
+                    "freeze_layers=0."
+                )
 
         def note(module, *_):
             (after if passed else before).add(module)
@@ -90,7 +96,7 @@ class LowerLayers:
         handles.append(self.layers[-1].register_forward_hook(end))
         training = backbone.training
         backbone.eval()
-        token = torch.zeros(1, 1, dtype=torch.long, device=backbone.device)
+        token = torch.zeros(1, 2, dtype=torch.long, device=backbone.device)
         try:
             with torch.inference_mode():
                 _run(backbone, token, torch.ones_like(token))

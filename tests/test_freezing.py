@@ -12,12 +12,18 @@ from transformers import (
     AutoModel,
     BertConfig,
     BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
     DistilBertConfig,
     DistilBertModel,
     MPNetConfig,
     MPNetModel,
+    Qwen2Config,
+    Qwen2Model,
     RobertaConfig,
     RobertaModel,
+    XLNetConfig,
+    XLNetModel,
 )
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder, _freezing, _text_samples
@@ -35,13 +41,19 @@ SIZES = {
     "max_position_embeddings": 40,
 }
 DISTIL = {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32, "vocab_size": 40}
+RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+RELATIVE |= {"norm_rel_ebd": "layer_norm", "position_buckets": 8}
+SLIDING = {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}
+SLIDING |= {"num_key_value_heads": 1}
 MAKERS = {
     "bert": lambda: BertModel(BertConfig(**SIZES)),
     "roberta": lambda: RobertaModel(RobertaConfig(**SIZES)),
     "mpnet": lambda: MPNetModel(MPNetConfig(**SIZES)),
     "distilbert": lambda: DistilBertModel(DistilBertConfig(**DISTIL)),
+    "deberta": lambda: DebertaV2Model(DebertaV2Config(**SIZES, **RELATIVE)),
+    "qwen2": lambda: Qwen2Model(Qwen2Config(**SIZES, **SLIDING)),
 }
-KINDS = ["bert", "roberta", "mpnet", "distilbert", "gpt2", "llama"]
+KINDS = [*MAKERS, "gpt2", "llama"]
 WORDS = ["good", "bad", "film", "plot", "warm", "cold", "the", "was"]
 
 
@@ -220,6 +232,9 @@ def test_more_layers_than_there_are_is_refused(tiny_encoder):
         InvalidInputError, match=r"no list of 3 layers.* freeze_layers=0"
     ):
         layers_of(AlbertModel(AlbertConfig(**sizes)))
+    sizes = {"vocab_size": 40, "d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 8}
+    with pytest.raises(InvalidInputError, match=r"XLNetModel do not hand on one state"):
+        LowerLayers(XLNetModel(XLNetConfig(**sizes)), 1)
 
 
 def test_many_states_go_to_a_file_that_leaves_no_trace(tmp_path, monkeypatch):
