@@ -8,9 +8,12 @@ from importlib import import_module
 from importlib.metadata import version
 
 _HOMES = {
+    "EarlyPointMonitor": "monitor",
+    "FineTunedClassifier": "classifier",
     "FineTunedEmbedder": "finetuning",
     "HiddenStateEmbedder": "hidden_states",
     "LayerSelector": "layers",
+    "MemorizationCallback": "callback",
     "RiskFilter": "filtering",
     "RiskTable": "risk_table",
     "SentenceEmbedder": "embedding",
@@ -24,9 +27,12 @@ _HOMES = {
     "model_selection": "",
 }
 __all__ = [
+    "EarlyPointMonitor",
+    "FineTunedClassifier",
     "FineTunedEmbedder",
     "HiddenStateEmbedder",
     "LayerSelector",
+    "MemorizationCallback",
     "RiskFilter",
     "RiskTable",
     "SentenceEmbedder",

@@ -27,6 +27,17 @@ def seed(request):
     return request.param
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Products this small are done before two threads have met."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory):
     """Folder of a random BERT of 16 dimensions and its WordPiece tokenizer."""
@@ -52,17 +63,6 @@ def tiny_encoder(tmp_path_factory):
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return str(folder)
-
-
-@pytest.fixture
-def one_thread():
-    """Torch on one thread: tiny models gain nothing by more, and wait for them."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

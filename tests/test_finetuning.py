@@ -26,6 +26,8 @@ from smilearn.exceptions import (
     TruncationWarning,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MOST = 64  # tokens that the tiny encoder reads, two of them special
 GOOD, BAD = ["good", "great", "bright", "warm"], ["bad", "awful", "dull", "cold"]
 
@@ -47,7 +49,8 @@ TEXTS, Y = reviews()
 
 def make(folder, seed=0, **changed):
     """Nimble enough to learn in a few steps what the texts are about."""
-    settings = {"learning_rate": 1e-2, "batch_size": 8, "max_epochs": 12, **changed}
+    settings = {"learning_rate": 1e-2, "batch_size": 8, "max_epochs": 12}
+    settings = {"evaluations_per_epoch": 5, **settings, **changed}
     return FineTunedEmbedder(folder, random_state=seed, **settings)
 
 
@@ -56,15 +59,6 @@ def unfinished(folder, y=Y, **changed):
     embedder = make(folder, **{"loss_drop": 0.999, "max_epochs": 1, **changed})
     with pytest.warns(EarlyPointWarning):
         return embedder, embedder.fit_transform(TEXTS, y)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Products this small are done before two threads have met."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +71,7 @@ def fitted(tiny_encoder):
 def by_hand(embedder, folder, texts, most=MOST):
     """Embedding and logits of each text: alone, so that nothing is ever padded."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoder, head = embedder._network.encoder, embedder._network.head
+    encoder, head = embedder._network.backbone, embedder._network.head
     rows = []
     for text in texts:
         tokens = tokenizer(text, truncation=True, max_length=most, return_tensors="pt")
@@ -254,7 +248,7 @@ def test_a_model_that_cannot_serve_is_refused(tiny_encoder, tmp_path):
     sizes = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
     T5Model(T5Config(vocab_size=40, **sizes)).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path)
-    with pytest.raises(InvalidInputError, match="is not an encoder with a padding"):
+    with pytest.raises(InvalidInputError, match="neither an encoder such as BERT nor"):
         make(tmp_path).fit(TEXTS, Y)
 
 

@@ -11,9 +11,12 @@ import smilearn
 HEAVY = {"torch", "transformers", "sentence_transformers", "matplotlib"}
 
 PUBLIC = [
+    "EarlyPointMonitor",
+    "FineTunedClassifier",
     "FineTunedEmbedder",
     "HiddenStateEmbedder",
     "LayerSelector",
+    "MemorizationCallback",
     "RiskFilter",
     "RiskTable",
     "SentenceEmbedder",

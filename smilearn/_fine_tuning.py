@@ -1,0 +1,292 @@
+"""What both fine-tuned estimators do: texts in, a trained network out (floor 5)."""
+
+import copy
+import os
+import warnings
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+
+from smilearn._compat import Interval, StrOptions
+from smilearn._devices import resolve_device
+from smilearn._directions import generator_from
+from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
+from smilearn._optional import require
+from smilearn._pretrained import load_backbone, quiet_transformers
+from smilearn._run_folder import RunFolder, digest, weights_digest
+from smilearn._stratify import stratified_rows
+from smilearn._texts import check_labelled_texts, check_texts, warn_truncated
+from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+
+_POSITIVE = Interval(Integral, 1, None, closed="left")
+_NOT_IN_RESULT = {"checkpoint_folder", "device", "random_state", "verbose"}
+_RATES = {"whole": 5e-5, "lora": 5e-4}
+
+
+class FineTuning:
+    """Training, reading and keeping of a network; the estimators add their contract."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "model": [str, os.PathLike],
+        "lora": [None, "boolean", _POSITIVE, dict],
+        "freeze_layers": [Interval(Integral, 0, None, closed="left")],
+        "early_point": [StrOptions(set(RULES)), None],
+        "loss_drop": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
+        "validation_share": [Interval(Real, 0, 1, closed="neither")],
+        "stop_epoch": [Interval(Real, 0, None, closed="left")],
+        "max_epochs": [_POSITIVE],
+        "evaluations_per_epoch": [_POSITIVE, StrOptions({"auto"})],
+        "learning_rate": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
+        "batch_size": [_POSITIVE],
+        "gradient_accumulation": [_POSITIVE],
+        "mixed_precision": [StrOptions({"auto", "bf16", "fp16"}), None],
+        "class_weight": [None, StrOptions({"balanced"}), dict],
+        "max_length": [_POSITIVE, None],
+        "checkpoint_folder": [str, os.PathLike, None],
+        "device": [str],
+        "random_state": ["random_state", np.random.Generator],
+        "verbose": ["verbose"],
+    }
+
+    def _tune(self, texts, y, sample_weight=None):
+        """Train, set the fitted attributes, and give the pooled states of all texts."""
+        caller = type(self).__name__
+        require("accelerate", extra="finetune", caller=caller)
+        from smilearn import _training
+        from smilearn._pooled_classifier import read
+        from smilearn._text_samples import TextSamples
+
+        texts, self.classes_, codes = check_labelled_texts(texts, y)
+        self._check_schedule()
+        weights = self._weights(codes, sample_weight)
+        folder = self._folder()
+        seed = self._seed(folder)
+        device = resolve_device(self.device)
+        with quiet_transformers(), _training.seeded(seed):
+            network = self._network_for(len(self.classes_), caller).to(device)
+            samples = TextSamples(texts, self._tokenizer, self._most_tokens)
+            held_out = self._held_out(codes, seed)
+            if folder:
+                folder.claim(self._facts(network, texts, codes, weights, seed))
+            if network.lower is not None:
+                samples.store(network)
+            task = _training.Task(samples, codes, weights, held_out)
+            point = self._point()
+            self.evaluation_share_ = _training.train_to_early_point(
+                network,
+                task,
+                point,
+                self._schedule(_training, device),
+                seed=seed,
+                device=device,
+                verbose=bool(self.verbose),
+                folder=folder,
+            )
+            pooled, self.logits_ = read(network, samples)
+        self._network = network.eval()
+        self._note(point, task)
+        return pooled
+
+    def _read(self, texts):
+        """Pooled states and logits of new texts."""
+        from smilearn._pooled_classifier import read
+        from smilearn._text_samples import TextSamples
+
+        texts = check_texts(texts)
+        head = self._network.head
+        if not texts:
+            shapes = (0, head.in_features), (0, head.out_features)
+            return tuple(np.empty(shape, np.float32) for shape in shapes)
+        samples = TextSamples(texts, self._tokenizer, self._most_tokens)
+        warn_truncated(samples.n_truncated, len(texts), self._most_tokens)
+        return read(self._network, samples)
+
+    def _network_for(self, n_classes, caller):
+        from smilearn._freezing import LowerLayers
+        from smilearn._lora import add_lora, lora_settings
+        from smilearn._pooled_classifier import PooledClassifier
+
+        settings = lora_settings(self.lora)
+        backbone, self._tokenizer, self._most_tokens, is_decoder = load_backbone(
+            self.model, self.max_length
+        )
+        if backbone.config.is_encoder_decoder:
+            raise InvalidInputError(
+                f"{os.fspath(self.model)!r} is neither an encoder such as BERT nor a "
+                "decoder such as Llama, but both; there is no one state of a text."
+            )
+        lower = None
+        if self.freeze_layers:
+            lower = LowerLayers(backbone, self.freeze_layers)
+        if settings:
+            add_lora(backbone, settings, n_frozen=self.freeze_layers, caller=caller)
+        return PooledClassifier(backbone, n_classes, is_decoder=is_decoder, lower=lower)
+
+    def _check_schedule(self):
+        if self.early_point == "epochs" and self.stop_epoch > self.max_epochs:
+            raise InvalidInputError(
+                f"stop_epoch={self.stop_epoch} comes after max_epochs="
+                f"{self.max_epochs}. Raise max_epochs."
+            )
+
+    def _weights(self, codes, sample_weight):
+        """Weight of each sample in the loss, 1 on average."""
+        weights = np.ones(len(codes)) if sample_weight is None else sample_weight
+        by_class = np.ones(len(self.classes_))
+        if isinstance(self.class_weight, dict):
+            labels = self.classes_.tolist()
+            unknown = [label for label in self.class_weight if label not in labels]
+            if unknown:
+                raise InvalidInputError(
+                    f"class_weight has {unknown[0]!r}, which is no label; labels are: "
+                    f"{', '.join(map(repr, labels))}."
+                )
+            by_class = np.array([self.class_weight.get(each, 1.0) for each in labels])
+        elif self.class_weight == "balanced":
+            total = np.bincount(codes, weights)
+            by_class = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
+        weights = weights * by_class[codes]
+        if not (weights >= 0).all() or not weights.sum() > 0:
+            raise InvalidInputError(
+                "class_weight and sample_weight must be 0 or more, and not 0 for all "
+                f"texts; got class_weight={self.class_weight!r}."
+            )
+        return weights * (len(weights) / weights.sum())
+
+    def _held_out(self, codes, seed):
+        """Which samples are held out of training, for the rule that needs some."""
+        held_out = np.zeros(len(codes), bool)
+        if self.early_point != "gap":
+            return held_out
+        n_rows = round(self.validation_share * len(codes))
+        rng = np.random.default_rng([seed, 0])
+        held_out[stratified_rows(codes, n_rows, rng, spare=1)] = True
+        if not held_out.any():
+            raise InvalidInputError(
+                f"validation_share={self.validation_share} of {len(codes)} texts holds "
+                'none out. Raise it, or take another early_point than "gap".'
+            )
+        return held_out
+
+    def _point(self):
+        drop = NEW_HEAD_DROP if self.loss_drop == "auto" else self.loss_drop
+        return EarlyPoint(self.early_point, loss_drop=drop, stop_epoch=self.stop_epoch)
+
+    def _schedule(self, training, device):
+        rate = self.learning_rate
+        if rate == "auto":
+            rate = _RATES["lora" if self.lora else "whole"]
+        per_epoch = self.evaluations_per_epoch
+        if per_epoch == "auto" and self.early_point is None:
+            per_epoch = 1
+        return training.Schedule(
+            self.max_epochs,
+            per_epoch,
+            rate,
+            self.batch_size,
+            self.gradient_accumulation,
+            self._precision(device),
+        )
+
+    def _precision(self, device):
+        if self.mixed_precision == "auto":
+            import torch
+
+            if device.type != "cuda":
+                return None
+            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        if self.mixed_precision == "fp16" and device.type != "cuda":
+            raise InvalidInputError(
+                f'mixed_precision="fp16" needs CUDA; got {device}. Take "auto".'
+            )
+        return self.mixed_precision
+
+    def _folder(self):
+        path = self.checkpoint_folder
+        return None if path is None else RunFolder(path)
+
+    def _seed(self, folder):
+        """Seed of the run; of the run in the folder, where the user names none."""
+        if folder and self.random_state is None and folder.seed() is not None:
+            return folder.seed()
+        return int(generator_from(self.random_state, "fine-tune").integers(2**31))
+
+    def _facts(self, network, texts, codes, weights, seed):
+        """What the result depends on, for the folder of checkpoints."""
+        parameters = {
+            name: os.fspath(value) if isinstance(value, os.PathLike) else repr(value)
+            for name, value in self.get_params(deep=False).items()
+            if name not in _NOT_IN_RESULT
+        }
+        return {
+            **parameters,
+            "seed": seed,
+            "texts": digest(texts),
+            "labels": digest(codes, self.classes_),
+            "weights": digest(weights),
+            "pretrained_weights": weights_digest(network),
+            "caller": type(self).__name__,
+        }
+
+    def _note(self, point, task):
+        """Set the attributes that tell what the training was like."""
+        from smilearn._pooled_classifier import cross_entropy
+
+        self.losses_ = cross_entropy(self.logits_, task.codes)
+        self.held_out_ = task.held_out
+        trained = ~task.held_out
+        last = point.history[-1]
+        if last["n_evaluated"] < trained.sum():
+            correct = self.logits_.argmax(1) == task.codes
+            held_out = self.losses_[task.held_out] if task.held_out.any() else None
+            point.note(
+                last["step"],
+                last["epoch"],
+                self.losses_[trained],
+                correct[trained],
+                held_out,
+            )
+        self.history_, self.early_point_reached_ = point.history, bool(point.reached)
+        self.early_point_loss_ = float(point.threshold)
+        self.n_truncated_ = task.texts.n_truncated
+        warn_truncated(self.n_truncated_, len(self.losses_), self._most_tokens)
+        if self.early_point is not None and not self.early_point_reached_:
+            self._warn_not_reached(point)
+
+    def _warn_not_reached(self, point):
+        last = point.history[-1]
+        facts = (
+            f"mean loss {last['mean_loss']:.3f}, of held-out texts "
+            f"{last.get('validation_loss', np.nan):.3f}. Raise max_epochs or "
+            "learning_rate"
+        )
+        if self.early_point == "median-loss":
+            facts = (
+                f"median loss {last['median_loss']:.3f}, early point at "
+                f"{point.threshold:.3f}. Raise max_epochs or learning_rate, or lower "
+                "loss_drop"
+            )
+        warnings.warn(
+            f"max_epochs={self.max_epochs} passed before the early point: {facts}; "
+            "the result is that of the last step.",
+            EarlyPointWarning,
+            stacklevel=5,
+        )
+
+    def __getstate__(self):
+        """Keep the fine-tuned weights, on the CPU: they open on any machine."""
+        state = super().__getstate__()
+        if "_network" in state:
+            state["_network"] = copy.deepcopy(state["_network"]).cpu()
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = True
+        return tags

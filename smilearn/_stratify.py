@@ -1,0 +1,41 @@
+"""Some samples of each class, drawn in proportion (floor 1)."""
+
+import numpy as np
+
+
+def stratified_rows(codes, n_rows, rng, *, spare=0):
+    """Draw rows so that each class has its share of them, and one row at least.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,)
+        Class of each sample, 0 to K - 1.
+
+    n_rows : int
+        Rows wanted. It may be one more a class, as no class goes without.
+
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    spare : int, default=0
+        Rows of each class that must not be drawn. If it is not 0, classes that are too
+        small for a row of their own go without.
+
+    Returns
+    -------
+    rows : ndarray of int
+        The rows, in order.
+    """
+    counts = np.bincount(codes)
+    exact = counts * n_rows / len(codes)
+    wanted = np.floor(exact).astype(np.int64)
+    missing = int(n_rows) - wanted.sum()
+    wanted[np.argsort(wanted - exact, kind="stable")[:missing]] += 1
+    if not spare:
+        wanted = np.maximum(wanted, counts > 0)
+    wanted = np.minimum(wanted, np.maximum(counts - spare, 0))
+    shuffled = rng.permutation(len(codes))
+    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    begins = np.cumsum(counts) - counts
+    place = np.arange(len(codes)) - begins[codes[by_class]]
+    return np.sort(by_class[place < wanted[codes[by_class]]])

@@ -1,0 +1,83 @@
+"""Tokenized texts as the training takes them, with stored hidden states (floor 3)."""
+
+import numpy as np
+import torch
+
+from smilearn._freezing import StoredStates
+from smilearn._tokens import TokenBatches
+
+_BATCH = 64
+
+
+class TextSamples:
+    """Texts as tokens, and what frozen layers give for them.
+
+    Parameters
+    ----------
+    texts : list of str
+        Texts.
+
+    tokenizer : PreTrainedTokenizerBase
+        Has a token to pad with.
+
+    max_length : int
+        Tokens kept of a text.
+    """
+
+    def __init__(self, texts, tokenizer, max_length):
+        tokens = TokenBatches(texts, tokenizer, max_length)
+        self.n_truncated = tokens.n_truncated
+        nothing = [tokenizer.pad_token_id]  # decoders give no token for an empty text
+        self.input_ids = [list(ids) or nothing for ids in tokens.input_ids]
+        self.pad_token_id = tokenizer.pad_token_id
+        self.lengths = np.array([len(ids) for ids in self.input_ids])
+        self.stored = None
+
+    def __len__(self):
+        return len(self.input_ids)
+
+    def batch(self, rows):
+        """Right-padded tensors of some texts: `input_ids`, `attention_mask`, `hidden`.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            The texts.
+
+        Returns
+        -------
+        batch : dict of str to Tensor
+            Of shape (B, T), and (B, T, d) for the stored states, if there are any.
+        """
+        width = int(self.lengths[rows].max())
+        input_ids = torch.full((len(rows), width), self.pad_token_id)
+        attention_mask = torch.zeros(len(rows), width, dtype=torch.long)
+        for place, row in enumerate(rows):
+            ids = self.input_ids[row]
+            input_ids[place, : len(ids)] = torch.tensor(ids)
+            attention_mask[place, : len(ids)] = 1
+        batch = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self.stored is not None:
+            batch["hidden"] = self.stored.get(rows, width)
+        return batch
+
+    def by_length(self, rows, batch_size):
+        """Yield places among the rows, a batch of like length at a time."""
+        order = np.argsort(-self.lengths[rows], kind="stable")
+        for start in range(0, len(order), batch_size):
+            yield order[start : start + batch_size]
+
+    def store(self, network):
+        """Compute once what the frozen layers of a network give, and keep it.
+
+        Parameters
+        ----------
+        network : PooledClassifier
+            With frozen layers.
+        """
+        device = network.head.weight.device
+        stored = StoredStates(self.lengths, network.head.in_features)
+        for rows in self.by_length(np.arange(len(self)), _BATCH):
+            tensors = {name: t.to(device) for name, t in self.batch(rows).items()}
+            stored.put(rows, network.lower.states(network.backbone, **tensors))
+        self.stored = stored

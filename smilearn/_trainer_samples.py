@@ -1,0 +1,247 @@
+"""The training samples of a user's own Trainer, in data-set order (floor 5)."""
+
+import inspect
+from collections.abc import Mapping
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+
+from smilearn._pretrained import is_causal
+from smilearn._training import streams_kept
+from smilearn.exceptions import InvalidInputError
+
+POOLINGS = ("auto", "mean", "cls", "last")
+_LABELS = ("labels", "label", "label_ids")
+
+
+class TrainerSamples:
+    """A data set as a Trainer collates it, read without touching the training.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Has a length, and a dict at each index.
+
+    collate : callable
+        Collator of the Trainer.
+
+    model : PreTrainedModel or PeftModel
+        A sequence classification model.
+
+    batch_size : int
+        Samples in a forward pass.
+
+    only_accepted : bool
+        Whether to hand on only what the model takes.
+
+    Raises
+    ------
+    InvalidInputError
+        If the data set cannot be read by index, or is not of labelled samples.
+    """
+
+    def __init__(self, dataset, collate, model, *, batch_size, only_accepted):
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise InvalidInputError(
+                f"A {type(dataset).__name__} cannot be read by index. Give the "
+                "callback a data set with a length, and a dict at each index."
+            )
+        self.dataset, self.collate, self.batch_size = dataset, collate, batch_size
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.config, self.accepted = base.config, None
+        if only_accepted:
+            self.accepted = {
+                *inspect.signature(type(base).forward).parameters,
+                *_LABELS,
+            }
+        self._check_item()
+        self.labels = self._labels()
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def texts(self):
+        """The column `text` of the data set, or None."""
+        return self._column("text") if "text" in self._item(0) else None
+
+    @torch.no_grad()
+    def read(self, model, rows, *, layer=None, pooling="auto"):
+        """Logits, and pooled states of a layer, of some samples; eval mode is yours.
+
+        Parameters
+        ----------
+        model : PreTrainedModel or PeftModel
+            The model.
+
+        rows : ndarray of int
+            The samples.
+
+        layer : int, default=None
+            Which of the hidden states; 0 are the embeddings. None reads logits only.
+
+        pooling : {"auto", "mean", "cls", "last"}, default="auto"
+            One vector a text; "auto" follows the head.
+
+        Returns
+        -------
+        pooled : ndarray of shape (n_rows, n_features) or None
+            Float32.
+
+        logits : ndarray of shape (n_rows, n_classes)
+            Float32.
+        """
+        pooled, logits = [], []
+        for start in range(0, len(rows), self.batch_size):
+            inputs = self._inputs(rows[start : start + self.batch_size], model)
+            outputs = model(**inputs, **self._options(layer))
+            logits.append(outputs["logits"].float().cpu().numpy())
+            if layer is not None:
+                states = self._states(outputs, layer)
+                vectors = pool(states, self._mask(inputs, states), self._way(pooling))
+                pooled.append(vectors.float().cpu().numpy())
+        return np.concatenate(pooled) if pooled else None, np.concatenate(logits)
+
+    def _inputs(self, rows, model):
+        features = [self._item(int(row)) for row in rows]
+        if self.accepted is not None:
+            features = [
+                {name: value for name, value in item.items() if name in self.accepted}
+                for item in features
+            ]
+        with padding_right(self.collate):
+            batch = dict(self.collate(features))
+        device = next(model.parameters()).device
+        return {
+            name: value.to(device)
+            for name, value in batch.items()
+            if isinstance(value, torch.Tensor) and name not in _LABELS
+        }
+
+    def _options(self, layer):
+        options = {} if layer is None else {"output_hidden_states": True}
+        if is_causal(self.config):
+            options["use_cache"] = False
+        return options
+
+    def _states(self, outputs, layer):
+        states = outputs.get("hidden_states")
+        if states is None or not -len(states) <= layer < len(states):
+            count = "none" if states is None else f"0 to {len(states) - 1}"
+            raise InvalidInputError(
+                f"layer={layer} is not to be had: hidden states of this model: {count}."
+            )
+        return states[layer]  # (B, T, d)
+
+    def _mask(self, inputs, states):
+        if "attention_mask" in inputs:
+            return inputs["attention_mask"]
+        padding = self.config.pad_token_id
+        if padding is None or "input_ids" not in inputs:
+            return torch.ones(states.shape[:2], device=states.device)
+        return inputs["input_ids"] != padding
+
+    def _way(self, pooling):
+        if pooling != "auto":
+            return pooling
+        if is_causal(self.config):
+            return "last"
+        return getattr(self.config, "classifier_pooling", "cls")
+
+    def _check_item(self):
+        item = self._item(0) if len(self.dataset) else {}
+        if not isinstance(item, Mapping) or not {"input_ids", "inputs_embeds"} & {
+            *item
+        }:
+            raise InvalidInputError(
+                "The data set must hold tokenized samples, each a dict with input_ids; "
+                f"got a {type(item).__name__} with "
+                f"{', '.join(map(str, item)) or 'nothing'}. "
+                "For a column of texts give a list of strings."
+            )
+
+    def _labels(self):
+        name = next((name for name in _LABELS if name in self._item(0)), None)
+        if name is None:
+            raise InvalidInputError(
+                f"The data set must hold labels, called {' or '.join(_LABELS)}; its "
+                f"columns are: {', '.join(self._item(0))}."
+            )
+        labels = np.array([np.asarray(each) for each in self._column(name)])
+        if labels.ndim != 1 or labels.dtype.kind not in "iub":
+            raise InvalidInputError(
+                "Labels must be one whole number a sample, as for single-label "
+                f"classification; got shape {labels.shape} of {labels.dtype}."
+            )
+        if len(np.unique(labels)) < 2:
+            raise InvalidInputError(
+                f"Labels must be of 2 classes or more; got {labels[0]} only."
+            )
+        return labels.astype(np.int64)
+
+    def _item(self, row):
+        return self.dataset[row]
+
+    def _column(self, name):
+        if name in getattr(self.dataset, "column_names", ()):
+            return list(self.dataset[name])
+        return [self._item(row)[name] for row in range(len(self.dataset))]
+
+
+def pool(states, mask, way):
+    """One vector a text, whichever side the padding is on.
+
+    Parameters
+    ----------
+    states : Tensor of shape (B, T, d)
+        Hidden states.
+
+    mask : Tensor of shape (B, T)
+        1 for real tokens.
+
+    way : {"mean", "cls", "last"}
+        The mean over real tokens, the first or the last one.
+
+    Returns
+    -------
+    pooled : Tensor of shape (B, d)
+        The vectors.
+    """
+    real = mask.bool()
+    if way == "mean":
+        weight = real[..., None].to(states.dtype)
+        return (states * weight).sum(1) / weight.sum(1).clamp_min(1)
+    place = real.int().argmax(1)
+    if way == "last":
+        place = real.shape[1] - 1 - real.flip(1).int().argmax(1)
+    return states[torch.arange(len(states), device=states.device), place]
+
+
+@contextmanager
+def padding_right(collate):
+    """Let the tokenizer of a collator pad on the right, and put its side back."""
+    collators = [collate, getattr(collate, "data_collator", None)]
+    tokenizers = [getattr(each, "tokenizer", None) for each in collators]
+    tokenizers = [each for each in tokenizers if hasattr(each, "padding_side")]
+    sides = [each.padding_side for each in tokenizers]
+    for tokenizer in tokenizers:
+        tokenizer.padding_side = "right"
+    try:
+        yield
+    finally:
+        for tokenizer, side in zip(tokenizers, sides, strict=True):
+            tokenizer.padding_side = side
+
+
+@contextmanager
+def untouched(model):
+    """Eval mode within; the mode of each module and all random streams as before."""
+    modes = [(module, module.training) for module in model.modules()]
+    with ExitStack() as stack:
+        stack.enter_context(streams_kept())
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode

@@ -1,0 +1,235 @@
+"""Follow a user's own Trainer from within, up to its early point (floor 6)."""
+
+import math
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+from transformers import TrainerCallback
+
+from smilearn._early_point import (
+    NEW_HEAD_DROP,
+    EarlyPoint,
+    evaluation_plan,
+    evaluation_steps,
+)
+from smilearn._pooled_classifier import cross_entropy
+from smilearn._stratify import stratified_rows
+from smilearn._texts import check_texts
+from smilearn._trainer_samples import TrainerSamples, untouched
+from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+
+
+class TrainerWatch(TrainerCallback):
+    """The hooks of the callback: when to look, what to read, and when to act."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Check what there is to follow, and measure the loss before the first step.
+
+        Parameters
+        ----------
+        args : TrainingArguments
+            Of the Trainer.
+
+        state : TrainerState
+            Of the Trainer.
+
+        control : TrainerControl
+            Of the Trainer.
+
+        **kwargs : dict
+            What the Trainer tells its callbacks.
+        """
+        self._validate_params()
+        model, loader = kwargs["model"], kwargs["train_dataloader"]
+        self._samples = self._training_samples(args, model, loader)
+        self._plan(args, state, loader)
+        if not state.global_step and self.rule != "gap":
+            self._evaluate(state, model)
+            self._act(args, state, control, model)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Measure the loss where that is due, and act at the early point.
+
+        Parameters
+        ----------
+        args : TrainingArguments
+            Of the Trainer.
+
+        state : TrainerState
+            Of the Trainer.
+
+        control : TrainerControl
+            Of the Trainer.
+
+        **kwargs : dict
+            What the Trainer tells its callbacks.
+        """
+        if self.rule == "gap" or self._point is None:
+            return
+        if state.global_step in self._steps and not self._point.reached:
+            self._evaluate(state, kwargs["model"])
+        self._act(args, state, control, kwargs["model"])
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        """Compare training and held-out loss, where the rule is "gap".
+
+        Parameters
+        ----------
+        args : TrainingArguments
+            Of the Trainer.
+
+        state : TrainerState
+            Of the Trainer.
+
+        control : TrainerControl
+            Of the Trainer.
+
+        **kwargs : dict
+            What the Trainer tells its callbacks.
+        """
+        following = self.rule == "gap" and getattr(self, "_point", None) is not None
+        looked = following and self._point.history
+        if not following or (looked and looked[-1]["step"] == state.global_step):
+            return  # not in training, or one more of several evaluation sets
+        model, loader = kwargs["model"], kwargs["eval_dataloader"]
+        if not self._point.reached:
+            held_out = self._samples_of(loader.dataset, args, model, loader)
+            self._evaluate(state, model, held_out)
+        self._act(args, state, control, model)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        """Score at the end, where the early point was not reached, and warn.
+
+        Parameters
+        ----------
+        args : TrainingArguments
+            Of the Trainer.
+
+        state : TrainerState
+            Of the Trainer.
+
+        control : TrainerControl
+            Of the Trainer.
+
+        **kwargs : dict
+            What the Trainer tells its callbacks.
+        """
+        if not self._acted:
+            self._finish(args, state, control, kwargs["model"])
+        self._point = None
+        if not self.reached_:
+            warnings.warn(
+                f"The training ended after {state.global_step} steps and before the "
+                f'early point (rule="{self.rule}"); the scores are those of step '
+                f"{self.early_step_}. Train longer, or take another rule.",
+                EarlyPointWarning,
+                stacklevel=2,
+            )
+
+    def _plan(self, args, state, loader):
+        """Settle which samples are looked at after which steps."""
+        if self.rule == "gap" and str(getattr(args.eval_strategy, "value", "")) == "no":
+            raise InvalidInputError(
+                'rule="gap" compares with evaluation data: give the Trainer an '
+                'eval_dataset and eval_strategy="epoch" or "steps", or another rule.'
+            )
+        labels = self._samples.labels
+        per_epoch, n_evaluated = evaluation_plan(
+            len(labels), self.evaluations_per_epoch
+        )
+        self._rows = _some(labels, n_evaluated)
+        n_steps = max(1, math.ceil(len(loader) / args.gradient_accumulation_steps))
+        n_epochs = math.ceil(state.max_steps / n_steps)
+        self._steps = {*evaluation_steps(n_steps, per_epoch, n_epochs)}
+        if self.rule == "epochs":
+            self._steps.add(math.ceil(self.stop_epoch * n_steps - 1e-9))
+        self._point = EarlyPoint(
+            self.rule,
+            loss_drop=NEW_HEAD_DROP if self.loss_drop == "auto" else self.loss_drop,
+            stop_epoch=self.stop_epoch,
+            base_loss=math.log(len(np.unique(labels))) if state.global_step else None,
+        )
+        self.history_, self.reached_, self._acted = self._point.history, False, False
+
+    def _training_samples(self, args, model, loader):
+        dataset, texts, given = loader.dataset, None, self.texts_or_dataset
+        if given is not None and not hasattr(given, "column_names"):
+            if isinstance(next(iter(given), None), Mapping):
+                dataset = given
+            else:
+                texts = check_texts(given)
+        elif given is not None:
+            dataset = given
+        samples = self._samples_of(dataset, args, model, loader)
+        if texts is not None and len(texts) != len(samples):
+            raise InvalidInputError(
+                f"There are {len(texts)} texts for {len(samples)} training samples."
+            )
+        self._texts = samples.texts() if texts is None else texts
+        return samples
+
+    def _samples_of(self, dataset, args, model, loader):
+        batch_size = max(
+            args.per_device_train_batch_size, args.per_device_eval_batch_size
+        )
+        return TrainerSamples(
+            dataset,
+            loader.collate_fn,
+            model,
+            batch_size=batch_size,
+            only_accepted=args.remove_unused_columns,
+        )
+
+    def _evaluate(self, state, model, held_out=None):
+        with untouched(model):
+            losses, correct = _measure(self._samples, model, self._rows)
+            validation = None
+            if held_out is not None:
+                rows = _some(held_out.labels, len(self._rows))
+                validation = _measure(held_out, model, rows)[0]
+        self._point.update(
+            state.global_step,
+            state.epoch or 0.0,
+            losses,
+            correct=correct,
+            validation_losses=validation,
+        )
+
+    def _act(self, args, state, control, model):
+        """Score once: at the early point, or after the last step."""
+        last = state.global_step >= state.max_steps
+        if not self._acted and (self._point.reached or last):
+            self._finish(args, state, control, model)
+
+    def _finish(self, args, state, control, model):
+        self._acted, self.reached_ = True, bool(self._point.reached)
+        self.early_step_ = state.global_step
+        with untouched(model):
+            rows = np.arange(len(self._samples))
+            X, logits = self._samples.read(
+                model, rows, layer=self.layer, pooling=self.pooling
+            )
+            labels = self._samples.labels
+            losses, correct = cross_entropy(logits, labels), logits.argmax(1) == labels
+            if len(self._rows) < len(rows):
+                self._point.note(state.global_step, state.epoch or 0, losses, correct)
+            self._score(X, labels, losses, correct)
+        self._report(args, state, control)
+        if self.stop and self.reached_:
+            control.should_training_stop = True
+
+
+def _some(labels, n_rows):
+    """Rows of a subsample that is the same in each run."""
+    if n_rows >= len(labels):
+        return np.arange(len(labels))
+    _, codes = np.unique(labels, return_inverse=True)
+    return stratified_rows(codes, n_rows, np.random.default_rng([0, n_rows]))
+
+
+def _measure(samples, model, rows):
+    """Loss in nats, and whether it is classified as labelled, of some samples."""
+    _, logits = samples.read(model, rows)
+    labels = samples.labels[rows]
+    return cross_entropy(logits, labels), logits.argmax(1) == labels

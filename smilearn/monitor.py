@@ -1,0 +1,147 @@
+"""The early point for people with a training loop of their own (floor 2)."""
+
+import math
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from smilearn._compat import Interval, StrOptions
+from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
+from smilearn.exceptions import InvalidInputError
+
+__all__ = ["EarlyPointMonitor"]
+
+
+class EarlyPointMonitor(BaseEstimator):
+    """Tell, from the losses of a training loop, when its early point is reached.
+
+    The early point is when the task is learnt and most samples are not yet learnt by
+    heart: the moment to take hidden states for the score. What you hand over are the
+    losses of the training samples (or always the same ones of them), model in eval
+    mode, every now and then; first of all before the first training step.
+
+    Parameters
+    ----------
+    rule : {"median-loss", "gap", "epochs"}, default="median-loss"
+        "median-loss": the median loss has fallen by `loss_drop` since the first update.
+        "gap": the mean loss is below 0.8 of that of held-out samples. "epochs": so many
+        epochs as `stop_epoch` are over.
+
+    loss_drop : float in (0, 1) or "auto", default="auto"
+        For "median-loss"; "auto" is 0.5, which suits a new head.
+
+    stop_epoch : float, default=1.0
+        For "epochs".
+
+    n_classes : int, default=None
+        With it, "median-loss" starts from its log, the loss of a new head, and no
+        update before the first step is needed.
+
+    Attributes
+    ----------
+    history : list of dict
+        One entry an update: `step` (the number of updates before), `epoch`,
+        `median_loss` and `mean_loss` in nats, `n_evaluated`, and what else was given:
+        `share_fitted`, `validation_loss`.
+
+    reached : bool
+        Whether the early point has been reached.
+
+    Examples
+    --------
+    >>> from smilearn import EarlyPointMonitor
+    >>> monitor = EarlyPointMonitor()
+    >>> for losses in [[0.7, 0.7, 0.6], [0.5, 0.6, 0.4], [0.2, 0.3, 0.5]]:
+    ...     print(monitor.update(losses))
+    False
+    False
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "rule": [StrOptions(set(RULES))],
+        "loss_drop": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
+        "stop_epoch": [Interval(Real, 0, None, closed="left")],
+        "n_classes": [Interval(Integral, 2, None, closed="left"), None],
+    }
+
+    def __init__(
+        self, *, rule="median-loss", loss_drop="auto", stop_epoch=1.0, n_classes=None
+    ):
+        self.rule = rule
+        self.loss_drop = loss_drop
+        self.stop_epoch = stop_epoch
+        self.n_classes = n_classes
+
+    def update(self, losses, *, validation_losses=None, correct=None, epoch=None):
+        """Take in the losses of an evaluation.
+
+        Parameters
+        ----------
+        losses : array-like or Tensor of shape (n_samples,)
+            Cross-entropy of training samples, in nats.
+
+        validation_losses : array-like or Tensor of shape (n_held_out,), default=None
+            Cross-entropy of held-out samples; "gap" needs them.
+
+        correct : array-like or Tensor of shape (n_samples,), default=None
+            Whether each sample is classified as labelled.
+
+        epoch : float, default=None
+            Passes over the data so far; "epochs" needs it.
+
+        Returns
+        -------
+        reached : bool
+            Whether the early point has been reached, now or before.
+
+        Raises
+        ------
+        InvalidInputError
+            If losses are not one column of finite numbers, or what the rule needs is
+            not given.
+        """
+        if not hasattr(self, "_point"):
+            self._validate_params()
+            drop = NEW_HEAD_DROP if self.loss_drop == "auto" else self.loss_drop
+            base = None if self.n_classes is None else math.log(self.n_classes)
+            self._point = EarlyPoint(
+                self.rule, loss_drop=drop, stop_epoch=self.stop_epoch, base_loss=base
+            )
+        needed = {"gap": ("validation_losses", validation_losses)}
+        needed["epochs"] = ("epoch", epoch)
+        name, given = needed.get(self.rule, ("", 0))
+        if given is None:
+            raise InvalidInputError(f"rule={self.rule!r} needs {name}=; got None.")
+        return self._point.update(
+            len(self.history) + (self.n_classes is not None),
+            math.nan if epoch is None else epoch,
+            _column(losses, "losses"),
+            correct=None if correct is None else _column(correct, "correct"),
+            validation_losses=None
+            if validation_losses is None
+            else _column(validation_losses, "validation_losses"),
+        )
+
+    @property
+    def history(self):
+        """One entry an update; see the attributes of the class."""
+        return self._point.history if hasattr(self, "_point") else []
+
+    @property
+    def reached(self):
+        """Whether the early point has been reached."""
+        return hasattr(self, "_point") and self._point.reached
+
+
+def _column(values, name):
+    if hasattr(values, "detach"):
+        values = values.detach().float().cpu().numpy()
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or not len(values):
+        raise InvalidInputError(
+            f"{name} must be one number a sample; got shape {values.shape}."
+        )
+    return values

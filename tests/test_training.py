@@ -1,0 +1,274 @@
+"""The training engine: rules, cadence, weights, accumulation, precision."""
+
+import pickle
+import time
+
+import numpy as np
+import pytest
+import torch
+from test_freezing import TEXTS, Y, data
+
+from smilearn import FineTunedClassifier, FineTunedEmbedder, _training
+from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def make(folder, **changed):
+    settings = {"learning_rate": 1e-2, "batch_size": 8, "max_epochs": 3}
+    return FineTunedEmbedder(folder, **{"random_state": 0, **settings, **changed})
+
+
+@pytest.fixture(scope="module")
+def without_dropout(tiny_encoder, tmp_path_factory):
+    """The tiny encoder, so that training is the same whatever the batches are."""
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("without-dropout")
+    model = AutoModel.from_pretrained(tiny_encoder)
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("stop_epoch", "step"), [(0, 0), (0.5, 3), (1, 5), (1.7, 9)])
+def test_epochs_stops_where_asked(tiny_encoder, stop_epoch, step):
+    """40 texts in batches of 8 are 5 steps an epoch."""
+    embedder = make(tiny_encoder, early_point="epochs", stop_epoch=stop_epoch)
+    embedder.fit(TEXTS, Y)
+    assert embedder.history_[-1]["step"] == step
+    assert embedder.history_[-1]["share_fitted"] == np.mean(
+        embedder.logits_.argmax(1) == Y
+    )
+    assert embedder.early_point_reached_
+    assert np.isnan(embedder.early_point_loss_)
+
+
+def test_epoch_0_is_the_model_as_it_was(tiny_encoder):
+    from transformers import AutoModel
+
+    embedder = make(tiny_encoder, early_point="epochs", stop_epoch=0).fit(TEXTS, Y)
+    before = AutoModel.from_pretrained(tiny_encoder)
+    for name, weight in embedder._network.backbone.named_parameters():
+        assert torch.equal(weight, before.get_parameter(name))
+    assert embedder.evaluation_share_ == 0
+
+
+def test_epochs_after_the_last_are_refused(tiny_encoder):
+    embedder = make(tiny_encoder, early_point="epochs", stop_epoch=3.5)
+    with pytest.raises(InvalidInputError, match=r"stop_epoch=3.5 comes after max_epoc"):
+        embedder.fit(TEXTS, Y)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """Labels that have nothing to do with the texts: all there is to learn by heart."""
+    texts, _ = data(60, seed=1)
+    return texts, np.random.default_rng(2).integers(2, size=60)
+
+
+def test_gap_holds_texts_out_and_stops_below_their_loss(tiny_encoder, noise, seed):
+    texts, y = noise
+    settings = {"validation_share": 0.2, "max_epochs": 60, "evaluations_per_epoch": 2}
+    embedder = make(tiny_encoder, early_point="gap", random_state=seed, **settings)
+    X = embedder.fit_transform(texts, y)
+    held_out = embedder.held_out_
+    assert X.shape == (60, 16)
+    share = [held_out[y == k].mean() for k in (0, 1)]
+    assert held_out.sum() == 12
+    assert share == pytest.approx([0.2, 0.2], abs=0.03)
+    last = embedder.history_[-1]
+    losses = embedder.losses_
+    assert last["mean_loss"] == pytest.approx(losses[~held_out].mean(), abs=1e-5)
+    assert last["validation_loss"] == pytest.approx(losses[held_out].mean(), abs=1e-5)
+    ratio = [h["mean_loss"] / h["validation_loss"] for h in embedder.history_[1:]]
+    assert ratio[-1] < 0.8 <= min(ratio[:-1])
+    assert embedder.early_point_reached_
+
+
+def test_held_out_texts_are_not_trained_on(tiny_encoder, noise, monkeypatch):
+    texts, y = noise
+    seen = set()
+    collate = _training.Task.collate
+
+    def noted(task, features):
+        seen.update(feature["row"] for feature in features)
+        return collate(task, features)
+
+    monkeypatch.setattr(_training.Task, "collate", noted)
+    with pytest.warns(EarlyPointWarning, match="of held-out texts"):
+        embedder = make(tiny_encoder, early_point="gap", max_epochs=1).fit(texts, y)
+    assert seen == set(np.flatnonzero(~embedder.held_out_))
+    assert embedder.held_out_.sum() == 6
+
+
+def test_too_few_texts_to_hold_out(tiny_encoder):
+    embedder = make(tiny_encoder, early_point="gap", validation_share=0.1)
+    match = r"validation_share=0.1 of 4 texts holds none out. Raise it"
+    with pytest.raises(InvalidInputError, match=match):
+        embedder.fit(TEXTS[:4], Y[:4])
+
+
+def test_of_many_texts_a_fixed_subsample_is_evaluated(tiny_encoder, monkeypatch):
+    texts, y = data(400)
+    y[:120] = 2  # 120, 140, 140
+    rows = []
+    read = _training.read
+
+    def noted(network, samples, which):
+        rows.append(which)
+        return read(network, samples, which)
+
+    monkeypatch.setattr(_training, "read", noted)
+    settings = {"max_epochs": 1, "batch_size": 50, "evaluations_per_epoch": 4}
+    embedder = make(tiny_encoder, early_point=None, **settings).fit(texts, y)
+    assert [h["n_evaluated"] for h in embedder.history_] == [100] * 5 + [400]
+    assert [h["step"] for h in embedder.history_] == [0, 2, 4, 6, 8, 8]
+    assert all((each == rows[0]).all() for each in rows)
+    assert np.bincount(y[rows[0]]).tolist() == [35, 35, 30]
+    whole, part = embedder.history_[-1], embedder.history_[-2]
+    losses = embedder.losses_
+    assert whole["median_loss"] == pytest.approx(np.median(losses))
+    assert part["median_loss"] == pytest.approx(np.median(losses[rows[0]]), abs=1e-5)
+    assert part["mean_loss"] == pytest.approx(losses[rows[0]].mean(), abs=1e-5)
+
+
+def test_evaluation_share_is_the_time_evaluations_take(tiny_encoder, monkeypatch):
+    evaluate = _training.Watcher._measure
+
+    def slow(self, rows):
+        time.sleep(0.2)
+        return evaluate(self, rows)
+
+    settings = {"early_point": None, "max_epochs": 2, "evaluations_per_epoch": 1}
+    usual = make(tiny_encoder, **settings).fit(TEXTS, Y).evaluation_share_
+    assert usual > 0
+    step = _training.Trainer.training_step
+
+    def slow_step(self, *args, **kwargs):
+        time.sleep(0.1)
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(_training.Watcher, "_measure", slow)
+    monkeypatch.setattr(_training.Trainer, "training_step", slow_step)
+    share = make(tiny_encoder, **settings).fit(TEXTS, Y).evaluation_share_
+    assert share == pytest.approx(0.6, rel=0.4)  # 3 times 0.2 s by 10 times 0.1 s
+
+
+def test_accumulated_batches_are_one_large_batch(without_dropout):
+    settings = {"early_point": None, "max_epochs": 2, "evaluations_per_epoch": 1}
+    whole = make(without_dropout, batch_size=20, **settings).fit(TEXTS, Y)
+    settings["gradient_accumulation"] = 2
+    parts = make(without_dropout, batch_size=10, **settings).fit(TEXTS, Y)
+    assert [h["step"] for h in parts.history_] == [0, 2, 4]
+    assert whole.history_[-1]["mean_loss"] < 0.99 * whole.history_[0]["mean_loss"]
+    np.testing.assert_allclose(parts.logits_, whole.logits_, atol=1e-4)
+
+
+def test_first_step_follows_the_gradient_of_the_weighted_loss(without_dropout):
+    """One step of AdamW moves each bias by the learning rate, against its gradient."""
+    settings = {"batch_size": 40, "max_epochs": 1, "random_state": 0}
+    y = np.array([0] * 30 + [1] * 10)
+    signs = {}
+    for balance in (None, "balanced", {0: 1.0, 1: 30.0}):
+        options = {"class_weight": balance, "learning_rate": 1e-3, **settings}
+        moved = FineTunedClassifier(without_dropout, **options).fit(TEXTS, y)
+        start = FineTunedClassifier(
+            without_dropout, early_point="epochs", stop_epoch=0, **options
+        ).fit(TEXTS, y)
+        change = (moved._network.head.bias - start._network.head.bias)[1].item()
+        signs[str(balance)] = np.sign(change)
+        p = np.exp(-start.losses_)
+        p1 = np.where(y == 1, p, 1 - p)
+        count = np.bincount(y)
+        by_class = {"None": [1, 1], "balanced": 1 / count}.get(str(balance), [1, 30])
+        gradient = np.mean(np.asarray(by_class)[y] * (p1 - y))
+        assert np.sign(change) == -np.sign(gradient)
+    assert signs["None"] < signs["{0: 1.0, 1: 30.0}"]
+
+
+def test_sample_weights_multiply_the_loss(without_dropout):
+    """Weight 0 is as good as another label; the scale of weights does not matter."""
+    classifier = FineTunedClassifier(
+        without_dropout, learning_rate=1e-2, max_epochs=1, random_state=0, batch_size=8
+    )
+    weights = np.where(np.arange(40) < 20, 1.0, 0.0)
+    other = np.where(weights > 0, Y, 1 - Y)
+    one = classifier.fit(TEXTS, Y, weights).logits_
+    np.testing.assert_array_equal(classifier.fit(TEXTS, other, weights).logits_, one)
+    tripled = classifier.fit(TEXTS, Y, 3 * weights).logits_
+    np.testing.assert_allclose(tripled, one, atol=1e-6)
+    assert abs(classifier.fit(TEXTS, other).logits_ - one).max() > 1e-2
+
+
+def test_balanced_classes_weigh_the_same():
+    classifier = FineTunedClassifier(class_weight="balanced")
+    classifier.classes_ = np.array(["a", "b", "c"])
+    codes = np.array([0] * 6 + [1] * 3 + [2])
+    weights = classifier._weights(codes, None)
+    np.testing.assert_allclose(np.bincount(codes, weights), 10 / 3)
+    assert all(np.ptp(weights[codes == k]) == 0 for k in range(3))
+    given = np.array([2.0] + [0.5] * 8 + [3.0])
+    weighted = classifier._weights(codes, given)
+    np.testing.assert_allclose(np.bincount(codes, weighted), 10 / 3)
+    assert weighted[0] == pytest.approx(4 * weighted[1])
+
+
+@pytest.mark.parametrize(
+    ("weights", "match"),
+    [
+        ({0: 1.0, "spam": 2.0}, "class_weight has 'spam', which is no label; .* 0, 1"),
+        ({0: 0.0, 1: 0.0}, "must be 0 or more, and not 0 for all"),
+        ({0: -1.0}, "must be 0 or more"),
+    ],
+)
+def test_wrong_class_weights_are_refused(tiny_encoder, weights, match):
+    with pytest.raises(InvalidInputError, match=match):
+        make(tiny_encoder, class_weight=weights).fit(TEXTS, Y)
+
+
+def test_training_that_diverges_says_so(tiny_encoder):
+    with pytest.raises(InvalidInputError, match=r"diverged. Lower learning_rate"):
+        make(tiny_encoder, learning_rate=1e30).fit(TEXTS, Y)
+
+
+def test_mixed_precision_trains_and_is_read_in_float32(tiny_encoder):
+    settings = {"early_point": None, "max_epochs": 2}
+    mixed = make(tiny_encoder, mixed_precision="bf16", **settings).fit(TEXTS, Y)
+    plain = make(tiny_encoder, **settings).fit(TEXTS, Y)
+    gap = abs(mixed.logits_ - plain.logits_).max()
+    assert 1e-5 < gap < 0.5
+    assert "forward" not in vars(mixed._network)  # no wrapper of accelerate is left
+    again = pickle.loads(pickle.dumps(mixed))
+    np.testing.assert_array_equal(again.transform(TEXTS), mixed.transform(TEXTS))
+    with pytest.raises(InvalidInputError, match='"fp16" needs CUDA; got cpu'):
+        make(tiny_encoder, mixed_precision="fp16").fit(TEXTS, Y)
+
+
+def test_texts_without_tokens_are_read(tmp_path):
+    from tiny_decoders import make_decoder
+
+    embedder = make(make_decoder(tmp_path, "gpt2"), early_point=None)
+    X = embedder.fit_transform(["", *TEXTS[1:]], Y)
+    assert np.isfinite(X).all()
+    np.testing.assert_allclose(embedder.transform(["", ""]), X[[0, 0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_embedding_of_a_decoder_is_the_last_real_token(tmp_path, kind):
+    from tiny_decoders import make_decoder
+    from transformers import AutoTokenizer
+
+    folder = make_decoder(tmp_path, kind, dropout=0.1)
+    embedder = make(folder, early_point=None)
+    X = embedder.fit_transform(TEXTS, Y)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.padding_side == "left"  # and yet nothing is padded there
+    network = embedder._network
+    for text, x, logits in zip(TEXTS[:9], X, embedder.logits_, strict=False):
+        with torch.inference_mode():
+            tokens = tokenizer(text, return_tensors="pt")["input_ids"]
+            expected = network.backbone(tokens).last_hidden_state[0, -1]
+            np.testing.assert_allclose(x, expected, atol=1e-5)
+            np.testing.assert_allclose(logits, network.head(expected), atol=1e-5)
