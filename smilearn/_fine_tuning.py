@@ -62,8 +62,8 @@ class FineTuning:
 
         texts, self.classes_, codes = check_labelled_texts(texts, y)
         self._check_schedule()
-        weights = self._weights(codes, sample_weight)
-        folder = self._folder()
+        weights, path = self._weights(codes, sample_weight), self.checkpoint_folder
+        folder = None if path is None else RunFolder(path)
         seed = self._seed(folder)
         device = resolve_device(self.device)
         with quiet_transformers(), _training.seeded(seed):
@@ -205,10 +205,6 @@ class FineTuning:
             )
         return self.mixed_precision
 
-    def _folder(self):
-        path = self.checkpoint_folder
-        return None if path is None else RunFolder(path)
-
     def _seed(self, folder):
         """Seed of the run; of the run in the folder, where the user names none."""
         if folder and self.random_state is None and folder.seed() is not None:
@@ -276,6 +272,16 @@ class FineTuning:
             EarlyPointWarning,
             stacklevel=5,
         )
+
+    @property
+    def backbone_(self):
+        """The fine-tuned model without its head."""
+        return self._network.backbone
+
+    @property
+    def tokenizer_(self):
+        """Its tokenizer."""
+        return self._tokenizer
 
     def __getstate__(self):
         """Keep the fine-tuned weights, on the CPU: they open on any machine."""

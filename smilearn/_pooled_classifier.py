@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from smilearn._pooling import pool
+
 
 class PooledClassifier(nn.Module):
     """A backbone, one hidden state a text, a linear head.
@@ -76,10 +78,7 @@ class PooledClassifier(nn.Module):
             states = self.backbone(
                 input_ids=input_ids, attention_mask=attention_mask, **options
             ).last_hidden_state  # (B, T, d)
-        if self.is_decoder:
-            return states[torch.arange(len(states)), attention_mask.sum(1) - 1]
-        weight = attention_mask[..., None].to(states.dtype)
-        return (states * weight).sum(1) / weight.sum(1).clamp_min(1)
+        return pool("last" if self.is_decoder else "mean", states, attention_mask)
 
     def forward(self, input_ids, attention_mask, labels, weights, hidden=None):
         """Mean weighted loss, and logits, as the Trainer expects them."""

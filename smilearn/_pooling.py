@@ -12,14 +12,17 @@ def mean_tokens(hidden, mask):
 
 
 def first_token(hidden, mask):
-    """Take the first token, CLS where there is one; (B, T, d) to (B, d)."""
-    return hidden[:, 0]
+    """Take the first real token, CLS where there is one; (B, T, d) to (B, d)."""
+    return _tokens_at(hidden, mask.argmax(1))
 
 
 def last_token(hidden, mask):
     """Take the last real token, on whichever side padding is; (B, T, d) to (B, d)."""
-    last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+    return _tokens_at(hidden, mask.shape[1] - 1 - mask.flip(1).argmax(1))
+
+
+def _tokens_at(hidden, places):
+    return hidden[torch.arange(len(hidden), device=hidden.device), places]
 
 
 POOLINGS = {"mean": mean_tokens, "cls": first_token, "last": last_token}
@@ -49,7 +52,7 @@ def pool(pooling, hidden, mask):
     InvalidInputError
         If a callable gives something else.
     """
-    mask = mask.to(hidden.device)  # a model may be spread over several
+    mask = mask.to(hidden.device).int()  # a model may be spread over several
     pooled = POOLINGS.get(pooling, pooling)(hidden, mask)
     shape = getattr(pooled, "shape", None)
     if not torch.is_tensor(pooled) or len(shape) != 2 or len(pooled) != len(hidden):

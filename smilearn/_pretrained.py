@@ -9,6 +9,8 @@ from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _MOST_TOKENS = 512  # for models that state no limit
+# can be generators, but see all tokens unless their config says is_decoder
+_TWO_WAY = {"bert-generation", "xlnet"}
 
 
 def load_pretrained(loader, model, **options):
@@ -45,45 +47,6 @@ def load_pretrained(loader, model, **options):
         return loader(name, **options)
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelUnavailableError(_explanation(name, error)) from error
-
-
-def load_encoder(model, max_length):
-    """Load an encoder and its tokenizer, and settle how many tokens are read.
-
-    Parameters
-    ----------
-    model : str or path-like
-        A folder, or a name on the Hugging Face Hub.
-
-    max_length : int or None
-        Tokens to read of a text; None takes what the model can, 512 at most.
-
-    Returns
-    -------
-    encoder : PreTrainedModel
-        The encoder in float32.
-
-    tokenizer : PreTrainedTokenizerBase
-        Its tokenizer.
-
-    most_tokens : int
-        Tokens that are read.
-
-    Raises
-    ------
-    ModelUnavailableError
-        If the model cannot be loaded.
-
-    InvalidInputError
-        If it is no encoder, or reads fewer tokens than asked for.
-    """
-    encoder, tokenizer, most_tokens, is_decoder = load_backbone(model, max_length)
-    if is_decoder or encoder.config.is_encoder_decoder:
-        raise InvalidInputError(
-            f"{os.fspath(model)!r} is not an encoder with a padding token, such as "
-            "BERT; only the hidden states of encoders are pooled."
-        )
-    return encoder, tokenizer, most_tokens
 
 
 def load_backbone(model, max_length):
@@ -198,7 +161,7 @@ def is_causal(config):
     kind = type(config)  # encoders that can serve as decoders are masked ones too
     only_causal = (
         kind in MODEL_FOR_CAUSAL_LM_MAPPING and kind not in MODEL_FOR_MASKED_LM_MAPPING
-    )
+    ) and config.model_type not in _TWO_WAY
     return only_causal or bool(getattr(config, "is_decoder", False))
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
+from smilearn._pooling import pool
 from smilearn._pretrained import is_causal
 from smilearn._training import streams_kept
 from smilearn.exceptions import InvalidInputError
@@ -98,7 +99,7 @@ class TrainerSamples:
             logits.append(outputs["logits"].float().cpu().numpy())
             if layer is not None:
                 states = self._states(outputs, layer)
-                vectors = pool(states, self._mask(inputs, states), self._way(pooling))
+                vectors = pool(self._way(pooling), states, self._mask(inputs, states))
                 pooled.append(vectors.float().cpu().numpy())
         return np.concatenate(pooled) if pooled else None, np.concatenate(logits)
 
@@ -186,35 +187,6 @@ class TrainerSamples:
         if name in getattr(self.dataset, "column_names", ()):
             return list(self.dataset[name])
         return [self._item(row)[name] for row in range(len(self.dataset))]
-
-
-def pool(states, mask, way):
-    """One vector a text, whichever side the padding is on.
-
-    Parameters
-    ----------
-    states : Tensor of shape (B, T, d)
-        Hidden states.
-
-    mask : Tensor of shape (B, T)
-        1 for real tokens.
-
-    way : {"mean", "cls", "last"}
-        The mean over real tokens, the first or the last one.
-
-    Returns
-    -------
-    pooled : Tensor of shape (B, d)
-        The vectors.
-    """
-    real = mask.bool()
-    if way == "mean":
-        weight = real[..., None].to(states.dtype)
-        return (states * weight).sum(1) / weight.sum(1).clamp_min(1)
-    place = real.int().argmax(1)
-    if way == "last":
-        place = real.shape[1] - 1 - real.flip(1).int().argmax(1)
-    return states[torch.arange(len(states), device=states.device), place]
 
 
 @contextmanager

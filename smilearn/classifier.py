@@ -122,6 +122,9 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
     n_truncated_ : int
         Training texts that were longer than `max_length`.
 
+    backbone_, tokenizer_ : PreTrainedModel, PreTrainedTokenizerBase
+        The fine-tuned model without its head, for HiddenStateEmbedder.
+
     Notes
     -----
     Evaluations look at a random subsample of each class, always the same one, of a size

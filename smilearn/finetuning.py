@@ -129,6 +129,9 @@ class FineTunedEmbedder(
     n_truncated_ : int
         Training texts that were longer than `max_length`.
 
+    backbone_, tokenizer_ : PreTrainedModel, PreTrainedTokenizerBase
+        The fine-tuned model without its head, for HiddenStateEmbedder.
+
     n_features_out_ : int
         Length of an embedding.
 

@@ -9,7 +9,7 @@ from trainers import Columns, TextSet, make_trainer, rows_of
 from transformers import AutoModelForSequenceClassification
 
 from smilearn import MemorizationCallback, SlicedMIScorer
-from smilearn._trainer_samples import pool
+from smilearn._pooling import pool
 from smilearn.exceptions import InvalidInputError
 
 pytestmark = [
@@ -166,4 +166,4 @@ def test_texts_of_other_samples_are_refused(tiny_encoder, tmp_path):
 def test_pooling_whichever_side_is_padded(way, expected):
     states = torch.arange(1.0, 13.0).reshape(3, 4, 1)
     mask = torch.tensor([[0, 1, 1, 1], [0, 0, 0, 1], [0, 1, 1, 0]])
-    assert pool(states, mask, way).tolist() == expected
+    assert pool(way, states, mask).tolist() == expected
