@@ -79,6 +79,34 @@ def read_adapter(folder):
     return peft_config, load_pretrained(peft.load_peft_weights, folder, device="cpu")
 
 
+def base_of(folder):
+    """Name the base model that an adapter says it was trained on.
+
+    Parameters
+    ----------
+    folder : str
+        Of the adapter.
+
+    Returns
+    -------
+    name : str
+        A folder or a name on the Hub.
+
+    Raises
+    ------
+    AdapterError
+        If the adapter names none.
+    """
+    name = read_adapter(folder)[0].base_model_name_or_path
+    if not name:
+        raise AdapterError(
+            f"The adapter {folder!r} does not name its base model "
+            "(base_model_name_or_path in adapter_config.json is not set). Pass the "
+            "base model as model= and the adapter as adapter=."
+        )
+    return name
+
+
 def base_class(weights, peft_config, config, adapter):
     """Choose the Auto class whose modules are called what the adapter calls them.
 

@@ -66,6 +66,45 @@ def hash_weights(whole, tensors):
             whole.update(name.encode() + digest)
 
 
+def adapter_state(network):
+    """Hash how the adapters inside a model are used, beside their weights.
+
+    Parameters
+    ----------
+    network : PreTrainedModel
+        Each layer that peft changed says which adapters are active, merged into its
+        weights or switched off, and by how much they are scaled.
+
+    Returns
+    -------
+    state : str
+        32 hexadecimal digits; empty where there are no adapters.
+    """
+    layers = {
+        name: {
+            "active": module.active_adapters,
+            "off": getattr(module, "disable_adapters", False),
+            "merged": list(getattr(module, "merged_adapters", ())),
+            "numbers": _numbers(module),
+        }
+        for name, module in network.named_modules()
+        if isinstance(getattr(module, "active_adapters", None), (list, tuple))
+    }
+    text = json.dumps(layers, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest() if layers else ""
+
+
+def _numbers(module):
+    """Numbers of each adapter in a layer, such as its scaling, by their names."""
+    found = {}
+    for name in getattr(module, "other_param_names", ()):
+        values = getattr(module, name, None)
+        if isinstance(values, dict):
+            plain = {k: v for k, v in values.items() if isinstance(v, (int, float))}
+            found[name] = plain
+    return found
+
+
 def tokenizer_fingerprint(tokenizer):
     """Hash what a tokenizer does to a text; 32 hexadecimal digits.
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import numpy as np
 import torch
 
-from smilearn._pooling import POOLINGS, pool
+from smilearn._pooling import POOLINGS, mask_of_head, pool
 from smilearn.exceptions import InvalidInputError
 
 _CLASSIFIER = "ForSequenceClassification"
@@ -56,7 +56,8 @@ def pooling_of_head(network, input_ids, name, *, causal):
 
     Each way of pooling is tried: the head is run on hidden states that are the pooled
     vector at every token, so it can read them how it will, and its logits are compared
-    with those of the model.
+    with those of the model. One text ends in the pad token, which most heads of
+    decoders pass over, in a text as well.
 
     Parameters
     ----------
@@ -77,16 +78,24 @@ def pooling_of_head(network, input_ids, name, *, causal):
     pooling : {"cls", "mean", "last"}
         The first that gives the logits of the model.
 
+    pad_id : int or None
+        The token that the head passes over to find the last one.
+
     Raises
     ------
     InvalidInputError
         If none does.
     """
     device = next(network.parameters()).device
+    pad_id = _pad_token(network.config)
+    ways = [("cls", None), ("mean", None), ("last", None)]
+    if pad_id is not None:
+        input_ids = [*input_ids, [*input_ids[0][:-1], pad_id]]
+        ways.append(("last", pad_id))
     texts = [torch.tensor([tokens], device=device) for tokens in input_ids]
-    for pooling in ("last", "mean", "cls") if causal else ("cls", "mean", "last"):
-        if all(_reads(network, tokens, pooling) for tokens in texts):
-            return pooling
+    for pooling, passed_over in reversed(ways) if causal else ways:
+        if all(_reads(network, tokens, pooling, passed_over) for tokens in texts):
+            return pooling, passed_over
     raise InvalidInputError(
         f"The logits of {name} cannot be had from its first token, the last one or the "
         'mean of all, so pooling="auto" has nothing to follow. Name the pooling: '
@@ -95,7 +104,14 @@ def pooling_of_head(network, input_ids, name, *, causal):
     )
 
 
-def _reads(network, tokens, pooling):
+def _pad_token(config):
+    """The pad token of a model; None where no text can hold it."""
+    config = config.get_text_config()
+    pad_id = getattr(config, "pad_token_id", None)
+    return pad_id if pad_id in range(config.vocab_size) else None
+
+
+def _reads(network, tokens, pooling, pad_id):
     """Whether the head needs no more than what is pooled from one unpadded text."""
     mask = torch.ones_like(tokens)
     states = []
@@ -103,7 +119,8 @@ def _reads(network, tokens, pooling):
         lambda module, args, output: states.append(output.last_hidden_state)
     ):
         logits = network(input_ids=tokens, attention_mask=mask).logits
-    pooled = pool(pooling, states[0], mask).to(states[0].dtype)
+    read = mask_of_head(tokens, mask, pad_id)
+    pooled = pool(pooling, states[0], read).to(states[0].dtype)
     again = _logits_from(network, tokens, mask, pooled)
     most = _MOST_OFF.get(logits.dtype, _MOST_OFF_HALF)
     return bool((again - logits).abs().max() <= most * logits.abs().max())

@@ -11,18 +11,19 @@ from tqdm import tqdm
 from smilearn._adapters import check_effect
 from smilearn._devices import full_float32
 from smilearn._fingerprints import (
+    adapter_state,
     config_text,
     model_fingerprint,
     tokenizer_fingerprint,
 )
 from smilearn._halving import HalvingBatches
 from smilearn._heads import has_head, pooling_of_head, probe
-from smilearn._pooling import POOLINGS, pool
+from smilearn._pooling import POOLINGS, mask_of_head, pool
 from smilearn._pretrained import is_causal, tokens_read
 from smilearn._tokens import EqualTexts, own_tokenizer, pad, tokenize
 from smilearn.exceptions import InvalidInputError
 
-_SCHEMA = 1  # of what a row means; to be raised when it changes
+_SCHEMA = 2  # of what a row means; to be raised when it changes
 _CHUNK = 8192  # texts held as tokens at once
 
 
@@ -62,7 +63,7 @@ class HiddenReader:
         self.device = next(self.network.parameters()).device
         self.tokenizer = own_tokenizer(source.tokenizer)
         self.backbone = _backbone(self.network)
-        self.template, self._weights = template, None
+        self.template, self._weights, self._passed_over = template, None, None
         self.pad_id = _padding(self.tokenizer)
         self.max_length = tokens_read(
             source.name, self.backbone, self.tokenizer, max_length, source.usual_length
@@ -115,7 +116,10 @@ class HiddenReader:
                 f"The head of {source.name} reads the decoder, and only the encoder "
                 'is run. Name the pooling: pooling="mean".'
             )
-        return pooling_of_head(network, self._probe, source.name, causal=self.causal)
+        name, self._passed_over = pooling_of_head(
+            network, self._probe, source.name, causal=self.causal
+        )
+        return name
 
     def key(self):
         """Name everything that a row depends on beside its text, for a cache.
@@ -137,9 +141,10 @@ class HiddenReader:
             "schema": _SCHEMA,
             "model": self._fingerprint(),
             "adapters": {name: config_text(each) for name, each in adapters.items()},
-            "active": [] if wrapped is None else list(wrapped.active_adapters),
+            "adapter_state": adapter_state(self.backbone),
             "layers": self.layers[0] if self.single else self.layers,
             "pooling": pooling,
+            "pad_token_id": self._passed_over,
             "max_length": self.max_length,
             "dtype": str(self.backbone.dtype),
             "template": self.template,
@@ -206,6 +211,7 @@ class HiddenReader:
         """Rows of one batch, (B, *row_shape), float32."""
         tokens, mask = self._padded(input_ids)
         states = self._states(tokens, mask, wanted=self._before_last)
+        mask = mask_of_head(tokens, mask, self._passed_over)
         chosen = [states[each if each < self.last else -1] for each in self.layers]
         pooled = [pool(self.pooling, hidden, mask).cpu() for hidden in chosen]
         return (pooled[0] if self.single else torch.stack(pooled, 1)).numpy()

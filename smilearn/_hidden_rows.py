@@ -1,11 +1,13 @@
 """Rows of hidden states, into memory, a temporary file or a cache (floor 5)."""
 
+import os
+
 import numpy as np
 
 from smilearn._devices import resolve_device
 from smilearn._hidden_reader import HiddenReader
 from smilearn._large_array import large_array
-from smilearn._model_sources import load_source
+from smilearn._model_sources import load_source, portable
 from smilearn._pretrained import quiet_transformers
 from smilearn._tokens import FIELD, count_longer
 from smilearn.caching import RowCache
@@ -58,6 +60,36 @@ def load_reader(options):
                 for name in ("layer", "pooling", "max_length", "batch_size")
             },
         )
+
+
+def portable_state(state):
+    """Make the state of an embedder one that can be pickled.
+
+    Parameters
+    ----------
+    state : dict
+        Its attributes; left as they are.
+
+    Returns
+    -------
+    state : dict
+        Without the loaded reader; models that were given are on the CPU, and one that
+        is there twice is copied once.
+    """
+    state, copies = {key: state[key] for key in state if key != "_reader"}, {}
+
+    def moved(model):
+        if isinstance(model, (str, os.PathLike)):
+            return model
+        if id(model) not in copies:
+            copies[id(model)] = portable(model)
+        return copies[id(model)]
+
+    state["model"] = moved(state["model"])
+    if "_settings" in state:
+        settings = state["_settings"]
+        state["_settings"] = settings | {"model": moved(settings["model"])}
+    return state
 
 
 def read_rows(reader, texts, verbose):

@@ -6,7 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from smilearn._adapters import base_class, fetch_adapter, put_on, read_adapter
+from smilearn._adapters import (
+    base_class,
+    base_of,
+    fetch_adapter,
+    put_on,
+    read_adapter,
+)
 from smilearn._heads import names_head
 from smilearn._pretrained import load_pretrained
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
@@ -98,7 +104,7 @@ def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
         return _loaded(model, adapter, tokenizer, hub | code)
     if adapter is None and _is_adapter(model, hub):
         adapter, hub = fetch_adapter(model, hub), _newest(hub)
-        model = read_adapter(adapter)[0].base_model_name_or_path
+        model = base_of(adapter)
     name, folder = os.fspath(model), _sentence_folder(model, hub)
     inside = {"subfolder": folder["subfolder"]} if folder.get("subfolder") else {}
     options = hub | code | inside

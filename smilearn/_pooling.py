@@ -25,6 +25,35 @@ def _tokens_at(hidden, places):
     return hidden[torch.arange(len(hidden), device=hidden.device), places]
 
 
+def mask_of_head(tokens, mask, pad_id):
+    """Leave out what the head of a decoder takes for padding: each pad token.
+
+    Such heads read the last token with another id, whatever the mask says of it. Where
+    a text has none, they read the first position.
+
+    Parameters
+    ----------
+    tokens : Tensor of shape (n_texts, n_tokens)
+        Ids of the tokens.
+
+    mask : Tensor of shape (n_texts, n_tokens)
+        1 for real tokens, 0 for padding.
+
+    pad_id : int or None
+        `pad_token_id` of the model's config; None leaves the mask as it is.
+
+    Returns
+    -------
+    mask : Tensor of shape (n_texts, n_tokens)
+        The mask to pool with, of the same dtype.
+    """
+    if pad_id is None:
+        return mask
+    kept = mask.bool() & (tokens != pad_id).to(mask.device)
+    kept[:, 0] |= ~kept.any(1)
+    return kept.to(mask.dtype)
+
+
 POOLINGS = {"mean": mean_tokens, "cls": first_token, "last": last_token}
 
 

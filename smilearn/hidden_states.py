@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn import _hidden_rows
 from smilearn._compat import HasMethods, Interval, StrOptions, fit_context
-from smilearn._model_sources import portable
 from smilearn._texts import check_texts, warn_truncated
 
 __all__ = ["HiddenStateEmbedder"]
 
+_HOW = ("batch_size", "device", "local_files_only")  # no row depends on them
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 
 
@@ -116,8 +116,8 @@ class HiddenStateEmbedder(
     Notes
     -----
     "auto" makes sure at :meth:`fit` that the head's logits can be had from what is
-    pooled. What is pooled are hidden states: the dense layers that some heads begin
-    with, such as BERT's pooler, are counted to the head.
+    pooled; heads of decoders pass over pad tokens, within texts too. The dense layers
+    that some heads begin with, such as BERT's pooler, are counted to the head.
 
     Of an encoder-decoder the encoder is run. Padding is on the right in any case.
 
@@ -223,6 +223,7 @@ class HiddenStateEmbedder(
         """
         check_texts(texts)
         self._reader = None  # the model may be another one than last time
+        self._settings = self.get_params(deep=False)  # those that a pickle goes on with
         reader = self._load()
         if self.cache_folder is not None:
             reader.pooling_name()
@@ -262,7 +263,8 @@ class HiddenStateEmbedder(
         check_is_fitted(self, "n_features_out_")
         texts = check_texts(texts)
         if not texts:
-            several = () if isinstance(self.layer, Integral) else (len(self.layers_),)
+            single = isinstance(self._settings["layer"], Integral)
+            several = () if single else (len(self.layers_),)
             self.n_truncated_ = 0
             return np.empty((0, *several, self.n_features_out_), np.float32)
         reader = self._load()
@@ -279,7 +281,8 @@ class HiddenStateEmbedder(
 
     def _load(self):
         if getattr(self, "_reader", None) is None:
-            self._reader = _hidden_rows.load_reader(self.get_params(deep=False))
+            how = {name: getattr(self, name) for name in _HOW}
+            self._reader = _hidden_rows.load_reader(self._settings | how)
         return self._reader
 
     @property
@@ -287,11 +290,7 @@ class HiddenStateEmbedder(
         return self.n_features_out_
 
     def __getstate__(self):
-        state = super().__getstate__()
-        state.pop("_reader", None)
-        if not isinstance(self.model, (str, os.PathLike)):
-            state["model"] = portable(self.model)
-        return state
+        return _hidden_rows.portable_state(super().__getstate__())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -21,7 +21,10 @@ class LayerSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     """Take one layer of the hidden states of several.
 
     Behind ``HiddenStateEmbedder(layer="all")`` it makes the layer a parameter that
-    ``GridSearchCV`` can search over, while the model runs once.
+    ``GridSearchCV`` can search over. In a pipeline the model then runs again for each
+    candidate and fold, unless the embedder has a `cache_folder` (the `memory` of a
+    pipeline spares only the texts that are fitted). Or embed the texts once and search
+    over what comes behind.
 
     Parameters
     ----------

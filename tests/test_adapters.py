@@ -172,3 +172,17 @@ def test_an_adapter_whose_base_model_has_gone(tmp_path):
         HiddenStateEmbedder(tmp_path).fit(TEXTS)
     X = HiddenStateEmbedder(tiny.folder("bert"), adapter=tmp_path).fit_transform(TEXTS)
     np.testing.assert_allclose(X, last_of_wrapped("bert"), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_an_adapter_that_does_not_name_its_base_model(tmp_path, name):
+    for file in Path(tiny.adapter_folder("bert")).iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((tmp_path / "adapter_config.json").read_text())
+    settings["base_model_name_or_path"] = name
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    match = r"does not name its base model .* as model= and the adapter as adapter="
+    with pytest.raises(AdapterError, match=match):
+        HiddenStateEmbedder(tmp_path).fit(TEXTS)
+    X = HiddenStateEmbedder(tiny.folder("bert"), adapter=tmp_path).fit_transform(TEXTS)
+    np.testing.assert_allclose(X, last_of_wrapped("bert"), atol=1e-5)

@@ -5,6 +5,7 @@ import pytest
 import tiny_models as tiny
 import torch
 import transformers
+from tokenizers import processors
 from transformers import BertForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -47,6 +48,75 @@ def test_the_head_makes_its_logits_from_the_embedding(kind, side):
     for other in {"mean", "cls", "last"} - {embedder.pooling_}:
         Z = HiddenStateEmbedder(network, tokenizer=tiny.tokenizer(kind), pooling=other)
         assert abs(Z.fit_transform(TEXTS) - X).max() > 0.1
+
+
+def ends_in_eos(kind):
+    """A tokenizer that pads with the token that it ends each text with."""
+    words = tiny.tokenizer(kind, pad_token="</s>")
+    words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)]
+    )
+    return words
+
+
+@pytest.mark.parametrize("template", [None, "{text} </s>", "film </s> {text} </s>"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_decoder_that_pads_with_the_end_of_a_text(kind, template):
+    """Its head takes the end of each text for padding."""
+    network, words = tiny.model(kind, HEAD, pad_token_id=3), ends_in_eos(kind)
+    embedder = HiddenStateEmbedder(network, tokenizer=words, template=template)
+    rows = torch.from_numpy(embedder.fit_transform(TEXTS))
+    assert embedder.pooling_ == "last"
+    whole = [(template or "{text}").format(text=text) for text in TEXTS]
+    with torch.inference_mode():
+        padded = network(**words(whole, padding=True, return_tensors="pt")).logits
+        logits = network.score(rows).numpy()
+    np.testing.assert_allclose(logits, padded, atol=1e-4)
+    named = HiddenStateEmbedder(network, tokenizer=words, pooling="last")
+    assert abs(named.fit_transform(whole) - rows.numpy()).max() > 0.1
+
+
+@pytest.mark.parametrize("kind", BY_HAND)
+def test_pad_tokens_within_texts(kind):
+    texts = ["<pad> good film <pad>", "film <pad> <pad>", "good <pad> film", "<pad>"]
+    network, words = tiny.model(kind, HEAD), tiny.tokenizer(kind)
+    X = HiddenStateEmbedder(network, tokenizer=words).fit([]).transform(texts)
+    with torch.inference_mode():
+        logits = BY_HAND[kind](network, torch.from_numpy(X)).numpy()
+    expected = logits_one_by_one(network, words, texts)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+class LastForSequenceClassification(BertForSequenceClassification):
+    """Reads the last token, whatever it is."""
+
+    def forward(self, input_ids, attention_mask=None):
+        states = self.bert(input_ids, attention_mask).last_hidden_state
+        return SequenceClassifierOutput(logits=self.classifier(states[:, -1]))
+
+
+def test_a_head_that_reads_a_pad_token_too():
+    network = LastForSequenceClassification(tiny.model("bert", HEAD).config).eval()
+    words, texts = tiny.tokenizer("bert"), ["good film", "a bad film <pad>"]
+    words.backend_tokenizer.post_processor = None
+    embedder = HiddenStateEmbedder(network, tokenizer=words)
+    rows = torch.from_numpy(embedder.fit_transform(texts))
+    with torch.inference_mode():
+        logits = network.classifier(rows).numpy()
+    expected = logits_one_by_one(network, words, texts)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("pad_token_id", [None, -1, 160])
+def test_a_decoder_whose_pad_token_is_in_no_text(pad_token_id):
+    network, words = tiny.model("gpt2", HEAD), tiny.tokenizer("gpt2")
+    network.config.pad_token_id = pad_token_id
+    texts = [*TEXTS, "a film <pad>"]
+    rows = HiddenStateEmbedder(network, tokenizer=words).fit_transform(texts)
+    with torch.inference_mode():
+        logits = network.score(torch.from_numpy(rows)).numpy()
+    expected = logits_one_by_one(network, words, texts)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])

@@ -110,6 +110,51 @@ def test_a_loaded_model_that_was_trained_on_is_another_one(cache):
     assert abs(embedder.transform(TEXTS) - before).max() > 0.1
 
 
+def scale(wrapped):
+    for module in wrapped.modules():
+        if hasattr(module, "scale_layer"):
+            module.scale_layer(0.25)
+
+
+def switch_off_one(wrapped):
+    wrapped.get_base_model().layers[1].self_attn.q_proj.enable_adapters(False)
+
+
+def leave_one_away(wrapped):
+    wrapped.get_base_model().layers[1].self_attn.q_proj.set_adapter([])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        scale,
+        switch_off_one,
+        leave_one_away,
+        lambda wrapped: wrapped.base_model.disable_adapter_layers(),
+    ],
+)
+def test_an_adapter_that_is_used_in_another_way_has_other_rows(cache, change):
+    wrapped = tiny.with_lora(tiny.model("llama"), "llama")
+    options = {"tokenizer": tiny.tokenizer("llama")}
+    embedder = HiddenStateEmbedder(wrapped, cache_folder="kept", **options).fit([])
+    plain = HiddenStateEmbedder(wrapped, **options).fit([])
+    before = embedder.transform(TEXTS)
+    np.testing.assert_allclose(plain.transform(TEXTS), before, atol=1e-6)
+    change(wrapped)
+    after = embedder.transform(TEXTS)
+    assert abs(after - before).max() > 0.1
+    np.testing.assert_allclose(plain.transform(TEXTS), after, atol=1e-6)
+
+
+def test_the_token_that_a_head_passes_over_is_in_the_key(cache, read):
+    network, words = tiny.model("gpt2", "ForSequenceClassification"), "gpt2"
+    options = {"tokenizer": tiny.tokenizer(words), "cache_folder": "kept"}
+    auto = HiddenStateEmbedder(network, **options).fit_transform(["a film <pad>"])
+    named = HiddenStateEmbedder(network, pooling="last", **options)
+    assert abs(named.fit_transform(["a film <pad>"]) - auto).max() > 0.1
+    assert len(cache()) == 2
+
+
 def test_a_pooling_without_a_name_is_not_cached(cache):
     embedder = HiddenStateEmbedder(
         tiny.folder("bert"), pooling=lambda hidden, mask: hidden[:, 0], cache_folder="k"
@@ -135,6 +180,22 @@ def test_a_search_over_layers_runs_the_model_once_for_a_text(cache, read, frozen
     assert sum(read) == len(set(texts))
     assert len(set(search.cv_results_["mean_test_score"])) > 1
     assert search.best_params_["layerselector__layer"] in range(4)
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_without_a_cache_a_search_runs_the_model_again(tmp_path, read, memory):
+    """So the docstring of LayerSelector says."""
+    texts, y = [*TEXTS[:4], "bad", "great", "dull", "slow"], np.array([1, 0] * 4)
+    pipeline = make_pipeline(
+        HiddenStateEmbedder(tiny.folder("bert"), layer="all"),
+        LayerSelector(),
+        SlicedMIScorer(16, slicing="isotropic"),
+        memory=str(tmp_path) if memory else None,
+    )
+    grid = {"layerselector__layer": [0, 1, 2]}
+    GridSearchCV(pipeline, grid, cv=2, refit=False).fit(texts, y)
+    fitted, scored = len(texts), len(texts)  # of two folds together
+    assert sum(read) == (1 if memory else 3) * fitted + 3 * scored
 
 
 def test_many_layers_of_many_texts_are_a_map(monkeypatch):

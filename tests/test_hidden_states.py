@@ -231,6 +231,34 @@ def test_a_loaded_model_is_pickled_with_its_weights():
     np.testing.assert_array_equal(clone(embedder).fit_transform(TEXTS), X)
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_pickle_goes_on_with_the_settings_of_the_fit(loaded):
+    options = {"tokenizer": tiny.tokenizer("llama"), "layer": 1, "template": "a {text}"}
+    model = tiny.model("llama") if loaded else tiny.folder("llama")
+    embedder = HiddenStateEmbedder(model, **options).fit([])
+    X = embedder.transform(TEXTS)
+    embedder.set_params(layer=[0, 2], template=None, pooling="mean", device="cpu")
+    for each in (
+        embedder,
+        copy.deepcopy(embedder),
+        pickle.loads(pickle.dumps(embedder)),
+    ):
+        np.testing.assert_array_equal(each.transform(TEXTS), X)
+        assert each.transform([]).shape == (0, 16)
+        assert each.layer == [0, 2]
+    assert embedder.fit_transform(TEXTS).shape == (6, 2, 16)
+
+
+def test_a_loaded_model_is_pickled_once():
+    words, network = tiny.tokenizer("llama"), tiny.model("llama")
+    embedder = HiddenStateEmbedder(network, tokenizer=words)
+    size = len(pickle.dumps(embedder))
+    pickled = pickle.dumps(embedder.fit([]))
+    assert len(pickled) < size + 3000
+    again = pickle.loads(pickled)
+    assert again.model is again._settings["model"] is not network
+
+
 def test_states_that_overflow_are_seen_at_once():
     network = tiny.model("llama")
     with torch.no_grad():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from smilearn._pooling import pool
+from smilearn._pooling import mask_of_head, pool
 from smilearn.exceptions import InvalidInputError
 
 HIDDEN = torch.tensor([[[1.0, 9], [3, 5], [8, 8]], [[2, 2], [4, 0], [6, 4]]])
@@ -37,3 +37,22 @@ def test_means_of_halves_are_taken_in_float32():
 def test_a_callable_gives_one_vector_a_text(given):
     with pytest.raises(InvalidInputError, match=r"into a tensor .n_texts, n_features"):
         pool(lambda hidden, mask: given, HIDDEN, RIGHT)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_head_passes_over_the_pad_token_wherever_it_stands(side):
+    tokens = torch.tensor([[5, 9, 6, 9], [9, 9, 9, 9], [5, 6, 7, 8], [5, 6, 7, 9]])
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
+    if side == "left":
+        tokens[2], mask[2] = tokens[2].roll(1), mask[2].flip(0)
+    last = []
+    for row, real in zip(tokens, mask, strict=True):
+        kept = [i for i in range(4) if real[i] and row[i] != 9]
+        last.append(kept[-1] if kept else 0)
+    places = torch.arange(4.0).expand(4, 4)[..., None]
+    for kind in (torch.int64, torch.bool):
+        read = mask_of_head(tokens, mask.to(kind), 9)
+        assert read.dtype == kind
+        assert pool("last", places, read)[:, 0].tolist() == last
+    assert last[:2] == [2, 0]
+    assert mask_of_head(tokens, mask, None) is mask
