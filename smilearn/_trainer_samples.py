@@ -50,7 +50,12 @@ class TrainerSamples:
             )
         self.dataset, self.collate, self.batch_size = dataset, collate, batch_size
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self.config, self.accepted = base.config, None
+        self.config, self.accepted = getattr(base, "config", None), None
+        if self.config is None:
+            raise InvalidInputError(
+                f"A {type(base).__name__} has no config: give the Trainer a "
+                "PreTrainedModel, such as AutoModelForSequenceClassification makes."
+            )
         if only_accepted:
             self.accepted = {
                 *inspect.signature(type(base).forward).parameters,
@@ -62,9 +67,34 @@ class TrainerSamples:
     def __len__(self):
         return len(self.dataset)
 
-    def texts(self):
-        """The column `text` of the data set, or None."""
-        return self._column("text") if "text" in self._item(0) else None
+    def check(self, model, *, layer, pooling):
+        """Read a batch and look at all labels, before anything depends on them.
+
+        Parameters
+        ----------
+        model, layer, pooling : object
+            As in :meth:`read`.
+
+        Raises
+        ------
+        InvalidInputError
+            If the layer is not to be had, or labels are not classes of the model.
+        """
+        rows = np.arange(min(self.batch_size, len(self)))
+        _, logits = self.read(model, rows, layer=layer, pooling=pooling)
+        self.n_classes = logits.shape[1]
+        wrong = np.flatnonzero(~self.usable(self.n_classes))
+        if len(wrong):
+            values = ", ".join(map(str, np.unique(self.labels[wrong])[:5]))
+            shown = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+            raise InvalidInputError(
+                f"Labels must be 0 to {self.n_classes - 1}, the classes of the model; "
+                f"got {values} in {len(wrong)} samples (rows {shown}). Leave them out."
+            )
+
+    def usable(self, n_classes):
+        """Whether each label is a class of the model; (n_samples,), bool."""
+        return (self.labels >= 0) & (self.labels < n_classes)
 
     @torch.no_grad()
     def read(self, model, rows, *, layer=None, pooling="auto"):
@@ -98,8 +128,12 @@ class TrainerSamples:
             outputs = model(**inputs, **self._options(layer))
             logits.append(outputs["logits"].float().cpu().numpy())
             if layer is not None:
-                states = self._states(outputs, layer)
-                vectors = pool(self._way(pooling), states, self._mask(inputs, states))
+                states, way = self._states(outputs, layer), self._way(pooling)
+                mask = self._mask(inputs, states)
+                if pooling == "auto" and way == "last" and "input_ids" in inputs:
+                    padding = self.config.get_text_config().pad_token_id
+                    mask = mask_of_head(inputs["input_ids"], mask, padding)
+                vectors = pool(way, states, mask)
                 pooled.append(vectors.float().cpu().numpy())
         return np.concatenate(pooled) if pooled else None, np.concatenate(logits)
 
@@ -184,9 +218,44 @@ class TrainerSamples:
         return self.dataset[row]
 
     def _column(self, name):
-        if name in getattr(self.dataset, "column_names", ()):
-            return list(self.dataset[name])
-        return [self._item(row)[name] for row in range(len(self.dataset))]
+        return _column_of(self.dataset, name)
+
+
+def texts_of(dataset):
+    """The column `text` of a data set that is read by index, or None."""
+    return _column_of(dataset, "text") if "text" in dataset[0] else None
+
+
+def mask_of_head(ids, mask, padding):
+    """Tokens among which the head of a decoder reads the last.
+
+    That head looks for ids, not at the mask: where padding is the token that ends each
+    text, it reads the token before that one.
+
+    Parameters
+    ----------
+    ids, mask : Tensor of shape (n_texts, n_tokens)
+        Token ids; 1 for real tokens, 0 for padding.
+
+    padding : int or None
+        Id of the padding token; None leaves the mask as it is.
+
+    Returns
+    -------
+    mask : Tensor of shape (n_texts, n_tokens)
+        True for real tokens other than padding; of a text of nothing else, the first.
+    """
+    if padding is None:
+        return mask
+    read = mask.bool() & (ids != padding)
+    read[:, 0] |= ~read.any(1)
+    return read
+
+
+def _column_of(dataset, name):
+    if name in getattr(dataset, "column_names", ()):
+        return list(dataset[name])
+    return [dataset[row][name] for row in range(len(dataset))]
 
 
 @contextmanager

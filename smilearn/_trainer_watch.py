@@ -16,7 +16,8 @@ from smilearn._early_point import (
 from smilearn._pooled_classifier import cross_entropy
 from smilearn._stratify import stratified_rows
 from smilearn._texts import check_texts
-from smilearn._trainer_samples import TrainerSamples, untouched
+from smilearn._trainer_record import TrainerRecord
+from smilearn._trainer_samples import TrainerSamples, texts_of, untouched
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 
 
@@ -44,7 +45,17 @@ class TrainerWatch(TrainerCallback):
         model, loader = kwargs["model"], kwargs["train_dataloader"]
         self._samples = self._training_samples(args, model, loader)
         self._plan(args, state, loader)
-        if not state.global_step and self.rule != "gap":
+        with untouched(model):
+            self._samples.check(model, layer=self.layer, pooling=self.pooling)
+        if state.is_world_process_zero:
+            self._try_to_write(args)
+        self._take_up(state)
+        if self.rule == "gap" or self._acted:
+            return
+        if self._too_late():
+            self._finish(args, state, control, model)
+            _warn_of_passed(state.global_step, self._stop_step)
+        elif not state.global_step or state.global_step == self._stop_step:
             self._evaluate(state, model)
             self._act(args, state, control, model)
 
@@ -115,14 +126,19 @@ class TrainerWatch(TrainerCallback):
         **kwargs : dict
             What the Trainer tells its callbacks.
         """
+        passed = self._too_late() and self._acted
+        best = None
         if not self._acted:
-            self._finish(args, state, control, kwargs["model"])
+            if args.load_best_model_at_end and state.best_model_checkpoint is not None:
+                best = state.best_global_step  # its weights are in the model by now
+            self._finish(args, state, control, kwargs["model"], best)
         self._point = None
-        if not self.reached_:
+        if not self.reached_ and not passed:
+            which = ", the best checkpoint" if best is not None else ""
             warnings.warn(
                 f"The training ended after {state.global_step} steps and before the "
                 f'early point (rule="{self.rule}"); the scores are those of step '
-                f"{self.early_step_}. Train longer, or take another rule.",
+                f"{self.early_step_}{which}. Train longer, or take another rule.",
                 EarlyPointWarning,
                 stacklevel=2,
             )
@@ -139,11 +155,20 @@ class TrainerWatch(TrainerCallback):
             len(labels), self.evaluations_per_epoch
         )
         self._rows = _some(labels, n_evaluated)
-        n_steps = max(1, math.ceil(len(loader) / args.gradient_accumulation_steps))
+        self._sized = True
+        try:
+            n_batches = len(loader)
+        except TypeError:  # a stream: a pass over it is one over the samples given
+            self._sized = False
+            size = args.train_batch_size * args.world_size
+            n_batches = math.ceil(len(labels) / size)
+        n_steps = max(1, math.ceil(n_batches / args.gradient_accumulation_steps))
         n_epochs = math.ceil(state.max_steps / n_steps)
         self._steps = {*evaluation_steps(n_steps, per_epoch, n_epochs)}
+        self._n_steps, self._stop_step, self._started = n_steps, None, state.global_step
         if self.rule == "epochs":
-            self._steps.add(math.ceil(self.stop_epoch * n_steps - 1e-9))
+            self._stop_step = math.ceil(self.stop_epoch * n_steps - 1e-9)
+            self._steps.add(self._stop_step)
         self._point = EarlyPoint(
             self.rule,
             loss_drop=NEW_HEAD_DROP if self.loss_drop == "auto" else self.loss_drop,
@@ -166,8 +191,28 @@ class TrainerWatch(TrainerCallback):
             raise InvalidInputError(
                 f"There are {len(texts)} texts for {len(samples)} training samples."
             )
-        self._texts = samples.texts() if texts is None else texts
+        texts = texts_of(dataset) if texts is None else texts
+        trainer = getattr(self, "_trainer", None)
+        if texts is None and given is None and trainer is not None:
+            texts = texts_of(trainer.train_dataset)  # the loader's has lost the column
+        self._texts = texts
         return samples
+
+    def _take_up(self, state):
+        self._record = TrainerRecord(self, state)
+        found = self._record.found
+        if found is None:
+            return  # nothing was kept by the checkpoint, or there is none
+        self._point.base_loss = found["base_loss"]
+        self._point.history.extend(found["history"])
+        if found["reached"]:
+            self._point.reached = self.reached_ = self._acted = True
+            self.early_step_ = found["early_step"]
+            self._load(found)
+
+    def _too_late(self):
+        """Whether a run was resumed at a step past the one that is asked for."""
+        return self._stop_step is not None and self._started > self._stop_step
 
     def _samples_of(self, dataset, args, model, loader):
         batch_size = max(
@@ -186,15 +231,23 @@ class TrainerWatch(TrainerCallback):
             losses, correct = _measure(self._samples, model, self._rows)
             validation = None
             if held_out is not None:
-                rows = _some(held_out.labels, len(self._rows))
+                rows = np.flatnonzero(held_out.usable(self._samples.n_classes))
+                rows = rows[_some(held_out.labels[rows], len(self._rows))]
                 validation = _measure(held_out, model, rows)[0]
         self._point.update(
             state.global_step,
-            state.epoch or 0.0,
+            self._epoch(state.global_step, state),
             losses,
             correct=correct,
             validation_losses=validation,
         )
+        self._record.keep(self._point)
+
+    def _epoch(self, step, state):
+        """Passes over the data after a step; a Trainer counts no passes of a stream."""
+        if self._sized and step == state.global_step:
+            return state.epoch or 0.0
+        return step / self._n_steps
 
     def _act(self, args, state, control, model):
         """Score once: at the early point, or after the last step."""
@@ -202,9 +255,10 @@ class TrainerWatch(TrainerCallback):
         if not self._acted and (self._point.reached or last):
             self._finish(args, state, control, model)
 
-    def _finish(self, args, state, control, model):
+    def _finish(self, args, state, control, model, step=None):
+        """Score; `step` is the one that the model is of, where it is not the last."""
         self._acted, self.reached_ = True, bool(self._point.reached)
-        self.early_step_ = state.global_step
+        self.early_step_ = step = state.global_step if step is None else step
         with untouched(model):
             rows = np.arange(len(self._samples))
             X, logits = self._samples.read(
@@ -212,12 +266,23 @@ class TrainerWatch(TrainerCallback):
             )
             labels = self._samples.labels
             losses, correct = cross_entropy(logits, labels), logits.argmax(1) == labels
-            if len(self._rows) < len(rows):
-                self._point.note(state.global_step, state.epoch or 0, losses, correct)
+            if len(self._rows) < len(rows) or step != state.global_step:
+                self._point.note(step, self._epoch(step, state), losses, correct)
             self._score(X, labels, losses, correct)
         self._report(args, state, control)
+        self._record.keep(self._point, self)
         if self.stop and self.reached_:
             control.should_training_stop = True
+
+
+def _warn_of_passed(step, stop_step):
+    warnings.warn(
+        f"The training was resumed after {step} steps, past the early point of step "
+        f"{stop_step}: the scores are those of step {step}. Train from the start, or "
+        "resume from a checkpoint that is not past it.",
+        EarlyPointWarning,
+        stacklevel=3,
+    )
 
 
 def _some(labels, n_rows):

@@ -1,6 +1,7 @@
 """The early point of a user's own transformers.Trainer (floor 11)."""
 
 import os
+import warnings
 from numbers import Integral, Real
 from pathlib import Path
 from typing import ClassVar
@@ -10,8 +11,10 @@ from sklearn.base import BaseEstimator
 
 from smilearn._compat import HasMethods, Interval, StrOptions
 from smilearn._early_point import RULES
+from smilearn._files import read_columns, write_columns
 from smilearn._trainer_samples import POOLINGS
 from smilearn._trainer_watch import TrainerWatch
+from smilearn.exceptions import EarlyPointWarning
 from smilearn.filtering import RiskFilter
 from smilearn.risk_table import RiskTable
 from smilearn.scorer import SlicedMIScorer
@@ -33,8 +36,10 @@ class MemorizationCallback(TrainerWatch, BaseEstimator):
     ----------
     texts_or_dataset : sequence of str or Dataset, default=None
         Texts of the training samples, for the table; or the (tokenized) data set to
-        score, where that is not the Trainer's. None takes the Trainer's data set, and
-        its column `text` if there is one.
+        score, where that is not the Trainer's or is a stream. None takes the Trainer's
+        data set, and its column `text` if there is one. With ``remove_unused_columns``,
+        the default of a Trainer, that column of a `datasets.Dataset` is gone by then:
+        give the texts here, or use :meth:`attach`.
 
     scorer : estimator, default=None
         Has `scores_` after ``fit(X, y)``, low = at risk; None is
@@ -93,7 +98,8 @@ class MemorizationCallback(TrainerWatch, BaseEstimator):
 
     early_step_ : int
         Optimizer steps after which the samples were scored: at the early point, or at
-        the end of a training that did not reach it.
+        the end of a training that did not reach it; of the best checkpoint, where the
+        Trainer has loaded that at the end.
 
     reached_ : bool
         Whether the early point was reached.
@@ -111,8 +117,11 @@ class MemorizationCallback(TrainerWatch, BaseEstimator):
     `risk/n_left_out`, `risk/share_fitted`, `risk/median_loss`). A Trainer does not tell
     its callbacks who it is, so for its reporters as well (TensorBoard, W&B and so on)
     add the callback by ``callback.attach(trainer)``, not ``callbacks=[callback]``.
-    A run that is resumed half-way has no loss of before its first step; the log of the
-    number of classes stands for it.
+    Checkpoints keep what was measured and found, in `trainer_state.json`: a run that is
+    resumed goes on from there, and takes the table of an early point it is past from
+    `file_`. Where the checkpoint knows nothing, the log of the number of classes stands
+    for the loss before the first step, and a `stop_epoch` that is over is not reached:
+    the samples are scored at once, with an EarlyPointWarning.
 
     Examples
     --------
@@ -209,15 +218,42 @@ class MemorizationCallback(TrainerWatch, BaseEstimator):
             "risk/median_loss": float(np.median(losses)),
         }
 
+    def _try_to_write(self, args):
+        """Fail now, not at the early point, if no table can be written."""
+        probe = self._folder(args) / f".risk-probe.{self.file_format}"
+        write_columns({"psmi": [0.0]}, probe)
+        probe.unlink(missing_ok=True)
+
+    def _folder(self, args):
+        return Path(args.output_dir if self.folder is None else self.folder)
+
+    def _load(self, found):
+        """Take the table of an early point that was reached before a resumption."""
+        n_samples = len(self._samples)
+        self.file_ = Path(found["file"])
+        self.kept_indices_ = np.setdiff1d(np.arange(n_samples), found["left_out"])
+        try:
+            self.scores_ = np.asarray(read_columns(self.file_)["psmi"], float)
+        except (OSError, KeyError, ValueError) as error:
+            warnings.warn(
+                f"The early point was reached at step {self.early_step_}, before this "
+                f"training was resumed, but its table cannot be read: {error}. There "
+                "are kept_indices_ and no scores_.",
+                EarlyPointWarning,
+                stacklevel=4,
+            )
+            return
+        self.table_ = RiskTable(self.scores_, self._samples.labels, text=self._texts)
+
     def _report(self, args, state, control):
         """Write the table, and log the summary."""
-        folder = Path(args.output_dir if self.folder is None else self.folder)
-        self.file_ = folder / f"risk-step-{self.early_step_}.{self.file_format}"
+        name = f"risk-step-{self.early_step_}.{self.file_format}"
+        self.file_ = self._folder(args) / name
         if state.is_world_process_zero:
             getattr(self.table_, f"to_{self.file_format}")(self.file_)
         trainer = getattr(self, "_trainer", None)
         if trainer is None:
-            entry = {**self._facts, "epoch": state.epoch, "step": state.global_step}
+            entry = {**self._facts, "epoch": state.epoch, "step": self.early_step_}
             state.log_history.append(entry)
             return
         due = control.should_log  # logging takes back the Trainer's own wish to log

@@ -74,6 +74,7 @@ FLOORS = {
     "_fine_tuning": 5,
     "_hidden_rows": 5,
     "_stream": 5,
+    "_trainer_record": 1,
     "_trainer_samples": 5,
     "_mixture": 6,
     "_staging": 6,

@@ -10,10 +10,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from test_freezing import TEXTS, Y, data
 from tiny_decoders import make_decoder
-from trainers import make_trainer, rows_of
+from trainers import early, make_trainer, rows_of
 from transformers import AutoTokenizer, TrainerCallback
 
-from smilearn import MemorizationCallback, RiskTable, SlicedMIScorer
+from smilearn import RiskTable, SlicedMIScorer
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 
 pytestmark = [
@@ -24,11 +24,6 @@ pytestmark = [
 
 def losses_of(trainer):
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-
-
-def early(**changed):
-    settings = {"rule": "epochs", "stop_epoch": 1, "scorer": SlicedMIScorer(64)}
-    return MemorizationCallback(**{**settings, **changed})
 
 
 @pytest.mark.parametrize("attached", [False, True])
@@ -285,10 +280,12 @@ def test_any_scorer_with_scores(tiny_encoder, tmp_path):
 
 def test_a_table_that_cannot_be_written_leaves_nothing(tiny_encoder, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    callback = early(folder=tmp_path / "file" / "tables")
+    trainer = make_trainer(
+        tiny_encoder, tmp_path / "out", early(folder=tmp_path / "file" / "tables")
+    )
     with pytest.raises(OSError, match="file"):
-        make_trainer(tiny_encoder, tmp_path / "out", callback).train()
-    assert callback.scores_.shape == (40,)  # what was computed is not lost
+        trainer.train()
+    assert trainer.state.global_step == 0  # before any training, not after it
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["file"]
 
 

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from peft import LoraConfig, get_peft_model
 from test_freezing import TEXTS, Y
-from trainers import Columns, TextSet, make_trainer, rows_of
-from transformers import AutoModelForSequenceClassification
+from trainers import Columns, Stream, TextSet, make_trainer, rows_of
+from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from smilearn import MemorizationCallback, SlicedMIScorer
 from smilearn._pooling import pool
+from smilearn._trainer_samples import TrainerSamples, mask_of_head
 from smilearn.exceptions import InvalidInputError
 
 pytestmark = [
@@ -112,16 +114,6 @@ def test_a_model_with_adapters(tiny_encoder, tmp_path):
     assert abs(np.array(bare) - expected).max() > 1e-2
 
 
-class Stream(torch.utils.data.IterableDataset):
-    """Read once, from the start to the end."""
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def __iter__(self):
-        return iter(self.rows)
-
-
 def broken(kind, folder):
     """A data set that cannot be scored, and what is said of it."""
     rows = rows_of(folder)
@@ -167,3 +159,49 @@ def test_pooling_whichever_side_is_padded(way, expected):
     states = torch.arange(1.0, 13.0).reshape(3, 4, 1)
     mask = torch.tensor([[0, 1, 1, 1], [0, 0, 0, 1], [0, 1, 1, 0]])
     assert pool(way, states, mask).tolist() == expected
+
+
+@pytest.mark.parametrize("label", [-100, -1, 2])
+def test_labels_that_are_no_classes_are_named_before_training(
+    tiny_encoder, tmp_path, label
+):
+    rows = rows_of(tiny_encoder)
+    rows[3]["label"] = rows[7]["label"] = label
+    with pytest.raises(InvalidInputError, match=rf"{label} in 2 samples \(rows 3, 7\)"):
+        train(tiny_encoder, tmp_path, rows=rows)
+
+
+def test_a_model_without_config_is_refused(tiny_encoder, tmp_path):
+    class Bare(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(1, 2)
+
+        def forward(self, input_ids, attention_mask=None, labels=None):
+            return {"logits": self.head(input_ids[:, :1].float())}
+
+    with pytest.raises(InvalidInputError, match="Bare has no config"):
+        train(tiny_encoder, tmp_path, model=Bare())
+
+
+def test_the_head_of_a_decoder_does_not_read_padding_that_is_real():
+    """Where texts end in the token that also pads, the head reads the one before."""
+    network = tiny_models.model("llama", "ForSequenceClassification", pad_token_id=3)
+    tokenizer = tiny_models.tokenizer("llama", pad_token="</s>")
+    ids = [[2, 15, 10, 3], [2, 5, 9, 8, 7, 3], [2, 6, 3]]
+    rows = [{"input_ids": each, "label": n % 2} for n, each in enumerate(ids)]
+    collate = DataCollatorWithPadding(tokenizer)
+    options = {"batch_size": 2, "only_accepted": True}
+    samples = TrainerSamples(rows, collate, network.eval(), **options)
+    X, logits = samples.read(network, np.arange(3), layer=-1)
+    with torch.no_grad():
+        again = network.score(torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(again, logits, atol=1e-6)
+
+
+def test_mask_of_head():
+    ids = torch.tensor([[5, 3, 6, 3], [3, 3, 3, 3], [5, 6, 7, 8]])
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])
+    expected = [[1, 0, 1, 0], [1, 0, 0, 0], [1, 1, 1, 0]]
+    assert mask_of_head(ids, mask, 3).int().tolist() == expected
+    assert mask_of_head(ids, mask, None) is mask

@@ -13,6 +13,8 @@ from transformers import (
     TrainingArguments,
 )
 
+from smilearn import MemorizationCallback, SlicedMIScorer
+
 
 class TextSet(torch.utils.data.Dataset):
     """A torch data set as people write them."""
@@ -38,6 +40,16 @@ class Columns(TextSet):
         return (
             [row[key] for row in self.rows] if isinstance(key, str) else self.rows[key]
         )
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Read once, from the start to the end."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __iter__(self):
+        return iter(self.rows)
 
 
 def rows_of(folder, texts=TEXTS, y=Y, **more):
@@ -72,3 +84,8 @@ def make_trainer(folder, out, callback=None, *, rows=None, model=None, **changed
         data_collator=DataCollatorWithPadding(tokenizer),
         callbacks=[] if callback is None else [callback],
     )
+
+
+def early(**changed):
+    settings = {"rule": "epochs", "stop_epoch": 1, "scorer": SlicedMIScorer(64)}
+    return MemorizationCallback(**{**settings, **changed})
