@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
-from smilearn._pooling import pool
+from smilearn._pooling import mask_of_head, pool
 from smilearn._pretrained import is_causal
 from smilearn._training import streams_kept
 from smilearn.exceptions import InvalidInputError
@@ -224,32 +224,6 @@ class TrainerSamples:
 def texts_of(dataset):
     """The column `text` of a data set that is read by index, or None."""
     return _column_of(dataset, "text") if "text" in dataset[0] else None
-
-
-def mask_of_head(ids, mask, padding):
-    """Tokens among which the head of a decoder reads the last.
-
-    That head looks for ids, not at the mask: where padding is the token that ends each
-    text, it reads the token before that one.
-
-    Parameters
-    ----------
-    ids, mask : Tensor of shape (n_texts, n_tokens)
-        Token ids; 1 for real tokens, 0 for padding.
-
-    padding : int or None
-        Id of the padding token; None leaves the mask as it is.
-
-    Returns
-    -------
-    mask : Tensor of shape (n_texts, n_tokens)
-        True for real tokens other than padding; of a text of nothing else, the first.
-    """
-    if padding is None:
-        return mask
-    read = mask.bool() & (ids != padding)
-    read[:, 0] |= ~read.any(1)
-    return read
 
 
 def _column_of(dataset, name):

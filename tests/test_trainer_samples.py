@@ -10,8 +10,8 @@ from trainers import Columns, Stream, TextSet, make_trainer, rows_of
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from smilearn import MemorizationCallback, SlicedMIScorer
-from smilearn._pooling import pool
-from smilearn._trainer_samples import TrainerSamples, mask_of_head
+from smilearn._pooling import mask_of_head, pool
+from smilearn._trainer_samples import TrainerSamples
 from smilearn.exceptions import InvalidInputError
 
 pytestmark = [
