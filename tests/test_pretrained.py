@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 import tiny_models as tiny
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 from test_finetuning import TEXTS, Y
 from test_model_sources import copied
 
-from smilearn import FineTunedClassifier, FineTunedEmbedder, _fine_tuning
+from smilearn import (
+    FineTunedClassifier,
+    FineTunedEmbedder,
+    SentenceEmbedder,
+    _fine_tuning,
+    _sentences,
+)
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,6 +40,30 @@ def test_a_merged_adapter_is_one(estimator, tmp_path):
     tiny.tokenizer("bert").save_pretrained(tmp_path)
     fitted = estimator(tmp_path, **START).fit(TEXTS, Y)
     assert all(each.requires_grad for each in fitted.backbone_.parameters())
+
+
+@pytest.mark.parametrize("kept_as", ["transformers", "sentence-transformers"])
+@pytest.mark.parametrize("accelerate", [True, False])
+def test_sentences_are_not_embedded_by_made_up_weights(
+    kept_as, accelerate, tmp_path, monkeypatch
+):
+    if not accelerate:
+        monkeypatch.setattr(_sentences, "find_spec", lambda name: None)
+    if kept_as == "transformers":
+        copied(tiny.folder("bert"), tmp_path)
+    else:
+        SentenceTransformer(tiny.folder("bert")).save(str(tmp_path))
+    SentenceEmbedder(tmp_path).fit(TEXTS)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {key: each for key, each in weights.items() if "layer.2.output" not in key}
+    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelUnavailableError, match="lacks 4 of its weights, such as"):
+        SentenceEmbedder(tmp_path).fit(TEXTS)
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "gpt2", "llama", "t5"])
+def test_whole_models_of_any_kind_embed_sentences(kind):
+    assert SentenceEmbedder(tiny.folder(kind)).fit_transform(TEXTS).shape == (36, 16)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
