@@ -77,11 +77,12 @@ class EarlyPoint:
         InvalidInputError
             If a loss is not finite: training diverged.
         """
-        if not np.isfinite(losses).all():
-            raise InvalidInputError(
-                f"The training loss is not a number after {step} steps: training "
-                "diverged. Lower learning_rate."
-            )
+        for kind, values in (("training", losses), ("validation", validation_losses)):
+            if values is not None and not np.isfinite(values).all():
+                raise InvalidInputError(
+                    f"The {kind} loss is not a number after {step} steps: training "
+                    "diverged. Lower learning_rate."
+                )
         self.note(step, epoch, losses, correct, validation_losses)
         self.reached = self.reached or self._holds(self.history[-1])
         return self.reached

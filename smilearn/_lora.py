@@ -38,14 +38,13 @@ def lora_settings(lora):
             f"lora has no setting {unknown[0]!r}; settings are: {', '.join(_DEFAULTS)}."
         )
     settings = {**_DEFAULTS, **given}
-    if settings["alpha"] is None:
-        settings["alpha"] = 2 * settings["rank"]
     if isinstance(settings["target_modules"], str):
         settings["target_modules"] = [settings["target_modules"]]
     rank, alpha, dropout = settings["rank"], settings["alpha"], settings["dropout"]
+    usual = alpha is None
     for name, value, valid in (
         ("rank", rank, isinstance(rank, Integral) and rank >= 1),
-        ("alpha", alpha, isinstance(alpha, Real) and alpha > 0),
+        ("alpha", alpha, usual or (isinstance(alpha, Real) and alpha > 0)),
         ("dropout", dropout, isinstance(dropout, Real) and 0 <= dropout < 1),
     ):
         if not valid:
@@ -53,6 +52,8 @@ def lora_settings(lora):
             raise InvalidInputError(
                 f"lora: {name} must be {wanted[name]}; got {value!r}."
             )
+    if usual:
+        settings["alpha"] = 2 * rank
     return settings
 
 

@@ -14,11 +14,10 @@ from smilearn._adapters import (
     read_adapter,
 )
 from smilearn._heads import names_head
-from smilearn._pretrained import load_pretrained
+from smilearn._pretrained import check_complete, is_adapter, load_pretrained
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 _FOLLOWED = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
-_MAY_BE_MISSING = {"pooler", "decoder"}  # from a checkpoint; not read here
 _HOOKED = "_output_capturing_hooks_installed"
 
 
@@ -102,7 +101,7 @@ def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
     code = {"trust_remote_code": trust_remote_code}
     if not isinstance(model, (str, os.PathLike)):
         return _loaded(model, adapter, tokenizer, hub | code)
-    if adapter is None and _is_adapter(model, hub):
+    if adapter is None and is_adapter(model, hub):
         adapter, hub = fetch_adapter(model, hub), _newest(hub)
         model = base_of(adapter)
     name, folder = os.fspath(model), _sentence_folder(model, hub)
@@ -141,17 +140,10 @@ def _load_network(model, adapter, dtype, options, hub):
         **options,
     )
     inside = network.base_model_prefix if network.base_model is not network else ""
-    lost = [
-        key
-        for key in sorted(loading["missing_keys"])
-        if not _MAY_BE_MISSING & set(key.split("."))
-        and (adapter is None or key.startswith(inside))  # an adapter brings its head
-    ]
-    if lost:
-        raise ModelUnavailableError(
-            f"The model {os.fspath(model)!r} lacks {len(lost)} of its weights, such as "
-            f"{lost[0]!r}. Its files are not whole, or its config is of another model."
-        )
+    missing = loading["missing_keys"]
+    if adapter is not None:  # it brings its head
+        missing = [key for key in missing if key.startswith(inside)]
+    check_complete(model, missing)
     wrapped = None if adapter is None else put_on(network, adapter, weights)
     return network, wrapped, adapter
 
@@ -233,20 +225,6 @@ def _load_tokenizer(tokenizer, model, options, loaded=False):
             f"A loaded model came without a tokenizer, and there is none at {model!r}. "
             "Pass tokenizer=, a folder, a Hub name or an object."
         ) from error
-
-
-def _is_adapter(model, hub):
-    from transformers.utils.peft_utils import find_adapter_config_file
-
-    def find(name):
-        return find_adapter_config_file(name, **hub)
-
-    if Path(model).is_dir():
-        return find(os.fspath(model)) is not None
-    try:
-        return load_pretrained(find, model) is not None
-    except ModelUnavailableError:
-        return False  # what is the matter is said when the model itself is loaded
 
 
 def _sentence_folder(model, hub):

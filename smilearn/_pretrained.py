@@ -11,6 +11,7 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _MOST_TOKENS = 512  # for models that state no limit
 # can be generators, but see all tokens unless their config says is_decoder
 _TWO_WAY = {"bert-generation", "xlnet"}
+_UNREAD = {"pooler", "decoder"}  # may be missing from a checkpoint
 
 
 def load_pretrained(loader, model, **options):
@@ -49,6 +50,59 @@ def load_pretrained(loader, model, **options):
         raise ModelUnavailableError(_explanation(name, error)) from error
 
 
+def is_adapter(model, hub=None):
+    """Tell whether a folder or Hub name is that of an adapter of peft.
+
+    Parameters
+    ----------
+    model : str or path-like
+        A folder, or a name on the Hugging Face Hub.
+
+    hub : dict, default=None
+        Options of the Hub: `revision`, `local_files_only`.
+
+    Returns
+    -------
+    is_adapter : bool
+        False also where nothing is found.
+    """
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    def find(name):
+        return find_adapter_config_file(name, **(hub or {}))
+
+    if Path(model).is_dir():
+        return find(os.fspath(model)) is not None
+    try:
+        return load_pretrained(find, model) is not None
+    except ModelUnavailableError:
+        return False  # what is the matter is said when the model itself is loaded
+
+
+def check_complete(model, missing):
+    """Refuse a model some of whose weights its files did not give: they are random.
+
+    Parameters
+    ----------
+    model : str or path-like
+        Its folder or Hub name, for the error.
+
+    missing : iterable of str
+        Names of these weights. A pooler or a decoder may be missing; neither is read.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If others are missing.
+    """
+    lost = [key for key in sorted(missing) if not _UNREAD & set(key.split("."))]
+    if lost:
+        raise ModelUnavailableError(
+            f"The model {os.fspath(model)!r} lacks {len(lost)} of its weights, such as "
+            f"{lost[0]!r}. Its files are not whole, or its config is of another model."
+        )
+
+
 def load_backbone(model, max_length):
     """Load an encoder or decoder without a head, and its tokenizer.
 
@@ -78,16 +132,26 @@ def load_backbone(model, max_length):
     Raises
     ------
     ModelUnavailableError
-        If the model cannot be loaded.
+        If the model cannot be loaded, or lacks weights.
 
     InvalidInputError
-        If it reads fewer tokens than asked for, or has no token to pad with.
+        If it is an adapter, reads fewer tokens than asked for, or has no token to pad
+        with.
     """
     from transformers import AutoModel, AutoTokenizer
 
     name = os.fspath(model)
+    if is_adapter(model):
+        raise InvalidInputError(
+            f"{name!r} is an adapter of peft, not a model. Give its base model and "
+            "lora=, or merge it into its base with peft's merge_and_unload() and save "
+            "that."
+        )
     tokenizer = load_pretrained(AutoTokenizer.from_pretrained, model)
-    backbone = load_pretrained(AutoModel.from_pretrained, model, dtype="float32")
+    backbone, loading = load_pretrained(
+        AutoModel.from_pretrained, model, dtype="float32", output_loading_info=True
+    )
+    check_complete(model, loading["missing_keys"])
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise InvalidInputError(

@@ -1,13 +1,14 @@
 """A sentence-transformers model: loaded, prompted, at work on devices (floor 3)."""
 
 import contextlib
+from importlib.util import find_spec
 
 import numpy as np
 from tqdm import tqdm
 
 from smilearn._devices import resolve_device
-from smilearn._pretrained import load_pretrained, quiet_transformers
-from smilearn.exceptions import InvalidInputError
+from smilearn._pretrained import check_complete, load_pretrained, quiet_transformers
+from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 _CHUNK = 32  # batches that are given together
 _TOKENIZED_AT_ONCE = 4096  # texts
@@ -39,14 +40,39 @@ def load_sentence_encoder(model, device, **options):
         If there is no such device.
 
     ModelUnavailableError
-        If the model cannot be loaded.
+        If the model cannot be loaded, or lacks weights. These are looked for where
+        its transformer is of a class of transformers, lies in the folder itself and
+        has no adapter.
     """
     from sentence_transformers import SentenceTransformer
 
     devices = resolved_devices(device)
     place = devices if isinstance(devices, str) else "cpu"
     with quiet_transformers():
-        return load_pretrained(SentenceTransformer, model, device=place, **options)
+        encoder = load_pretrained(SentenceTransformer, model, device=place, **options)
+        check_complete(model, _missing_weights(encoder, model, options))
+    return encoder
+
+
+def _missing_weights(encoder, model, options):
+    """Names of the weights that the library made up, by loading the names again."""
+    from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
+
+    networks = (each for each in encoder.modules() if isinstance(each, PreTrainedModel))
+    network = next(networks, None)
+    if network is None or hasattr(network, "peft_config"):
+        return ()
+    if MODEL_MAPPING.get(type(network.config), None) is not type(network):
+        return ()  # such as the encoder of a T5: other weights than AutoModel's
+    given = {key: each for key, each in options.items() if each is not None}
+    if find_spec("accelerate"):
+        given["device_map"] = "meta"  # reads no weights
+    try:
+        load = AutoModel.from_pretrained
+        loading = load_pretrained(load, model, output_loading_info=True, **given)[1]
+    except ModelUnavailableError:
+        return ()  # it is loaded, so it lies in a folder inside this one
+    return loading["missing_keys"]
 
 
 def resolved_devices(device):

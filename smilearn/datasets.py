@@ -173,6 +173,9 @@ def packaged_smollm2(folder):
 
     Raises
     ------
+    InvalidInputError
+        If the folder holds something else than this model unpacked.
+
     MissingDependencyError
         If one of the packages is not installed.
 

@@ -172,7 +172,7 @@ class SentenceEmbedder(
             If a text is missing.
 
         ModelUnavailableError
-            If the model cannot be loaded.
+            If the model cannot be loaded, or lacks weights.
 
         InvalidInputError
             If there is no such prompt or device, or `truncate_dim` is too large.

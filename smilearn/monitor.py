@@ -100,8 +100,8 @@ class EarlyPointMonitor(BaseEstimator):
         Raises
         ------
         InvalidInputError
-            If losses are not one column of finite numbers, or what the rule needs is
-            not given.
+            If losses of either kind are not one column of finite numbers, or what the
+            rule needs is not given.
         """
         if not hasattr(self, "_point"):
             self._validate_params()

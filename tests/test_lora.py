@@ -99,6 +99,8 @@ def test_scale_of_an_adapter_is_alpha_by_rank(tiny_encoder):
     [
         ({"r": 4}, "no setting 'r'; settings are: rank, alpha, dropout, target_mod"),
         ({"rank": 0}, "rank must be an int >= 1; got 0"),
+        ({"rank": None}, "rank must be an int >= 1; got None"),
+        ({"rank": "4"}, "rank must be an int >= 1; got '4'"),
         ({"alpha": 0}, "alpha must be above 0; got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\); got 1.0"),
         (

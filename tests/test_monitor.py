@@ -68,6 +68,13 @@ def test_wrong_losses_are_refused(losses, match):
         EarlyPointMonitor().update(losses)
 
 
+def test_held_out_losses_that_are_no_numbers_are_refused():
+    monitor = EarlyPointMonitor(rule="gap")
+    with pytest.raises(InvalidInputError, match="validation loss is not a number"):
+        monitor.update([0.5], validation_losses=[0.5, np.nan])
+    assert monitor.history == []
+
+
 def test_wrong_parameters_are_named():
     with pytest.raises(ValueError, match="The 'rule' parameter of EarlyPointMonitor"):
         EarlyPointMonitor(rule="soon").update([1.0])

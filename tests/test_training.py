@@ -9,6 +9,7 @@ import torch
 from test_freezing import TEXTS, Y, data
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder, _training
+from smilearn._weights import loss_weights
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -203,14 +204,13 @@ def test_sample_weights_multiply_the_loss(without_dropout):
 
 
 def test_balanced_classes_weigh_the_same():
-    classifier = FineTunedClassifier(class_weight="balanced")
-    classifier.classes_ = np.array(["a", "b", "c"])
+    classes = np.array(["a", "b", "c"])
     codes = np.array([0] * 6 + [1] * 3 + [2])
-    weights = classifier._weights(codes, None)
+    weights = loss_weights("balanced", classes, codes, None)
     np.testing.assert_allclose(np.bincount(codes, weights), 10 / 3)
     assert all(np.ptp(weights[codes == k]) == 0 for k in range(3))
     given = np.array([2.0] + [0.5] * 8 + [3.0])
-    weighted = classifier._weights(codes, given)
+    weighted = loss_weights("balanced", classes, codes, given)
     np.testing.assert_allclose(np.bincount(codes, weighted), 10 / 3)
     assert weighted[0] == pytest.approx(4 * weighted[1])
 
@@ -221,6 +221,8 @@ def test_balanced_classes_weigh_the_same():
         ({0: 1.0, "spam": 2.0}, "class_weight has 'spam', which is no label; .* 0, 1"),
         ({0: 0.0, 1: 0.0}, "must be 0 or more, and not 0 for all"),
         ({0: -1.0}, "must be 0 or more"),
+        ({0: None}, "class_weight of 0 must be a number; got None"),
+        ({1: np.inf}, "class_weight of 1 must be a number; got inf"),
     ],
 )
 def test_wrong_class_weights_are_refused(tiny_encoder, weights, match):
