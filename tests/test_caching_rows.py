@@ -102,6 +102,7 @@ def test_each_batch_is_on_disk_before_the_next(tmp_path):
     assert sorted(recomputed(tmp_path)) == sorted(TEXTS[:16])
 
 
+# Windows has no signal that a process cannot catch; what it leaves is tested above
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_killed_process_resumes(tmp_path):
     code = (
