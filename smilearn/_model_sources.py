@@ -143,7 +143,7 @@ def _load_network(model, adapter, dtype, options, hub):
     missing = loading["missing_keys"]
     if adapter is not None:  # it brings its head
         missing = [key for key in missing if key.startswith(inside)]
-    check_complete(model, missing)
+    check_complete(model, missing, both=network.config.is_encoder_decoder)
     wrapped = None if adapter is None else put_on(network, adapter, weights)
     return network, wrapped, adapter
 

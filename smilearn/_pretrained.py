@@ -11,7 +11,6 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _MOST_TOKENS = 512  # for models that state no limit
 # can be generators, but see all tokens unless their config says is_decoder
 _TWO_WAY = {"bert-generation", "xlnet"}
-_UNREAD = {"pooler", "decoder"}  # may be missing from a checkpoint
 
 
 def load_pretrained(loader, model, **options):
@@ -79,7 +78,7 @@ def is_adapter(model, hub=None):
         return False  # what is the matter is said when the model itself is loaded
 
 
-def check_complete(model, missing):
+def check_complete(model, missing, *, both=False):
     """Refuse a model some of whose weights its files did not give: they are random.
 
     Parameters
@@ -88,14 +87,18 @@ def check_complete(model, missing):
         Its folder or Hub name, for the error.
 
     missing : iterable of str
-        Names of these weights. A pooler or a decoder may be missing; neither is read.
+        Names of these weights. A pooler may be missing, as it is not read.
+
+    both : bool, default=False
+        Whether the model has an encoder and a decoder, of which only the first is read.
 
     Raises
     ------
     ModelUnavailableError
         If others are missing.
     """
-    lost = [key for key in sorted(missing) if not _UNREAD & set(key.split("."))]
+    unread = {"pooler", "decoder"} if both else {"pooler"}
+    lost = [key for key in sorted(missing) if not unread & set(key.split("."))]
     if lost:
         raise ModelUnavailableError(
             f"The model {os.fspath(model)!r} lacks {len(lost)} of its weights, such as "
@@ -151,7 +154,8 @@ def load_backbone(model, max_length):
     backbone, loading = load_pretrained(
         AutoModel.from_pretrained, model, dtype="float32", output_loading_info=True
     )
-    check_complete(model, loading["missing_keys"])
+    both = backbone.config.is_encoder_decoder
+    check_complete(model, loading["missing_keys"], both=both)
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise InvalidInputError(

@@ -7,10 +7,12 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from test_finetuning import TEXTS, Y
 from test_model_sources import copied
+from transformers import OPTConfig, OPTModel
 
 from smilearn import (
     FineTunedClassifier,
     FineTunedEmbedder,
+    HiddenStateEmbedder,
     SentenceEmbedder,
     _fine_tuning,
     _sentences,
@@ -74,6 +76,30 @@ def test_weights_that_are_not_there_are_not_made_up(estimator, tmp_path):
     save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelUnavailableError, match="lacks 4 of its weights, such as"):
         estimator(tmp_path, **START).fit(TEXTS, Y)
+
+
+@pytest.mark.parametrize("estimator", [HiddenStateEmbedder, *ESTIMATORS])
+def test_layers_of_a_decoder_named_decoder_may_not_be_missing(estimator, tmp_path):
+    """OPT calls its layers so; only where there is an encoder is a decoder unread."""
+    tokenizer = tiny.tokenizer("llama")
+    config = OPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        word_embed_proj_dim=16,
+        ffn_dim=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+    )
+    OPTModel(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {key: each for key, each in weights.items() if "layers.1.fc1" not in key}
+    assert len(kept) == len(weights) - 2
+    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+    options = {} if estimator is HiddenStateEmbedder else START
+    with pytest.raises(ModelUnavailableError, match=r"lacks 2 .*decoder\.layers\.1"):
+        estimator(tmp_path, **options).fit(TEXTS, Y)
 
 
 def test_a_pooler_may_be_missing(tmp_path):
