@@ -32,7 +32,7 @@ def far_samples(X, codes, ratio, weight=None):
     far : ndarray of shape (n_samples,)
         Whether each sample is far.
     """
-    X = _in_range(csr_array(X, dtype=float) if issparse(X) else as_tensor(X))
+    X = _in_range(csr_array(X, dtype=float)) if issparse(X) else as_tensor(X)
     return far_in_blocks(lambda: [(0, X)], codes, ratio, weight)
 
 
@@ -97,17 +97,10 @@ def _farthest_third(beyond, far, codes, weight):
 
 def _in_range(X):
     """Multiply by a power of two, where squares would leave the range of numbers."""
-    largest = float(abs(X).max()) if issparse(X) else _largest(X)
+    largest = float(abs(X).max())
     if 1e-100 < largest < 1e100 or largest == 0:
         return X
-    return (X if issparse(X) else X.double()) * 2.0 ** -np.round(np.log2(largest))
-
-
-def _largest(X):
-    def work(begin, end):
-        return max(float(X[begin:end].amax()), -float(X[begin:end].amin()))
-
-    return max(in_threads(work, len(X), X.numel()))
+    return X * 2.0 ** -np.round(np.log2(largest))
 
 
 def _class_medians(values, codes, weight):
@@ -131,14 +124,14 @@ def _middles(blocks, codes, weight):
     size = np.bincount(codes[weight > 0], minlength=len(total))
     few = np.flatnonzero((size > 2) & (total <= _FEW))  # of two, it is the mean
     wanted = np.flatnonzero(np.isin(codes, few) & (weight > 0))
-    sums, rows = 0.0, []
+    share = weight / np.where(total > 0, total, 1)[codes]  # no sum leaves the range
+    middles, rows = 0.0, []
     for begin, X in blocks():
         block = slice(begin, begin + X.shape[0])
-        sums = sums + _class_sums(X, codes[block], weight[block], len(total))
+        middles = middles + _class_sums(X, codes[block], share[block], len(total))
         inside = wanted[(wanted >= block.start) & (wanted < block.stop)]
         if len(inside):
             rows.append(_dense_rows(X, inside - begin))
-    middles = sums / np.where(total > 0, total, 1)[:, None]
     if len(wanted):
         rows, order = np.concatenate(rows), np.argsort(codes[wanted], kind="stable")
         for own in np.split(order, np.flatnonzero(np.diff(codes[wanted][order])) + 1):
@@ -161,14 +154,12 @@ def _class_sums(X, codes, weight, n_classes):
         return (member.T @ X).toarray()
     index = torch.as_tensor(codes, device=X.device)
     copies = torch.as_tensor(weight, device=X.device)[:, None]
-    alike = bool((weight == 1).all())
 
     def work(begin, end):
         sums = copies.new_zeros((n_classes, X.shape[1]))
         for rows in row_blocks(X[begin:end]):
             some = slice(begin, begin + len(rows))
-            counted = rows.double() if alike else rows.double() * copies[some]
-            sums.index_add_(0, index[some], counted)
+            sums.index_add_(0, index[some], rows.double() * copies[some])
             begin += len(rows)
         return sums
 
@@ -184,7 +175,7 @@ def _medians(X, weight):
         np.take_along_axis(ordered, reached.argmax(0)[None], 0)[0]
         for reached in (below >= 0.5, below > 0.5)
     )
-    return (low + high) / 2
+    return low / 2 + high / 2
 
 
 def _distances(blocks, middles, codes):

@@ -106,7 +106,7 @@ def _sums(rows, weight):
     centre = rows.mean(0)  # some point near all of them
     residual = rows - centre
     if weight is None:
-        total, weigh = len(rows), _plain_sum
+        total, weigh = len(rows), partial(torch.sum, dim=0)
     else:
         total, weigh = float(weight.sum()), partial(torch.matmul, weight.double())
         residual = residual.double()
@@ -115,10 +115,6 @@ def _sums(rows, weight):
     mean = centre.cpu().double().numpy()
     with np.errstate(over="ignore", invalid="ignore"):  # of features out of range
         return total, mean + rest, square - total * rest**2
-
-
-def _plain_sum(rows):
-    return rows.sum(0)
 
 
 def _joined(first, second):

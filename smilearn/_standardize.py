@@ -75,7 +75,7 @@ def standardize(X, centre, inverse_scale, dtype, order=None, largest=None):
             if near:
                 into.copy_(_shifted(rows, centre, inverse_scale))
             else:
-                into.copy_(_moved_in(*_standardized(rows, centre, inverse_scale)))
+                into.copy_(_standardized(rows, centre, inverse_scale))
             begin += len(rows)
 
     in_threads(fill, len(X), X.numel())
@@ -122,26 +122,20 @@ def centre_classes(X, segments, weight=None):
 
 
 def _standardized(rows, centre, inverse_scale):
-    """``(rows - centre) * inverse_scale`` in the precision of `rows`.
+    """``(rows - centre) * inverse_scale``, and the farthest samples moved in.
 
     Subtracting the rounded centre costs nothing: the same shift moves all samples,
     and the mean of each class is measured afterwards. A float32 product may overflow
-    where a float64 one would not; then it is made in float64. Gives the largest
-    absolute entry too.
+    where a float64 one would not; then it is made in float64.
     """
     block = _shifted(rows, centre, inverse_scale)
     # over rows first, as torch vectorizes that; both carry NaN and infinity along
     extent = torch.maximum(block.amax(0), -block.amin(0)).amax()
-    if extent.isfinite():  # it is not, where a factor overflows
-        return block, extent
-    with np.errstate(over="ignore"):  # scaled first, as differences overflow sooner
-        block = rows.double().cpu().numpy() * inverse_scale - centre * inverse_scale
-    block = torch.as_tensor(np.nan_to_num(block).clip(-1e30, 1e30), device="cpu")
-    return block.to(rows.device), block.abs().amax()
-
-
-def _moved_in(block, extent):
-    """Move the farthest samples of a piece in, whose largest entry is `extent`."""
+    if not extent.isfinite():
+        with np.errstate(over="ignore"):  # scaled first, as differences overflow sooner
+            block = rows.double().cpu().numpy() * inverse_scale - centre * inverse_scale
+        block = torch.as_tensor(np.nan_to_num(block).clip(-1e30, 1e30), device="cpu")
+        block, extent = block.to(rows.device), block.abs().amax()
     if extent > FARTHEST:
         farthest = torch.maximum(block.amax(1), -block.amin(1)) / FARTHEST
         block /= farthest.clamp_min_(1)[:, None]

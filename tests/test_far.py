@@ -127,6 +127,7 @@ def test_equal_rows_call_nobody_far():
         (1e-8, 1e38, np.float32),
         (1e-200, 100, np.float64),
         (1e200, 100, np.float64),
+        (1e305, 100, np.float64),
     ],
 )
 def test_no_scale_is_too_small_or_large(flipped, seed, scale, spreads, dtype):
