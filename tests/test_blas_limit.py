@@ -4,7 +4,7 @@ import gc
 import multiprocessing
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
@@ -93,6 +93,28 @@ def test_the_last_of_two_fits_sets_it_free():
     for thread, finish in alive:
         finish.set()
         thread.join()
+
+
+def test_the_one_who_ends_last_need_not_have_begun():
+    """And the thread of the one who has begun is there still."""
+    alive, other = [], ExitStack()
+    other.enter_context(other_fit(alive))
+    with own_threads(CPU):
+        other.close()
+        assert blas_threads() == {1}
+    assert blas_threads() == {3}
+    for thread, finish in alive:
+        finish.set()
+        thread.join()
+
+
+def test_what_somebody_else_has_set_and_lifted_is_not_put_back():
+    theirs, other = threadpool_limits(1, user_api="blas"), ExitStack()
+    with theirs:
+        other.enter_context(other_fit())
+    assert blas_threads() == {3}
+    other.close()
+    assert blas_threads() == {3}
 
 
 @pytest.mark.parametrize("theirs", [1, 2])

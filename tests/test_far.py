@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from oracles import embeddings, fitted
+from numpy.testing import assert_allclose
+from oracles import embeddings, fitted, sparse_rows
 from scipy.sparse import csr_array
 from sklearn.metrics import roc_auc_score
 
 from smilearn import SlicedMIScorer
-from smilearn._far import far_samples
+from smilearn._far import _medians, far_samples
 
 SLICINGS = ["isotropic", "principal", "whitened", "discriminant", "joint", "adaptive"]
 
@@ -201,3 +202,30 @@ def test_of_fat_tails_a_third_is_far_at_most(seed):
         own = y == label
         assert 0.25 < weight[own & far].sum() / weight[own].sum() <= 1 / 3
         assert X[own & far].min() > np.median(X[own])
+
+
+def test_usual_distances_are_those_of_all_copies():
+    """Few samples of much weight make the typical class that of wide spread."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(60, 4)), 30 * rng.normal(size=(40, 4))])
+    y, weight = np.repeat([[0, 1], [1, 3]], [60, 40], axis=1)
+    X[0] = 20
+    expected = far_samples(X.repeat(weight, axis=0), y.repeat(weight), 5.0)
+    assert not expected.any()
+    assert far_samples(X, y, 5.0).any()
+    assert far_samples(X, y, 5.0, weight.astype(float)).sum() == 0
+
+
+@pytest.mark.parametrize("n_rows", [3, 4])
+def test_the_middle_of_few_samples_is_their_median(seed, n_rows):
+    X = np.random.default_rng(seed).normal(size=(n_rows, 5))
+    assert_allclose(_medians(X, np.ones(n_rows)), np.median(X, axis=0))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_sparse_samples_have_no_range_either(seed, scale):
+    rng = np.random.default_rng(seed)
+    X, y = sparse_rows(rng, (200, 30), 0.3).tolil(), np.repeat([0, 1], 100)
+    X[5, :3] = 100
+    found = far_samples(X.tocsr() * scale, y, 5.0)
+    assert np.flatnonzero(found).tolist() == [5]

@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 import tiny_models as tiny
+import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from test_finetuning import TEXTS, Y
 from test_model_sources import copied
-from transformers import OPTConfig, OPTModel
+from transformers import (
+    AutoModel,
+    BertConfig,
+    BertGenerationConfig,
+    OPTConfig,
+    OPTModel,
+    XLNetConfig,
+)
 
 from smilearn import (
     FineTunedClassifier,
@@ -17,6 +25,7 @@ from smilearn import (
     _fine_tuning,
     _sentences,
 )
+from smilearn._pretrained import is_causal
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -138,3 +147,35 @@ def test_a_model_that_cannot_be_trained_is_refused(estimator):
 @pytest.mark.parametrize("changed", [{"lora": True}, {"freeze_layers": 3}])
 def test_adapters_or_a_head_alone_are_what_is_asked_for(changed):
     FineTunedEmbedder(tiny.folder("bert"), **START, **changed).fit(TEXTS, Y)
+
+
+_BERT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "vocab_size": 20,
+}
+_XLNET = {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32, "vocab_size": 20}
+_OPT = {"word_embed_proj_dim": 16, "ffn_dim": 32}
+
+
+@pytest.mark.parametrize(
+    ("config", "causal"),
+    [
+        (BertGenerationConfig(**_BERT), False),
+        (BertGenerationConfig(**_BERT, is_decoder=True), True),
+        (XLNetConfig(**_XLNET), False),
+        (BertConfig(**_BERT), False),
+        (BertConfig(**_BERT, is_decoder=True), True),
+        (OPTConfig(**_BERT, **_OPT), True),
+    ],
+)
+def test_who_sees_what_comes_after(config, causal):
+    """Whether the first state moves with the last token."""
+    model = AutoModel.from_config(config).eval()
+    with torch.no_grad():
+        texts = torch.tensor([[5, 6, 7], [5, 6, 8]])
+        first, other = model(input_ids=texts).last_hidden_state[:, 0]
+    assert torch.allclose(first, other, atol=1e-6) == causal
+    assert is_causal(config) == causal

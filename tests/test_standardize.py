@@ -113,7 +113,7 @@ def test_features_known_to_be_near_are_not_looked_at(seed, monkeypatch):
     assert looked_at
 
 
-@pytest.mark.parametrize("far", ["sample", "centre", "factor"])
+@pytest.mark.parametrize("far", ["sample", "centre", "factor", "difference"])
 def test_features_that_are_not_near_are_moved_in_all_the_same(seed, far):
     X, (centre, inverse) = features(seed), centre_and_scale(features(seed))
     if far == "sample":
@@ -121,7 +121,9 @@ def test_features_that_are_not_near_are_moved_in_all_the_same(seed, far):
     if far == "centre":  # of other samples than these
         centre = centre + 1e9
     if far == "factor":
-        X, centre, inverse = X * 1e-38, centre * 1e-38, inverse * 1e38
+        X, centre, inverse = X * 1e-40, centre * 1e-40, inverse * 1e40
+    if far == "difference":
+        X, centre, inverse = X * 1e37, centre - 3e38, inverse * 1e-37
     X = X.astype(np.float32)
     some = [torch.from_numpy(X), centre, inverse, torch.float32]
     known = _standardize.standardize(*some, largest=np.abs(X).max(0).astype(float))
