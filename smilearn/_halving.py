@@ -4,7 +4,8 @@ from smilearn._out_of_memory import empty_cache, is_out_of_memory
 from smilearn._tokens import longest_first
 from smilearn.exceptions import DeviceMemoryError
 
-_TOKENS = {"cpu": 2048}  # in a forward pass, by device
+# in a forward pass, by device; the states of more tokens leave the cache of a CPU
+_TOKENS = {"cpu": 1024}
 _TOKENS_ELSEWHERE = 32_768
 
 

@@ -60,7 +60,7 @@ class HiddenStateEmbedder(
         most.
 
     batch_size : int or "auto", default="auto"
-        Texts in a forward pass; "auto" takes as many as have 2,048 tokens on a CPU,
+        Texts in a forward pass; "auto" takes as many as have 1,024 tokens on a CPU,
         32,768 elsewhere. Halved where a device has no memory left.
 
     device : str, default="auto"

@@ -38,7 +38,7 @@ def lack_of_memory(monkeypatch, most_tokens):
 def test_batches_halve_where_memory_ends_and_stay_small(batch_size, monkeypatch):
     embedder = HiddenStateEmbedder(tiny.folder("bert"), batch_size=batch_size).fit([])
     X = embedder.transform(TEXTS)
-    assert embedder.batch_size_ == {"auto": 2048, 8: 8}[batch_size]
+    assert embedder.batch_size_ == {"auto": 1024, 8: 8}[batch_size]
     failed = lack_of_memory(monkeypatch, 40)
     np.testing.assert_allclose(embedder.transform(TEXTS), X, atol=1e-6)
     assert failed
