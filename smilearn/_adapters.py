@@ -72,11 +72,19 @@ def read_adapter(folder):
     AdapterError
         If the adapter is made of virtual tokens, which belong to no layer.
     """
-    peft = require("peft", extra="finetune", caller=_CALLER)
-    peft_config = load_pretrained(peft.PeftConfig.from_pretrained, folder)
-    if peft_config.is_prompt_learning:
+    settings, peft = _settings(folder), _peft()
+    return settings, load_pretrained(peft.load_peft_weights, folder, device="cpu")
+
+
+def _settings(folder):
+    settings = load_pretrained(_peft().PeftConfig.from_pretrained, folder)
+    if settings.is_prompt_learning:
         raise _virtual_tokens(folder)
-    return peft_config, load_pretrained(peft.load_peft_weights, folder, device="cpu")
+    return settings
+
+
+def _peft():
+    return require("peft", extra="finetune", caller=_CALLER)
 
 
 def base_of(folder):
@@ -97,7 +105,7 @@ def base_of(folder):
     AdapterError
         If the adapter names none.
     """
-    name = read_adapter(folder)[0].base_model_name_or_path
+    name = _settings(folder).base_model_name_or_path
     if not name:
         raise AdapterError(
             f"The adapter {folder!r} does not name its base model "

@@ -26,13 +26,7 @@ def encoder_fingerprint(encoder):
     text = json.dumps(settings, sort_keys=True, default=str)
     whole = hashlib.blake2b(text.encode(), digest_size=16)
     whole.update(_tokenizer_text(encoder.tokenizer).encode())
-    pooled = "pooler" in text
-    weights = {
-        name: tensor
-        for name, tensor in encoder.state_dict().items()
-        if pooled or "pooler" not in name.split(".")
-    }
-    hash_weights(whole, weights)
+    hash_weights(whole, encoder, pooler="pooler" in text)
     return whole.hexdigest()
 
 

@@ -37,28 +37,31 @@ def model_fingerprint(network):
     fingerprint : str
         32 hexadecimal digits.
     """
-    tensors = {
-        name: tensor
-        for name, tensor in network.state_dict().items()
-        if "pooler" not in name.split(".")
-    }
     whole = hashlib.blake2b(type(network).__name__.encode(), digest_size=16)
-    hash_weights(whole, tensors)
+    hash_weights(whole, network, pooler=False)
     whole.update(config_text(network.config).encode())
     return whole.hexdigest()
 
 
-def hash_weights(whole, tensors):
-    """Take weights into a hash, in the order of their names.
+def hash_weights(whole, network, *, pooler):
+    """Take the weights of a model into a hash, in the order of their names.
 
     Parameters
     ----------
     whole : hashlib.blake2b
         The hash.
 
-    tensors : dict of str to Tensor
-        The weights, on any device.
+    network : Module
+        The model, on any device.
+
+    pooler : bool
+        Whether to count those of a pooler.
     """
+    tensors = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if pooler or "pooler" not in name.split(".")
+    }
     names = sorted(tensors)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         digests = threads.map(lambda name: _tensor_digest(tensors[name]), names)

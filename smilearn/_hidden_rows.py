@@ -1,6 +1,7 @@
 """Rows of hidden states, into memory, a temporary file or a cache (floor 5)."""
 
 import os
+from collections import Counter
 
 import numpy as np
 
@@ -145,7 +146,7 @@ def read_cached(reader, texts, folder, verbose):
     Returns
     -------
     X : ndarray of shape (n_texts, *row_shape)
-        Rows, float32; read-only where they are a map of the cache.
+        Rows, float32; a map of a temporary file when they are large.
 
     n_truncated : int
         Texts of which the end was not read.
@@ -158,7 +159,8 @@ def read_cached(reader, texts, folder, verbose):
     with quiet_transformers():
         cache = RowCache(folder, reader.key(), reader.row_shape)
         X = cache.rows(texts, compute)
+        copies = Counter(texts)
         longer = count_longer(
-            texts, reader.tokenizer, reader.max_length, reader.template
+            list(copies), reader.tokenizer, reader.max_length, reader.template
         )
-    return X, int(longer.sum())
+    return X, int(np.dot(longer, list(copies.values())))

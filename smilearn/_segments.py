@@ -126,17 +126,15 @@ def write_segment(folder, digests, rows):
     digests = digests[order]
     raw = np.ascontiguousarray(rows[order]).reshape(len(order), -1).view(np.uint8)
     checks = _row_checks(digests, raw)
-    name = uuid.uuid4().hex
-    temporary, path = folder / f"{name}.tmp", folder / f"{name}.rows"
+    path = folder / f"{uuid.uuid4().hex}.rows"
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(
-        temporary, path, [_header(digests, checks, raw.shape[1]), digests, checks, raw]
-    )
+    write_whole(path, [_header(digests, checks, raw.shape[1]), digests, checks, raw])
     return Segment(path, digests, checks, raw.shape[1])
 
 
-def write_whole(temporary, path, pieces):
+def write_whole(path, pieces):
     """Write pieces of bytes to a file that has its name only when it is whole."""
+    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
             for piece in pieces:

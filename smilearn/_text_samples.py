@@ -1,10 +1,9 @@
 """Tokenized texts as the training takes them, with stored hidden states (floor 3)."""
 
 import numpy as np
-import torch
 
 from smilearn._freezing import StoredStates
-from smilearn._tokens import TokenBatches
+from smilearn._tokens import own_tokenizer, pad, tokenize
 
 _BATCH = 64
 
@@ -25,10 +24,10 @@ class TextSamples:
     """
 
     def __init__(self, texts, tokenizer, max_length):
-        tokens = TokenBatches(texts, tokenizer, max_length)
-        self.n_truncated = tokens.n_truncated
+        tokens, longer = tokenize(texts, own_tokenizer(tokenizer), max_length)
+        self.n_truncated = int(longer.sum())
         nothing = [tokenizer.pad_token_id]  # decoders give no token for an empty text
-        self.input_ids = [list(ids) or nothing for ids in tokens.input_ids]
+        self.input_ids = [list(ids) or nothing for ids in tokens]
         self.pad_token_id = tokenizer.pad_token_id
         self.lengths = np.array([len(ids) for ids in self.input_ids])
         self.stored = None
@@ -49,16 +48,10 @@ class TextSamples:
         batch : dict of str to Tensor
             Of shape (B, T), and (B, T, d) for the stored states, if there are any.
         """
-        width = int(self.lengths[rows].max())
-        input_ids = torch.full((len(rows), width), self.pad_token_id)
-        attention_mask = torch.zeros(len(rows), width, dtype=torch.long)
-        for place, row in enumerate(rows):
-            ids = self.input_ids[row]
-            input_ids[place, : len(ids)] = torch.tensor(ids)
-            attention_mask[place, : len(ids)] = 1
-        batch = {"input_ids": input_ids, "attention_mask": attention_mask}
+        tokens, mask = pad([self.input_ids[row] for row in rows], self.pad_token_id)
+        batch = {"input_ids": tokens, "attention_mask": mask}
         if self.stored is not None:
-            batch["hidden"] = self.stored.get(rows, width)
+            batch["hidden"] = self.stored.get(rows, mask.shape[1])
         return batch
 
     def by_length(self, rows, batch_size):

@@ -1,58 +1,13 @@
-"""Texts as tokens, in right-padded batches of like length (floor 1)."""
+"""Texts as tokens: cut, counted, padded on the right, equal ones once (floor 1)."""
 
 import copy
 
 import numpy as np
 import torch
-from transformers import DataCollatorWithPadding
 
 from smilearn.exceptions import InvalidInputError
 
 FIELD = "{text}"
-
-
-class TokenBatches:
-    """Tokenized texts in batches of like length, and the way back to their order.
-
-    Parameters
-    ----------
-    texts : list of str
-        Texts.
-
-    tokenizer : PreTrainedTokenizerBase
-        Its own padding side is of no account, and is left as it is.
-
-    max_length : int
-        Tokens kept of a text.
-    """
-
-    def __init__(self, texts, tokenizer, max_length):
-        tokenizer = own_tokenizer(tokenizer)
-        self.input_ids, longer = tokenize(texts, tokenizer, max_length)
-        self.n_truncated = int(longer.sum())
-        self.collate = DataCollatorWithPadding(tokenizer)
-
-    def __len__(self):
-        return len(self.input_ids)
-
-    def batches(self, batch_size, device):
-        """Yield the indices and the padded tensors of each batch."""
-        order = longest_first(self.input_ids)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            batch = self.collate([{"input_ids": self.input_ids[row]} for row in rows])
-            yield (
-                rows,
-                batch["input_ids"].to(device),
-                batch["attention_mask"].to(device),
-            )
-
-    def examples(self, codes):
-        """Give the samples as the Trainer takes them."""
-        return [
-            {"input_ids": tokens, "labels": int(code)}
-            for tokens, code in zip(self.input_ids, codes, strict=True)
-        ]
 
 
 class EqualTexts:

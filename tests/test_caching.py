@@ -1,5 +1,7 @@
 """The door to the cache: limits that lie in the folder, and clearing it."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,13 @@ def test_embedders_of_a_cleared_folder_begin_anew(tmp_path, tiny_encoder):
     clear_cache(tmp_path)
     assert not bytes_of(tmp_path)
     np.testing.assert_array_equal(embedder.transform(["a good film"]), first)
+
+
+def test_what_a_kill_has_left_in_the_folder_is_cleared_away(tmp_path):
+    old, new = tmp_path / f"{'a' * 32}.tmp", tmp_path / f"{'b' * 32}.tmp"
+    for path in (old, new):
+        path.write_text("half a limit")
+    os.utime(old, (0, 0))
+    limit_cache(tmp_path, 10)
+    assert not old.exists()
+    assert new.exists()  # another process may be at it

@@ -56,3 +56,7 @@ def test_a_head_passes_over_the_pad_token_wherever_it_stands(side):
         assert pool("last", places, read)[:, 0].tolist() == last
     assert last[:2] == [2, 0]
     assert mask_of_head(tokens, mask, None) is mask
+
+
+def test_a_text_of_no_token_has_a_mean_that_is_a_number():
+    assert pool("mean", torch.ones(1, 3, 2), torch.zeros(1, 3)).tolist() == [[0, 0]]

@@ -10,8 +10,8 @@ import pytest
 from cached_rows import KEY, TEXTS, Compute, expected, files_of, filled, recomputed
 
 from smilearn import _row_store, _segment_upkeep
-from smilearn._segment_upkeep import MANY, only_one
-from smilearn._segments import segment_bytes, write_segment
+from smilearn._segment_upkeep import MANY, merge, only_one
+from smilearn._segments import segment_bytes, text_digests, write_segment
 from smilearn.caching import RowCache
 from smilearn.exceptions import CacheWarning
 
@@ -66,6 +66,19 @@ def test_a_large_batch_is_cut_into_files(tmp_path, monkeypatch):
     filled(tmp_path, batch_size=40)
     assert len(files_of(tmp_path)) == 4
     assert recomputed(tmp_path) == []
+
+
+def test_what_is_merged_is_no_newer_than_it_was(tmp_path):
+    """Or rows that nobody asks for would outlive those that are in use."""
+    segments = [
+        write_segment(tmp_path, text_digests([text]), np.ones((1, 3), np.float32))
+        for text in ("a", "b")
+    ]
+    for segment, seconds in zip(segments, (500, 900), strict=True):
+        age(segment.path, seconds)
+    merged, n_damaged = merge(tmp_path, segments)
+    assert n_damaged == 0
+    assert merged.path.stat().st_mtime_ns == segments[0].path.stat().st_mtime_ns
 
 
 def test_only_one_merges_at_a_time(tmp_path):

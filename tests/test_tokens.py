@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import tiny_models as tiny
-import torch
 from test_hidden_states import expected
 
 from smilearn import HiddenStateEmbedder
+from smilearn._text_samples import TextSamples
 from smilearn._tokens import (
     EqualTexts,
-    TokenBatches,
     count_longer,
     pad,
     tokenize,
@@ -144,12 +143,13 @@ def test_equal_texts_are_found_where_they_stand():
     assert repeats.tolist() == [3, 1]
 
 
-def test_batches_for_training_leave_the_tokenizer_alone():
+def test_samples_for_training_leave_the_tokenizer_alone():
     words = tiny.tokenizer("bert", padding_side="left")
-    tokens = TokenBatches(["good", "a bad film", "the " * 60], words, 10)
+    samples = TextSamples(["good", "a bad film", "the " * 60], words, 10)
     assert words.padding_side == "left"
-    assert tokens.n_truncated == 1
-    [(rows, input_ids, mask)] = tokens.batches(4, torch.device("cpu"))
+    assert samples.n_truncated == 1
+    [rows] = samples.by_length(np.arange(3), 4)
     assert rows.tolist() == [2, 1, 0]
-    assert mask.sum(1).tolist() == [10, 5, 3]
-    assert input_ids[2].tolist() == [2, 15, 3] + [0] * 7
+    batch = samples.batch(rows)
+    assert batch["attention_mask"].sum(1).tolist() == [10, 5, 3]
+    assert batch["input_ids"][2].tolist() == [2, 15, 3] + [0] * 7
