@@ -9,12 +9,14 @@ from importlib.metadata import version
 
 _HOMES = {
     "EarlyPointMonitor": "monitor",
+    "FilteredEstimator": "filtered",
     "FineTunedClassifier": "classifier",
     "FineTunedEmbedder": "finetuning",
     "HiddenStateEmbedder": "hidden_states",
     "LayerSelector": "layers",
     "MemorizationCallback": "callback",
     "RiskFilter": "filtering",
+    "RiskReweighter": "reweighting",
     "RiskTable": "risk_table",
     "SentenceEmbedder": "embedding",
     "SliceConvergence": "convergence",
@@ -25,15 +27,18 @@ _HOMES = {
     "exceptions": "",
     "metrics": "",
     "model_selection": "",
+    "score_samples": "pipelines",
 }
 __all__ = [
     "EarlyPointMonitor",
+    "FilteredEstimator",
     "FineTunedClassifier",
     "FineTunedEmbedder",
     "HiddenStateEmbedder",
     "LayerSelector",
     "MemorizationCallback",
     "RiskFilter",
+    "RiskReweighter",
     "RiskTable",
     "SentenceEmbedder",
     "SliceConvergence",
@@ -44,6 +49,7 @@ __all__ = [
     "exceptions",
     "metrics",
     "model_selection",
+    "score_samples",
 ]
 __version__ = version("smilearn")
 

@@ -5,6 +5,7 @@ A new scikit-learn that moves one of them breaks this file alone.
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as take
+from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -14,5 +15,6 @@ __all__ = [
     "StrOptions",
     "check_sample_weight",
     "fit_context",
+    "routing_enabled",
     "take",
 ]

@@ -1,4 +1,4 @@
-"""The demonstration: planted label flips, found before and early (floor 11)."""
+"""The demonstration: planted label flips, found before and early (floor 12)."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -39,6 +39,10 @@ class FittedSlices:
         if is_tensor(X):
             X = checked_tensor(self, X, reset=reset, least=least)
             return (X, checked_labels(*y, X)) if y else X
+        if hasattr(X, "iloc") and hasattr(X, "sparse"):
+            X = (
+                X.sparse.to_dense()
+            )  # a frame has few columns: no family need be left out
         options = {"dtype": [np.float32, np.float64], "ensure_min_samples": least}
         sparse = "csr" if sparse else False
         y = [labels.cpu() if is_tensor(labels) else labels for labels in y]

@@ -1,4 +1,4 @@
-"""The early point of a user's own transformers.Trainer (floor 11)."""
+"""The early point of a user's own transformers.Trainer (floor 12)."""
 
 import os
 import warnings

@@ -1,4 +1,4 @@
-"""The command line: score, filter, demo (floor 12).
+"""The command line: score, filter, demo (floor 13).
 
 Heavy modules are imported inside the commands, so that ``--help`` is immediate.
 """

@@ -1,34 +1,55 @@
-"""Take samples at risk out of a training set (floor 10)."""
+"""Take samples at risk out of a training set (floor 11)."""
 
 import warnings
 from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils import column_or_1d
-from sklearn.utils.validation import check_consistent_length
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.validation import check_consistent_length, validate_data
 
-from smilearn._compat import HasMethods, Interval, fit_context, take
+from smilearn._compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    fit_context,
+    routing_enabled,
+)
+from smilearn._containers import (
+    check_aligned,
+    class_labels,
+    require_labels,
+    take_samples,
+)
+from smilearn._removal import Rule, spared
+from smilearn._risks import risks_of_scorer, risks_of_table
+from smilearn._sampling import tags_of_sampler
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.risk_table import RiskTable
 from smilearn.scorer import SlicedMIScorer
 
 
-class RiskFilter(BaseEstimator):
+class RiskFilter(OneToOneFeatureMixin, BaseEstimator):
     """Remove the training samples most at risk of being memorized.
 
     A sampler in the sense of imbalanced-learn: it acts when a pipeline of
-    ``imblearn.pipeline`` is fitted and lets samples pass when it predicts. At most one
-    of `share`, `threshold` and `n_remove` says how many go; with none of them, those
-    below the `offset_` of the scorer do.
+    ``imblearn.pipeline`` is fitted and lets samples pass when it predicts. For
+    pipelines of scikit-learn, and where weights go with the samples, see
+    `FilteredEstimator`. At most one of `share`, `threshold`, `n_remove` and `alpha`
+    says how many go; with none of them, those below the `offset_` of the scorer do.
 
     Parameters
     ----------
     scorer : estimator or RiskTable, default=None
         Has `scores_` after ``fit(X, y)``, low = at risk, or is a pipeline that ends in
-        one: then `X` may be texts. A table of the same samples stands for its scores.
-        None is ``SlicedMIScorer()``.
+        one: then `X` may be texts. A frozen one scores the samples as new ones. A table
+        of the same samples stands for its scores. None is ``SlicedMIScorer()``.
 
     share : float in [0, 1), default=None
         Share of samples to remove, rounded down.
@@ -39,12 +60,22 @@ class RiskFilter(BaseEstimator):
     n_remove : int, default=None
         Number of samples to remove.
 
+    alpha : float in (0, 0.5], default=None
+        Remove samples that score below all but this share of samples whose labels were
+        shuffled: the share that goes where labels have nothing to do with `X`. Needs
+        four fits more, and a scorer with ``contamination="permutation"``.
+
     by_class : bool, default=False
         Whether `share` and `n_remove` hold for each class instead of over all.
 
     min_per_class : int, default=1
         Samples that each class keeps in any case, or all it has if it has fewer: its
         safest ones. Others are not removed in their place.
+
+    match : {"position", "index"}, default="position"
+        How samples find their row in a risk table. "position": they are the rows, in
+        their order. "index": by the index of a pandas `X`, which holds the ids of the
+        table; so one table serves all folds of a cross-validation.
 
     Attributes
     ----------
@@ -57,8 +88,29 @@ class RiskFilter(BaseEstimator):
     scores_ : ndarray of shape (n_samples,)
         Score of each sample, low = at risk.
 
+    risk_table_ : RiskTable
+        The same, one row a sample, with the pandas index of `X` for ids if it has one.
+        Texts are not kept.
+
+    threshold_ : ndarray of shape (n_classes,)
+        Risk above which samples of each class go, before `min_per_class`; where a share
+        or a number was asked for, half-way between the last that goes and the first
+        that stays. Infinite where none goes.
+
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    sampling_strategy_ : dict
+        Samples kept of each class.
+
+    false_flag_rate_ : float or None
+        Of `alpha`: share that goes after a shuffle of its own.
+
     scorer_ : estimator or RiskTable
         The fitted scorer, or the table.
+
+    n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
+        Features seen in :meth:`fit`, and their names, where there are any.
 
     Examples
     --------
@@ -68,10 +120,11 @@ class RiskFilter(BaseEstimator):
     >>> y = np.repeat([0, 1], 50)
     >>> X = rng.normal(size=(100, 8)) + 2.0 * y[:, None]
     >>> y[0] = 1  # a wrong label
+    >>> names = [f"sample {i}" for i in range(100)]
     >>> cleaner = RiskFilter(SlicedMIScorer(64, random_state=0), n_remove=1)
-    >>> X_kept, y_kept = cleaner.fit_resample(X, y)
-    >>> X_kept.shape, bool(cleaner.support_[0])
-    ((99, 8), False)
+    >>> X_kept, y_kept, kept = cleaner.fit_resample(X, y, names=names)
+    >>> X_kept.shape, kept[0]
+    ((99, 8), 'sample 1')
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -79,8 +132,10 @@ class RiskFilter(BaseEstimator):
         "share": [Interval(Real, 0, 1, closed="left"), None],
         "threshold": [Real, None],
         "n_remove": [Interval(Integral, 0, None, closed="left"), None],
+        "alpha": [Interval(Real, 0, 0.5, closed="right"), None],
         "by_class": ["boolean"],
         "min_per_class": [Interval(Integral, 0, None, closed="left")],
+        "match": [StrOptions({"position", "index"})],
     }
 
     def __init__(
@@ -90,27 +145,36 @@ class RiskFilter(BaseEstimator):
         share=None,
         threshold=None,
         n_remove=None,
+        alpha=None,
         by_class=False,
         min_per_class=1,
+        match="position",
     ):
         self.scorer = scorer
         self.share = share
         self.threshold = threshold
         self.n_remove = n_remove
+        self.alpha = alpha
         self.by_class = by_class
         self.min_per_class = min_per_class
+        self.match = match
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y):
+    def fit(self, X, y, **params):
         """Score the samples and choose those to keep.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or sequence of str
-            What the scorer takes.
+            What the scorer takes. With a table only its length is looked at, and its
+            index for ``match="index"``; it may be None.
 
         y : array-like of shape (n_samples,)
-            Class labels.
+            Class labels; or one column of 0 and 1 a class, with a single 1 in each row.
+
+        **params : dict
+            What goes with the samples. With metadata routing the scorer gets what it
+            requests; without, it gets `X` and `y` alone.
 
         Returns
         -------
@@ -127,115 +191,109 @@ class RiskFilter(BaseEstimator):
         LowSupportWarning
             If `min_per_class` keeps samples that the rule would have removed.
         """
-        rules = {
-            name: getattr(self, name) for name in ("share", "threshold", "n_remove")
-        }
-        given = {name: value for name, value in rules.items() if value is not None}
-        if len(given) > 1:
-            raise InvalidInputError(
-                f"Set one of share, threshold and n_remove; got {given}."
-            )
-        offset = self._score(X, y)
-        labels = column_or_1d(y)
-        check_consistent_length(self.scores_, labels)
-        remove = self._at_risk(offset, labels)
-        self.support_ = ~self._spare(remove, labels)
+        rule = Rule.of(self)
+        labels = class_labels(y)
+        risks = self._risks(X, labels, params)
+        check_consistent_length(risks.scores, labels)
+        self.scorer_, self.scores_ = risks.scorer, risks.scores
+        self.risk_table_, self.false_flag_rate_ = risks.table, risks.false_flag_rate
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        remove, self.threshold_ = rule.apply(
+            self.scores_, codes, len(self.classes_), risks.offset
+        )
+        self.support_ = ~self._spare(remove, codes)
         self.sample_indices_ = np.flatnonzero(self.support_)
+        kept = np.bincount(codes[self.support_], minlength=len(self.classes_))
+        self.sampling_strategy_ = dict(
+            zip(self.classes_.tolist(), kept.tolist(), strict=True)
+        )
         return self
 
-    def fit_resample(self, X, y):
+    def fit_resample(self, X, y, **aligned):
         """Score the samples, and give those that are kept.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or sequence of str
-            What the scorer takes: array, sparse matrix, frame, list of texts.
+            What the scorer takes: list, array, tensor, sparse matrix, frame, texts.
+            With a table, anything with a row a sample, such as a `datasets.Dataset`.
 
         y : array-like of shape (n_samples,)
             Class labels.
 
+        **aligned : dict
+            What else holds a value for each sample: weights, groups, ids.
+
         Returns
         -------
         X_kept : same type as X
-            The samples that were kept, in order.
+            The samples that were kept, in order, with their index if they have one.
 
         y_kept : same type as y
             Their labels.
+
+        *kept : same types as given
+            What goes with them, in the order in which it was given.
+
+        Raises
+        ------
+        InvalidInputError
+            As :meth:`fit`, and if something does not hold one value for each sample.
         """
-        check_consistent_length(X, y)
-        self.fit(X, y)
-        return take(X, self.sample_indices_), take(y, self.sample_indices_)
+        require_labels(y)
+        check_aligned(X, {"y": y, **aligned})
+        self.fit(X, y, **aligned)
+        together = (X, y, *aligned.values())
+        return tuple(take_samples(each, self.sample_indices_) for each in together)
 
-    def _score(self, X, y):
-        """Fit the scorer, keep the scores, and give its offset."""
+    def get_metadata_routing(self):
+        """Say that the scorer may request what goes with the samples.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Requests of the scorer for `fit`. Pipelines of imbalanced-learn are not
+            told, as they cannot cut what goes with the samples.
+        """
+        router = MetadataRouter(owner=self)
+        if not isinstance(self.scorer, RiskTable):
+            mapping = MethodMapping().add(caller="fit", callee="fit")
+            router.add(scorer=self._scorer(), method_mapping=mapping)
+        return router
+
+    def _scorer(self):
+        return SlicedMIScorer() if self.scorer is None else self.scorer
+
+    def _risks(self, X, labels, params):
+        """Scores from the scorer or the table."""
         if isinstance(self.scorer, RiskTable):
-            self._check_table(y)
-            self.scorer_, self.scores_ = self.scorer, self.scorer["psmi"]
-            return 0.0
-        scorer = SlicedMIScorer() if self.scorer is None else clone(self.scorer)
-        self.scorer_ = scorer.fit(X, y)
-        last = scorer[-1] if hasattr(scorer, "steps") else scorer
-        self.scores_ = np.asarray(last.scores_)
-        return getattr(last, "offset_", 0.0)
-
-    def _check_table(self, y):
-        """The table must be of these very samples, in their order."""
-        if not self.scorer.is_whole:
-            raise InvalidInputError(
-                "The risk table is a view made by take or riskiest; give the whole "
-                "table, its rows in the order of the data."
-            )
-        labels = self.scorer["label"]
-        if len(labels) != len(y) or (labels != column_or_1d(y)).any():
-            raise InvalidInputError(
-                "The labels of the risk table are not y; score this very data first."
-            )
-
-    def _at_risk(self, offset, labels):
-        """Samples that the rule removes, before any floor; (n_samples,), bool."""
-        if self.threshold is not None:
-            return -self.scores_ > self.threshold
-        if self.share is None and self.n_remove is None:
-            return self.scores_ < offset
-        groups = [np.arange(len(labels))]
-        if self.by_class:
-            groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        remove = np.zeros(len(labels), bool)
-        for group in groups:
-            n_remove = self.n_remove
-            if n_remove is None:
-                n_remove = int(self.share * len(group) + 1e-9)
-            if n_remove > len(group):
+            if self.alpha is not None:
                 raise InvalidInputError(
-                    f"n_remove={n_remove} is more than the {len(group)} samples of "
-                    f"{'a class' if self.by_class else 'the data'}."
+                    "alpha shuffles labels and scores again; give the scorer instead "
+                    "of its risk table."
                 )
-            riskiest = np.argsort(self.scores_[group], kind="stable")[:n_remove]
-            remove[group[riskiest]] = True
-        return remove
+            return risks_of_table(self.scorer, X, labels, self.match)
+        validate_data(self, X, reset=True, skip_check_array=True)
+        requested = {}
+        if routing_enabled() and params:
+            requested = process_routing(self, "fit", **params).scorer.fit
+        return risks_of_scorer(self.scorer, X, labels, self.alpha, requested)
 
-    def _spare(self, remove, labels):
+    def _spare(self, remove, codes):
         """Take back removals that would leave a class with too few samples."""
-        spared = remove.copy()
-        short = []
-        for label in np.unique(labels):
-            group = np.flatnonzero(labels == label)
-            missing = min(self.min_per_class, len(group)) - (~remove[group]).sum()
-            if missing > 0:
-                removed = group[remove[group]]
-                safest = np.argsort(-self.scores_[removed], kind="stable")[:missing]
-                spared[removed[safest]] = False
-                short.append(label)
-        if short:
+        remove, missing = spared(self.scores_, codes, remove, self.min_per_class)
+        short = self.classes_[missing > 0]
+        if len(short):
             warnings.warn(
                 f"min_per_class={self.min_per_class} kept samples at risk in the "
                 f"class{'es' * (len(short) > 1)} {', '.join(map(str, short))}.",
                 LowSupportWarning,
                 stacklevel=4,
             )
-        return spared
+        return remove
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
+        if isinstance(self.scorer, RiskTable):
+            return tags_of_sampler(tags, tags.input_tags)
+        return tags_of_sampler(tags, get_tags(self._scorer()).input_tags)

@@ -1,0 +1,236 @@
+"""Meta-estimators that answer as the estimator which they fitted (floor 1)."""
+
+from copy import deepcopy
+
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from smilearn._compat import routing_enabled
+
+_ANSWERS = (
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "transform",
+    "inverse_transform",
+)
+
+
+def _has(name):
+    """Whether the estimator has a method: the fitted one, if there is one."""
+
+    def check(self):
+        getattr(getattr(self, "estimator_", self.estimator), name)
+        return True
+
+    return check
+
+
+def _answer(name):
+    """A method that asks the fitted estimator."""
+
+    def method(self, X, **params):
+        return self._ask(name, X, **params)
+
+    method.__name__ = name
+    method.__doc__ = f"""Ask the fitted estimator: its ``{name}``.
+
+        Parameters
+        ----------
+        X : array-like or sequence of str
+            What the estimator takes.
+
+        **params : dict
+            What else its ``{name}`` takes; with metadata routing, what it requests.
+
+        Returns
+        -------
+        answer : object
+            What it gives. No sample is left out.
+        """
+    return available_if(_has(name))(method)
+
+
+class Delegating(MetaEstimatorMixin, BaseEstimator):
+    """Expects `estimator`, `filter`, and after `fit` `estimator_`."""
+
+    (
+        predict,
+        predict_proba,
+        predict_log_proba,
+        decision_function,
+        transform,
+        (inverse_transform),
+    ) = map(_answer, _ANSWERS)
+
+    @available_if(_has("score"))
+    def score(self, X, y=None, **params):
+        """Ask the fitted estimator: its ``score``.
+
+        Parameters
+        ----------
+        X : array-like or sequence of str
+            What the estimator takes.
+
+        y : array-like of shape (n_samples,), default=None
+            Class labels.
+
+        **params : dict
+            What else its ``score`` takes; with metadata routing, what it requests.
+
+        Returns
+        -------
+        score : float
+            What it gives. No sample is left out.
+        """
+        return self._ask("score", X, y, **params)
+
+    @available_if(_has("transform"))
+    def fit_transform(self, X, y, **params):
+        """Fit to the samples that are kept, and transform all of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or sequence of str
+            As in ``fit``.
+
+        y : array-like of shape (n_samples,)
+            Class labels.
+
+        **params : dict
+            As in ``fit``.
+
+        Returns
+        -------
+        X_new : array-like of shape (n_samples, n_features_out)
+            All samples, transformed; a pipeline needs a row for each.
+        """
+        return self.fit(X, y, **params).transform(X)
+
+    def _ask(self, name, X, *y, **params):
+        """What a method of the fitted estimator gives."""
+        check_is_fitted(self)
+        if routing_enabled():
+            params = process_routing(self, name, **params).estimator[name]
+        return getattr(self.estimator_, name)(X, *y, **params)
+
+    @available_if(_has("score_samples"))
+    def score_samples(self, X, *args):
+        """Ask the fitted estimator: its ``score_samples``.
+
+        Parameters
+        ----------
+        X : array-like or sequence of str
+            What the estimator takes.
+
+        *args : tuple
+            Labels, if it takes any.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            What it gives. No sample is left out.
+        """
+        check_is_fitted(self)
+        return self.estimator_.score_samples(X, *args)
+
+    @available_if(_has("get_feature_names_out"))
+    def get_feature_names_out(self, input_features=None):
+        """Ask the fitted estimator for the names of what it gives.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of what goes in.
+
+        Returns
+        -------
+        names : ndarray of str
+            Names of what comes out.
+        """
+        check_is_fitted(self)
+        return self.estimator_.get_feature_names_out(input_features)
+
+    @property
+    def classes_(self):
+        """Class labels of the fitted estimator."""
+        return self.estimator_.classes_
+
+    @property
+    def n_features_in_(self):
+        """Features that the fitted estimator has seen."""
+        return self.estimator_.n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        """Their names."""
+        return self.estimator_.feature_names_in_
+
+    def get_metadata_routing(self):
+        """Say what the estimator and the scorer of the filter request.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            What is requested in `fit` is cut with the samples.
+        """
+        answers = MethodMapping().add(caller="fit", callee="fit")
+        for name in (*_ANSWERS, "score"):
+            answers.add(caller=name, callee=name)
+        return (
+            MetadataRouter(owner=self)
+            .add(estimator=self.estimator, method_mapping=answers)
+            .add(
+                filter=self._filter(),
+                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            )
+        )
+
+    def _requested(self, params):
+        """What of the parameters of `fit` goes to the estimator, and to the filter."""
+        if not routing_enabled():
+            return params, {}
+        routed = process_routing(self, "fit", **params)
+        return routed.estimator.fit, routed.filter.fit
+
+    def __sklearn_tags__(self):
+        tags = deepcopy(get_tags(self.estimator))
+        tags.target_tags.required = True
+        of_filter = get_tags(self._filter()).input_tags
+        tags.input_tags.sparse &= of_filter.sparse
+        tags.input_tags.allow_nan &= of_filter.allow_nan
+        return tags
+
+
+def is_aligned(values, n_samples):
+    """Tell whether a parameter holds a value for each sample.
+
+    Parameters
+    ----------
+    values : object
+        The parameter.
+
+    n_samples : int
+        Samples.
+
+    Returns
+    -------
+    aligned : bool
+        False for texts, mappings and what has no length.
+    """
+    if isinstance(values, (str, bytes, dict)):
+        return False
+    if not (hasattr(values, "__len__") or hasattr(values, "shape")):
+        return False
+    if getattr(values, "shape", None) == ():
+        return False
+    return sp.issparse(values) or _num_samples(values) == n_samples

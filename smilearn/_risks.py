@@ -1,0 +1,181 @@
+"""The score of each training sample, from a scorer or a table (floor 10)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from smilearn._containers import index_of
+from smilearn.exceptions import InvalidInputError
+from smilearn.pipelines import last_step, score_samples
+from smilearn.risk_table import RiskTable
+from smilearn.scorer import SlicedMIScorer
+
+
+@dataclass
+class Risks:
+    """What is known of the training samples.
+
+    Parameters
+    ----------
+    scorer : estimator or RiskTable
+        What the scores come from.
+
+    scores : ndarray of shape (n_samples,)
+        Low = at risk.
+
+    table : RiskTable
+        The same, one row a sample.
+
+    offset : float, default=0.0
+        Score below which the scorer flags a sample.
+
+    false_flag_rate : float or None, default=None
+        Share that is flagged of samples whose labels were shuffled, where it is known.
+    """
+
+    scorer: object
+    scores: np.ndarray
+    table: RiskTable
+    offset: float = 0.0
+    false_flag_rate: float | None = None
+
+
+def risks_of_scorer(scorer, X, labels, alpha=None, params=None):
+    """Fit a scorer to the samples.
+
+    Parameters
+    ----------
+    scorer : estimator or None
+        Has `scores_` after ``fit(X, y)``, or is a pipeline that ends in such a one; a
+        frozen one is not fitted, and scores the samples as new ones. None is
+        ``SlicedMIScorer()``.
+
+    X : any container
+        What it takes.
+
+    labels : ndarray of shape (n_samples,)
+        Class labels.
+
+    alpha : float, default=None
+        Draw the line where this share of samples with shuffled labels lies below it.
+
+    params : dict, default=None
+        More for ``fit``.
+
+    Returns
+    -------
+    risks : Risks
+        Scores and line.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no score for each sample, or no line at `alpha`.
+    """
+    scorer = SlicedMIScorer() if scorer is None else clone(scorer)
+    last = last_step(scorer)
+    if alpha is not None:
+        _calibrate(last, alpha)
+    scorer.fit(X, labels, **(params or {}))
+    if isinstance(scorer, FrozenEstimator) or isinstance(last, FrozenEstimator):
+        scores = score_samples(scorer, X, labels)
+    elif not hasattr(last, "scores_"):
+        raise InvalidInputError(
+            f"scorer must have scores_ after fit, one for each training sample; "
+            f"{type(last).__name__} has none. Use SlicedMIScorer or a pipeline that "
+            "ends in it."
+        )
+    else:
+        scores = last.scores_
+    scores = np.asarray(scores, dtype=np.float64)
+    std = getattr(last, "scores_std_", None)
+    ids = index_of(X)
+    table = RiskTable(
+        scores,
+        labels,
+        std=None if std is None or len(std) != len(scores) else std,
+        id=None if ids is None else ids.to_numpy(),
+    )
+    offset = float(getattr(last, "offset_", 0.0))
+    rate = getattr(last, "false_flag_rate_", None)
+    return Risks(scorer, scores, table, offset, rate)
+
+
+def risks_of_table(table, X, labels, match):
+    """Find the samples in a table.
+
+    Parameters
+    ----------
+    table : RiskTable
+        Of these samples, or for ``match="index"`` of more.
+
+    X : any container
+        The samples.
+
+    labels : ndarray of shape (n_samples,)
+        Class labels.
+
+    match : {"position", "index"}
+        Whether a row is the sample at its place, or that whose pandas index is its id.
+
+    Returns
+    -------
+    risks : Risks
+        Scores, in the order of the samples.
+
+    Raises
+    ------
+    InvalidInputError
+        If the table is not of these samples.
+    """
+    if match == "index":
+        table = table.take(_rows_by_id(table, index_of(X)))
+    elif not table.is_whole:
+        raise InvalidInputError(
+            "The risk table is a view made by take or riskiest; give the whole "
+            "table, its rows in the order of the data."
+        )
+    own = table["label"]
+    if len(own) != len(labels) or (own != labels).any():
+        raise InvalidInputError(
+            "The labels of the risk table are not y; score this very data first."
+        )
+    return Risks(table, table["psmi"], table)
+
+
+def _calibrate(scorer, alpha):
+    """Ask a scorer for a line drawn by shuffled labels."""
+    known = getattr(scorer, "get_params", dict)()
+    if isinstance(scorer, FrozenEstimator) or not {"contamination", "alpha"} <= {
+        *known
+    }:
+        raise InvalidInputError(
+            f"alpha needs a scorer that draws a line by shuffled labels and is fitted "
+            f"here, such as SlicedMIScorer; {type(scorer).__name__} does not."
+        )
+    scorer.set_params(contamination="permutation", alpha=alpha)
+
+
+def _rows_by_id(table, index):
+    """Row of the table that each sample has by its index."""
+    if index is None:
+        raise InvalidInputError(
+            'match="index" needs X to be a pandas frame or series whose index holds '
+            "the ids of the risk table."
+        )
+    ids = table["id"].tolist()
+    rows = dict(zip(ids, range(len(ids)), strict=True))
+    if len(rows) < len(ids):
+        raise InvalidInputError(
+            'match="index" needs ids that name one row each; the risk table has '
+            f"{len(ids) - len(rows)} ids more than once."
+        )
+    found = [rows.get(name, -1) for name in index.tolist()]
+    if -1 in found:
+        raise InvalidInputError(
+            f"{found.count(-1)} samples are not in the risk table, the first with the "
+            f"index {index[found.index(-1)]!r}."
+        )
+    return found
