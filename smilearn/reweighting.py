@@ -184,13 +184,18 @@ def _hands_on(estimator):
 
 
 def _checked(weights, n_samples):
+    """Weights of a user's own function, or an error."""
     weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (n_samples,) or not (weights >= 0).all():
-        got = f"shape {weights.shape}" if weights.shape != (n_samples,) else "others"
+    got = None
+    if weights.shape != (n_samples,):
+        got = f"shape {weights.shape}"
+    elif not (weights >= 0).all():
+        got = "negative ones or NaN"
+    elif np.isinf(weights).any():
+        got = "infinity"
+    if got is not None:
         raise InvalidInputError(
-            f"weight must give {n_samples} weights of 0 or more, one a sample; got "
-            f"{got}."
+            f"weight must give {n_samples} finite weights of 0 or more, one a sample; "
+            f"got {got}."
         )
-    if np.isinf(weights).any():
-        raise InvalidInputError("weight must give finite weights; got infinity.")
     return weights

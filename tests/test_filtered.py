@@ -1,0 +1,239 @@
+"""Estimators that are fitted without the samples at risk."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from imblearn.over_sampling import SMOTE
+from imblearn.under_sampling import RandomUnderSampler
+from sklearn import config_context
+from sklearn.base import clone, is_classifier
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Perceptron
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+
+from smilearn import FilteredEstimator, RiskFilter, RiskTable, SlicedMIScorer
+from smilearn.exceptions import InvalidInputError
+
+SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
+CLEANER = RiskFilter(SCORER, share=0.2)
+
+
+@pytest.fixture
+def data(seed):
+    """Two classes that overlap, weights and groups."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(100) % 2)
+    X = rng.normal(size=(100, 4)) + 1.2 * y[:, None]
+    return X, y, rng.uniform(0.1, 3, size=100), np.arange(100) % 5
+
+
+def test_equals_a_fit_to_the_samples_that_are_kept(data):
+    X, y, weight, _ = data
+    model = FilteredEstimator(LogisticRegression(), CLEANER)
+    model.fit(X, y, sample_weight=weight)
+    kept = RiskFilter(SCORER, share=0.2).fit(X, y).sample_indices_
+    np.testing.assert_array_equal(model.filter_.sample_indices_, kept)
+    expected = LogisticRegression().fit(X[kept], y[kept], sample_weight=weight[kept])
+    np.testing.assert_allclose(model.estimator_.coef_, expected.coef_)
+    unweighted = LogisticRegression().fit(X[kept], y[kept])
+    assert abs(expected.coef_ - unweighted.coef_).max() > 1e-3
+    for answer in (
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+    ):
+        given = getattr(model, answer)(X)  # of all samples
+        np.testing.assert_allclose(given, getattr(expected, answer)(X))
+    assert model.score(X, y) == expected.score(X, y)
+    assert model.score(X, y, sample_weight=weight) == expected.score(X, y, weight)
+    assert model.classes_.tolist() == [0, 1]
+    assert model.n_features_in_ == 4
+
+
+def test_nothing_of_what_was_given_changes(data):
+    X, y, weight, _ = data
+    copies = X.copy(), y.copy(), weight.copy()
+    model = FilteredEstimator(LogisticRegression(), CLEANER)
+    model.fit(X, y, sample_weight=weight)
+    for given, copy in zip((X, y, weight), copies, strict=True):
+        np.testing.assert_array_equal(given, copy)
+    assert not hasattr(model.estimator, "coef_")
+    assert not hasattr(CLEANER, "support_")
+
+
+def test_groups_of_a_search_inside_are_cut(data):
+    X, y, weight, groups = data
+    search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=GroupKFold(5))
+    model = FilteredEstimator(search, CLEANER)
+    model.fit(X, y, groups=list(groups), sample_weight=pd.Series(weight))
+    kept = model.filter_.sample_indices_
+    expected = clone(search).fit(
+        X[kept], y[kept], groups=groups[kept], sample_weight=weight[kept]
+    )
+    np.testing.assert_allclose(
+        model.estimator_.cv_results_["mean_test_score"],
+        expected.cv_results_["mean_test_score"],
+    )
+
+
+def test_what_is_no_value_a_sample_goes_as_it_is(data):
+    X, y, *_ = data
+    first, intercept = np.full((1, 4), 7.0), np.zeros(1)
+    model = FilteredEstimator(Perceptron(max_iter=1, tol=None), CLEANER)
+    model.fit(X, y, coef_init=first, intercept_init=intercept)
+    kept = model.filter_.sample_indices_
+    expected = clone(model.estimator).fit(
+        X[kept], y[kept], coef_init=first, intercept_init=intercept
+    )
+    np.testing.assert_array_equal(model.estimator_.coef_, expected.coef_)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_cross_validation_with_weights_and_groups(data, routing, n_jobs):
+    X, y, weight, groups = data
+    with config_context(enable_metadata_routing=routing):
+        inner, scaler = LogisticRegression(), StandardScaler()
+        if routing:
+            scaler.set_fit_request(sample_weight=False)
+            inner.set_fit_request(sample_weight=True)
+            inner.set_score_request(sample_weight=False)
+        model = make_pipeline(scaler, FilteredEstimator(inner, CLEANER))
+        name = "sample_weight" if routing else "filteredestimator__sample_weight"
+        params = {name: weight} | ({"groups": groups} if routing else {})
+        options = {} if routing else {"groups": groups}
+        got = cross_validate(
+            model,
+            X,
+            y,
+            cv=GroupKFold(5),
+            params=params,
+            n_jobs=n_jobs,
+            error_score="raise",
+            **options,
+        )
+    for fold, score in enumerate(got["test_score"]):
+        train, test = list(GroupKFold(5).split(X, y, groups))[fold]
+        scaler = StandardScaler().fit(X[train])
+        Z = scaler.transform(X[train])
+        kept = clone(CLEANER).fit(Z, y[train]).sample_indices_
+        expected = LogisticRegression().fit(
+            Z[kept], y[train][kept], sample_weight=weight[train][kept]
+        )
+        assert score == expected.score(scaler.transform(X[test]), y[test])
+
+
+def test_routing_reaches_the_scorer_of_the_filter(data):
+    X, y, weight, _ = data
+    with config_context(enable_metadata_routing=True):
+        asks = clone(SCORER).set_fit_request(sample_weight="copies")
+        inner = LogisticRegression().set_fit_request(sample_weight=True)
+        model = FilteredEstimator(inner, RiskFilter(asks, share=0.2))
+        model.fit(X, y, sample_weight=weight, copies=np.arange(100.0) % 3)
+        with pytest.raises(TypeError, match="unexpected argument"):
+            clone(model).fit(X, y, others=weight)
+    expected = clone(SCORER).fit(X, y, sample_weight=np.arange(100.0) % 3)
+    np.testing.assert_array_equal(model.filter_.scores_, expected.scores_)
+    kept = model.filter_.sample_indices_
+    plain = LogisticRegression().fit(X[kept], y[kept], sample_weight=weight[kept])
+    np.testing.assert_allclose(model.estimator_.coef_, plain.coef_)
+
+
+def test_answers_are_those_of_the_estimator(data):
+    X, y, *_ = data
+    shown = FilteredEstimator(PCA(2), CLEANER)
+    assert hasattr(shown, "transform")
+    assert hasattr(shown, "inverse_transform")
+    assert not hasattr(shown, "predict")
+    assert not is_classifier(shown)
+    Z = shown.fit_transform(X, y)
+    assert Z.shape == (100, 2)  # a pipeline needs a row for each sample
+    np.testing.assert_allclose(Z, shown.transform(X))
+    assert shown.get_feature_names_out().tolist() == ["pca0", "pca1"]
+    assert is_classifier(FilteredEstimator(LogisticRegression()))
+    assert not hasattr(FilteredEstimator(LogisticRegression()), "transform")
+    assert get_tags(FilteredEstimator(LogisticRegression())).target_tags.required
+    scored = FilteredEstimator(SCORER, CLEANER).fit(X, y)
+    assert len(scored.score_samples(X, y)) == 100
+
+
+def test_what_is_not_fitted_says_so(data):
+    model = FilteredEstimator(LogisticRegression(), CLEANER)
+    with pytest.raises(NotFittedError):
+        model.predict(data[0])
+    assert not hasattr(model, "classes_")
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_frames_keep_their_names(data):
+    X, y, *_ = data
+    names = list("abcd")
+    frame = pd.DataFrame(X, columns=names, index=np.repeat(range(50), 2))
+    model = FilteredEstimator(LogisticRegression(), CLEANER)
+    plain = clone(model).fit(X, y).predict(X)
+    model.fit(frame, pd.Series(y, index=frame.index, dtype="category"))
+    assert model.feature_names_in_.tolist() == names
+    np.testing.assert_array_equal(model.predict(frame), plain)
+    other = clone(model).fit(pl.DataFrame(X, schema=names), pl.Series(y))
+    np.testing.assert_array_equal(other.predict(pl.DataFrame(X, schema=names)), plain)
+
+
+def test_samplers_of_imblearn_that_give_indices_may_filter(data):
+    X, y, weight, _ = data
+    sampler = RandomUnderSampler(random_state=0, sampling_strategy={0: 20, 1: 20})
+    model = FilteredEstimator(LogisticRegression(), sampler)
+    model.fit(X, y, sample_weight=weight)
+    kept = model.filter_.sample_indices_
+    expected = LogisticRegression().fit(X[kept], y[kept], sample_weight=weight[kept])
+    np.testing.assert_allclose(model.estimator_.coef_, expected.coef_)
+    with pytest.raises(InvalidInputError, match="SMOTE does not"):
+        FilteredEstimator(LogisticRegression(), SMOTE()).fit(X, y)
+
+
+def test_default_filter_drops_what_the_scorer_flags(data):
+    X, y, *_ = data
+    model = FilteredEstimator(LogisticRegression()).fit(X, y)
+    np.testing.assert_array_equal(model.filter_.support_, model.filter_.scores_ >= 0)
+    assert not model.filter_.support_.all()
+
+
+def test_search_over_the_share_and_the_scorer(data):
+    X, y, *_ = data
+    grid = {
+        "filter__share": [0.0, 0.2],
+        "filter__scorer__n_slices": [8, 32],
+        "estimator__C": [0.1, 1.0],
+    }
+    model = FilteredEstimator(LogisticRegression(), CLEANER)
+    one = GridSearchCV(model, grid, cv=3, error_score="raise").fit(X, y)
+    two = GridSearchCV(model, grid, cv=3, error_score="raise", n_jobs=2).fit(X, y)
+    scores = one.cv_results_["mean_test_score"]
+    np.testing.assert_array_equal(scores, two.cv_results_["mean_test_score"])
+    assert len(set(scores)) > 1
+    assert get_scorer("roc_auc")(one, X, y) > 0.7
+
+
+def test_a_pickle_answers_alike(data):
+    X, y, *_ = data
+    model = FilteredEstimator(LogisticRegression(), CLEANER).fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert not hasattr(clone(again), "estimator_")
+
+
+def test_a_table_of_other_samples_is_refused(data):
+    X, y, *_ = data
+    table = RiskTable(np.zeros(100), y)
+    model = FilteredEstimator(LogisticRegression(), RiskFilter(table, share=0.1))
+    model.fit(X, y)
+    with pytest.raises(InvalidInputError, match="labels of the risk table are not y"):
+        model.fit(X[1:], y[1:])
