@@ -2,6 +2,7 @@
 
 import pickle
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -246,6 +247,21 @@ def test_mixed_precision_trains_and_is_read_in_float32(tiny_encoder):
     np.testing.assert_array_equal(again.transform(TEXTS), mixed.transform(TEXTS))
     with pytest.raises(InvalidInputError, match='"fp16" needs CUDA; got cpu'):
         make(tiny_encoder, mixed_precision="fp16").fit(TEXTS, Y)
+
+
+def test_streams_of_several_gpus_are_kept_without_a_warning(monkeypatch):
+    """The CUDA streams are stand-ins: there need be no GPU for this."""
+    states, seen = {0: 5, 1: 6}, []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", states.get)
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, device: seen.append((device, state))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with _training.streams_kept():
+            torch.rand(3)
+    assert seen == [(0, 5), (1, 6)]
 
 
 def test_texts_without_tokens_are_read(tmp_path):
