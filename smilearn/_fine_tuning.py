@@ -14,7 +14,7 @@ from smilearn._directions import generator_from
 from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
 from smilearn._optional import require
 from smilearn._pretrained import load_backbone, quiet_transformers
-from smilearn._run_folder import RunFolder, digest, weights_digest
+from smilearn._run_folder import RunFolder, digest
 from smilearn._stratify import stratified_rows
 from smilearn._texts import check_labelled_texts, check_texts, warn_truncated
 from smilearn._weights import loss_weights
@@ -159,7 +159,7 @@ class FineTuning:
     def _schedule(self, training, device):
         rate = self.learning_rate
         if rate == "auto":
-            rate = _RATES["lora" if self.lora else "whole"]
+            rate = _RATES["whole" if self.lora in (None, False) else "lora"]
         per_epoch = self.evaluations_per_epoch
         if per_epoch == "auto" and self.early_point is None:
             per_epoch = 1
@@ -193,6 +193,8 @@ class FineTuning:
 
     def _facts(self, network, texts, codes, weights, seed):
         """What the result depends on, for the folder of checkpoints."""
+        from smilearn._fingerprints import model_fingerprint
+
         parameters = {
             name: os.fspath(value) if isinstance(value, os.PathLike) else repr(value)
             for name, value in self.get_params(deep=False).items()
@@ -204,20 +206,19 @@ class FineTuning:
             "texts": digest(texts),
             "labels": digest(codes, self.classes_),
             "weights": digest(weights),
-            "pretrained_weights": weights_digest(network),
+            "pretrained_weights": model_fingerprint(network.backbone),
             "caller": type(self).__name__,
         }
 
     def _note(self, point, task):
         """Set the attributes that tell what the training was like."""
-        from smilearn._pooled_classifier import cross_entropy
+        from smilearn._pooled_classifier import losses_and_correct
 
-        self.losses_ = cross_entropy(self.logits_, task.codes)
+        self.losses_, correct = losses_and_correct(self.logits_, task.codes)
         self.held_out_ = task.held_out
         trained = ~task.held_out
         last = point.history[-1]
         if last["n_evaluated"] < trained.sum():
-            correct = self.logits_.argmax(1) == task.codes
             held_out = self.losses_[task.held_out] if task.held_out.any() else None
             point.note(
                 last["step"],

@@ -128,7 +128,25 @@ def read(network, texts, rows=None, *, batch_size=64):
     return pooled, logits
 
 
-def cross_entropy(logits, codes):
-    """Cross-entropy of each sample in nats, (n_samples,), float64."""
+def losses_and_correct(logits, codes):
+    """Loss of each sample, and whether it is classified as labelled.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_samples, n_classes)
+        Logits.
+
+    codes : ndarray of shape (n_samples,)
+        Class of each sample.
+
+    Returns
+    -------
+    losses : ndarray of shape (n_samples,)
+        Cross-entropy in nats, float64.
+
+    correct : ndarray of shape (n_samples,)
+        Whether the class has the largest logit.
+    """
     logs = torch.log_softmax(torch.from_numpy(logits).double(), 1)
-    return -logs[torch.arange(len(codes)), torch.as_tensor(codes)].numpy()
+    losses = -logs[torch.arange(len(codes)), torch.as_tensor(codes)].numpy()
+    return losses, logits.argmax(1) == codes

@@ -210,7 +210,8 @@ def tokens_read(name, backbone, tokenizer, max_length, usual=None):
 def _positions(backbone):
     """Tokens that a model has positions for; infinity where it has no table of them."""
     config = backbone.config.get_text_config()
-    positions = getattr(config, "max_position_embeddings", None) or math.inf
+    positions = getattr(config, "max_position_embeddings", None)
+    positions = positions if positions and positions > 0 else math.inf  # XLNet says -1
     for name, module in backbone.named_modules():
         if name.rpartition(".")[2] == "position_embeddings":
             before = getattr(module, "padding_idx", None)  # RoBERTa counts from there

@@ -121,24 +121,3 @@ def digest(*values):
             listed = value.tolist() if isinstance(value, np.ndarray) else list(value)
             state.update(json.dumps(listed, default=str).encode())
     return state.hexdigest()[:16]
-
-
-def weights_digest(network):
-    """Name of the weights of a network, by the sum and the start of each.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        The network.
-
-    Returns
-    -------
-    name : str
-        As of :func:`digest`.
-    """
-    parts = []
-    for weight in network.parameters():
-        flat = weight.detach().flatten()
-        start = flat[:64].double().cpu().numpy()
-        parts.append(np.append(start, float(flat.double().sum())))
-    return digest(np.concatenate(parts))

@@ -3,6 +3,31 @@
 import numpy as np
 
 
+def subsample(labels, n_rows, rng):
+    """Draw rows of each label in proportion; all rows if no more are wanted.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_samples,)
+        Label of each sample, of any kind.
+
+    n_rows : int
+        Rows wanted, as in :func:`stratified_rows`.
+
+    rng : numpy.random.Generator
+        Source of randomness; untouched where all rows are taken.
+
+    Returns
+    -------
+    rows : ndarray of int
+        The rows, in order.
+    """
+    if n_rows >= len(labels):
+        return np.arange(len(labels))
+    _, codes = np.unique(labels, return_inverse=True)
+    return stratified_rows(codes, n_rows, rng)
+
+
 def stratified_rows(codes, n_rows, rng, *, spare=0):
     """Draw rows so that each class has its share of them, and one row at least.
 

@@ -43,7 +43,7 @@ class TrainerRecord:
             With what was measured.
 
         callback : MemorizationCallback, default=None
-            Has scored, if given.
+            Has scored, if given; that is kept where the rule held.
         """
         base_loss = point.base_loss
         if base_loss is None and point.history:
@@ -52,11 +52,14 @@ class TrainerRecord:
             "n_samples": self.n_samples,
             "base_loss": base_loss,
             "history": list(point.history),
-            "reached": False,
         }
         if callback is not None and point.reached:
             kept = callback.kept_indices_
             left_out = np.setdiff1d(np.arange(self.n_samples), kept).tolist()
-            record |= {"reached": True, "early_step": int(callback.early_step_)}
-            record |= {"file": str(callback.file_), "left_out": left_out}
+            record["scored"] = {
+                "reached": callback.reached_,
+                "early_step": int(callback.early_step_),
+                "file": str(callback.file_),
+                "left_out": left_out,
+            }
         self.states[self.name] = record

@@ -12,7 +12,6 @@ from smilearn._pretrained import is_causal
 from smilearn._training import streams_kept
 from smilearn.exceptions import InvalidInputError
 
-POOLINGS = ("auto", "mean", "cls", "last")
 _LABELS = ("labels", "label", "label_ids")
 
 
@@ -78,11 +77,16 @@ class TrainerSamples:
         Raises
         ------
         InvalidInputError
-            If the layer is not to be had, or labels are not classes of the model.
+            If the layer is not to be had, or labels are not 2 classes or more, all of
+            them classes of the model.
         """
         rows = np.arange(min(self.batch_size, len(self)))
         _, logits = self.read(model, rows, layer=layer, pooling=pooling)
         self.n_classes = logits.shape[1]
+        if len(np.unique(self.labels)) < 2:
+            raise InvalidInputError(
+                f"Labels must be of 2 classes or more; got {self.labels[0]} only."
+            )
         wrong = np.flatnonzero(~self.usable(self.n_classes))
         if len(wrong):
             values = ", ".join(map(str, np.unique(self.labels[wrong])[:5]))
@@ -138,7 +142,7 @@ class TrainerSamples:
         return np.concatenate(pooled) if pooled else None, np.concatenate(logits)
 
     def _inputs(self, rows, model):
-        features = [self._item(int(row)) for row in rows]
+        features = [self.dataset[int(row)] for row in rows]
         if self.accepted is not None:
             features = [
                 {name: value for name, value in item.items() if name in self.accepted}
@@ -184,7 +188,7 @@ class TrainerSamples:
         return getattr(self.config, "classifier_pooling", "cls")
 
     def _check_item(self):
-        item = self._item(0) if len(self.dataset) else {}
+        item = self.dataset[0] if len(self.dataset) else {}
         if not isinstance(item, Mapping) or not {"input_ids", "inputs_embeds"} & {
             *item
         }:
@@ -196,34 +200,32 @@ class TrainerSamples:
             )
 
     def _labels(self):
-        name = next((name for name in _LABELS if name in self._item(0)), None)
+        name = next((name for name in _LABELS if name in self.dataset[0]), None)
         if name is None:
             raise InvalidInputError(
                 f"The data set must hold labels, called {' or '.join(_LABELS)}; its "
-                f"columns are: {', '.join(self._item(0))}."
+                f"columns are: {', '.join(self.dataset[0])}."
             )
-        labels = np.array([np.asarray(each) for each in self._column(name)])
+        column = _column_of(self.dataset, name)
+        labels = np.array([np.asarray(each) for each in column])
         if labels.ndim != 1 or labels.dtype.kind not in "iub":
             raise InvalidInputError(
                 "Labels must be one whole number a sample, as for single-label "
                 f"classification; got shape {labels.shape} of {labels.dtype}."
             )
-        if len(np.unique(labels)) < 2:
-            raise InvalidInputError(
-                f"Labels must be of 2 classes or more; got {labels[0]} only."
-            )
         return labels.astype(np.int64)
-
-    def _item(self, row):
-        return self.dataset[row]
-
-    def _column(self, name):
-        return _column_of(self.dataset, name)
 
 
 def texts_of(dataset):
-    """The column `text` of a data set that is read by index, or None."""
-    return _column_of(dataset, "text") if "text" in dataset[0] else None
+    """The column `text` of a data set that is read by index; None if it has no texts.
+
+    What a user has not named must not end a training: a column that holds anything but
+    strings is passed over.
+    """
+    if not isinstance(dataset[0].get("text"), str):
+        return None
+    texts = _column_of(dataset, "text")
+    return texts if all(isinstance(text, str) for text in texts) else None
 
 
 def _column_of(dataset, name):

@@ -13,8 +13,8 @@ from smilearn._early_point import (
     evaluation_plan,
     evaluation_steps,
 )
-from smilearn._pooled_classifier import cross_entropy
-from smilearn._stratify import stratified_rows
+from smilearn._pooled_classifier import losses_and_correct
+from smilearn._stratify import subsample
 from smilearn._texts import check_texts
 from smilearn._trainer_record import TrainerRecord
 from smilearn._trainer_samples import TrainerSamples, texts_of, untouched
@@ -50,12 +50,7 @@ class TrainerWatch(TrainerCallback):
         if state.is_world_process_zero:
             self._try_to_write(args)
         self._take_up(state)
-        if self.rule == "gap" or self._acted:
-            return
-        if self._too_late():
-            self._finish(args, state, control, model)
-            _warn_of_passed(state.global_step, self._stop_step)
-        elif not state.global_step or state.global_step == self._stop_step:
+        if self.rule != "gap" and self._record.found is None:
             self._evaluate(state, model)
             self._act(args, state, control, model)
 
@@ -126,14 +121,13 @@ class TrainerWatch(TrainerCallback):
         **kwargs : dict
             What the Trainer tells its callbacks.
         """
-        passed = self._too_late() and self._acted
-        best = None
+        best, reached = None, self._point.reached
         if not self._acted:
             if args.load_best_model_at_end and state.best_model_checkpoint is not None:
                 best = state.best_global_step  # its weights are in the model by now
             self._finish(args, state, control, kwargs["model"], best)
         self._point = None
-        if not self.reached_ and not passed:
+        if not reached:
             which = ", the best checkpoint" if best is not None else ""
             warnings.warn(
                 f"The training ended after {state.global_step} steps and before the "
@@ -165,7 +159,7 @@ class TrainerWatch(TrainerCallback):
         n_steps = max(1, math.ceil(n_batches / args.gradient_accumulation_steps))
         n_epochs = math.ceil(state.max_steps / n_steps)
         self._steps = {*evaluation_steps(n_steps, per_epoch, n_epochs)}
-        self._n_steps, self._stop_step, self._started = n_steps, None, state.global_step
+        self._n_steps, self._stop_step = n_steps, None
         if self.rule == "epochs":
             self._stop_step = math.ceil(self.stop_epoch * n_steps - 1e-9)
             self._steps.add(self._stop_step)
@@ -201,18 +195,18 @@ class TrainerWatch(TrainerCallback):
     def _take_up(self, state):
         self._record = TrainerRecord(self, state)
         found = self._record.found
+        self._resumed_blind = found is None and state.global_step > 0
         if found is None:
             return  # nothing was kept by the checkpoint, or there is none
         self._point.base_loss = found["base_loss"]
         self._point.history.extend(found["history"])
-        if found["reached"]:
-            self._point.reached = self.reached_ = self._acted = True
-            self.early_step_ = found["early_step"]
-            self._load(found)
-
-    def _too_late(self):
-        """Whether a run was resumed at a step past the one that is asked for."""
-        return self._stop_step is not None and self._started > self._stop_step
+        scored = found.get("scored")
+        if scored is not None:
+            self._point.reached = self._acted = True
+            self.reached_, self.early_step_ = scored["reached"], scored["early_step"]
+            self._load(scored)
+            if not self.reached_:
+                _warn_of_passed(self.early_step_)
 
     def _samples_of(self, dataset, args, model, loader):
         batch_size = max(
@@ -257,7 +251,8 @@ class TrainerWatch(TrainerCallback):
 
     def _finish(self, args, state, control, model, step=None):
         """Score; `step` is the one that the model is of, where it is not the last."""
-        self._acted, self.reached_ = True, bool(self._point.reached)
+        late = self._is_late(state.global_step)
+        self._acted, self.reached_ = True, bool(self._point.reached and not late)
         self.early_step_ = step = state.global_step if step is None else step
         with untouched(model):
             rows = np.arange(len(self._samples))
@@ -265,21 +260,30 @@ class TrainerWatch(TrainerCallback):
                 model, rows, layer=self.layer, pooling=self.pooling
             )
             labels = self._samples.labels
-            losses, correct = cross_entropy(logits, labels), logits.argmax(1) == labels
-            if len(self._rows) < len(rows) or step != state.global_step:
+            losses, correct = losses_and_correct(logits, labels)
+            whole = {"step": step, "n_evaluated": len(rows)}
+            if not any(whole.items() <= h.items() for h in self._point.history[-1:]):
                 self._point.note(step, self._epoch(step, state), losses, correct)
             self._score(X, labels, losses, correct)
         self._report(args, state, control)
         self._record.keep(self._point, self)
-        if self.stop and self.reached_:
+        if self.stop and self._point.reached:
             control.should_training_stop = True
+        if self._point.reached and late:
+            _warn_of_passed(step)
+
+    def _is_late(self, step):
+        """Whether the early point was passed before the first look at a resumed run."""
+        if self.rule == "epochs":
+            return step > self._stop_step
+        return self._resumed_blind and len(self._point.history) == 1
 
 
-def _warn_of_passed(step, stop_step):
+def _warn_of_passed(step):
     warnings.warn(
-        f"The training was resumed after {step} steps, past the early point of step "
-        f"{stop_step}: the scores are those of step {step}. Train from the start, or "
-        "resume from a checkpoint that is not past it.",
+        f"The training was resumed past its early point; the scores are those of step "
+        f"{step}, where it was first looked at. Train from the start, or resume from a "
+        "checkpoint that is not past it.",
         EarlyPointWarning,
         stacklevel=3,
     )
@@ -287,14 +291,9 @@ def _warn_of_passed(step, stop_step):
 
 def _some(labels, n_rows):
     """Rows of a subsample that is the same in each run."""
-    if n_rows >= len(labels):
-        return np.arange(len(labels))
-    _, codes = np.unique(labels, return_inverse=True)
-    return stratified_rows(codes, n_rows, np.random.default_rng([0, n_rows]))
+    return subsample(labels, n_rows, np.random.default_rng([0, n_rows]))
 
 
 def _measure(samples, model, rows):
     """Loss in nats, and whether it is classified as labelled, of some samples."""
-    _, logits = samples.read(model, rows)
-    labels = samples.labels[rows]
-    return cross_entropy(logits, labels), logits.argmax(1) == labels
+    return losses_and_correct(samples.read(model, rows)[1], samples.labels[rows])

@@ -18,9 +18,9 @@ from transformers import (
 )
 
 from smilearn._early_point import EarlyPoint, evaluation_plan, evaluation_steps
-from smilearn._pooled_classifier import PooledClassifier, cross_entropy, read
+from smilearn._pooled_classifier import PooledClassifier, losses_and_correct, read
 from smilearn._run_folder import RunFolder
-from smilearn._stratify import stratified_rows
+from smilearn._stratify import subsample
 from smilearn._text_samples import TextSamples
 
 
@@ -117,14 +117,9 @@ class Watcher(TrainerCallback):
         if n_evaluated < len(trained):
             n_held_out = min(n_held_out, n_evaluated // 2)
             n_evaluated -= n_held_out
-        self.held_out = self._some(held_out, n_held_out, rng)
-        self.rows = self._some(trained, n_evaluated, rng)
-
-    def _some(self, rows, n_rows, rng):
-        if n_rows >= len(rows):
-            return rows
-        _, codes = np.unique(self.task.codes[rows], return_inverse=True)
-        return rows[stratified_rows(codes, n_rows, rng)]
+        codes = task.codes
+        self.held_out = held_out[subsample(codes[held_out], n_held_out, rng)]
+        self.rows = trained[subsample(codes[trained], n_evaluated, rng)]
 
     def on_step_end(self, args, state, control, **kwargs):
         """Evaluate where due, and stop at the early point."""
@@ -152,8 +147,8 @@ class Watcher(TrainerCallback):
         self.seconds += time.perf_counter() - start
 
     def _measure(self, rows):
-        logits, codes = read(self.network, self.task.texts, rows)[1], self.task.codes
-        return cross_entropy(logits, codes[rows]), logits.argmax(1) == codes[rows]
+        logits = read(self.network, self.task.texts, rows)[1]
+        return losses_and_correct(logits, self.task.codes[rows])
 
 
 def train_to_early_point(
@@ -290,7 +285,7 @@ def seeded(seed):
 def streams_kept():
     """Put the random streams of torch, NumPy and Python back as they were."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # named: no warning
         try:
             yield
         finally:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from smilearn._compat import HasMethods, Interval, StrOptions
 from smilearn._early_point import RULES
 from smilearn._files import read_columns, write_columns
-from smilearn._trainer_samples import POOLINGS
+from smilearn._pooling import POOLINGS
 from smilearn._trainer_watch import TrainerWatch
 from smilearn.exceptions import EarlyPointWarning
 from smilearn.filtering import RiskFilter
@@ -102,7 +102,8 @@ class MemorizationCallback(TrainerWatch, BaseEstimator):
         Trainer has loaded that at the end.
 
     reached_ : bool
-        Whether the early point was reached.
+        Whether the scores are those of the early point; False where the training ended
+        before it, or was resumed past it.
 
     file_ : Path
         Where the table was written.
@@ -120,8 +121,9 @@ class MemorizationCallback(TrainerWatch, BaseEstimator):
     Checkpoints keep what was measured and found, in `trainer_state.json`: a run that is
     resumed goes on from there, and takes the table of an early point it is past from
     `file_`. Where the checkpoint knows nothing, the log of the number of classes stands
-    for the loss before the first step, and a `stop_epoch` that is over is not reached:
-    the samples are scored at once, with an EarlyPointWarning.
+    for the loss before the first step. If the rule then holds at the first look, the
+    early point has been passed: the samples are scored at once, with an
+    EarlyPointWarning, and `reached_` is False.
 
     Examples
     --------
@@ -145,7 +147,7 @@ class MemorizationCallback(TrainerWatch, BaseEstimator):
             StrOptions({"auto"}),
         ],
         "layer": [Integral],
-        "pooling": [StrOptions(set(POOLINGS))],
+        "pooling": [StrOptions({"auto", *POOLINGS})],
         "stop": ["boolean"],
         "share": [Interval(Real, 0, 1, closed="left"), None],
         "folder": [str, os.PathLike, None],

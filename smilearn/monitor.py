@@ -42,9 +42,9 @@ class EarlyPointMonitor(BaseEstimator):
     Attributes
     ----------
     history : list of dict
-        One entry an update: `step` (the number of updates before), `epoch`,
-        `median_loss` and `mean_loss` in nats, `n_evaluated`, and what else was given:
-        `share_fitted`, `validation_loss`.
+        One entry an update: `step` (the number of updates before; with `n_classes` one
+        more, as 0 is before the first step), `epoch`, `median_loss` and `mean_loss` in
+        nats, `n_evaluated`, and what else was given: `share_fitted`, `validation_loss`.
 
     reached : bool
         Whether the early point has been reached.

@@ -250,15 +250,16 @@ def test_gap_without_evaluations_is_refused_at_once(tiny_encoder, tmp_path):
 
 def test_a_resumed_run_starts_from_the_log_of_the_classes(tmp_path):
     folder = make_decoder(tmp_path / "m", "llama")
-    saved = {"save_strategy": "steps", "save_steps": 8}
+    saved = {"save_strategy": "steps", "save_steps": 2}
     make_trainer(folder, tmp_path, **saved).train()
     callback = early(rule="median-loss")
     trainer = make_trainer(folder, tmp_path, callback)
-    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-8"))
-    (entry,) = callback.history_
-    assert entry["step"] == callback.early_step_ == 9
-    assert entry["median_loss"] <= 0.5 * math.log(2)
-    assert callback.reached_
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    steps = [entry["step"] for entry in callback.history_]
+    assert steps == [2, 3, 4, 5][: len(steps)]
+    *before, last = (entry["median_loss"] for entry in callback.history_)
+    assert last <= 0.5 * math.log(2) < min(before)
+    assert (callback.reached_, callback.early_step_) == (True, steps[-1])
 
 
 def test_any_scorer_with_scores(tiny_encoder, tmp_path):

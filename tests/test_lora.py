@@ -95,6 +95,18 @@ def test_scale_of_an_adapter_is_alpha_by_rank(tiny_encoder):
 
 
 @pytest.mark.parametrize(
+    ("lora", "rate"), [(None, 5e-5), (False, 5e-5), (True, 5e-4), (8, 5e-4), ({}, 5e-4)]
+)
+def test_adapters_have_a_learning_rate_of_their_own(tiny_encoder, lora, rate):
+    automatic, given = (
+        make(tiny_encoder, lora, learning_rate=each).fit(TEXTS, Y)
+        for each in ("auto", rate)
+    )
+    np.testing.assert_array_equal(automatic.logits_, given.logits_)
+    assert bool(adapted(automatic)) == (rate == 5e-4)
+
+
+@pytest.mark.parametrize(
     ("lora", "match"),
     [
         ({"r": 4}, "no setting 'r'; settings are: rank, alpha, dropout, target_mod"),

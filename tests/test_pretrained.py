@@ -15,6 +15,7 @@ from transformers import (
     OPTConfig,
     OPTModel,
     XLNetConfig,
+    XLNetModel,
 )
 
 from smilearn import (
@@ -26,7 +27,11 @@ from smilearn import (
     _sentences,
 )
 from smilearn._pretrained import is_causal
-from smilearn.exceptions import InvalidInputError, ModelUnavailableError
+from smilearn.exceptions import (
+    InvalidInputError,
+    ModelUnavailableError,
+    TruncationWarning,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ESTIMATORS = [FineTunedEmbedder, FineTunedClassifier]
@@ -179,3 +184,17 @@ def test_who_sees_what_comes_after(config, causal):
         first, other = model(input_ids=texts).last_hidden_state[:, 0]
     assert torch.allclose(first, other, atol=1e-6) == causal
     assert is_causal(config) == causal
+
+
+@pytest.mark.parametrize("estimator", [HiddenStateEmbedder, FineTunedEmbedder])
+def test_a_model_that_says_minus_one_has_no_limit_of_its_own(estimator, tmp_path):
+    """XLNet's positions are relative: what limits its texts is the tokenizer."""
+    tokenizer = tiny.tokenizer("bert", model_max_length=20)
+    tokenizer.save_pretrained(tmp_path)
+    config = XLNetConfig(**{**_XLNET, "vocab_size": len(tokenizer)})
+    XLNetModel(config).save_pretrained(tmp_path)
+    options = {} if estimator is HiddenStateEmbedder else START
+    fitted = estimator(tmp_path, **options).fit(TEXTS, Y)
+    assert fitted.n_truncated_ == 0
+    with pytest.warns(TruncationWarning, match="longer than the 20 tokens"):
+        fitted.transform(["good " * 30])

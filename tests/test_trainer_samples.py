@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from test_freezing import TEXTS, Y
 from trainers import Columns, Stream, TextSet, make_trainer, rows_of
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+)
 
 from smilearn import MemorizationCallback, SlicedMIScorer
 from smilearn._pooling import mask_of_head, pool
 from smilearn._trainer_samples import TrainerSamples
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -20,11 +25,14 @@ pytestmark = [
 ]
 
 
-def train(folder, out, *, given=None, **changed):
+def train(folder, out, *, given=None, attached=False, **changed):
     settings = {"rule": "epochs", "stop_epoch": 0.4, "stop": True}
     callback = MemorizationCallback(given, scorer=SlicedMIScorer(64, random_state=0))
     callback.set_params(**settings)
-    make_trainer(folder, out, callback, **changed).train()
+    trainer = make_trainer(folder, out, None if attached else callback, **changed)
+    if attached:
+        callback.attach(trainer)
+    trainer.train()
     return callback
 
 
@@ -73,6 +81,85 @@ def test_a_data_set_of_its_own_is_scored_instead(tiny_encoder, tmp_path, usual):
     assert callback.table_["text"].tolist() == TEXTS[:30]
     callback = train(tiny_encoder, tmp_path, given=rows[::-1])
     assert callback.table_["text"].tolist() == TEXTS[::-1]
+
+
+@pytest.mark.parametrize("text", [None, 3, ["a", "list"]])
+@pytest.mark.parametrize("row", [0, 7])
+def test_a_column_that_holds_other_things_than_texts_is_passed_over(
+    tiny_encoder, tmp_path, usual, text, row
+):
+    rows = with_text(tiny_encoder)
+    rows[row]["text"] = text
+    callback = train(tiny_encoder, tmp_path, rows=rows)
+    np.testing.assert_array_equal(callback.scores_, usual.scores_)
+    assert "text" not in callback.table_.columns
+
+
+@pytest.mark.parametrize("layout", [None, "torch", "numpy"])
+@pytest.mark.parametrize("attached", [False, True])
+def test_data_sets_of_datasets(tiny_encoder, tmp_path, usual, layout, attached):
+    """A Trainer drops their columns that the model does not take, the text too."""
+    dataset = Dataset.from_list(with_text(tiny_encoder)).with_format(layout)
+    callback = train(tiny_encoder, tmp_path, rows=dataset, attached=attached)
+    np.testing.assert_array_equal(callback.scores_, usual.scores_)
+    assert callback.table_["label"].tolist() == Y.tolist()
+    assert ("text" in callback.table_.columns) == attached
+    if attached:
+        assert callback.table_["text"].tolist() == TEXTS
+    kept = dataset.select(callback.kept_indices_)
+    assert list(kept["text"]) == [TEXTS[row] for row in callback.kept_indices_]
+
+
+def test_data_sets_of_datasets_with_all_columns_kept(tiny_encoder, tmp_path, usual):
+    dataset = Dataset.from_list(rows_of(tiny_encoder))
+    options = {"rows": dataset, "remove_unused_columns": False}
+    callback = train(tiny_encoder, tmp_path, **options)
+    np.testing.assert_array_equal(callback.scores_, usual.scores_)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_texts_may_be_a_column_or_a_data_set_of_datasets(
+    tiny_encoder, tmp_path, usual, keep
+):
+    dataset = Dataset.from_list(with_text(tiny_encoder))
+    given = dataset if keep else dataset["text"]
+    callback = train(tiny_encoder, tmp_path, rows=dataset, given=given)
+    np.testing.assert_array_equal(callback.scores_, usual.scores_)
+    assert callback.table_["text"].tolist() == TEXTS
+
+
+def test_tokens_made_on_the_fly(tiny_encoder, tmp_path, usual):
+    """A transform of `datasets`, whose columns are not those of its rows."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+
+    def tokens(batch):
+        ids = tokenizer(list(batch["text"]), truncation=True, max_length=30)
+        return {"input_ids": ids["input_ids"], "labels": batch["label"]}
+
+    raw = Dataset.from_dict({"text": TEXTS, "label": Y.tolist()})
+    options = {"rows": raw.with_transform(tokens), "remove_unused_columns": False}
+    callback = train(tiny_encoder, tmp_path, **options)
+    np.testing.assert_array_equal(callback.scores_, usual.scores_)
+
+
+def test_a_stream_of_datasets_needs_a_data_set_to_score(tiny_encoder, tmp_path):
+    dataset = Dataset.from_list(with_text(tiny_encoder))
+    options = {"rows": dataset.to_iterable_dataset(), "max_steps": 5}
+    with pytest.raises(InvalidInputError, match="IterableDataset cannot be read by in"):
+        train(tiny_encoder, tmp_path, **options)
+    callback = train(tiny_encoder, tmp_path, given=dataset, **options)
+    assert callback.table_["text"].tolist() == TEXTS
+
+
+def test_held_out_samples_may_be_of_one_class(tiny_encoder, tmp_path):
+    callback = MemorizationCallback(rule="gap", scorer=SlicedMIScorer(64))
+    trainer = make_trainer(tiny_encoder, tmp_path, callback, eval_strategy="epoch")
+    trainer.eval_dataset = [row for row in trainer.eval_dataset if row["label"]]
+    with pytest.warns(EarlyPointWarning, match="before the early point"):
+        trainer.train()
+    logged = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
+    losses = [entry["validation_loss"] for entry in callback.history_]
+    np.testing.assert_allclose(losses, logged, atol=1e-5)
 
 
 def test_the_data_set_is_only_read(tiny_encoder, tmp_path):

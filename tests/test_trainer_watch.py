@@ -1,5 +1,7 @@
 """What a watched run says early, keeps in its checkpoints, and calls its steps."""
 
+import warnings
+
 import numpy as np
 import pytest
 from test_freezing import TEXTS
@@ -83,17 +85,75 @@ def test_a_lost_table_is_told(tmp_path):
     np.testing.assert_array_equal(resumed.kept_indices_, callback.kept_indices_)
 
 
-def test_epochs_that_were_over_before_the_first_look_are_not_reached(tmp_path):
+def past_of(folder, out):
+    """Checkpoints at each step of a run that nobody watched."""
+    options = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "epoch"}
+    make_trainer(folder, out, **options).train()
+    return {step: str(out / f"checkpoint-{step}") for step in range(1, 11)}
+
+
+def watched_from(checkpoint, folder, out, callback, **changed):
+    """Resume a run, and return the warnings that it gave of its early point."""
+    trainer = make_trainer(folder, out, callback, **changed)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EarlyPointWarning)
+        trainer.train(resume_from_checkpoint=checkpoint)
+    found = [str(w.message) for w in caught if w.category is EarlyPointWarning]
+    return trainer.state.global_step, found
+
+
+@pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.parametrize("rule", ["epochs", "median-loss"])
+def test_an_early_point_passed_unseen_is_not_reached(tmp_path, rule, stop):
     folder = make_decoder(tmp_path / "m", "llama")
-    make_trainer(folder, tmp_path, save_strategy="steps", save_steps=8).train()
-    callback = early()
-    trainer = make_trainer(folder, tmp_path, callback)
-    with pytest.warns(
-        EarlyPointWarning, match=r"after 8 steps, past .* step 5"
-    ) as all_:
-        trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-8"))
-    assert sum(issubclass(each.category, EarlyPointWarning) for each in all_) == 1
+    past = past_of(folder, tmp_path)
+    callback = early(rule=rule, stop=stop)
+    options = {"save_strategy": "steps", "save_steps": 1}
+    step, messages = watched_from(past[8], folder, tmp_path, callback, **options)
+    assert len(messages) == 1
+    assert "resumed past its early point; the scores are those of step 8" in messages[0]
     assert (callback.reached_, callback.early_step_) == (False, 8)
+    assert [entry["step"] for entry in callback.history_] == [8]
+    assert step == (9 if stop else 10)
+    again = early(rule=rule, stop=stop)  # and its checkpoints say so too
+    assert watched_from(past[9], folder, tmp_path, again)[1] == messages
+    assert (again.reached_, again.early_step_) == (False, 8)
+    np.testing.assert_array_equal(again.kept_indices_, callback.kept_indices_)
+
+
+def test_a_run_resumed_at_its_early_point_is_there(tmp_path):
+    folder = make_decoder(tmp_path / "m", "llama")
+    past, callback = past_of(folder, tmp_path), early()
+    assert watched_from(past[5], folder, tmp_path, callback) == (10, [])
+    assert (callback.reached_, callback.early_step_) == (True, 5)
+
+
+@pytest.mark.parametrize("drop", [1e-3, 0.999])
+def test_a_gap_that_is_there_at_the_first_look_may_be_old(tmp_path, drop, monkeypatch):
+    """The mean training loss is far below 0.8 of another one, or far above."""
+    monkeypatch.setattr("smilearn._early_point.GAP", 1e9 if drop < 0.5 else 1e-9)
+    folder = make_decoder(tmp_path / "m", "llama")
+    past, callback = past_of(folder, tmp_path), early(rule="gap")
+    options = {"eval_strategy": "epoch"}
+    _, messages = watched_from(past[8], folder, tmp_path, callback, **options)
+    assert (callback.reached_, callback.early_step_) == (False, 10)
+    expected = "resumed past its early point" if drop < 0.5 else "ended after 10 steps"
+    assert len(messages) == 1
+    assert expected in messages[0]
+
+
+def test_the_last_entry_of_the_history_is_of_all_samples_at_the_step_scored(
+    tiny_encoder, tmp_path
+):
+    """Nine steps of batches of 8: the last look that was due is after step 8."""
+    callback = early(rule="median-loss", loss_drop=0.999, evaluations_per_epoch=2)
+    trainer = make_trainer(tiny_encoder, tmp_path, callback, max_steps=9)
+    with pytest.warns(EarlyPointWarning, match="after 9 steps"):
+        trainer.train()
+    steps = [entry["step"] for entry in callback.history_]
+    assert steps == [0, 3, 5, 8, 9]
+    assert callback.early_step_ == 9
+    assert callback.history_[-1]["n_evaluated"] == 40
 
 
 def test_scores_of_the_best_checkpoint_bear_its_step(tiny_encoder, tmp_path):

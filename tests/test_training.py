@@ -1,7 +1,8 @@
 """The training engine: rules, cadence, weights, accumulation, precision."""
 
 import pickle
-import time
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -136,25 +137,23 @@ def test_of_many_texts_a_fixed_subsample_is_evaluated(tiny_encoder, monkeypatch)
 
 
 def test_evaluation_share_is_the_time_evaluations_take(tiny_encoder, monkeypatch):
-    evaluate = _training.Watcher._measure
+    """By a clock that only evaluations and steps move: 3 times 2 by 10 times 1."""
+    now = [0]
+    measure, step = _training.Watcher._measure, _training.Trainer.training_step
 
-    def slow(self, rows):
-        time.sleep(0.2)
-        return evaluate(self, rows)
+    def slow_measure(*args):
+        now[0] += 2
+        return measure(*args)
 
-    settings = {"early_point": None, "max_epochs": 2, "evaluations_per_epoch": 1}
-    usual = make(tiny_encoder, **settings).fit(TEXTS, Y).evaluation_share_
-    assert usual > 0
-    step = _training.Trainer.training_step
+    def slow_step(*args, **kwargs):
+        now[0] += 1
+        return step(*args, **kwargs)
 
-    def slow_step(self, *args, **kwargs):
-        time.sleep(0.1)
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(_training.Watcher, "_measure", slow)
+    monkeypatch.setattr(_training, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(_training.Watcher, "_measure", slow_measure)
     monkeypatch.setattr(_training.Trainer, "training_step", slow_step)
-    share = make(tiny_encoder, **settings).fit(TEXTS, Y).evaluation_share_
-    assert share == pytest.approx(0.6, rel=0.4)  # 3 times 0.2 s by 10 times 0.1 s
+    settings = {"early_point": None, "max_epochs": 2, "evaluations_per_epoch": 1}
+    assert make(tiny_encoder, **settings).fit(TEXTS, Y).evaluation_share_ == 0.6
 
 
 def test_accumulated_batches_are_one_large_batch(without_dropout):
@@ -246,6 +245,21 @@ def test_mixed_precision_trains_and_is_read_in_float32(tiny_encoder):
     np.testing.assert_array_equal(again.transform(TEXTS), mixed.transform(TEXTS))
     with pytest.raises(InvalidInputError, match='"fp16" needs CUDA; got cpu'):
         make(tiny_encoder, mixed_precision="fp16").fit(TEXTS, Y)
+
+
+def test_streams_of_several_gpus_are_kept_without_a_warning(monkeypatch):
+    """The CUDA streams are stand-ins: there need be no GPU for this."""
+    states, seen = {0: 5, 1: 6}, []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", states.get)
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, device: seen.append((device, state))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with _training.streams_kept():
+            torch.rand(3)
+    assert seen == [(0, 5), (1, 6)]
 
 
 def test_texts_without_tokens_are_read(tmp_path):

@@ -30,7 +30,7 @@ class TextSet(torch.utils.data.Dataset):
 
 
 class Columns(TextSet):
-    """What the callback needs of `datasets.Dataset`, which is not installed here."""
+    """What the callback needs of `datasets.Dataset`, and no more."""
 
     @property
     def column_names(self):
