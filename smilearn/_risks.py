@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
+from smilearn._compat import routing_enabled
 from smilearn._containers import index_of
 from smilearn.exceptions import InvalidInputError
 from smilearn.pipelines import last_step, score_samples
@@ -42,15 +43,20 @@ class Risks:
     false_flag_rate: float | None = None
 
 
+def default_scorer():
+    """The scorer of who names none; it gets no metadata, with routing or without."""
+    scorer = SlicedMIScorer()
+    return scorer.set_fit_request(sample_weight=False) if routing_enabled() else scorer
+
+
 def risks_of_scorer(scorer, X, labels, alpha=None, params=None):
     """Fit a scorer to the samples.
 
     Parameters
     ----------
-    scorer : estimator or None
+    scorer : estimator
         Has `scores_` after ``fit(X, y)``, or is a pipeline that ends in such a one; a
-        frozen one is not fitted, and scores the samples as new ones. None is
-        ``SlicedMIScorer()``.
+        frozen one is not fitted, and scores the samples as new ones.
 
     X : any container
         What it takes.
@@ -74,7 +80,7 @@ def risks_of_scorer(scorer, X, labels, alpha=None, params=None):
     InvalidInputError
         If there is no score for each sample, or no line at `alpha`.
     """
-    scorer = SlicedMIScorer() if scorer is None else clone(scorer)
+    scorer = clone(scorer)
     last = last_step(scorer)
     if alpha is not None:
         _calibrate(last, alpha)

@@ -28,11 +28,10 @@ from smilearn._containers import (
     take_samples,
 )
 from smilearn._removal import Rule, spared
-from smilearn._risks import risks_of_scorer, risks_of_table
+from smilearn._risks import default_scorer, risks_of_scorer, risks_of_table
 from smilearn._sampling import tags_of_sampler
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.risk_table import RiskTable
-from smilearn.scorer import SlicedMIScorer
 
 
 class RiskFilter(OneToOneFeatureMixin, BaseEstimator):
@@ -262,7 +261,7 @@ class RiskFilter(OneToOneFeatureMixin, BaseEstimator):
         return router
 
     def _scorer(self):
-        return SlicedMIScorer() if self.scorer is None else self.scorer
+        return default_scorer() if self.scorer is None else self.scorer
 
     def _risks(self, X, labels, params):
         """Scores from the scorer or the table."""
@@ -277,7 +276,7 @@ class RiskFilter(OneToOneFeatureMixin, BaseEstimator):
         requested = {}
         if routing_enabled() and params:
             requested = process_routing(self, "fit", **params).scorer.fit
-        return risks_of_scorer(self.scorer, X, labels, self.alpha, requested)
+        return risks_of_scorer(self._scorer(), X, labels, self.alpha, requested)
 
     def _spare(self, remove, codes):
         """Take back removals that would leave a class with too few samples."""

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
 from smilearn._compat import (
@@ -124,9 +125,7 @@ class RiskReweighter(Delegating):
         InvalidInputError
             If the estimator takes no weights, or a function of one's own gives none.
         """
-        name = (
-            "sample_weight" if routing_enabled() else _name_of_weights(self.estimator)
-        )
+        name = _name_of_weights(self.estimator)
         check_aligned(X, {name: params[name]} if name in params else {})
         _, of_filter = self._requested(params)
         self.filter_ = clone(self._filter())
@@ -136,11 +135,6 @@ class RiskReweighter(Delegating):
         self.weights_ = self._weights(self.filter_)
         weights = np.asarray(params.get(name, 1.0), dtype=np.float64) * self.weights_
         wanted, _ = self._requested({**params, name: weights})
-        if name not in wanted:
-            raise InvalidInputError(
-                "The estimator does not request sample_weight; call its "
-                "set_fit_request(sample_weight=True)."
-            )
         self.estimator_ = clone(self.estimator).fit(X, y, **wanted)
         return self
 
@@ -163,6 +157,14 @@ class RiskReweighter(Delegating):
 
 def _name_of_weights(estimator):
     """Name under which an estimator takes weights, such as ``svc__sample_weight``."""
+    if routing_enabled():
+        routing = get_routing_for_object(estimator)
+        if not routing.consumes("fit", ["sample_weight"]):
+            raise InvalidInputError(
+                "The estimator does not request sample_weight; call "
+                "set_fit_request(sample_weight=True) of it or of its last step."
+            )
+        return "sample_weight"
     prefix, last = "", estimator
     while hasattr(last, "steps") or _hands_on(last):
         if hasattr(last, "steps"):

@@ -103,11 +103,13 @@ def test_cross_validation_with_weights_and_groups(data, routing, n_jobs):
     X, y, weight, groups = data
     with config_context(enable_metadata_routing=routing):
         inner, scaler = LogisticRegression(), StandardScaler()
+        cleaner = clone(CLEANER)
         if routing:
+            cleaner.scorer.set_fit_request(sample_weight=False)
             scaler.set_fit_request(sample_weight=False)
             inner.set_fit_request(sample_weight=True)
-            inner.set_score_request(sample_weight=False)
-        model = make_pipeline(scaler, FilteredEstimator(inner, CLEANER))
+            inner.set_score_request(sample_weight=True)
+        model = make_pipeline(scaler, FilteredEstimator(inner, cleaner))
         name = "sample_weight" if routing else "filteredestimator__sample_weight"
         params = {name: weight} | ({"groups": groups} if routing else {})
         options = {} if routing else {"groups": groups}
@@ -129,7 +131,8 @@ def test_cross_validation_with_weights_and_groups(data, routing, n_jobs):
         expected = LogisticRegression().fit(
             Z[kept], y[train][kept], sample_weight=weight[train][kept]
         )
-        assert score == expected.score(scaler.transform(X[test]), y[test])
+        tested = weight[test] if routing else None
+        assert score == expected.score(scaler.transform(X[test]), y[test], tested)
 
 
 def test_routing_reaches_the_scorer_of_the_filter(data):

@@ -166,12 +166,15 @@ def test_with_routing_the_estimator_must_ask(data):
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
     with config_context(enable_metadata_routing=True):
         pipeline[0].set_fit_request(sample_weight=False)
+        cleaner = clone(CLEANER)
+        cleaner.scorer.set_fit_request(sample_weight=False)
         silent = clone(pipeline)
         silent[-1].set_fit_request(sample_weight=False)
         with pytest.raises(InvalidInputError, match="does not request sample_weight"):
-            RiskReweighter(silent, CLEANER).fit(X, y)
+            RiskReweighter(silent, cleaner).fit(X, y)
         pipeline[-1].set_fit_request(sample_weight=True)
-        model = RiskReweighter(pipeline, CLEANER).fit(X, y, sample_weight=weight)
+        model = RiskReweighter(pipeline, cleaner).fit(X, y, sample_weight=weight)
+        RiskReweighter(pipeline).fit(X, y, sample_weight=weight)  # the default filter
     together = weight * model.weights_
     expected = clone(pipeline).fit(X, y, logisticregression__sample_weight=together)
     np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X))
