@@ -1,0 +1,226 @@
+"""Searches over pipelines of texts: what is computed, what is chosen."""
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_models as tiny
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    StratifiedKFold,
+    cross_val_predict,
+    cross_validate,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import smilearn
+from smilearn import (
+    FilteredEstimator,
+    HiddenStateEmbedder,
+    LayerSelector,
+    RiskFilter,
+    SlicedMIScorer,
+    _hidden_reader,
+)
+from smilearn.datasets import flip_labels, load_rotten_tomatoes
+
+WORDS = ["the", "film", "plot", "is", "was", "good", "bad", "great", "awful", "dull"]
+SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
+
+
+@pytest.fixture
+def texts(seed):
+    """Sixty sentences, some of them twice, and their labels."""
+    rng = np.random.default_rng(seed)
+    some = [" ".join(rng.choice(WORDS, 5)) for _ in range(50)]
+    return some + some[:10], np.arange(60) % 2
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Number of texts in each forward pass, those of the probe left out."""
+    counts, pooled = [], _hidden_reader.HiddenReader._pooled
+
+    def spy(self, input_ids):
+        if input_ids != self._probe:
+            counts.append(len(input_ids))
+        return pooled(self, input_ids)
+
+    monkeypatch.setattr(_hidden_reader.HiddenReader, "_pooled", spy)
+    return counts
+
+
+def of_layers(last, tmp_path):
+    """A pipeline over texts with a memory and a cache of rows."""
+    embedder = HiddenStateEmbedder(
+        tiny.folder("bert"), layer="all", cache_folder=str(tmp_path / "rows")
+    )
+    return make_pipeline(
+        embedder, LayerSelector(), last, memory=str(tmp_path / "steps")
+    )
+
+
+GRID = {
+    "layerselector__layer": [0, -1],
+    "slicedmiscorer__n_slices": [8, 32],
+    "slicedmiscorer__slicing": ["isotropic", "principal"],
+    "slicedmiscorer__density": ["student", "gaussian"],
+}
+
+
+def test_each_text_is_read_once_for_all_candidates(texts, read, tmp_path):
+    pipeline = of_layers(SlicedMIScorer(random_state=0), tmp_path)
+    search = GridSearchCV(pipeline, GRID, cv=StratifiedKFold(2), error_score="raise")
+    search.fit(*texts)
+    results = search.cv_results_
+    assert len(results["params"]) == 16
+    assert sum(read) == len(set(texts[0])) == 50
+    assert len(set(results["mean_test_score"])) > 4
+    scores = smilearn.score_samples(search, *texts)
+    again = smilearn.score_samples(search.best_estimator_[-1], *_last(search, texts))
+    np.testing.assert_array_equal(scores, again)
+    assert sum(read) == 50
+
+
+def _last(search, texts):
+    """What the last step gets, and the labels."""
+    return search.best_estimator_[:-1].transform(texts[0]), texts[1]
+
+
+def test_layer_share_and_slices_in_one_search(texts, read, tmp_path):
+    last = FilteredEstimator(LogisticRegression(), RiskFilter(SCORER))
+    name = "filteredestimator__filter"
+    grid = {
+        "layerselector__layer": [1, 2],
+        f"{name}__share": [0.0, 0.2],
+        f"{name}__scorer__n_slices": [8, 16],
+        f"{name}__scorer__slicing": ["isotropic", "joint"],
+    }
+    search = GridSearchCV(of_layers(last, tmp_path), grid, cv=2, error_score="raise")
+    search.fit(*texts)
+    assert len(search.cv_results_["params"]) == 16
+    assert sum(read) == 50
+    kept = search.best_estimator_[-1].filter_.support_.sum()
+    assert kept == 60 - int(60 * search.best_params_[f"{name}__share"])
+
+
+def test_two_processes_find_the_same_and_share_the_rows(texts, tmp_path):
+    pipeline = of_layers(SlicedMIScorer(random_state=0), tmp_path)
+    grid = {name: GRID[name] for name in list(GRID)[:2]}
+    one, two = (
+        GridSearchCV(pipeline, grid, cv=2, n_jobs=n_jobs).fit(*texts)
+        for n_jobs in (None, 2)
+    )
+    np.testing.assert_array_equal(
+        one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"]
+    )
+    assert one.best_params_ == two.best_params_
+
+
+def test_memory_alone_spares_the_fits(texts, read, tmp_path):
+    """So the page on pipelines says: held-out texts are read for each candidate."""
+    embedder = HiddenStateEmbedder(tiny.folder("bert")).fit([])
+    pipeline = make_pipeline(
+        FrozenEstimator(embedder), SCORER, memory=joblib.Memory(tmp_path, verbose=0)
+    )
+    grid = {"slicedmiscorer__n_slices": [4, 8, 16, 32]}
+    names = [f"{i} {text}" for i, text in enumerate(texts[0])]  # no two alike
+    GridSearchCV(pipeline, grid, cv=3, refit=False).fit(names, texts[1])
+    assert sum(read) == 2 * 60 + 4 * 60
+
+
+@pytest.fixture(scope="module")
+def reviews():
+    """Real sentences, a tenth of them with the wrong label, weights and groups."""
+    found = load_rotten_tomatoes(400, random_state=0)
+    labels, flipped = flip_labels(found.labels, 0.1, random_state=0)
+    weight = np.random.default_rng(0).uniform(0.5, 2, size=400)
+    return pd.Series(found.texts), labels, flipped, weight, np.arange(400) % 8
+
+
+def words_to_topics():
+    return make_pipeline(
+        TfidfVectorizer(sublinear_tf=True), TruncatedSVD(20, random_state=0)
+    )
+
+
+def with_filter(share):
+    scorer = SlicedMIScorer(slicing="joint")
+    model = FilteredEstimator(
+        LogisticRegression(), RiskFilter(scorer, share=share, by_class=True)
+    )
+    return make_pipeline(words_to_topics(), StandardScaler(), model)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_filter_on_real_texts_with_weights_and_groups(reviews, n_jobs):
+    texts, labels, _, weight, groups = reviews
+    common = {"cv": GroupKFold(4), "n_jobs": n_jobs, "error_score": "raise"}
+    plain = make_pipeline(words_to_topics(), StandardScaler(), LogisticRegression())
+    without = cross_validate(
+        plain,
+        texts,
+        labels,
+        groups=groups,
+        params={"logisticregression__sample_weight": weight},
+        **common,
+    )
+    filtered = [
+        cross_validate(
+            with_filter(share),
+            texts,
+            labels,
+            groups=groups,
+            params={"filteredestimator__sample_weight": weight},
+            **common,
+        )
+        for share in (0.0, 0.1)
+    ]
+    np.testing.assert_array_equal(without["test_score"], filtered[0]["test_score"])
+    assert (without["test_score"] != filtered[1]["test_score"]).any()
+    assert filtered[1]["test_score"].mean() > 0.5
+
+
+def test_the_filter_takes_wrong_labels_out_of_real_texts(reviews):
+    texts, labels, flipped, *_ = reviews
+    model = with_filter(0.1).fit(texts, labels)[-1]
+    assert flipped[~model.filter_.support_].mean() > 1.5 * flipped.mean()
+
+
+def test_label_contrast_chooses_on_real_texts(reviews):
+    texts, labels, *_ = reviews
+    pipeline = make_pipeline(words_to_topics(), SlicedMIScorer(32, random_state=0))
+    grid = {
+        "pipeline__truncatedsvd__n_components": [2, 20],
+        "slicedmiscorer__slicing": ["isotropic", "joint"],
+    }
+    searches = [
+        GridSearchCV(pipeline, grid, cv=3, n_jobs=n_jobs, error_score="raise")
+        for n_jobs in (None, 2)
+    ]
+    one, two = (search.fit(texts, labels) for search in searches)
+    contrast = one.cv_results_["mean_test_score"]
+    np.testing.assert_array_equal(contrast, two.cv_results_["mean_test_score"])
+    assert one.best_score_ == contrast.max() > 0.5
+    folds = KFold(3).split(texts, labels)
+    best = [
+        one.best_estimator_.fit(texts[train], labels[train]).score(
+            texts[test], labels[test]
+        )
+        for train, test in folds
+    ]
+    assert np.mean(best) == pytest.approx(one.best_score_)
+
+
+def test_predictions_of_texts_that_were_removed(reviews):
+    """A filter acts in fit alone: each text gets a prediction."""
+    texts, labels, *_ = reviews
+    predicted = cross_val_predict(with_filter(0.3), texts, labels, cv=3)
+    assert len(predicted) == 400
