@@ -1,6 +1,7 @@
 """Searches over pipelines of texts: what is computed, what is chosen."""
 
-import joblib
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,6 +29,7 @@ from smilearn import (
     RiskFilter,
     SlicedMIScorer,
     _hidden_reader,
+    _hidden_rows,
 )
 from smilearn.datasets import flip_labels, load_rotten_tomatoes
 
@@ -124,16 +126,40 @@ def test_two_processes_find_the_same_and_share_the_rows(texts, tmp_path):
     assert one.best_params_ == two.best_params_
 
 
-def test_memory_alone_spares_the_fits(texts, read, tmp_path):
-    """So the page on pipelines says: held-out texts are read for each candidate."""
-    embedder = HiddenStateEmbedder(tiny.folder("bert")).fit([])
-    pipeline = make_pipeline(
-        FrozenEstimator(embedder), SCORER, memory=joblib.Memory(tmp_path, verbose=0)
+@pytest.mark.parametrize(
+    ("frozen", "memory", "cache", "n_read", "n_loads"),
+    [
+        (False, False, False, 1500, 25),  # 8 candidates in 3 folds, and the refit
+        (False, True, False, 660, 25),  # held-out texts are read for each candidate
+        (False, False, True, 60, 25),
+        (False, True, True, 60, 25),
+        (True, False, False, 1500, 0),
+        (True, False, True, 60, 0),
+        (True, True, True, 60, 21),  # what comes out of a memory has no weights
+    ],
+)
+def test_what_a_search_reads_and_loads(
+    frozen, memory, cache, n_read, n_loads, read, tmp_path, monkeypatch
+):
+    """The table of the page on acting."""
+    loads, load = [], _hidden_rows.load_reader
+    monkeypatch.setattr(
+        _hidden_rows, "load_reader", lambda how: loads.append(1) or load(how)
     )
-    grid = {"slicedmiscorer__n_slices": [4, 8, 16, 32]}
-    names = [f"{i} {text}" for i, text in enumerate(texts[0])]  # no two alike
-    GridSearchCV(pipeline, grid, cv=3, refit=False).fit(names, texts[1])
-    assert sum(read) == 2 * 60 + 4 * 60
+    rows = str(tmp_path / "rows") if cache else None
+    embedder = HiddenStateEmbedder(tiny.folder("bert"), layer="all", cache_folder=rows)
+    if frozen:
+        embedder = FrozenEstimator(embedder.fit([]))
+    loads.clear()
+    pipeline = make_pipeline(
+        embedder, LayerSelector(), SCORER, memory=str(tmp_path) if memory else None
+    )
+    grid = {"layerselector__layer": [0, 1, 2, 3], "slicedmiscorer__n_slices": [4, 8]}
+    texts = [" ".join(words) for words in permutations(WORDS[:5], 3)]
+    GridSearchCV(pipeline, grid, cv=3, error_score="raise").fit(
+        texts, np.arange(60) % 2
+    )
+    assert (sum(read), len(loads)) == (n_read, n_loads)
 
 
 @pytest.fixture(scope="module")
