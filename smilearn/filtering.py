@@ -10,12 +10,13 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from smilearn._compat import HasMethods, Interval, fit_context, take
+from smilearn._documentation import Documented
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.risk_table import RiskTable
 from smilearn.scorer import SlicedMIScorer
 
 
-class RiskFilter(BaseEstimator):
+class RiskFilter(Documented, BaseEstimator):
     """Remove the training samples most at risk of being memorized.
 
     A sampler in the sense of imbalanced-learn: it acts when a pipeline of

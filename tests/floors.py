@@ -3,6 +3,7 @@
 FLOORS = {
     "_batches": 0,
     "_compat": 0,
+    "_documentation": 0,
     "_inputs": 0,
     "_large_array": 0,
     "_optional": 0,
