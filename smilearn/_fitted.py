@@ -9,7 +9,7 @@ from sklearn.utils.validation import validate_data
 from smilearn._device_check import check_device
 from smilearn._devices import resolve_device, working_on
 from smilearn._engine import score_new
-from smilearn._inputs import checked_labels, checked_tensor, is_tensor
+from smilearn._inputs import checked_labels, checked_tensor, is_tensor, read_column
 from smilearn._maps import joint_table
 from smilearn._mixture import mixed, mixed_errors
 from smilearn._moments import ClassMoments
@@ -35,6 +35,7 @@ class FittedSlices:
 
     def _validated(self, X, *y, reset=False, least=None, sparse=True):
         """Check X, or X and y, by scikit-learn's rules; X floating."""
+        X, *y = map(read_column, (X, *y))
         least = least or (2 if reset else 1)
         if is_tensor(X):
             X = checked_tensor(self, X, reset=reset, least=least)
