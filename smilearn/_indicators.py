@@ -38,12 +38,13 @@ class IndicatorLabels:
             )
         one = silent_clone(self)
         one.set_params(random_state=self._fixed_seed(), contamination=None)
-        self.label_scorers_ = [None] * len(varies)
+        scorers = [None] * len(varies)
         with self._fit_task(X, Y, most=int(varies.sum()), sample_weight=weight) as task:
             for column in np.flatnonzero(varies):
                 with task.part(f"label {names[column]}"):
                     fitted = clone(one).fit(X, Y[:, column], sample_weight=weight)
-                    self.label_scorers_[column] = fitted
+                    scorers[column] = fitted
+            self.label_scorers_ = scorers
             self._join_fitted(X, Y, names, weight)
         return self
 
