@@ -1,4 +1,4 @@
-"""The one door to scikit-learn's underscore names (floor 0).
+"""The one door to scikit-learn's underscore names and newest parts (floor 0).
 
 A new scikit-learn that moves one of them breaks this file alone.
 """
@@ -9,7 +9,16 @@ from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
+try:  # experimental, new in scikit-learn 1.9
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:
+        """Nothing: this scikit-learn has no callbacks."""
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "StrOptions",

@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from smilearn._compat import routing_enabled
+from smilearn._documentation import Documented
 
 _ANSWERS = (
     "predict",
@@ -60,7 +61,7 @@ def _answer(name):
     return available_if(_has(name))(method)
 
 
-class Delegating(MetaEstimatorMixin, BaseEstimator):
+class Delegating(Documented, MetaEstimatorMixin, BaseEstimator):
     """Expects `estimator`, `filter`, and after `fit` `estimator_`."""
 
     (

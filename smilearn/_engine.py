@@ -49,6 +49,7 @@ class TrainingPass:
         self, samples, settings, *, block_length, left_out, folds=None, verbose=False
     ):
         self.settings, self.verbose = settings, verbose
+        self.done = lambda n_slices: None  # told of slices as they are scored
         self.left_out, self._folds = left_out, folds
         self.count, self._segments = samples.count, samples.segments
         self._weight, self._weight_of = samples.weight, samples.weight_of
@@ -74,6 +75,7 @@ class TrainingPass:
                 self._keep(*fitted)
                 self.tally.add(places, *sums)
                 bar.update(len(places))
+                self.done(len(places))
 
     def measure(self, directions):
         """Take the moments of the slices of `directions`, (S, d); score nothing."""

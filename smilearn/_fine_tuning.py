@@ -12,6 +12,7 @@ from smilearn._compat import Interval, StrOptions
 from smilearn._devices import resolve_device
 from smilearn._directions import generator_from
 from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
+from smilearn._fit_tasks import FitTasks
 from smilearn._optional import require
 from smilearn._pretrained import load_backbone, quiet_transformers
 from smilearn._run_folder import RunFolder, digest
@@ -25,7 +26,7 @@ _NOT_IN_RESULT = {"checkpoint_folder", "device", "random_state", "verbose"}
 _RATES = {"whole": 5e-5, "lora": 5e-4}
 
 
-class FineTuning:
+class FineTuning(FitTasks):
     """Training, reading and keeping of a network; the estimators add their contract."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -68,7 +69,13 @@ class FineTuning:
         folder = None if path is None else RunFolder(path)
         seed = self._seed(folder)
         device = resolve_device(self.device)
-        with quiet_transformers(), _training.seeded(seed):
+        told = {"most": self.max_epochs, "sample_weight": sample_weight}
+        told["fitted"] = lambda: {"n_features_out_": network.head.in_features}
+        with (
+            quiet_transformers(),
+            _training.seeded(seed),
+            self._fit_task(texts, self.classes_[codes], **told) as follow,
+        ):
             network = self._network_for(len(self.classes_), caller).to(device)
             samples = TextSamples(texts, self._tokenizer, self._most_tokens)
             held_out = self._held_out(codes, seed)
@@ -87,11 +94,24 @@ class FineTuning:
                 device=device,
                 verbose=bool(self.verbose),
                 folder=folder,
+                others=self._epoch_tasks(follow, network),
             )
             pooled, self.logits_ = read(network, samples)
-        self._network = network.eval()
+            self._network = network.eval()
         self._note(point, task)
         return pooled
+
+    def _epoch_tasks(self, follow, network):
+        if follow.context is None:
+            return []
+        from smilearn._epoch_tasks import EpochTasks
+
+        fitted = {
+            "_network": network,
+            "logits_": np.empty((0, network.head.out_features), np.float32),
+            "n_features_out_": network.head.in_features,
+        }
+        return [EpochTasks(follow, fitted)]
 
     def _read(self, texts):
         """Pooled states and logits of new texts."""

@@ -9,7 +9,7 @@ from sklearn.utils.validation import validate_data
 from smilearn._device_check import check_device
 from smilearn._devices import resolve_device, working_on
 from smilearn._engine import score_new
-from smilearn._inputs import checked_labels, checked_tensor, is_tensor
+from smilearn._inputs import checked_labels, checked_tensor, is_tensor, read_column
 from smilearn._maps import joint_table
 from smilearn._mixture import mixed, mixed_errors
 from smilearn._moments import ClassMoments
@@ -35,14 +35,13 @@ class FittedSlices:
 
     def _validated(self, X, *y, reset=False, least=None, sparse=True):
         """Check X, or X and y, by scikit-learn's rules; X floating."""
+        X, *y = map(read_column, (X, *y))
         least = least or (2 if reset else 1)
         if is_tensor(X):
             X = checked_tensor(self, X, reset=reset, least=least)
             return (X, checked_labels(*y, X)) if y else X
         if hasattr(X, "iloc") and hasattr(X, "sparse"):
-            X = (
-                X.sparse.to_dense()
-            )  # a frame has few columns: no family need be left out
+            X = X.sparse.to_dense()  # few columns: no family need be left out
         options = {"dtype": [np.float32, np.float64], "ensure_min_samples": least}
         sparse = "csr" if sparse else False
         y = [labels.cpu() if is_tensor(labels) else labels for labels in y]

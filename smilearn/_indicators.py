@@ -6,6 +6,7 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import is_multilabel
 
+from smilearn._fit_tasks import silent_clone
 from smilearn._inputs import is_tensor
 from smilearn._weights import checked_weights
 from smilearn.exceptions import InvalidInputError
@@ -35,12 +36,19 @@ class IndicatorLabels:
                 "samples apart by; at least 1 label must be present in some samples "
                 "and absent from others."
             )
-        one = clone(self)
+        one = silent_clone(self)
         one.set_params(random_state=self._fixed_seed(), contamination=None)
-        self.label_scorers_ = [
-            clone(one).fit(X, present, sample_weight=weight) if tells else None
-            for present, tells in zip(Y.T, varies, strict=True)
-        ]
+        scorers = [None] * len(varies)
+        with self._fit_task(X, Y, most=int(varies.sum()), sample_weight=weight) as task:
+            for column in np.flatnonzero(varies):
+                with task.part(f"label {names[column]}"):
+                    fitted = clone(one).fit(X, Y[:, column], sample_weight=weight)
+                    scorers[column] = fitted
+            self.label_scorers_ = scorers
+            self._join_fitted(X, Y, names, weight)
+        return self
+
+    def _join_fitted(self, X, Y, names, weight):
         self.classes_, self.labels_ = names, Y
         self.class_count_ = Y.sum(0) if weight is None else weight @ Y
         self.class_prior_ = np.average(Y, axis=0, weights=weight)
@@ -48,7 +56,6 @@ class IndicatorLabels:
         self._draw_the_line(
             lambda null, labels: null.fit(X, labels, sample_weight=weight), Y, weight
         )
-        return self
 
     def _join_labels(self, weight):
         """Set what holds for a sample, from what its labels say."""

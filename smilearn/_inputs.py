@@ -1,4 +1,4 @@
-"""Embeddings that are torch tensors (floor 0)."""
+"""Embeddings that are torch tensors, and columns of data sets (floor 0)."""
 
 import sys
 
@@ -14,6 +14,24 @@ def is_tensor(X):
     """Tell whether X is a torch tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(X, torch.Tensor)
+
+
+def read_column(values):
+    """Read a lazy column of a `datasets.Dataset` at once, row by row takes far longer.
+
+    Parameters
+    ----------
+    values : object
+        A column; anything else is given back.
+
+    Returns
+    -------
+    values : object
+        What the format of the data set makes of it: a list, an array, a tensor.
+    """
+    module = type(values).__module__.partition(".")[0]
+    lazy = module == "datasets" and hasattr(values, "__getitem__")
+    return values[:] if lazy else values
 
 
 def checked_tensor(estimator, X, *, reset, least):

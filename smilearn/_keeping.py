@@ -1,14 +1,17 @@
 """What a scorer keeps of what was learnt, as plain arrays (floor 7)."""
 
-import numpy as np
-from sklearn.base import clone
+from dataclasses import replace
 
+import numpy as np
+
+from smilearn._fit_tasks import silent_clone
 from smilearn._mixture import (
     learn,
     location_and_scale,
     member_tasks,
     mixed,
     mixed_errors,
+    most_parts,
     weights_of,
 )
 
@@ -54,12 +57,14 @@ class SliceKeeping:
         """Learn the members of the mixture, and weight them by their label contrast."""
         self.members_, self.contrast_ = {}, {}
         for name, slicing, n_components, its_task in member_tasks(task):
-            member = clone(self).set_params(slicing=slicing, contamination=None)
+            member = silent_clone(self).set_params(slicing=slicing, contamination=None)
             member.set_params(n_components=n_components or self.n_components)
             known = [name for name in _OF_ALL if hasattr(self, name)]
             vars(member).update({name: getattr(self, name) for name in known})
             member.offset_ = 0.0
-            learnt = learn(its_task, slicing, n_components)
+            wanted = its_task.n_slices, its_task.max_slices
+            with task.follow.part(name, most_parts(slicing, *wanted)) as part:
+                learnt = learn(replace(its_task, follow=part), slicing, n_components)
             member._keep(its_task, learnt)
             self.members_[name], self.contrast_[name] = member, learnt.contrast
         self.weights_ = weights_of(self.contrast_)

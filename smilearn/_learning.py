@@ -1,6 +1,7 @@
 """How a scorer learns from standardized samples (floor 8)."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import issparse
@@ -11,12 +12,13 @@ from smilearn._devices import resolve_device, working_on
 from smilearn._directions import generator_from
 from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._far import far_samples
+from smilearn._fit_tasks import FitTasks
 from smilearn._folds import folds_of, row_keys
 from smilearn._indicators import IndicatorLabels, holds_indicators
 from smilearn._inputs import check_class_labels
 from smilearn._keeping import SliceKeeping
 from smilearn._line import LineDrawing
-from smilearn._mixture import learn
+from smilearn._mixture import learn, members_for, most_parts
 from smilearn._rows import as_tensor
 from smilearn._samples import SortedSamples
 from smilearn._task import Task
@@ -48,7 +50,7 @@ _OF_A_FAMILY = {
 _SMALL = 2**20  # numbers, for which double precision costs next to nothing
 
 
-class SliceLearning(SliceKeeping, LineDrawing, IndicatorLabels):
+class SliceLearning(FitTasks, SliceKeeping, LineDrawing, IndicatorLabels):
     """The fitting of a scorer; expects its parameters."""
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -104,13 +106,24 @@ class SliceLearning(SliceKeeping, LineDrawing, IndicatorLabels):
                 "sklearn.decomposition.TruncatedSVD, or take another slicing."
             )
         used = self._used(X, y, weight)
-        self._learn_from(X[used], y[used], weight if weight is None else weight[used])
-        if len(self.labels_) < len(y):
-            self._score_the_rest(X, y, ~used)
-        self._draw_the_line(
-            lambda null, labels: null.fit(X, labels, sample_weight=weight), y, weight
-        )
+        some = weight if weight is None else weight[used]
+        most = self._most_parts(X)
+        with self._fit_task(X, y, most=most, sample_weight=weight) as follow:
+            self._learn_from(X[used], y[used], some, follow)
+            if len(self.labels_) < len(y):
+                self._score_the_rest(X, y, ~used)
+            self._draw_the_line(
+                lambda null, labels: null.fit(X, labels, sample_weight=weight),
+                y,
+                weight,
+            )
         return self
+
+    def _most_parts(self, X):
+        """Most parts that callbacks are told of: members, or some slices at a time."""
+        if self.slicing == "adaptive":
+            return len(members_for(X.shape[1], issparse(X)))
+        return most_parts(self.slicing, self.n_slices, self.max_slices)
 
     def _is_read_in_batches(self, X, sample_weight):
         """Whether X is a large file and can be read a batch at a time."""
@@ -126,7 +139,7 @@ class SliceLearning(SliceKeeping, LineDrawing, IndicatorLabels):
         for name in _OF_A_FAMILY & vars(self).keys():
             delattr(self, name)
 
-    def _learn_from(self, X, y, weight):
+    def _learn_from(self, X, y, weight, follow):
         self._forget()
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -143,6 +156,7 @@ class SliceLearning(SliceKeeping, LineDrawing, IndicatorLabels):
         settings, seed = self._settings(), self._fixed_seed()
         with working_on(settings.device):
             task = self._task(X, codes, weight, settings, seed)
+            task = replace(task, follow=follow)
             if self.slicing == "adaptive":
                 self._mix(task)
             else:

@@ -3,9 +3,9 @@
 import warnings
 
 import numpy as np
-from sklearn.base import clone
 
 from smilearn._directions import generator_from
+from smilearn._fit_tasks import silent_clone
 from smilearn._mixture import mixed
 from smilearn._weights import weighted_quantile
 from smilearn.exceptions import ReliabilityWarning
@@ -43,7 +43,7 @@ class LineDrawing:
         parameters = {"contamination": None, "random_state": int(rng.integers(2**32))}
         if self.n_slices == "auto" and self.slicing in ("isotropic", "principal"):
             parameters["n_slices"] = self.n_slices_  # noise never gets reliable
-        null = clone(self).set_params(**parameters)
+        null = silent_clone(self).set_params(**parameters)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReliabilityWarning)
             labels = y.copy()

@@ -6,6 +6,7 @@ import numpy as np
 
 from smilearn import _families
 from smilearn._families import enough_slices
+from smilearn._fit_tasks import n_parts
 from smilearn._sparse import SparsePoints
 from smilearn._weights import weighted_quantile
 
@@ -65,11 +66,7 @@ def member_tasks(task):
     boost = None if sparse else _families.best_boost(task)
     task = replace(task, boost=boost, compare=True)
     task.principal_axes(max(n for _, n in MEMBERS.values() if n))
-    for name, (slicing, n_components) in MEMBERS.items():
-        if slicing == "principal" and n_components >= n_features:
-            continue  # the same as isotropic slices of whitened points
-        if sparse and slicing in ("discriminant", "joint"):
-            continue  # no covariance of that many features
+    for name, (slicing, n_components) in members_for(n_features, sparse).items():
         its_task = task
         if slicing != "isotropic":
             few = enough_slices(min(n_components or len(task.share) - 1, n_features))
@@ -78,6 +75,25 @@ def member_tasks(task):
             wanted = few if task.n_slices == "auto" else min(few, task.n_slices)
             its_task = replace(task, n_slices=wanted)
         yield name, slicing, n_components, its_task
+
+
+def members_for(n_features, sparse):
+    """Members of the mixture that samples with so many features can have."""
+    return {
+        name: (slicing, n_components)
+        for name, (slicing, n_components) in MEMBERS.items()
+        # as many components as features: the same as isotropic, of whitened points
+        if not (slicing == "principal" and n_components >= n_features)
+        # no covariance of that many features
+        if not (sparse and slicing in ("discriminant", "joint"))
+    }
+
+
+def most_parts(slicing, n_slices, max_slices):
+    """Most parts of slices that learning one family is told of in."""
+    if slicing not in ("isotropic", "principal"):
+        return 0
+    return n_parts(max_slices if n_slices == "auto" else n_slices)
 
 
 def weights_of(contrast):

@@ -9,6 +9,7 @@ import numpy as np
 from smilearn import _maps
 from smilearn._comparison import Comparison
 from smilearn._directions import SliceDirections
+from smilearn._fit_tasks import FitTask
 from smilearn._fold_scatter import FoldScatters, fourth_powers
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings
@@ -50,6 +51,9 @@ class Task:
     boost : float, default=None
         How much more to shrink covariances than Ledoit and Wolf; None is not yet known.
 
+    follow : FitTask, default=None
+        Told how far the slices are.
+
     known, axes : dict
         What one member has made and the next one needs too, by name; principal
         directions, by how many were asked for.
@@ -66,6 +70,7 @@ class Task:
     verbose: bool = False
     compare: bool = False
     boost: float | None = None
+    follow: FitTask = field(default_factory=FitTask, repr=False)
     known: dict = field(default_factory=dict, repr=False)
     axes: dict = field(default_factory=dict, repr=False)
 

@@ -7,6 +7,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
+from smilearn._inputs import read_column
 from smilearn.exceptions import InvalidInputError, MissingTextError, TruncationWarning
 
 
@@ -16,7 +17,8 @@ def check_texts(texts):
     Parameters
     ----------
     texts : sequence of str
-        A list, a tuple, a 1-D array, a pandas or polars Series, an Arrow column.
+        A list, a tuple, a 1-D array, a pandas or polars Series, a column of Arrow or
+        of a `datasets.Dataset`.
 
     Returns
     -------
@@ -39,6 +41,7 @@ def check_texts(texts):
         raise InvalidInputError(
             f"texts must be one column; got shape {getattr(texts, 'shape', None)}."
         )
+    texts = read_column(texts)
     values = list(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)
     missing = [row for row, value in enumerate(values) if _is_missing(value)]
     if missing:
@@ -111,6 +114,7 @@ def check_labels(y):
     InvalidInputError
         If a label is missing, or strings and other things are mixed.
     """
+    y = read_column(y)
     if isinstance(y, (str, bytes)) or not np.iterable(y):
         raise InvalidInputError(f"labels must be a sequence; got {y!r}.")
     missing = [row for row, value in enumerate(y) if _is_missing(value)]

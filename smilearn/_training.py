@@ -10,12 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from smilearn._early_point import EarlyPoint, evaluation_plan, evaluation_steps
 from smilearn._pooled_classifier import PooledClassifier, losses_and_correct, read
@@ -161,6 +156,7 @@ def train_to_early_point(
     device,
     verbose,
     folder: RunFolder | None,
+    others=(),
 ):
     """Train until the early point, or to the end of the schedule.
 
@@ -190,6 +186,9 @@ def train_to_early_point(
     folder : RunFolder or None
         Claimed folder of checkpoints, from which a run goes on.
 
+    others : sequence of TrainerCallback, default=()
+        Further callbacks of the Trainer.
+
     Returns
     -------
     evaluation_share : float
@@ -217,7 +216,7 @@ def train_to_early_point(
             args=arguments,
             train_dataset=[{"row": row} for row in np.flatnonzero(~task.held_out)],
             data_collator=task.collate,
-            callbacks=[watcher],
+            callbacks=[watcher, *others],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from smilearn._compat import HasMethods, Interval, StrOptions
+from smilearn._documentation import Documented
 from smilearn._early_point import RULES
 from smilearn._files import read_columns, write_columns
 from smilearn._pooling import POOLINGS
@@ -22,7 +23,7 @@ from smilearn.scorer import SlicedMIScorer
 __all__ = ["MemorizationCallback"]
 
 
-class MemorizationCallback(TrainerWatch, BaseEstimator):
+class MemorizationCallback(TrainerWatch, Documented, BaseEstimator):
     """Score the training samples of a ``transformers.Trainer`` at its early point.
 
     For a sequence classification model, with adapters or without. Now and then the

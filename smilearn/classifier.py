@@ -6,12 +6,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn._compat import check_sample_weight, fit_context
+from smilearn._documentation import Documented
 from smilearn._fine_tuning import FineTuning
 from smilearn._pretrained import DEFAULT_MODEL
 from smilearn._texts import check_texts
 
 
-class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
+class FineTunedClassifier(FineTuning, ClassifierMixin, Documented, BaseEstimator):
     """Classify texts with a fine-tuned language model.
 
     The model gets a new linear head over the mean of the last hidden states over real

@@ -13,6 +13,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn._compat import Interval, fit_context
+from smilearn._documentation import Documented
 from smilearn._encoder_fingerprint import encoder_fingerprint
 from smilearn._pretrained import DEFAULT_MODEL
 from smilearn._sentences import (
@@ -27,7 +28,7 @@ from smilearn.caching import RowCache
 
 
 class SentenceEmbedder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator
 ):
     """Embed texts with a pretrained sentence-transformers model, as it comes.
 

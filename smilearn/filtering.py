@@ -27,6 +27,7 @@ from smilearn._containers import (
     require_labels,
     take_samples,
 )
+from smilearn._documentation import Documented
 from smilearn._removal import Rule, spared
 from smilearn._risks import default_scorer, risks_of_scorer, risks_of_table
 from smilearn._sampling import tags_of_sampler
@@ -34,7 +35,7 @@ from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.risk_table import RiskTable
 
 
-class RiskFilter(OneToOneFeatureMixin, BaseEstimator):
+class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
     """Remove the training samples most at risk of being memorized.
 
     A sampler in the sense of imbalanced-learn: it acts when a pipeline of

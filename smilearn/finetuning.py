@@ -8,12 +8,17 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn._compat import fit_context
+from smilearn._documentation import Documented
 from smilearn._fine_tuning import FineTuning
 from smilearn._pretrained import DEFAULT_MODEL
 
 
 class FineTunedEmbedder(
-    FineTuning, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    FineTuning,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    Documented,
+    BaseEstimator,
 ):
     """Embed texts with a model that is fine-tuned on them up to the early point.
 

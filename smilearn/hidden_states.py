@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn import _hidden_rows
 from smilearn._compat import HasMethods, Interval, StrOptions, fit_context
+from smilearn._documentation import Documented
 from smilearn._texts import check_texts, warn_truncated
 
 __all__ = ["HiddenStateEmbedder"]
@@ -23,7 +24,7 @@ _POSITIVE = Interval(Integral, 1, None, closed="left")
 
 
 class HiddenStateEmbedder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator
 ):
     """Embed texts with the hidden states of any transformer, at any layer.
 

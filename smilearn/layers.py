@@ -12,12 +12,15 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn._compat import fit_context
+from smilearn._documentation import Documented
 from smilearn.exceptions import InvalidInputError
 
 __all__ = ["LayerSelector"]
 
 
-class LayerSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LayerSelector(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator
+):
     """Take one layer of the hidden states of several.
 
     Behind ``HiddenStateEmbedder(layer="all")`` it makes the layer a parameter that

@@ -8,13 +8,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from smilearn._compat import Interval, StrOptions
+from smilearn._documentation import Documented
 from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
 from smilearn.exceptions import InvalidInputError
 
 __all__ = ["EarlyPointMonitor"]
 
 
-class EarlyPointMonitor(BaseEstimator):
+class EarlyPointMonitor(Documented, BaseEstimator):
     """Tell, from the losses of a training loop, when its early point is reached.
 
     The early point is when the task is learnt and most samples are not yet learnt by

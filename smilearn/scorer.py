@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from smilearn._compat import Interval, StrOptions
+from smilearn._documentation import Documented
 from smilearn._learning import SliceLearning
 from smilearn._mixture import FAMILIES
 from smilearn._scoring import SliceScoring
@@ -17,7 +18,9 @@ _SHARE = Interval(Real, 0, 0.5, closed="right")
 _AUTO = StrOptions({"auto"})
 
 
-class SlicedMIScorer(SliceLearning, StreamLearning, SliceScoring, BaseEstimator):
+class SlicedMIScorer(
+    SliceLearning, StreamLearning, SliceScoring, Documented, BaseEstimator
+):
     """Score how much a sample's embedding tells of its own label; low = at risk.
 
     The score is the pointwise sliced mutual information (PSMI), in nats: the mean over

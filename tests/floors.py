@@ -3,6 +3,7 @@
 FLOORS = {
     "_batches": 0,
     "_compat": 0,
+    "_documentation": 0,
     "_inputs": 0,
     "_large_array": 0,
     "_optional": 0,
@@ -17,6 +18,7 @@ FLOORS = {
     "_directions": 1,
     "_early_point": 1,
     "_files": 1,
+    "_fit_tasks": 1,
     "_fingerprints": 1,
     "_gguf": 1,
     "_kernels": 1,
@@ -39,6 +41,7 @@ FLOORS = {
     "_comparison": 2,
     "_containers": 2,
     "_encoder_fingerprint": 2,
+    "_epoch_tasks": 2,
     "_far": 2,
     "_feature_moments": 2,
     "_folds": 2,
@@ -99,6 +102,7 @@ FLOORS = {
     "report": 9,
     "scorer": 9,
     "_cli_input": 10,
+    "_issue_manager": 10,
     "_screen": 10,
     "_workflow": 10,
     "_risks": 10,
@@ -111,4 +115,5 @@ FLOORS = {
     "__init__": 13,
     "cli": 13,
     "__main__": 14,
+    "datalab": 12,
 }

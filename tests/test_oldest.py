@@ -15,14 +15,17 @@ PINNED_ANYWAY = {
 
 def lower_bounds(requirements):
     """Name and version of each requirement that is written name>=version."""
-    found = (re.match(r"([\w.-]+)>=([\w.]+)", each) for each in requirements)
+    found = (
+        re.match(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", each) for each in requirements
+    )
     return {match[1]: match[2] for match in found if match}
 
 
 def declared(project):
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["test"], *extras["frames"]]
-    return lower_bounds([*asked, *extras["finetune"]])
+    used = ("test", "frames", "finetune", "datalab", "plot")
+    asked = [each for name in used for each in extras.get(name, [])]
+    return lower_bounds([*project["dependencies"], *asked])
 
 
 def pinned(text):
@@ -52,7 +55,9 @@ def test_each_lower_bound_is_the_version_tested():
 
 
 def test_a_disagreement_is_seen():
-    bounds = lower_bounds(["a>=1.7", "b>=2.0.1; python_version < '4'", "c[x]", "d>=4"])
+    bounds = lower_bounds(
+        ["a>=1.7", "b>=2.0.1; python_version < '4'", "c[x]", "d[x]>=4"]
+    )
     assert bounds == {"a": "1.7", "b": "2.0.1", "d": "4"}
     assert disagreements(bounds, pinned("a==1.7.0\nb==2.0.1\nd==4.0")) == []
     assert disagreements(bounds, pinned("a==1.8.0\nb==2.0.0\ne==1")) == list("abde")

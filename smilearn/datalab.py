@@ -1,0 +1,71 @@
+"""Memorization in the reports of cleanlab's Datalab (floor 12)."""
+
+from functools import cache
+
+from smilearn._optional import require
+
+__all__ = ["register_memorization"]
+
+
+def register_memorization():
+    """Add the issue type "memorization" to cleanlab's Datalab, in this process.
+
+    For classification. Afterwards ``lab.find_issues(features=X,
+    issue_types={"memorization": {...}})`` gives each sample
+
+    - `memorization_psmi`, its pointwise sliced mutual information in nats; low = at
+      risk;
+    - `memorization_score`, the logistic function ``1 / (1 + exp(-psmi))`` of it, in
+      [0, 1]; low = at risk, and 0.5 where the embedding says nothing about the label;
+    - `is_memorization_issue`, whether the PSMI is below the `offset_` of the scorer.
+
+    The dict holds either `scorer`, a :class:`~smilearn.SlicedMIScorer`, or parameters
+    of one. cleanlab drops parameters that are None: hand over a scorer for
+    ``far=None``. ``lab.get_info("memorization")`` has the likeliest label of each
+    sample, standard errors and the fitted scorer. Registering again changes nothing.
+
+    Returns
+    -------
+    manager : type
+        The registered subclass of ``cleanlab.IssueManager``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If cleanlab or what its Datalab needs is not installed (extra ``datalab``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cleanlab import Datalab
+    >>> from smilearn.datalab import register_memorization
+    >>> manager = register_memorization()
+    >>> rng = np.random.default_rng(0)
+    >>> label = np.repeat(["ham", "spam"], 100)
+    >>> X = rng.normal(size=(200, 8)) + 2.0 * (label == "spam")[:, None]
+    >>> label[0] = "spam"  # a wrong label
+    >>> lab = Datalab({"label": label.tolist()}, label_name="label", verbosity=0)
+    >>> settings = {"n_slices": 64, "random_state": 0}
+    >>> lab.find_issues(features=X, issue_types={"memorization": settings})
+    >>> issues = lab.get_issues("memorization")
+    >>> int(issues["memorization_score"].argmin())
+    0
+    >>> str(lab.get_info("memorization")["most_likely_label"][0])
+    'ham'
+    """
+    for module in ("cleanlab", "datasets", "pandas"):
+        require(module, extra="datalab", caller="register_memorization")
+    return _registered()
+
+
+@cache
+def _registered():
+    from cleanlab.datalab.internal import issue_finder
+    from cleanlab.datalab.internal.issue_manager_factory import register
+
+    from smilearn._issue_manager import MemorizationIssueManager
+
+    # what find_issues hands on of its arguments; cleanlab has no public way to say so
+    arguments = getattr(issue_finder, "_CLASSIFICATION_ARGS_DICT", {})
+    arguments[MemorizationIssueManager.issue_name] = ["features"]
+    return register(MemorizationIssueManager)
