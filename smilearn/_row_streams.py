@@ -205,7 +205,9 @@ class RowStream:
         caller = f"Reading {self.name}"
         parquet = require("pyarrow.parquet", extra="frames", caller=caller)
         try:  # a buffer: else the columns of a row group are read whole
-            return parquet.ParquetFile(self.path, buffer_size=2**20)
+            return parquet.ParquetFile(
+                self.path, buffer_size=2**20, pre_buffer=False
+            )
         except (OSError, ValueError) as error:
             raise self._not_parquet(error) from error
 

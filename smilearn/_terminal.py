@@ -44,10 +44,18 @@ def explained(command):
             typer.echo("smilearn: stopped.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (SmilearnError, OSError, ImportError) as error:
-            typer.echo(f"smilearn: {' '.join(str(error).split())}", err=True)
+            typer.echo(f"smilearn: {_line(error)}", err=True)
             raise typer.Exit(MISTAKE) from error
 
     return run
+
+
+def _line(error):
+    """What went wrong, in one line; of an error of the system the file first."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}."
+    return " ".join(text.split())
 
 
 def leave_quietly():
