@@ -254,8 +254,8 @@ def unique_column(columns, name, path):
 
     Returns
     -------
-    ids : list
-        The column.
+    ids : list of str or of int
+        The column; ids of other types, or of several, as strings.
 
     Raises
     ------
@@ -275,7 +275,8 @@ def unique_column(columns, name, path):
                 f"{path}: column {name!r} has {value!r} in row {first} and in row "
                 f"{row} (counted from 0); ids must be unique."
             )
-    return columns[name]
+    kinds = set(map(type, columns[name]))
+    return columns[name] if kinds in ({str}, {int}) else list(map(str, columns[name]))
 
 
 def load_embeddings(path, n_rows):

@@ -6,6 +6,8 @@ label and text. The hash is Python's own, of 64 bits.
 
 import numpy as np
 
+from smilearn._files import MARK
+from smilearn._risk_files import _parsed as parse_mark
 from smilearn._row_streams import RowStream
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.risk_table import RiskTable
@@ -115,7 +117,10 @@ class RiskRows:
         """Ids, scores, labels and hashes of the risk file, in its order."""
         ids, psmi, labels, known = [], [], [], {}
         hashes = {"label": [], "text": []}
-        for batch in RowStream(self.path):
+        stream = RowStream(self.path)
+        for batch in stream:
+            if not psmi:
+                self._check_version(stream, batch)
             self._check_columns(batch.columns)
             ids += map(str, batch.columns["id"])
             psmi.append(self._scores(batch.columns["psmi"], len(labels)))
@@ -125,6 +130,14 @@ class RiskRows:
                 hashes[name].append(_hashes(batch.columns[name]))
         hashes = {name: np.concatenate(parts) for name, parts in hashes.items() if parts}
         return ids, np.concatenate(psmi), labels, hashes
+
+    def _check_version(self, stream, batch):
+        """Refuse a table of a newer smilearn."""
+        mark = str(batch.columns.get("schema", [""])[0])
+        if stream.schema is not None:
+            mark = ((stream.schema.metadata or {}).get(MARK) or b"").decode()
+        if mark.startswith(MARK.decode()):
+            parse_mark(mark, self.path)
 
     def _check_columns(self, columns):
         for name in ("id", "psmi", "label"):
