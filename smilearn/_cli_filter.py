@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn._cli_input import check_number, check_output, one_of
+from smilearn._cli_checks import check_number, check_output, one_of
 from smilearn._files import file_kind
 from smilearn._risk_match import RiskRows
 from smilearn._row_streams import RowStream

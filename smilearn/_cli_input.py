@@ -1,131 +1,9 @@
-"""What the commands are given, checked before any expensive work (floor 10)."""
-
-import math
-import os
-from pathlib import Path
+"""The data that commands are given, checked before any expensive work (floor 10)."""
 
 import numpy as np
 
-from smilearn._files import file_kind
-from smilearn._optional import require
 from smilearn._row_streams import RowStream
 from smilearn.exceptions import FileFormatError, InvalidInputError
-
-
-def check_number(option, value, *, least=None, above=None, below=None):
-    """Check a number of the command line.
-
-    Parameters
-    ----------
-    option : str
-        As it is typed.
-
-    value : float or None
-        What was given; None passes.
-
-    least, above, below : float, default=None
-        Bounds: `least` is allowed, `above` and `below` are not.
-
-    Raises
-    ------
-    InvalidInputError
-        If the value is NaN, infinite, or out of bounds.
-    """
-    if value is None:
-        return
-    wrong = (
-        not math.isfinite(value)
-        or (least is not None and value < least)
-        or (above is not None and value <= above)
-        or (below is not None and value >= below)
-    )
-    if wrong:
-        limits = [
-            *([f"from {least}"] if least is not None else []),
-            *([f"above {above}"] if above is not None else []),
-            *([f"to below {below}"] if below is not None else []),
-        ]
-        wanted = " ".join(["a number", *limits])
-        raise InvalidInputError(f"{option} must be {wanted}; got {value}.")
-
-
-def one_of(options):
-    """Refuse options that exclude each other.
-
-    Parameters
-    ----------
-    options : dict of str to object
-        Values by option, as typed; None and False are not given.
-
-    Raises
-    ------
-    InvalidInputError
-        If more than one is given.
-    """
-    given = [name for name, value in options.items() if value not in (None, False)]
-    if len(given) > 1:
-        raise InvalidInputError(
-            f"{' and '.join(given)} exclude each other; give one of them."
-        )
-
-
-def check_output(out, *inputs):
-    """Refuse an output that could not be written, or would overwrite another file.
-
-    Parameters
-    ----------
-    out : Path
-        File to be written.
-
-    *inputs : Path or None
-        Files that are read, or written too.
-
-    Raises
-    ------
-    FileFormatError
-        If the suffix is none of ours.
-
-    InvalidInputError
-        If it is a folder or another of the files, or its folder cannot be written to.
-    """
-    if file_kind(out) == "parquet":
-        require("pyarrow", extra="frames", caller=f"Writing {out}")
-    if out.is_dir():
-        raise InvalidInputError(f"{out} is a folder; name a file.")
-    for path in filter(None, inputs):
-        same = out.exists() and Path(path).exists() and out.samefile(path)
-        if same or out.resolve() == Path(path).resolve():
-            raise InvalidInputError(
-                f"{out} would overwrite {path}; name another file."
-            )
-    check_folder(out.parent, out)
-
-
-def check_folder(folder, out):
-    """Refuse a folder that could not be made, or written to.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-
-    out : Path
-        What is to be written there; named in the error.
-
-    Raises
-    ------
-    InvalidInputError
-        If that is so.
-    """
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not there.is_dir():
-        raise InvalidInputError(
-            f"{out} cannot be written: {there} is not a folder; name another place."
-        )
-    if not os.access(there, os.W_OK):
-        raise InvalidInputError(
-            f"{out} cannot be written: no permission to write to {there}."
-        )
 
 
 def data_stream(data, stdin, kind):
@@ -192,7 +70,7 @@ def complete_column(columns, name, path):
     missing = [
         row
         for row, value in enumerate(values)
-        if value is None or value == "" or value != value  # noqa: PLR0124 (NaN)
+        if value is None or value == "" or value != value
     ]
     if missing:
         some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smilearn import _workflow
+from smilearn._cli_checks import check_number, check_output
 from smilearn._cli_input import (
-    check_number,
-    check_output,
     complete_column,
     data_stream,
     label_column,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn._cli_input import check_number, check_output, one_of
+from smilearn._cli_checks import check_number, check_output, one_of
 from smilearn._cli_output import records, write_table
 from smilearn._screen import print_table
 from smilearn.exceptions import InvalidInputError
@@ -78,8 +78,8 @@ class TableJob:
     def _check_column(self, table):
         if self.by not in table.columns:
             raise InvalidInputError(
-                f"{self.risk}: no column {self.by!r} to put rows together --by; columns "
-                f"are: {', '.join(table.columns)}."
+                f"{self.risk}: no column {self.by!r} for --by; columns are: "
+                f"{', '.join(table.columns)}."
             )
 
     def _compared(self, table):

@@ -1,4 +1,4 @@
-"""Whether a risk table is that of the rows that stream past (floor 3).
+"""Whether a risk table is that of the rows that stream past (floor 9).
 
 Of the risk file only numbers are held: scores, codes of the labels, and a hash of each
 label and text. The hash is Python's own, of 64 bits.
@@ -128,7 +128,9 @@ class RiskRows:
             labels += [known.setdefault(name, name) for name in names]
             for name in hashes.keys() & batch.columns.keys():
                 hashes[name].append(_hashes(batch.columns[name]))
-        hashes = {name: np.concatenate(parts) for name, parts in hashes.items() if parts}
+        hashes = {
+            name: np.concatenate(parts) for name, parts in hashes.items() if parts
+        }
         return ids, np.concatenate(psmi), labels, hashes
 
     def _check_version(self, stream, batch):
@@ -165,7 +167,7 @@ class RiskRows:
     def _row_order(self, ids):
         """Where the rows 0, 1, ... stand in the risk file."""
         try:
-            places = np.array(ids).astype(int)
+            places = np.array(list(map(int, ids)), dtype=np.int64)
         except (ValueError, OverflowError) as error:
             raise InvalidInputError(
                 f"{self.path}: its ids are no row numbers ({error}); name the column "

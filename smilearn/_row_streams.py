@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,16 +123,21 @@ class RowStream:
 
     def _lines(self, encoding):
         """Lines with their ends as they are."""
-        binary = sys.stdin.buffer if self.path is None else Path(self.path).open("rb")
-        file = io.TextIOWrapper(binary, encoding=encoding, newline="")
-        try:
-            yield from file
-        except UnicodeDecodeError as error:
-            raise FileFormatError(
-                f"{self.name}: not UTF-8 text ({error.reason}); save it as UTF-8."
-            ) from error
-        finally:
-            file.detach() if self.path is None else file.close()
+        with self._opened() as binary:
+            file = io.TextIOWrapper(binary, encoding=encoding, newline="")
+            try:
+                yield from file
+            except UnicodeDecodeError as error:
+                raise FileFormatError(
+                    f"{self.name}: not UTF-8 text ({error.reason}); save it as UTF-8."
+                ) from error
+            finally:
+                file.detach()
+
+    def _opened(self):
+        if self.path is None:
+            return nullcontext(sys.stdin.buffer)
+        return Path(self.path).open("rb")
 
     def _csv_batches(self):
         taken = []
@@ -205,9 +211,7 @@ class RowStream:
         caller = f"Reading {self.name}"
         parquet = require("pyarrow.parquet", extra="frames", caller=caller)
         try:  # a buffer: else the columns of a row group are read whole
-            return parquet.ParquetFile(
-                self.path, buffer_size=2**20, pre_buffer=False
-            )
+            return parquet.ParquetFile(self.path, buffer_size=2**20, pre_buffer=False)
         except (OSError, ValueError) as error:
             raise self._not_parquet(error) from error
 

@@ -104,7 +104,8 @@ class _Lines:
     """A text file that lines are added to."""
 
     def __init__(self, path, stream, shape):
-        self.file = Path(path).open("w", encoding="utf-8", newline="")
+        path = Path(path)
+        self.file = path.open("w", encoding="utf-8", newline="")
         self.stream, self.names, self.begun = stream, shape.names, False
 
     def add(self, batch, keep):
@@ -138,9 +139,7 @@ class _CsvLines(_Lines):
     def __init__(self, path, stream, shape):
         super().__init__(path, stream, shape)
         self.plain = csv.writer(self.file, lineterminator="\n")
-        self.quoted = csv.writer(
-            self.file, lineterminator="\n", quoting=csv.QUOTE_ALL
-        )
+        self.quoted = csv.writer(self.file, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def begin(self):
         self.write_row(self.names)

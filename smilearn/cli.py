@@ -93,7 +93,8 @@ def score(
     ] = None,
     text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
     id_: Annotated[
-        str | None, typer.Option("--id", help="Column of ids to keep; else row numbers.")
+        str | None,
+        typer.Option("--id", help="Column of ids to keep; else row numbers."),
     ] = None,
     model: Annotated[
         str | None,
@@ -202,7 +203,8 @@ def filter_(
 def table(
     risk: Annotated[Path, typer.Argument(help="Risk table that was written.")],
     sort: Annotated[
-        Sort | None, typer.Option(help="Order of the rows; riskiest first if not given.")
+        Sort | None,
+        typer.Option(help="Order of the rows; riskiest first if not given."),
     ] = None,
     head: Annotated[
         int | None,
@@ -224,7 +226,7 @@ def table(
     as_json: Json = False,
 ):
     """Show a risk table: sorted, summed up by class, or beside another one."""
-    from smilearn._cli_input import one_of
+    from smilearn._cli_checks import one_of
     from smilearn._cli_table import TableJob
 
     voice = Voice(quiet=quiet, as_json=as_json)
@@ -258,7 +260,7 @@ def demo(
 ):
     """Find flipped labels in film reviews, before training and at the early point."""
     from smilearn import _demo
-    from smilearn._cli_input import check_folder, check_number
+    from smilearn._cli_checks import check_folder, check_number
     from smilearn._screen import demo_facts, print_demo
 
     voice = Voice(quiet=quiet, as_json=as_json)

@@ -106,6 +106,7 @@ FLOORS = {
     "_risk_match": 9,
     "report": 9,
     "scorer": 9,
+    "_cli_checks": 10,
     "_cli_input": 10,
     "_cli_output": 10,
     "_screen": 10,
