@@ -37,13 +37,14 @@ def check_number(option, value, *, least=None, above=None, below=None):
         or (below is not None and value >= below)
     )
     if wrong:
-        limits = [
-            *([f"from {least}"] if least is not None else []),
-            *([f"above {above}"] if above is not None else []),
-            *([f"to below {below}"] if below is not None else []),
-        ]
-        wanted = " ".join(["a number", *limits])
-        raise InvalidInputError(f"{option} must be {wanted}; got {value}.")
+        wanted = {
+            (True, False, False): f"{least} or more",
+            (False, True, False): f"a number above {above}",
+            (True, False, True): f"a number from {least} to below {below}",
+        }
+        given = (least is not None, above is not None, below is not None)
+        stated = wanted.get(given, "a finite number")
+        raise InvalidInputError(f"{option} must be {stated}; got {value}.")
 
 
 def one_of(options):
@@ -59,7 +60,7 @@ def one_of(options):
     InvalidInputError
         If more than one is given.
     """
-    given = [name for name, value in options.items() if value not in (None, False)]
+    given = [n for n, value in options.items() if not (value is None or value is False)]
     if len(given) > 1:
         raise InvalidInputError(
             f"{' and '.join(given)} exclude each other; give one of them."
@@ -92,7 +93,10 @@ def check_output(out, *inputs):
     for path in filter(None, inputs):
         same = out.exists() and Path(path).exists() and out.samefile(path)
         if same or out.resolve() == Path(path).resolve():
-            raise InvalidInputError(f"{out} would overwrite {path}; name another file.")
+            raise InvalidInputError(
+                f"{out} is the same file as {path}, which is read or written too; name "
+                "another file."
+            )
     check_folder(out.parent, out)
 
 

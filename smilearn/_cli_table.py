@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn._cli_checks import check_number, check_output, one_of
+from smilearn._cli_checks import check_number, check_output
 from smilearn._cli_output import records, write_table
 from smilearn._screen import print_table
 from smilearn.exceptions import InvalidInputError
@@ -54,11 +54,9 @@ class TableJob:
         Raises
         ------
         InvalidInputError
-            If options exclude each other, or files are in the way.
+            If an option is out of bounds, or files are in the way.
         """
         check_number("--head", self.head, least=0)
-        one_of({"--by": self.by, "--compare": self.compare})
-        one_of({"--by": self.by, "--sort": self.sort})
         if self.out is not None:
             check_output(self.out, self.risk, self.compare)
 

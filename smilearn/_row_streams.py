@@ -132,7 +132,8 @@ class RowStream:
                     f"{self.name}: not UTF-8 text ({error.reason}); save it as UTF-8."
                 ) from error
             finally:
-                file.detach()
+                if not binary.closed:
+                    file.detach()
 
     def _opened(self):
         if self.path is None:

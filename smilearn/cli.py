@@ -232,7 +232,9 @@ def table(
     voice = Voice(quiet=quiet, as_json=as_json)
     if quiet and out is None:
         raise InvalidInputError("--quiet shows nothing; name a file with --out.")
-    one_of({"--by": by, "--by-class": by_class})
+    groups = {"--by": by, "--by-class": by_class}
+    one_of(groups | {"--compare": compare})
+    one_of(groups | {"--sort": sort})
     job = TableJob(
         risk,
         out=out,

@@ -23,6 +23,7 @@ TEXTS = [f"the {('bad', 'good')[i % 2]} {NOUNS[i % 5]}" + " a" * i for i in rang
 LABELS = ["neg", "pos"] * 10
 COLUMNS = ["id", "label", "text", "psmi", "std", "risk", "rank", "class_support"]
 COLUMNS = [*COLUMNS, "most_likely_label"]
+STORED = [*COLUMNS, "schema"]  # in CSV and JSON Lines
 SUFFIXES, SLICINGS = [".csv", ".jsonl", ".parquet"], ["isotropic", "joint", "adaptive"]
 
 
@@ -65,7 +66,7 @@ def test_scores_before_training_are_those_of_the_library(tiny_encoder, suffix):
     X = SentenceEmbedder(tiny_encoder).fit_transform(TEXTS)
     scorer = SlicedMIScorer(random_state=0).fit(X, LABELS)
     risk = read_columns("risk.csv")
-    assert list(risk) == COLUMNS
+    assert list(risk) == STORED
     assert (risk["text"], risk["label"]) == (TEXTS, LABELS)
     assert risk["id"] == [str(i) for i in range(20)]
     found = {name: np.array(risk[name], float) for name in ("psmi", "std", "risk")}
@@ -86,7 +87,8 @@ def test_scores_of_embeddings(data, suffix, slicing):
     options = ("--embeddings", "X.npy", "--n-slices", 16, "--slicing", slicing)
     done = score(data, f"new/risk{suffix}", *options)
     risk = read_columns(f"new/risk{suffix}")
-    assert list(risk) == [name for name in COLUMNS if name != "text"]
+    names = COLUMNS if suffix == ".parquet" else STORED
+    assert list(risk) == [name for name in names if name != "text"]
     scorer = SlicedMIScorer(16, slicing=slicing, random_state=0).fit(X, LABELS)
     np.testing.assert_allclose(np.float64(risk["psmi"]), scorer.scores_, atol=1e-6)
     assert f"; slices: {scorer.n_slices_}, reliability " in done.stdout
@@ -105,7 +107,7 @@ def test_early_scores_warn_in_lines_and_print_json(data, tiny_encoder):
     [line] = done.stderr.splitlines()
     assert line.startswith("smilearn: warning: max_epochs=2 passed before the early")
     risk = read_columns("risk.jsonl")
-    assert list(risk) == COLUMNS
+    assert list(risk) == STORED
     assert facts["n_below_zero"] == sum(value < 0 for value in risk["psmi"])
     again = score(data, "again.jsonl", *options, moment="early")
     assert json.loads(again.stdout) == {**facts, "out": "again.jsonl"}
@@ -207,7 +209,7 @@ SCORE = ["score", "data.csv", "--label", "label", "--out", "new/out.csv"]
 TEXT = [*SCORE, "--text", "text"]
 FILTER = ["filter", "rows.csv", "--risk", "risk.csv", "--out", "new/out.csv"]
 MISTAKES = {
-    "label column": ([*SCORE, "--label", "labl"], "'labl'; columns are: text, label"),
+    "label column": ([*TEXT, "--label", "labl"], "'labl'; columns are: text, label"),
     "text column": ([*SCORE, "--text", "txt"], "no column 'txt'; columns are: text"),
     "no text": (SCORE, "with --text"),
     "empty text": (
@@ -217,11 +219,11 @@ MISTAKES = {
     "empty label": ([*TEXT, "--label", "gap"], "column 'gap' is empty in 2 of 20 rows"),
     "one class, before": ([*TEXT, "--label", "one", "--moment", "before"], "2 classes"),
     "one class, early": ([*TEXT, "--label", "one"], r"2 classes .* \['x'\] only"),
-    "no file": (["score", "none.csv", *SCORE[2:]], "none.csv: no such file"),
-    "a folder": (["score", "folder.csv", *SCORE[2:]], "folder.csv: no such file"),
-    "latin-1": (["score", "latin.csv", *SCORE[2:]], "latin.csv: not UTF-8 text"),
-    "broken": (["score", "bad.jsonl", *SCORE[2:]], "bad.jsonl, line 1: not JSON"),
-    "suffix": (["score", "data.txt", *SCORE[2:]], r"must end in \.csv.* got '\.txt'"),
+    "no file": (["score", "none.csv", *TEXT[2:]], "none.csv: no such file"),
+    "a folder": (["score", "folder.csv", *TEXT[2:]], "folder.csv: a folder"),
+    "latin-1": (["score", "latin.csv", *TEXT[2:]], "latin.csv: not UTF-8 text"),
+    "broken": (["score", "bad.jsonl", *TEXT[2:]], "bad.jsonl, line 1: not JSON"),
+    "suffix": (["score", "data.txt", *TEXT[2:]], r"must end in \.csv.* got '\.txt'"),
     "out suffix": ([*TEXT, "--out", "out.xls"], r"out\.xls: files must end .* '\.xls'"),
     "model": ([*TEXT, "--model", "nowhere"], "No model 'nowhere'"),
     "folder of a model": ([*TEXT, "--model", "./no/model"], "No folder './no/model'"),
@@ -229,15 +231,53 @@ MISTAKES = {
     "bad npy": ([*SCORE, "--embeddings", "data.csv"], "data.csv: not a NumPy array fi"),
     "rows": ([*SCORE, "--embeddings", "19.npy"], r"expected 20 rows .* \(19, 2\)"),
     "shape": ([*SCORE, "--embeddings", "20.npy"], r"expected 20 rows .* \(20,\)"),
-    "nan": ([*SCORE, "--embeddings", "nan.npy"], "Input X contains NaN"),
-    "two rules": ([*FILTER, "--share", 0.1, "--n-remove", 1], "Set one of share, th"),
-    "share": ([*FILTER, "--share", 1.5], "The 'share' parameter of RiskFilter must"),
-    "too many": ([*FILTER, "--n-remove", 5], "n_remove=5 is more than the 4 samples"),
-    "other length": (["filter", "data.csv", *FILTER[2:]], "risk.csv: its ids must be"),
+    "nan": ([*SCORE, "--embeddings", "nan.npy"], "holds NaN or infinity in 20 rows"),
+    "two rules": ([*FILTER, "--share", 0.1, "--n-remove", 1], "--share and --n-remove exc"),
+    "share": ([*FILTER, "--share", 1.5], "--share must be a number from 0 to below 1"),
+    "too many": ([*FILTER, "--n-remove", 5], "--n-remove must be at most the 4 rows; got 5"),
+    "other length": (["filter", "data.csv", *FILTER[2:]], "risk.csv: its ids must be the rows 0 to 19 of data.csv"),
     "ids twice": ([*FILTER, "--risk", "twice.csv"], "rows 0 to 3 of rows.csv, each on"),
-    "no table": ([*FILTER, "--risk", "data.csv"], "data.csv: no column 'id'"),
-    "no number": ([*FILTER, "--risk", "words.csv"], "words.csv: not a risk table: in"),
+    "no table": ([*FILTER, "--risk", "data.csv"], "not a risk table: no column 'id'"),
+    "no number": ([*FILTER, "--risk", "words.csv"], "words.csv: its ids are no row numbers"),
     "no risk file": ([*FILTER, "--risk", "none.csv"], "none.csv: no such file"),
+    "no rule of a class": (
+        [*FILTER, "--n-remove", 3, "--by-class"],
+        "at most the 2 rows of class x; got 3",
+    ),
+    "zero counts": ([*FILTER, "--share", 0, "--threshold", 0], "exclude each other"),
+    "threshold": ([*FILTER, "--threshold", "nan"], "--threshold must be a finite nu"),
+    "min per class": ([*FILTER, "--min-per-class", -1], "--min-per-class must be 0 or"),
+    "removed is kept": ([*FILTER, "--removed", "new/out.csv"], "is the same file as"),
+    "removed suffix": ([*FILTER, "--removed", "gone"], "gone: files must end in"),
+    "slices": ([*TEXT, "--n-slices", 0], "--n-slices must be 1 or more; got 0"),
+    "epochs": ([*TEXT, "--max-epochs", 0], "--max-epochs must be 1 or more; got 0"),
+    "rate": ([*TEXT, "--learning-rate", "nan"], "--learning-rate must be a number a"),
+    "seed": ([*TEXT, "--seed", -1], "--seed must be 0 or more; got -1"),
+    "ids of score": ([*TEXT, "--id", "label"], "'neg' in row 0 and in row 2 "),
+    "no data": (["score", *TEXT[2:]], "Name a data file"),
+    "data twice": ([*TEXT, "--stdin"], r"data\.csv and --stdin exclude"),
+    "format": ([*TEXT, "--format", "csv"], "--format is that of standard input"),
+    "two voices": ([*TEXT, "--quiet", "--json"], "--quiet and --json exclude"),
+    "json and table": ([*TEXT, "--out", "-", "--json"], "name a file with --out"),
+    "demo samples": (["demo", "--n-samples", 39], "--n-samples must be 40 or more"),
+    "demo folder": (["demo", "--out", "data.csv"], "data.csv is not a folder"),
+    "table head": (["table", "risk.csv", "--head", -1], "--head must be 0 or more"),
+    "table quiet": (["table", "risk.csv", "--quiet"], "name a file with --out"),
+    "table groups": (
+        ["table", "risk.csv", "--by", "label", "--by-class"],
+        "--by and --by-class exclude",
+    ),
+    "table sorted groups": (
+        ["table", "risk.csv", "--by-class", "--sort", "id"],
+        "--by-class and --sort exclude",
+    ),
+    "table column": (["table", "risk.csv", "--by", "no"], "no column 'no' for --by"),
+    "table over itself": (["table", "risk.csv", "--out", "risk.csv"], "same file"),
+    "no risk table": (["table", "data.csv"], "no column 'psmi'"),
+    "other samples": (
+        ["table", "risk.csv", "--compare", "short.csv"],
+        r"risk\.csv, short\.csv: ",
+    ),
     "filter suffix": ([*FILTER, "--out", "out"], "out: files must end in"),
 }
 
@@ -257,6 +297,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     np.save("nan", np.full((20, 2), np.nan))
     write_risk("twice.csv", (0, 1, 2, 2))
     write_columns({**RISK, "id": list("abcd")}, "words.csv")
+    write_risk("short.csv", (0, 1, 2))
     before = sorted(folder.rglob("*"))
     if command[0] == "score" and not {"--model", "--embeddings"} & set(command):
         command = [*command, "--model", tiny_encoder]
@@ -282,7 +323,7 @@ def python_m_smilearn(*arguments):
 def test_help_names_the_commands():
     done = python_m_smilearn("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("score", "filter", "demo"):
+    for command in ("score", "filter", "table", "demo"):
         assert f" {command} " in done.stdout
 
 
