@@ -6,7 +6,7 @@ another one they are converted.
 
 import csv
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -87,7 +87,7 @@ def row_writer(path, stream, shape):
     """
     kind = file_kind(path)
     make = _COPIERS[kind] if kind == stream.kind else _CONVERTERS[kind]
-    with replacing(path) as temporary:
+    with _no_new_folders_left(Path(path)), replacing(path) as temporary:
         writer = make(temporary, stream, shape)
         try:
 
@@ -98,6 +98,19 @@ def row_writer(path, stream, shape):
             yield add
         finally:
             writer.close()
+
+
+@contextmanager
+def _no_new_folders_left(path):
+    """Take folders that were made for a file away again if it could not be written."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 class _Lines:

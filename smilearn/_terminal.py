@@ -120,7 +120,7 @@ class Voice:
         """
         if self.as_json:
             text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
-            typer.echo(text)
+            sys.stdout.write(f"{text}\n")
         elif not self.quiet:
             typer.echo(sentence, err=self.to_stderr)
 

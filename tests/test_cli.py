@@ -2,56 +2,23 @@
 
 import csv
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from typer.testing import CliRunner
+from command_line import LABELS, ROWS, TEXTS, succeed, write_risk
 
 from smilearn import SentenceEmbedder, SlicedMIScorer
 from smilearn._files import read_columns, write_columns
-from smilearn.cli import app
 
-NOUNS = ["film", "movie", "plot", "actor", "scene"]
-TEXTS = [f"the {('bad', 'good')[i % 2]} {NOUNS[i % 5]}" + " a" * i for i in range(20)]
-LABELS = ["neg", "pos"] * 10
+data, folder, rows = command_line.data, command_line.folder, command_line.rows
+
 COLUMNS = ["id", "label", "text", "psmi", "std", "risk", "rank", "class_support"]
 COLUMNS = [*COLUMNS, "most_likely_label"]
 STORED = [*COLUMNS, "schema"]  # in CSV and JSON Lines
 SUFFIXES, SLICINGS = [".csv", ".jsonl", ".parquet"], ["isotropic", "joint", "adaptive"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Everything happens in an empty folder, on one thread."""
-    monkeypatch.chdir(tmp_path)
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(n_threads)
-
-
-@pytest.fixture
-def data(folder):
-    write_columns({"text": TEXTS, "label": LABELS}, "data.csv")
-    return "data.csv"
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def succeed(*arguments):
-    """Run a command that must end well; give what it prints."""
-    done = run(*arguments)
-    assert done.exit_code == 0, (done.stderr, done.exception)
-    return done
 
 
 def score(data, out, *more, moment="before"):
@@ -123,24 +90,6 @@ def test_warning_of_cut_texts_is_a_line(tiny_encoder):
     assert line.startswith("smilearn: warning: 1 of 21 texts are longer than the 64")
 
 
-ROWS = [["01", 'say "no", or', "x", "1e5"], ["02", "two\nlines", "y", ""]]
-ROWS += [["3", "gone", "y", "gone"], ["4.0", " naïve 映画 ", "x", "NA"]]
-RISK = {"id": [0, 1, 2, 3], "label": list("xyyx"), "psmi": [0.5, 0.25, -0.5, -0.25]}
-
-
-def write_risk(path, order=(0, 1, 2, 3)):
-    columns = {**RISK, "risk": [-value for value in RISK["psmi"]]}
-    write_columns({n: [v[i] for i in order] for n, v in columns.items()}, path)
-
-
-@pytest.fixture
-def rows():
-    names = ["key", "text", "label", "odd, name"]
-    write_columns(dict(zip(names, zip(*ROWS, strict=True), strict=True)), "rows.csv")
-    write_risk("risk.csv")
-    return names
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 1, 0)], ids=["rows", "risk"])
 def test_filter_keeps_cells_and_columns_as_they_are(rows, suffix, order):
@@ -203,139 +152,3 @@ def test_scores_can_be_filtered_right_away(data, tiny_encoder):
     risk = pd.read_parquet("risk.parquet")
     kept = risk[risk["rank"] > 4]
     assert read_columns("kept.csv")["text"] == kept["text"].tolist()
-
-
-SCORE = ["score", "data.csv", "--label", "label", "--out", "new/out.csv"]
-TEXT = [*SCORE, "--text", "text"]
-FILTER = ["filter", "rows.csv", "--risk", "risk.csv", "--out", "new/out.csv"]
-MISTAKES = {
-    "label column": ([*TEXT, "--label", "labl"], "'labl'; columns are: text, label"),
-    "text column": ([*SCORE, "--text", "txt"], "no column 'txt'; columns are: text"),
-    "no text": (SCORE, "with --text"),
-    "empty text": (
-        [*TEXT, "--text", "gap"],
-        r"'gap' is empty in 2 of 20 rows .*: 3, 4",
-    ),
-    "empty label": ([*TEXT, "--label", "gap"], "column 'gap' is empty in 2 of 20 rows"),
-    "one class, before": ([*TEXT, "--label", "one", "--moment", "before"], "2 classes"),
-    "one class, early": ([*TEXT, "--label", "one"], r"2 classes .* \['x'\] only"),
-    "no file": (["score", "none.csv", *TEXT[2:]], "none.csv: no such file"),
-    "a folder": (["score", "folder.csv", *TEXT[2:]], "folder.csv: a folder"),
-    "latin-1": (["score", "latin.csv", *TEXT[2:]], "latin.csv: not UTF-8 text"),
-    "broken": (["score", "bad.jsonl", *TEXT[2:]], "bad.jsonl, line 1: not JSON"),
-    "suffix": (["score", "data.txt", *TEXT[2:]], r"must end in \.csv.* got '\.txt'"),
-    "out suffix": ([*TEXT, "--out", "out.xls"], r"out\.xls: files must end .* '\.xls'"),
-    "model": ([*TEXT, "--model", "nowhere"], "No model 'nowhere'"),
-    "folder of a model": ([*TEXT, "--model", "./no/model"], "No folder './no/model'"),
-    "no npy": ([*SCORE, "--embeddings", "no.npy"], "no.npy: not a NumPy array file"),
-    "bad npy": ([*SCORE, "--embeddings", "data.csv"], "data.csv: not a NumPy array fi"),
-    "rows": ([*SCORE, "--embeddings", "19.npy"], r"expected 20 rows .* \(19, 2\)"),
-    "shape": ([*SCORE, "--embeddings", "20.npy"], r"expected 20 rows .* \(20,\)"),
-    "nan": ([*SCORE, "--embeddings", "nan.npy"], "holds NaN or infinity in 20 rows"),
-    "two rules": ([*FILTER, "--share", 0.1, "--n-remove", 1], "--share and --n-remove exc"),
-    "share": ([*FILTER, "--share", 1.5], "--share must be a number from 0 to below 1"),
-    "too many": ([*FILTER, "--n-remove", 5], "--n-remove must be at most the 4 rows; got 5"),
-    "other length": (["filter", "data.csv", *FILTER[2:]], "risk.csv: its ids must be the rows 0 to 19 of data.csv"),
-    "ids twice": ([*FILTER, "--risk", "twice.csv"], "rows 0 to 3 of rows.csv, each on"),
-    "no table": ([*FILTER, "--risk", "data.csv"], "not a risk table: no column 'id'"),
-    "no number": ([*FILTER, "--risk", "words.csv"], "words.csv: its ids are no row numbers"),
-    "no risk file": ([*FILTER, "--risk", "none.csv"], "none.csv: no such file"),
-    "no rule of a class": (
-        [*FILTER, "--n-remove", 3, "--by-class"],
-        "at most the 2 rows of class x; got 3",
-    ),
-    "zero counts": ([*FILTER, "--share", 0, "--threshold", 0], "exclude each other"),
-    "threshold": ([*FILTER, "--threshold", "nan"], "--threshold must be a finite nu"),
-    "min per class": ([*FILTER, "--min-per-class", -1], "--min-per-class must be 0 or"),
-    "removed is kept": ([*FILTER, "--removed", "new/out.csv"], "is the same file as"),
-    "removed suffix": ([*FILTER, "--removed", "gone"], "gone: files must end in"),
-    "slices": ([*TEXT, "--n-slices", 0], "--n-slices must be 1 or more; got 0"),
-    "epochs": ([*TEXT, "--max-epochs", 0], "--max-epochs must be 1 or more; got 0"),
-    "rate": ([*TEXT, "--learning-rate", "nan"], "--learning-rate must be a number a"),
-    "seed": ([*TEXT, "--seed", -1], "--seed must be 0 or more; got -1"),
-    "ids of score": ([*TEXT, "--id", "label"], "'neg' in row 0 and in row 2 "),
-    "no data": (["score", *TEXT[2:]], "Name a data file"),
-    "data twice": ([*TEXT, "--stdin"], r"data\.csv and --stdin exclude"),
-    "format": ([*TEXT, "--format", "csv"], "--format is that of standard input"),
-    "two voices": ([*TEXT, "--quiet", "--json"], "--quiet and --json exclude"),
-    "json and table": ([*TEXT, "--out", "-", "--json"], "name a file with --out"),
-    "demo samples": (["demo", "--n-samples", 39], "--n-samples must be 40 or more"),
-    "demo folder": (["demo", "--out", "data.csv"], "data.csv is not a folder"),
-    "table head": (["table", "risk.csv", "--head", -1], "--head must be 0 or more"),
-    "table quiet": (["table", "risk.csv", "--quiet"], "name a file with --out"),
-    "table groups": (
-        ["table", "risk.csv", "--by", "label", "--by-class"],
-        "--by and --by-class exclude",
-    ),
-    "table sorted groups": (
-        ["table", "risk.csv", "--by-class", "--sort", "id"],
-        "--by-class and --sort exclude",
-    ),
-    "table column": (["table", "risk.csv", "--by", "no"], "no column 'no' for --by"),
-    "table over itself": (["table", "risk.csv", "--out", "risk.csv"], "same file"),
-    "no risk table": (["table", "data.csv"], "no column 'psmi'"),
-    "other samples": (
-        ["table", "risk.csv", "--compare", "short.csv"],
-        r"risk\.csv, short\.csv: ",
-    ),
-    "filter suffix": ([*FILTER, "--out", "out"], "out: files must end in"),
-}
-
-
-@pytest.mark.parametrize(("command", "match"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_line_and_leaves_nothing(
-    folder, rows, tiny_encoder, command, match
-):
-    gap = ["x", "y", "x", "", "", *"xy" * 7, "x"]
-    columns = {"text": TEXTS, "label": LABELS, "gap": gap, "one": ["x"] * 20}
-    write_columns(columns, "data.csv")
-    (folder / "folder.csv").mkdir()
-    (folder / "latin.csv").write_bytes("text,label\ncafé,x\n".encode("latin-1"))
-    (folder / "bad.jsonl").write_text("text\n")
-    for name, array in [("19", np.eye(19, 2)), ("20", np.ones(20))]:
-        np.save(name, array)
-    np.save("nan", np.full((20, 2), np.nan))
-    write_risk("twice.csv", (0, 1, 2, 2))
-    write_columns({**RISK, "id": list("abcd")}, "words.csv")
-    write_risk("short.csv", (0, 1, 2))
-    before = sorted(folder.rglob("*"))
-    if command[0] == "score" and not {"--model", "--embeddings"} & set(command):
-        command = [*command, "--model", tiny_encoder]
-    done = run(*command)
-    assert (done.exit_code, done.stdout) == (2, "")
-    [line] = done.stderr.splitlines()
-    assert line.startswith("smilearn: ")
-    assert re.search(match, line)
-    assert sorted(folder.rglob("*")) == before
-
-
-def python_m_smilearn(*arguments):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    environment.pop("TQDM_DISABLE", None)
-    return subprocess.run(
-        [sys.executable, "-m", "smilearn", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-
-
-def test_help_names_the_commands():
-    done = python_m_smilearn("--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    for command in ("score", "filter", "table", "demo"):
-        assert f" {command} " in done.stdout
-
-
-@pytest.mark.parametrize(
-    "moment", [pytest.param("before", marks=pytest.mark.slow), "early"]
-)
-def test_a_pipe_gets_no_progress_bars(data, tiny_encoder, moment):
-    options = ["--label", "label", "--text", "text", "--model", tiny_encoder, "--json"]
-    options += ["--moment", moment, "--max-epochs", "1"]
-    done = python_m_smilearn("score", data, "--out", "risk.csv", *options)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["n_samples"] == 20
-    lines = done.stderr.splitlines()
-    assert len(lines) == (moment == "early")
-    assert all(line.startswith("smilearn: warning: max_epochs=1") for line in lines)

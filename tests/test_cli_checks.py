@@ -41,9 +41,9 @@ def test_output_may_not_be_an_input_or_a_folder(tmp_path, monkeypatch):
     os.link(data, "linked.csv")
     Path("pointed.csv").symlink_to(data)
     for name in ("./data.csv", "linked.csv", "pointed.csv"):
-        with pytest.raises(InvalidInputError, match="is the same file as data.csv"):
+        with pytest.raises(InvalidInputError, match=r"is the same file as data.csv"):
             check_output(Path(name), None, data)
-    with pytest.raises(InvalidInputError, match="is the same file as new.csv"):
+    with pytest.raises(InvalidInputError, match=r"is the same file as new.csv"):
         check_output(Path("./new.csv"), data, Path("new.csv"))
     Path("folder.csv").mkdir()
     with pytest.raises(InvalidInputError, match="is a folder"):

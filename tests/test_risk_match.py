@@ -59,7 +59,7 @@ def test_rows_are_found_by_id_in_any_order():
     shuffled = {name: [v[i] for i in ORDER] for name, v in DATA.items()}
     table, rows = match(shuffled, id_column="key")
     assert table["psmi"][rows].tolist() == [PSMI[i] for i in ORDER]
-    with pytest.raises(InvalidInputError, match="no row numbers .*'k1'.* with --id"):
+    with pytest.raises(InvalidInputError, match=r"no row numbers .*'k1'.* with --id"):
         match(DATA)
 
 
@@ -106,7 +106,7 @@ def test_fewer_or_more_rows_are_refused(by_id):
 def test_ids_that_stand_twice_are_refused():
     write_risk(ids=[0, 1, 1, 3, 4])
     with pytest.raises(
-        InvalidInputError, match="rows 0 to 4 of data.csv, each once; 2"
+        InvalidInputError, match=r"rows 0 to 4 of data.csv, each once; 2"
     ):
         match(DATA)
     write_risk(ids=["k1", "k2", "k3", "k2", "k5"])
@@ -114,7 +114,7 @@ def test_ids_that_stand_twice_are_refused():
         match(DATA, id_column="key")
     write_risk(ids=DATA["key"])
     twice = DATA | {"key": ["k1", "k2", "k1", "k4", "k5"]}
-    with pytest.raises(InvalidInputError, match="'k1' stands in row 2 .* one before"):
+    with pytest.raises(InvalidInputError, match=r"'k1' stands in row 2 .* one before"):
         match(twice, id_column="key")
     with pytest.raises(InvalidInputError, match=r"no column 'no'; columns are: key"):
         match(DATA, id_column="no")
