@@ -78,7 +78,7 @@ def test_a_comparison_says_how_far_tables_agree():
     options = ["--compare", "other.parquet"]
     first, _, *lines = succeed("table", "risk.csv", *options).stdout.splitlines()
     assert first == (
-        "rank correlation -0.400; of the riskiest tenth of risk.csv, 0% are among the "
+        "rank correlation -0.800; of the riskiest tenth of risk.csv, 0% are among the "
         "riskiest tenth of other.parquet."
     )  # ranks 4 1 3 2 and 1 3 2 4: 1 - 6 * (9 + 4 + 1 + 4) / (4 * 15) = -0.8
     assert [line.split()[0] for line in lines] == ["8", "10", "9", "7"]
