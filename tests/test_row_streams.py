@@ -38,7 +38,9 @@ def test_raw_lines_together_are_the_bytes(tmp_path, most_rows):
     path = tmp_path / "rows.csv"
     path.write_bytes(content.encode())
     stream = RowStream(path)
-    raw = [line for batch in stream for line in batch.raw]
+    batches = list(stream)
+    raw = [line for batch in batches for line in batch.raw]
+    assert {tuple(batch.columns) for batch in batches} == {("a", "b")}
     assert stream.header == "\ufeffa,b\r\n"
     assert stream.header + "".join(raw) == content
     assert raw[0] == '"x\r\ny",1\r\n'

@@ -1,6 +1,8 @@
 """Exit codes, and who hears what."""
 
 import json
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -50,6 +52,16 @@ def test_what_cannot_is_left_alone(error):
 
     with pytest.raises(type(error), match="x"):
         command()
+
+
+@pytest.mark.parametrize("quietly", [True, False])
+def test_leaving_quietly_needs_no_reader(quietly):
+    """Without it Python complains about what it could not write, with code 120."""
+    code = "import os, sys\nfrom smilearn._terminal import leave_quietly\n"
+    code += "end, pipe = os.pipe()\nos.dup2(pipe, 1)\nos.close(end)\n"
+    code += "sys.stdout.write('unread')\n" + "leave_quietly()\n" * quietly
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert (done.returncode == 0, done.stderr == b"") == (quietly, quietly)
 
 
 def test_sentences_facts_and_silence(capsys):
