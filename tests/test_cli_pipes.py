@@ -39,7 +39,8 @@ def environment(**more):
         "PYTHONPATH": str(Path(_workflow.__file__).parents[1]),
     }
     own = {**os.environ, **own, **more}
-    own.pop("TQDM_DISABLE", None)
+    for name in ("TQDM_DISABLE", "PYTHONUNBUFFERED"):
+        own.pop(name, None)
     return own
 
 
@@ -133,16 +134,17 @@ def test_nobody_reading_ends_quietly(data):
     n_rows = 50_000
     table = RiskTable(np.arange(n_rows), ["x"] * n_rows)
     table.to_jsonl("risk.jsonl")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "smilearn", "table", "risk.jsonl"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    )
-    process.stdout.read(10)
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(60) == 141
+    for more in ([], ["--json"]):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "smilearn", "table", "risk.jsonl", *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
 
 
 def test_ctrl_c_ends_with_130(data):

@@ -55,11 +55,12 @@ def test_what_cannot_is_left_alone(error):
 
 
 @pytest.mark.parametrize("quietly", [True, False])
-def test_leaving_quietly_needs_no_reader(quietly):
+def test_leaving_quietly_needs_no_reader(monkeypatch, quietly):
     """Without it Python complains about what it could not write, with code 120."""
     code = "import os, sys\nfrom smilearn._terminal import leave_quietly\n"
     code += "end, pipe = os.pipe()\nos.dup2(pipe, 1)\nos.close(end)\n"
     code += "sys.stdout.write('unread')\n" + "leave_quietly()\n" * quietly
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
     assert (done.returncode == 0, done.stderr == b"") == (quietly, quietly)
 
