@@ -27,7 +27,7 @@ def as_column(values, name):
     Returns
     -------
     column : ndarray of shape (n_rows,)
-        The values. Strings of a list, and values of several types, are objects.
+        The values, copied. Strings of a list, and values of several types, are objects.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def as_column(values, name):
         raise InvalidInputError(f"{name} must be a sequence; got {values!r}.")
     if not hasattr(values, "__array__"):
         return _from_list(list(values))
-    column = np.asarray(values)
+    column = np.array(values)
     if column.ndim != 1:
         raise InvalidInputError(f"{name} must be one column; got shape {column.shape}.")
     return column

@@ -96,6 +96,9 @@ def read_risk(path):
     for name in ("psmi", "label"):
         column_of(stored, name, path)
     is_whole, types = _parsed(mark, path)
+    numbers = map(str, range(len(stored["psmi"])))
+    if kind == "csv" and mark is None and stored.get("id") == list(numbers):
+        types = {"id": "int64"}  # of an older smilearn: the rows, numbered
     known = [name for name in (*_NAMED, *_TYPES) if name in stored]
     columns = {}
     for name in known:

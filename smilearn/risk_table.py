@@ -85,7 +85,7 @@ class RiskTable(ColumnTable):
             )
         likely = most_likely_label
         columns = {
-            "id": np.arange(len(psmi)) if id is None else _copied(id, "id"),
+            "id": np.arange(len(psmi)) if id is None else as_column(id, "id"),
             "label": label,
             "text": None if text is None else objects(check_texts(text)),
             "psmi": psmi,
@@ -93,7 +93,7 @@ class RiskTable(ColumnTable):
             "risk": 0.0 - psmi,
             "rank": ranks_of(psmi),
             "class_support": support_of(label),
-            "most_likely_label": None if likely is None else _copied(likely, "label"),
+            "most_likely_label": None if likely is None else as_column(likely, "label"),
         }
         self.columns = {
             n: values for n, values in columns.items() if values is not None
@@ -192,7 +192,7 @@ class RiskTable(ColumnTable):
         groups : table
             Riskiest mean first: `group`, `n_samples`, `mean_risk`, `max_risk` (nats),
             `share_below_zero` (of its samples, those with a PSMI below 0) and
-            `share_of_riskiest` (of the riskiest tenth of the table, those in the group).
+            `share_of_riskiest` (of the riskiest tenth of the table).
 
         Raises
         ------
@@ -295,7 +295,3 @@ class RiskTable(ColumnTable):
 
     def _write_file(self, path):
         write_risk(self.columns, path, is_whole=self.is_whole)
-
-
-def _copied(values, name):
-    return np.array(as_column(values, name))
