@@ -72,9 +72,11 @@ class ColumnTable:
         indices = np.atleast_1d(indices)
         if indices.size == 0:
             indices = indices.astype(np.int64)
+        if indices.dtype == bool:
+            indices = np.arange(len(self))[indices]
         table = object.__new__(type(self))
         table.__dict__.update(self.__dict__)
-        table.columns = {name: values[indices] for name, values in self.columns.items()}
+        table.columns = {n: values.take(indices) for n, values in self.columns.items()}
         return table
 
     def to_pandas(self):

@@ -8,6 +8,8 @@ import numpy as np
 from smilearn.exceptions import InvalidInputError
 
 _ARROW_UNITS = ("D", "s", "ms", "us", "ns")
+_FRAME_UNITS = ("D", "ms", "us", "ns")  # those that pandas and polars share
+_FEW = 16  # distinct strings up to which comparing is faster than a dict
 _JOINER = "\u200d"  # holds the parts of one emoji together
 
 
@@ -25,7 +27,7 @@ def as_column(values, name):
     Returns
     -------
     column : ndarray of shape (n_rows,)
-        The values. Strings of a list, and values of several types, are objects.
+        The values, copied. Strings of a list, and values of several types, are objects.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def as_column(values, name):
         raise InvalidInputError(f"{name} must be a sequence; got {values!r}.")
     if not hasattr(values, "__array__"):
         return _from_list(list(values))
-    column = np.asarray(values)
+    column = np.array(values)
     if column.ndim != 1:
         raise InvalidInputError(f"{name} must be one column; got shape {column.shape}.")
     return column
@@ -67,9 +69,7 @@ def objects(values):
     column : ndarray of shape (n_rows,), dtype object
         The very same things, lists and tuples too.
     """
-    column = np.empty(len(values), object)
-    column[:] = values
-    return column
+    return np.fromiter(values, object, len(values))
 
 
 def coded(values):
@@ -96,6 +96,9 @@ def coded(values):
     if values.dtype.kind in "iubfM":
         distinct, codes = np.unique(values, return_inverse=True)
         return list(distinct), codes
+    found = _few(values) if values.dtype.kind == "U" else None
+    if found is not None:
+        return found
     values = values.tolist()
     try:
         places = dict(zip(dict.fromkeys(values), itertools.count()))
@@ -105,6 +108,17 @@ def coded(values):
         ) from error
     codes = np.fromiter(map(places.__getitem__, values), np.intp, len(values))
     return list(places), codes
+
+
+def _few(values):
+    """Distinct strings and codes, a comparison of all rows each; None if many."""
+    distinct, codes = [], np.full(len(values), -1)
+    while len(values) and (codes[row := int(codes.argmin())]) < 0:
+        if len(distinct) == _FEW:
+            return None
+        codes[values == values[row]] = len(distinct)
+        distinct.append(str(values[row]))
+    return distinct, codes
 
 
 def support_of(values):
@@ -122,46 +136,6 @@ def support_of(values):
     """
     _, codes = coded(values)
     return np.bincount(codes)[codes].astype(np.int64) if len(values) else codes
-
-
-def ranks_of(psmi):
-    """Rank scores, 1 for the lowest; ties keep their order.
-
-    Parameters
-    ----------
-    psmi : ndarray of shape (n_rows,)
-        The scores.
-
-    Returns
-    -------
-    rank : ndarray of shape (n_rows,), dtype int64
-        1 to n_rows.
-    """
-    rank = np.empty(len(psmi), np.int64)
-    rank[np.argsort(psmi, kind="stable")] = np.arange(1, len(psmi) + 1)
-    return rank
-
-
-def order_of(rank):
-    """Order rows by rank; quick where ranks are 1 to n_rows.
-
-    Parameters
-    ----------
-    rank : ndarray of shape (n_rows,)
-        Ranks, not of these rows alone perhaps.
-
-    Returns
-    -------
-    order : ndarray of shape (n_rows,), dtype int64
-        Rows, lowest rank first, ties in their order.
-    """
-    n_rows = len(rank)
-    if n_rows and rank.min() == 1 and rank.max() == n_rows:
-        order = np.full(n_rows, -1)
-        order[rank - 1] = np.arange(n_rows)
-        if order.min() >= 0:
-            return order
-    return np.argsort(rank, kind="stable")
 
 
 def arrow_columns(columns):
@@ -189,7 +163,10 @@ def arrow_columns(columns):
         if _unit(values) not in _ARROW_UNITS:
             values = values.astype("datetime64[s]")
         try:
-            arrays[name] = pyarrow.array(values)
+            few = _few(values) if getattr(_dtype(values), "kind", "") == "U" else None
+            arrays[name] = pyarrow.array(values if few is None else few[0])
+            if few is not None:
+                arrays[name] = arrays[name].take(pyarrow.array(few[1]))
         except (ValueError, TypeError, OverflowError) as error:
             raise InvalidInputError(
                 f"The column {name} cannot be an Arrow column: {error}. Give it values "
@@ -200,9 +177,12 @@ def arrow_columns(columns):
 
 def _unit(values):
     """Unit of an array of times; "s" for anything else, which needs no other."""
-    dtype = getattr(values, "dtype", None)
-    is_time = getattr(dtype, "kind", "") == "M"
-    return np.datetime_data(dtype)[0] if is_time else "s"
+    is_time = getattr(_dtype(values), "kind", "") == "M"
+    return np.datetime_data(values.dtype)[0] if is_time else "s"
+
+
+def _dtype(values):
+    return getattr(values, "dtype", None)
 
 
 def frame_column(values):
@@ -218,6 +198,8 @@ def frame_column(values):
     values : ndarray or list
         Numbers and times as they are, others as a list.
     """
+    if values.dtype.kind == "M" and _unit(values) not in _FRAME_UNITS:
+        return values.astype("datetime64[ms]")
     return values if values.dtype.kind in "iubfM" else values.tolist()
 
 

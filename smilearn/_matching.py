@@ -74,11 +74,10 @@ def places_of(wanted, ids, where, whose):
         ) from error
     lost = np.flatnonzero(found < 0)
     if len(lost):
-        first = keys[lost[0]]
-        known_as = f", such as {known[0]!r}" if known else ""
+        known_as = f", such as {_shown(ids[0])}" if known else ""
         raise InvalidInputError(
             f"{len(lost)} of {len(keys)} rows of {where} have no row in {whose}; the "
-            f"first is {first!r} ({type(first).__name__}). {whose.capitalize()} has "
+            f"first is {_shown(wanted[lost[0]])}. {whose.capitalize()} has "
             f"{len(known)} ids{known_as}."
         )
     return found
@@ -98,3 +97,10 @@ def _keys(wanted, ids):
 
 def _as_times(values):
     return values if values.dtype.kind == "M" else values.astype("datetime64[us]")
+
+
+def _shown(value):
+    """An id as it is written, with its type: '7' is not 7."""
+    is_plain = isinstance(value, np.generic) and value.dtype.kind != "M"
+    plain = value.item() if is_plain else value
+    return f"{plain!r} ({type(plain).__name__})"

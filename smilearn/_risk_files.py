@@ -10,7 +10,7 @@ import json
 
 import numpy as np
 
-from smilearn._columns import as_column, objects
+from smilearn._columns import as_column, objects, support_of
 from smilearn._files import (
     MARK,
     column_of,
@@ -19,6 +19,7 @@ from smilearn._files import (
     read_columns,
     write_columns,
 )
+from smilearn._ranking import are_ranks
 from smilearn.exceptions import FileFormatError, InvalidInputError
 
 _VERSION = 1
@@ -95,6 +96,9 @@ def read_risk(path):
     for name in ("psmi", "label"):
         column_of(stored, name, path)
     is_whole, types = _parsed(mark, path)
+    numbers = map(str, range(len(stored["psmi"])))
+    if kind == "csv" and mark is None and stored.get("id") == list(numbers):
+        types = {"id": "int64"}  # of an older smilearn: the rows, numbered
     known = [name for name in (*_NAMED, *_TYPES) if name in stored]
     columns = {}
     for name in known:
@@ -106,6 +110,32 @@ def read_risk(path):
                 f"{path}: the column {name} does not hold {dtype}: {error}."
             ) from error
     return columns, is_whole
+
+
+def as_written(columns):
+    """Give the columns of a whole table if nothing in them needs computing anew.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of shape (n_samples,)
+        Columns that were read.
+
+    Returns
+    -------
+    columns : dict of str to ndarray of shape (n_samples,) or None
+        The columns in the order of a table; None if one is missing or was changed.
+    """
+    if not {"id", "label", *_TYPES} - {"text", "std"} <= columns.keys():
+        return None
+    psmi, label = columns["psmi"], columns["label"]
+    unchanged = (
+        are_ranks(columns["rank"], psmi)
+        and np.array_equal(columns["risk"], 0.0 - psmi)
+        and np.array_equal(columns["class_support"], support_of(label))
+    )
+    order = ("id", "label", *_TYPES, "most_likely_label")
+    known = {name: columns[name] for name in order if name in columns}
+    return known if unchanged else None
 
 
 def _lines(path):
@@ -210,12 +240,18 @@ def _strings(cells, dtype):
 def _from_arrow(values, dtype):
     if values.null_count and not str(dtype).startswith("datetime64"):
         raise TypeError(f"{values.null_count} are missing")
+    of_strings = dtype in ("str", "json") or str(dtype).startswith("U")
+    if of_strings and "string" not in str(values.type):
+        raise TypeError(f"it holds {values.type}")
+    is_coded = "dictionary" in str(values.type)
     if dtype in ("date", "datetime"):
         return objects(values.to_pylist())
-    if dtype is None or dtype == "str":
-        return values.to_numpy()
-    if not dtype.startswith("U"):
-        return values.to_numpy().astype(dtype)
-    coded = values.dictionary_encode().unify_dictionaries()
-    names = _strings(coded.chunk(0).dictionary.to_pylist(), dtype)
-    return names[np.concatenate([c.indices.to_numpy() for c in coded.chunks])]
+    if not str(dtype).startswith("U") and not is_coded:
+        column = values.to_numpy()
+        return column if dtype in (None, "str") else column.astype(dtype, copy=False)
+    coded = values if is_coded else values.dictionary_encode()
+    coded = coded.unify_dictionaries()
+    names = coded.chunk(0).dictionary.to_pylist()
+    is_str = str(dtype).startswith("U")
+    names = _strings(names, dtype) if is_str else objects(names)
+    return names.take(np.concatenate([c.indices.to_numpy() for c in coded.chunks]))

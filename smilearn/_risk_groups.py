@@ -3,7 +3,8 @@
 import numpy as np
 
 from smilearn._column_table import ColumnTable
-from smilearn._columns import as_column, coded, objects, order_of
+from smilearn._columns import as_column, coded, objects
+from smilearn._ranking import order_of
 from smilearn.exceptions import InvalidInputError
 
 _MISSING = "missing"

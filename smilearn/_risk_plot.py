@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from smilearn._columns import coded, order_of, printable
+from smilearn._columns import coded, printable
 from smilearn._optional import require
+from smilearn._ranking import order_of
 from smilearn.exceptions import InvalidInputError
 
-_MOST_BINS, _MOST_CLASSES = 100, 30
+_MOST_BINS, _MOST_CLASSES, _MOST_DOTS = 100, 30, 10_000
 _AXIS = "risk (nats, high = at risk)"
 
 
@@ -67,7 +68,12 @@ def _boxes(ax, table):
     risks = np.split(by_class, np.cumsum(np.bincount(codes))[:-1])
     order = np.argsort([-risk.mean() for risk in risks], kind="stable")
     shown = order[:_MOST_CLASSES]
-    ax.boxplot([risks[i] for i in shown], orientation="horizontal", whis=(5, 95))
+    ax.boxplot(
+        [risks[i] for i in shown],
+        orientation="horizontal",
+        whis=(5, 95),
+        showfliers=len(table) <= _MOST_DOTS,
+    )
     names = [f"{_plain(distinct[i])} ({len(risks[i])})" for i in shown]
     ax.set_yticks(np.arange(1, len(shown) + 1), names)
     ax.invert_yaxis()

@@ -3,9 +3,10 @@
 import numpy as np
 
 from smilearn._column_table import ColumnTable, checked_count
-from smilearn._columns import as_column, objects, order_of, ranks_of, support_of
+from smilearn._columns import as_column, objects, support_of
+from smilearn._ranking import order_of, ranks_of
 from smilearn._risk_comparison import compare_tables
-from smilearn._risk_files import read_risk, write_risk
+from smilearn._risk_files import as_written, read_risk, write_risk
 from smilearn._risk_groups import risk_groups
 from smilearn._risk_join import join_risk
 from smilearn._risk_plot import plot_risk
@@ -84,7 +85,7 @@ class RiskTable(ColumnTable):
             )
         likely = most_likely_label
         columns = {
-            "id": np.arange(len(psmi)) if id is None else _copied(id, "id"),
+            "id": np.arange(len(psmi)) if id is None else as_column(id, "id"),
             "label": label,
             "text": None if text is None else objects(check_texts(text)),
             "psmi": psmi,
@@ -92,7 +93,7 @@ class RiskTable(ColumnTable):
             "risk": 0.0 - psmi,
             "rank": ranks_of(psmi),
             "class_support": support_of(label),
-            "most_likely_label": None if likely is None else _copied(likely, "label"),
+            "most_likely_label": None if likely is None else as_column(likely, "label"),
         }
         self.columns = {
             n: values for n, values in columns.items() if values is not None
@@ -105,8 +106,7 @@ class RiskTable(ColumnTable):
     def read(cls, path):
         """Read a table that was written by `to_csv`, `to_jsonl` or `to_parquet`.
 
-        Other files need columns `psmi` and `label`; CSV gives strings for their labels
-        and for ids that do not number the rows.
+        Other files need columns `psmi` and `label`; from CSV these have strings.
 
         Parameters
         ----------
@@ -116,15 +116,18 @@ class RiskTable(ColumnTable):
         Returns
         -------
         table : RiskTable
-            The table, without columns that are not of a risk table.
+            The table, without the columns that are not its own.
 
         Raises
         ------
         InvalidInputError
-            If the file has no rows, no `psmi` or no `label`, if a column holds
-            something else, or if it was written by a newer smilearn.
+            If the file is not a risk table, has no rows, or is of a newer smilearn.
         """
         columns, is_whole = read_risk(path)
+        if is_whole and (unchanged := as_written(columns)) is not None:
+            table = object.__new__(cls)
+            table.is_whole, table.columns = True, unchanged
+            return table
         given = ("psmi", "label", "std", "most_likely_label", "text", "id")
         try:
             table = cls(**{name: columns[name] for name in given if name in columns})
@@ -187,10 +190,9 @@ class RiskTable(ColumnTable):
         Returns
         -------
         groups : table
-            One row a group, riskiest mean first: `group`, `n_samples`, `mean_risk`,
-            `max_risk` (nats), `share_below_zero` (of its samples, those with a PSMI
-            below 0) and `share_of_riskiest` (of the riskiest tenth of this table, those
-            in the group).
+            Riskiest mean first: `group`, `n_samples`, `mean_risk`, `max_risk` (nats),
+            `share_below_zero` (of its samples, those with a PSMI below 0) and
+            `share_of_riskiest` (of the riskiest tenth of the table).
 
         Raises
         ------
@@ -248,8 +250,8 @@ class RiskTable(ColumnTable):
             Rows of the same samples.
 
         on : str, default=None
-            Column of the frame that holds the ids of this table; each of its rows must
-            have one, rows may repeat and be fewer. None matches rows by their place.
+            Column of the frame that holds ids of this table, which may repeat and be
+            fewer. None matches rows by their place.
 
         prefix : str, default=""
             Put before the names of the new columns.
@@ -273,8 +275,8 @@ class RiskTable(ColumnTable):
         Parameters
         ----------
         kind : {"hist", "by_class", "rank"}, default="hist"
-            How many samples have which risk; a box a class, from its 5th to its 95th
-            percentile, for the 30 riskiest classes; or risk against rank.
+            Samples by risk; a box for each of the 30 riskiest classes, with its 5th and
+            95th percentile; or risk by rank.
 
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a figure.
@@ -293,7 +295,3 @@ class RiskTable(ColumnTable):
 
     def _write_file(self, path):
         write_risk(self.columns, path, is_whole=self.is_whole)
-
-
-def _copied(values, name):
-    return np.array(as_column(values, name))

@@ -8,6 +8,7 @@ FLOORS = {
     "_large_array": 0,
     "_line_files": 0,
     "_optional": 0,
+    "_ranking": 0,
     "_rows": 0,
     "_segments": 0,
     "_threads": 0,

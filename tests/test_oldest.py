@@ -21,8 +21,10 @@ def lower_bounds(requirements):
 
 def declared(project):
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["test"], *extras["frames"]]
-    return lower_bounds([*asked, *extras["finetune"]])
+    asked = [*project["dependencies"], *extras["test"]]
+    for extra in ("frames", "finetune", "plot", "datasets"):
+        asked += extras[extra]
+    return lower_bounds(asked)
 
 
 def pinned(text):
