@@ -1,11 +1,16 @@
 """Door of ``python -m smilearn`` and of the ``smilearn`` command (floor 14)."""
 
+import sys
+
 
 def main():
     """Run the command line."""
-    from smilearn.cli import app
+    try:
+        from smilearn.cli import app
 
-    app()
+        app()
+    except KeyboardInterrupt:  # while the commands are loaded
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,45 @@
-"""What the commands are given, checked before any expensive work (floor 10)."""
-
-from pathlib import Path
+"""The data that commands are given, checked before any expensive work (floor 10)."""
 
 import numpy as np
 
-from smilearn._files import column_of, file_kind
-from smilearn._optional import require
+from smilearn._row_streams import RowStream
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.risk_table import RiskTable
 
 
-def check_output(out, *inputs):
-    """Refuse an output that could not be written, or would overwrite an input.
+def data_stream(data, stdin, kind):
+    """Open the data of a command.
 
     Parameters
     ----------
-    out : Path
-        File to be written.
+    data : Path or None
+        The file as typed; ``-`` is standard input.
 
-    *inputs : Path
-        Files that are read.
+    stdin : bool
+        Whether --stdin was given.
+
+    kind : {"csv", "jsonl"} or None
+        Format as typed.
+
+    Returns
+    -------
+    stream : RowStream
+        Its rows.
+
+    Raises
+    ------
+    InvalidInputError
+        If both a file and standard input are named, or neither.
     """
-    if file_kind(out) == "parquet":
-        require("pyarrow", extra="frames", caller=f"Writing {out}")
-    if out.is_dir():
-        raise InvalidInputError(f"{out} is a folder; name a file.")
-    if any(out.resolve() == Path(path).resolve() for path in inputs):
-        raise InvalidInputError(f"{out} is an input too; name another file.")
+    dash = data is not None and str(data) == "-"
+    if data is None and not stdin:
+        raise InvalidInputError(
+            "Name a data file; - or --stdin reads from standard input."
+        )
+    if data is not None and stdin and not dash:
+        raise InvalidInputError(f"{data} and --stdin exclude each other; give one.")
+    if dash or stdin:
+        return RowStream(kind=kind or "jsonl")
+    return RowStream(data)
 
 
 def complete_column(columns, name, path):
@@ -40,16 +53,25 @@ def complete_column(columns, name, path):
     name : str
         Column wanted.
 
-    path : Path
+    path : path-like
         The file; named in the error.
 
     Returns
     -------
     values : list
         The column.
+
+    Raises
+    ------
+    InvalidInputError
+        If cells are empty.
     """
-    values = column_of(columns, name, path)
-    missing = [row for row, value in enumerate(values) if value in ("", None)]
+    values = columns[name]
+    missing = [
+        row
+        for row, value in enumerate(values)
+        if value is None or value == "" or value != value
+    ]
     if missing:
         some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise InvalidInputError(
@@ -57,6 +79,82 @@ def complete_column(columns, name, path):
             f"(counted from 0: {some}). Fill them in or drop them."
         )
     return values
+
+
+def label_column(columns, name, path):
+    """Give the labels, or say why they are none.
+
+    Parameters
+    ----------
+    columns : dict of str to list
+        A file that was read.
+
+    name : str
+        Column wanted.
+
+    path : path-like
+        The file; named in the error.
+
+    Returns
+    -------
+    labels : list of str, int or bool
+        The column; whole numbers written as 1.0 become 1.
+
+    Raises
+    ------
+    InvalidInputError
+        If cells are empty, or no names of classes.
+    """
+    values = complete_column(columns, name, path)
+    for row, value in enumerate(values):
+        whole = isinstance(value, float) and value.is_integer()
+        if not (isinstance(value, (str, int)) or whole):
+            raise InvalidInputError(
+                f"{path}: labels must be strings or whole numbers; column {name!r} has "
+                f"{value!r} in row {row} (counted from 0)."
+            )
+    return [int(v) if isinstance(v, float) else v for v in values]
+
+
+def unique_column(columns, name, path):
+    """Give the ids, or refuse them with the rows where one stands twice.
+
+    Parameters
+    ----------
+    columns : dict of str to list
+        A file that was read.
+
+    name : str
+        Column wanted.
+
+    path : path-like
+        The file; named in the error.
+
+    Returns
+    -------
+    ids : list of str or of int
+        The column; ids of other types, or of several, as strings.
+
+    Raises
+    ------
+    InvalidInputError
+        If cells are empty, lists or objects, or stand twice.
+    """
+    rows = {}
+    for row, value in enumerate(complete_column(columns, name, path)):
+        if isinstance(value, (list, dict)):
+            raise InvalidInputError(
+                f"{path}: ids must be strings or numbers; column {name!r} has "
+                f"{value!r} in row {row} (counted from 0)."
+            )
+        first = rows.setdefault(str(value), row)
+        if first != row:
+            raise InvalidInputError(
+                f"{path}: column {name!r} has {value!r} in row {first} and in row "
+                f"{row} (counted from 0); ids must be unique."
+            )
+    kinds = set(map(type, columns[name]))
+    return columns[name] if kinds in ({str}, {int}) else list(map(str, columns[name]))
 
 
 def load_embeddings(path, n_rows):
@@ -74,77 +172,30 @@ def load_embeddings(path, n_rows):
     -------
     X : ndarray of shape (n_rows, n_features)
         Embeddings.
+
+    Raises
+    ------
+    FileFormatError
+        If it is not such a file.
+
+    InvalidInputError
+        If its shape is another, or it holds NaN or infinity.
     """
     try:
         X = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise FileFormatError(f"{path}: not a NumPy array file: {error}") from error
     shape = getattr(X, "shape", type(X).__name__)
-    if getattr(X, "ndim", 0) != 2 or len(X) != n_rows:
+    if getattr(X, "ndim", 0) != 2 or len(X) != n_rows or not X.shape[1]:
         raise InvalidInputError(
             f"{path}: expected {n_rows} rows of embeddings; got {shape}."
         )
-    return X
-
-
-def matching_table(columns, path, data_columns, data):
-    """Rebuild the risk table of a data file, its rows in the order of the data.
-
-    Parameters
-    ----------
-    columns : dict of str to list
-        The risk file.
-
-    path : Path
-        Its name.
-
-    data_columns : dict of str to list
-        The data file.
-
-    data : Path
-        Its name.
-
-    Returns
-    -------
-    table : RiskTable
-        One row for each row of the data.
-
-    Raises
-    ------
-    InvalidInputError
-        If the risk file is not that of the data.
-    """
-    ids, psmi, labels = (column_of(columns, n, path) for n in ("id", "psmi", "label"))
-    n_rows = len(next(iter(data_columns.values())))
-    try:
-        places, scores = np.array(ids).astype(int), np.array(psmi).astype(float)
-    except ValueError as error:
-        raise FileFormatError(f"{path}: not a risk table: {error}.") from error
-    if sorted(places.tolist()) != list(range(n_rows)):
+    if X.dtype.kind not in "fiu":
+        raise InvalidInputError(f"{path}: must hold numbers; got {X.dtype}.")
+    wrong = np.flatnonzero(~np.isfinite(X).all(axis=1))
+    if len(wrong):
         raise InvalidInputError(
-            f"{path}: its ids must be the rows 0 to {n_rows - 1} of {data}, each once; "
-            f"it holds {len(places)} rows. Score this very file first."
+            f"{path}: holds NaN or infinity in {len(wrong)} rows, the first is "
+            f"{wrong[0]} (counted from 0)."
         )
-    order = np.argsort(places)
-    for name in {"label", "text"} & set(columns):
-        _check_same([columns[name][i] for i in order], name, path, data_columns, data)
-    return RiskTable(scores[order], [labels[i] for i in order])
-
-
-def _check_same(values, name, path, data_columns, data):
-    """Some column of the data must hold these very values, row by row."""
-    values = [str(value) for value in values]
-    rivals = [[str(cell) for cell in column] for column in data_columns.values()]
-    if values in rivals:
-        return
-
-    def agreement(column):
-        return sum(map(str.__eq__, values, column))
-
-    nearest = max(rivals, key=agreement)
-    pairs = enumerate(zip(values, nearest, strict=True))
-    row = next(i for i, (own, other) in pairs if own != other)
-    raise InvalidInputError(
-        f"{path}: no column of {data} holds its {name} column; the nearest differs in "
-        f"row {row} (counted from 0). Score this very file first."
-    )
+    return X

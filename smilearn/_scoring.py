@@ -180,7 +180,8 @@ class SliceScoring(SliceStaging, FittedSlices):
             Text of each sample.
 
         ids : sequence, default=None
-            Name of each sample; None numbers them from 0.
+            Name of each sample. None takes the index of `texts` or of `X` where they
+            are of pandas, and else numbers them from 0.
 
         Returns
         -------
@@ -194,6 +195,7 @@ class SliceScoring(SliceStaging, FittedSlices):
                 "no samples. Use score_training_samples(X, y) and RiskTable."
             )
         most_likely, labels = None, self.labels_
+        ids = _pandas_index(texts, X) if ids is None else ids
         if self._of_indicators:
             X, labels = None, self._joined_names()
         if X is not None:
@@ -214,3 +216,11 @@ class SliceScoring(SliceStaging, FittedSlices):
             text=texts,
             id=ids,
         )
+
+
+def _pandas_index(*given):
+    """Index of the first pandas object; None where there is none."""
+    for each in given:
+        if type(each).__module__.partition(".")[0] == "pandas":
+            return each.index
+    return None

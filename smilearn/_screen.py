@@ -1,8 +1,13 @@
 """What the commands print on a terminal (floor 10)."""
 
+import sys
+from itertools import chain, islice
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from smilearn._columns import printable
 
 
 def print_riskiest(table, flipped=None, n=10):
@@ -33,6 +38,99 @@ def print_riskiest(table, flipped=None, n=10):
             cells.append("flip" if flipped[top["id"][i]] else "")
         shown.add_row(*map(Text, cells), Text(str(content)))
     Console().print(shown)
+
+
+def print_table(table, n_rows, most=None):
+    """Show a table: drawn on a terminal, as aligned lines in a pipe.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        The rows.
+
+    n_rows : int
+        How many there were to choose from.
+
+    most : int, default=None
+        Rows shown on a terminal; None is all of them. A pipe gets all.
+    """
+    if not sys.stdout.isatty():
+        for line in aligned_lines(table):
+            sys.stdout.write(f"{line}\n")
+        return
+    shown = Table()
+    for name, values in table.columns.items():
+        shown.add_column(Text(name), justify="right" if _is_number(values) else "left")
+    head = table if most is None else table.head(most)
+    for row in _cells(head):
+        shown.add_row(*map(Text, row))
+    console = Console()
+    console.print(shown)
+    if len(head) < n_rows:
+        more = "--head N shows more, " if most is not None else ""
+        console.print(f"{len(head)} of {n_rows} rows; {more}--out FILE writes them.")
+
+
+def aligned_lines(table, n_measured=1000):
+    """Write a table as lines with columns two spaces apart.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        The table.
+
+    n_measured : int, default=1000
+        Rows that widths are taken from, so that the first line need not wait for the
+        last row; wider cells further down push their line to the right.
+
+    Yields
+    ------
+    line : str
+        The header, then a line for each row.
+    """
+    rows, header = _cells(table), list(table.columns)
+    first = [header, *islice(rows, n_measured)]
+    widths = [max(map(len, cells)) for cells in zip(*first, strict=True)]
+    right = [_is_number(values) for values in table.columns.values()]
+    for row in chain(first, rows):
+        cells = zip(row, widths, right, strict=True)
+        yield "  ".join(
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in cells
+        ).rstrip()
+
+
+def _is_number(values):
+    return values.dtype.kind in "iuf"
+
+
+def _cells(table):
+    """Rows of text, made as they are asked for."""
+    return zip(
+        *(map(printable, values) for values in table.columns.values()), strict=True
+    )
+
+
+def demo_facts(found):
+    """The findings of the demonstration, for machines.
+
+    Parameters
+    ----------
+    found : Demo
+        The findings.
+
+    Returns
+    -------
+    facts : dict
+        Ready for JSON.
+    """
+    return {
+        **found.outcome.summary,
+        "n_flipped": int(found.flipped.sum()),
+        "kept_flips": found.kept_flips,
+        "found": found.comparison,
+        "files": {name: str(path) for name, path in found.files.items()},
+    }
 
 
 def print_demo(found, removed_share):

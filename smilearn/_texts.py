@@ -43,6 +43,8 @@ def check_texts(texts):
         )
     texts = read_column(texts)
     values = list(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)
+    if set(map(type, values)) <= {str}:
+        return values
     missing = [row for row, value in enumerate(values) if _is_missing(value)]
     if missing:
         raise MissingTextError(
@@ -117,6 +119,8 @@ def check_labels(y):
     y = read_column(y)
     if isinstance(y, (str, bytes)) or not np.iterable(y):
         raise InvalidInputError(f"labels must be a sequence; got {y!r}.")
+    if _plainly_whole(y):
+        return column_or_1d(y, warn=True)
     missing = [row for row, value in enumerate(y) if _is_missing(value)]
     if missing:
         raise InvalidInputError(
@@ -126,6 +130,16 @@ def check_labels(y):
     if len({isinstance(value, str) for value in y}) > 1:
         raise InvalidInputError("labels mix strings and other values; use one kind.")
     return column_or_1d(y, warn=True)
+
+
+def _plainly_whole(y):
+    """Whether the type of the values alone says that none is missing, and no mix."""
+    if isinstance(y, np.ndarray) and y.dtype.kind != "O":
+        return y.dtype.kind in "biuSU"
+    if not isinstance(y, (list, tuple, np.ndarray)):
+        return False
+    kinds = set(map(type, y))
+    return kinds == {str} or kinds == {int}
 
 
 def warn_truncated(n_truncated, n_texts, most_tokens):

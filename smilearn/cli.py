@@ -1,23 +1,28 @@
-"""The command line: score, filter, demo (floor 13).
+"""The command line: score, filter, table, demo (floor 13).
 
 Heavy modules are imported inside the commands, so that ``--help`` is immediate.
 """
 
-import json
-import sys
-from contextlib import contextmanager
 from enum import StrEnum
-from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from smilearn._terminal import Voice, explained
+from smilearn.exceptions import InvalidInputError
+
+_EPILOG = (
+    "Exit codes: 0 done; 2 wrong input or usage, told in a line on stderr; 1 a bug, "
+    "with its traceback; 130 stopped by Ctrl-C; 141 nobody reads the output."
+)
+_HEAD = 20  # rows of a table that a terminal shows
+
 app = typer.Typer(
     name="smilearn",
     help="Which training samples will a fine-tuned text classifier memorize?",
+    epilog=_EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -40,32 +45,57 @@ class Slicing(StrEnum):
     ADAPTIVE = "adaptive"
 
 
+class Format(StrEnum):
+    """Formats of standard input and output."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class Sort(StrEnum):
+    """Orders of a table."""
+
+    RISK = "risk"
+    ID = "id"
+    LABEL = "label"
+    PSMI = "psmi"
+    RANK = "rank"
+
+
 Data = Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet file.")]
+DataOrDash = Annotated[
+    Path | None,
+    typer.Argument(help="CSV, JSON Lines or Parquet file; - is standard input."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-
-
-def _explained(command):
-    """Turn an error a user can mend into one line and exit code 2."""
-
-    @wraps(command)
-    def run(*args, **kwargs):
-        try:
-            return command(*args, **kwargs)
-        except (ValueError, OSError, ImportError, RuntimeError) as error:
-            typer.echo(f"smilearn: {' '.join(str(error).split())}", err=True)
-            raise typer.Exit(2) from error
-
-    return run
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random, 0 or more.")]
 
 
 @app.command()
-@_explained
+@explained
 def score(
-    data: Data,
     label: Annotated[str, typer.Option(help="Column of the labels.")],
-    out: Annotated[Path, typer.Option(help="Risk table to write.")],
+    data: DataOrDash = None,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read the data from standard input.")
+    ] = False,
+    format_: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Format of standard input and output; jsonl, or that of DATA.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Risk table to write; standard output if - or not given."),
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    id_: Annotated[
+        str | None,
+        typer.Option("--id", help="Column of ids to keep; else row numbers."),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(help="Folder or Hub name of an encoder; MiniLM if not given."),
@@ -79,65 +109,61 @@ def score(
         typer.Option(help="Rows of embeddings (.npy) to use instead of a model."),
     ] = None,
     n_slices: Annotated[
-        int | None, typer.Option(help="Slices; as many as needed if not given.", min=1)
+        int | None, typer.Option(help="Slices; as many as needed if not given.")
     ] = None,
     slicing: Annotated[
         Slicing,
         typer.Option(help="Where the slices point; isotropic is that of the paper."),
     ] = Slicing.ADAPTIVE,
     max_epochs: Annotated[
-        int, typer.Option(help="Passes over the data at most (early).", min=1)
+        int, typer.Option(help="Passes over the data at most (early).")
     ] = 5,
     learning_rate: Annotated[
-        float, typer.Option(help="Largest learning rate (early).", min=0)
+        float, typer.Option(help="Largest learning rate (early).")
     ] = 5e-5,
     seed: Seed = 0,
+    quiet: Quiet = False,
     as_json: Json = False,
 ):
     """Score labelled texts: one row a sample, high risk = likely to be memorized."""
-    from smilearn import _workflow
-    from smilearn._cli_input import check_output, complete_column, load_embeddings
-    from smilearn._files import read_columns, write_columns
+    from smilearn._cli_score import ScoreJob
 
-    check_output(out, data, *[embeddings] * (embeddings is not None))
-    columns = read_columns(data)
-    labels = complete_column(columns, label, data)
-    texts = None if text is None else complete_column(columns, text, data)
-    options = {"slicing": slicing.value}
-    if n_slices is not None:
-        options["n_slices"] = n_slices
-    if embeddings is not None and model is not None:
-        raise ValueError("--embeddings stand for a model; give one of the two.")
-    if embeddings is None and texts is None:
-        raise ValueError("Name the column of the texts with --text.")
-    tuning = {"max_epochs": max_epochs, "learning_rate": learning_rate}
-    with _warnings_as_lines():
-        if embeddings is not None:
-            X = load_embeddings(embeddings, len(labels))
-            outcome = _workflow.score_embeddings(
-                X, labels, texts=texts, seed=seed, **options
-            )
-        else:
-            outcome = _workflow.score_texts(
-                texts,
-                labels,
-                model=model,
-                moment=moment.value,
-                seed=seed,
-                verbose=_on_terminal(),
-                scorer=options,
-                **(tuning if moment is Moment.EARLY else {}),
-            )
-    write_columns(outcome.table.columns, out)
-    _show_score(outcome, out, as_json)
+    voice = Voice(quiet=quiet, as_json=as_json, data_on_stdout=_is_stdout(out))
+    job = ScoreJob(
+        data=data,
+        stdin=stdin,
+        kind=None if format_ is None else format_.value,
+        out=None if _is_stdout(out) else out,
+        label=label,
+        text=text,
+        id_column=id_,
+        model=model,
+        moment=moment.value,
+        embeddings=embeddings,
+        scorer={"n_slices": n_slices, "slicing": slicing.value},
+        tuning={"max_epochs": max_epochs, "learning_rate": learning_rate},
+        seed=seed,
+    )
+    job.check()
+    with voice.warnings():
+        outcome = job.run(voice.progress)
+    job.write(outcome)
+    job.tell(voice, outcome)
 
 
 @app.command("filter")
-@_explained
+@explained
 def filter_(
     data: Data,
     risk: Annotated[Path, typer.Option(help="Risk table of the same rows.")],
     out: Annotated[Path, typer.Option(help="File to write the kept rows to.")],
+    removed: Annotated[
+        Path | None, typer.Option(help="File to write the removed rows to.")
+    ] = None,
+    id_: Annotated[
+        str | None,
+        typer.Option("--id", help="Column that holds the ids of the risk table."),
+    ] = None,
     share: Annotated[
         float | None, typer.Option(help="Share of the rows to remove.")
     ] = None,
@@ -153,101 +179,112 @@ def filter_(
     min_per_class: Annotated[
         int, typer.Option(help="Rows each class keeps in any case.")
     ] = 1,
+    quiet: Quiet = False,
     as_json: Json = False,
 ):
-    """Write the data without the rows most at risk."""
-    from smilearn._cli_input import check_output, matching_table
-    from smilearn._files import read_columns, take_rows, write_columns
-    from smilearn.filtering import RiskFilter
+    """Write the data without the rows most at risk; they are never held whole."""
+    from smilearn._cli_filter import FilterJob
 
-    check_output(out, data, risk)
-    columns = read_columns(data)
-    table = matching_table(read_columns(risk), risk, columns, data)
-    rule = RiskFilter(
-        table,
-        share=share,
-        threshold=threshold,
-        n_remove=n_remove,
-        by_class=by_class,
-        min_per_class=min_per_class,
+    voice = Voice(quiet=quiet, as_json=as_json)
+    rule = {"share": share, "threshold": threshold, "n_remove": n_remove}
+    rule |= {"by_class": by_class, "min_per_class": min_per_class}
+    job = FilterJob(data, risk, out, removed, id_, rule)
+    job.check()
+    facts = job.run(voice.warnings)
+    n_kept, n_removed = facts["n_kept"], len(facts["removed"])
+    voice.say(
+        f"{out}: kept {n_kept} of {n_kept + n_removed} rows, removed {n_removed}.",
+        facts,
     )
-    with _warnings_as_lines():
-        rule.fit(None, table["label"])
-    write_columns(take_rows(columns, rule.sample_indices_), out)
-    n_kept, n_rows = len(rule.sample_indices_), len(table)
-    if as_json:
-        removed = (~rule.support_).nonzero()[0].tolist()
-        _print_json({"out": str(out), "n_kept": n_kept, "removed": removed})
-    else:
-        typer.echo(f"{out}: kept {n_kept} of {n_rows} rows, removed {n_rows - n_kept}.")
 
 
 @app.command()
-@_explained
+@explained
+def table(
+    risk: Annotated[Path, typer.Argument(help="Risk table that was written.")],
+    sort: Annotated[
+        Sort | None,
+        typer.Option(help="Order of the rows; riskiest first if not given."),
+    ] = None,
+    head: Annotated[
+        int | None,
+        typer.Option(help=f"Rows; if not given {_HEAD} on a terminal, all elsewhere."),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Column of the table; one row for each value.")
+    ] = None,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="One row for each label.")
+    ] = False,
+    compare: Annotated[
+        Path | None, typer.Option(help="Another table of the same samples.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the rows to a file instead.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Show a risk table: sorted, summed up by class, or beside another one."""
+    from smilearn._cli_checks import one_of
+    from smilearn._cli_table import TableJob
+
+    voice = Voice(quiet=quiet, as_json=as_json)
+    if quiet and out is None:
+        raise InvalidInputError("--quiet shows nothing; name a file with --out.")
+    groups = {"--by": by, "--by-class": by_class}
+    one_of(groups | {"--compare": compare})
+    one_of(groups | {"--sort": sort})
+    job = TableJob(
+        risk,
+        out=out,
+        sort=None if sort is None else sort.value,
+        head=head,
+        by="label" if by_class else by,
+        compare=compare,
+    )
+    job.check()
+    job.run()
+    job.tell(voice, most=_HEAD)
+
+
+@app.command()
+@explained
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(
         "smilearn-demo"
     ),
-    n_samples: Annotated[int, typer.Option(help="Sentences.", min=40)] = 2000,
-    max_epochs: Annotated[int, typer.Option(help="Passes at most.", min=1)] = 5,
+    n_samples: Annotated[int, typer.Option(help="Sentences, 40 or more.")] = 2000,
+    max_epochs: Annotated[int, typer.Option(help="Passes at most.")] = 5,
     seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ):
     """Find flipped labels in film reviews, before training and at the early point."""
     from smilearn import _demo
-    from smilearn._screen import print_demo
+    from smilearn._cli_checks import check_folder, check_number
+    from smilearn._screen import demo_facts, print_demo
 
-    typer.echo(
-        f"{n_samples} Rotten Tomatoes sentences; {_demo.FLIPPED_SHARE:.0%} of the "
-        f"labels flipped on purpose (seed {seed}).\n"
-        "Scoring them with MiniLM: before any training, then fine-tuned to the early "
-        "point."
-    )
-    with _warnings_as_lines():
-        found = _demo.run_demo(
-            out,
-            n_samples=n_samples,
-            max_epochs=max_epochs,
-            seed=seed,
-            verbose=_on_terminal(),
+    voice = Voice(quiet=quiet, as_json=as_json)
+    check_number("--n-samples", n_samples, least=40)
+    check_number("--max-epochs", max_epochs, least=1)
+    check_number("--seed", seed, least=0)
+    check_folder(out, out)
+    if voice.draws:
+        typer.echo(
+            f"{n_samples} Rotten Tomatoes sentences; {_demo.FLIPPED_SHARE:.0%} of the "
+            f"labels flipped on purpose (seed {seed}).\n"
+            "Scoring them with MiniLM: before any training, then fine-tuned to the "
+            "early point."
         )
-    print_demo(found, _demo.REMOVED_SHARE)
+    options = {"n_samples": n_samples, "max_epochs": max_epochs, "seed": seed}
+    with voice.warnings():
+        found = _demo.run_demo(out, verbose=voice.progress, **options)
+    if voice.draws:
+        print_demo(found, _demo.REMOVED_SHARE)
+    elif as_json:
+        voice.say("", demo_facts(found))
 
 
-def _on_terminal():
-    return sys.stderr.isatty()
-
-
-@contextmanager
-def _warnings_as_lines():
-    """Print smilearn's warnings as plain lines on stderr."""
-    import warnings
-
-    from smilearn.exceptions import SmilearnWarning
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", SmilearnWarning)
-        yield
-    for warning in caught:
-        typer.echo(f"smilearn: warning: {warning.message}", err=True)
-
-
-def _print_json(value):
-    typer.echo(json.dumps(value, ensure_ascii=False))
-
-
-def _show_score(outcome, out, as_json):
-    facts = outcome.summary
-    if as_json:
-        _print_json({"out": str(out), **facts})
-        return
-    from smilearn._screen import early_line, print_riskiest
-
-    if sys.stdout.isatty():
-        print_riskiest(outcome.table)
-    if outcome.embedder is not None:
-        typer.echo(early_line(outcome.embedder))
-    typer.echo(
-        f"{out}: {facts['n_samples']} samples, {facts['n_below_zero']} below 0 nats; "
-        f"slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}."
-    )
+def _is_stdout(out):
+    return out is None or str(out) == "-"

@@ -1,19 +1,22 @@
-"""One row a sample: the form in which a person meets the scores (floor 2)."""
+"""One row a sample: the form in which a person meets the scores (floor 4)."""
 
-import html
-
-import narwhals as nw
 import numpy as np
 
-from smilearn._files import file_kind, write_columns
-from smilearn._optional import require
+from smilearn._column_table import ColumnTable, checked_count
+from smilearn._columns import as_column, objects, support_of
+from smilearn._ranking import order_of, ranks_of
+from smilearn._risk_comparison import compare_tables
+from smilearn._risk_files import as_written, read_risk, write_risk
+from smilearn._risk_groups import risk_groups
+from smilearn._risk_join import join_risk
+from smilearn._risk_plot import plot_risk
 from smilearn._texts import check_labels, check_texts
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import FileFormatError, InvalidInputError
 
 __all__ = ["RiskTable"]
 
 
-class RiskTable:
+class RiskTable(ColumnTable):
     """Scores of labelled samples, one row each; here *high risk = at risk*.
 
     Parameters
@@ -34,7 +37,7 @@ class RiskTable:
         Text of each sample.
 
     id : sequence, default=None
-        Name of each sample; None numbers them from 0.
+        Strings, numbers or dates that name the samples; None numbers them from 0.
 
     Attributes
     ----------
@@ -63,6 +66,8 @@ class RiskTable:
      2  ham     0.400  -0.400     2              2
     """
 
+    _rows_are, _note = "samples", "; risk in nats, high = at risk"
+
     def __init__(
         self, psmi, label, *, std=None, most_likely_label=None, text=None, id=None
     ):
@@ -73,39 +78,67 @@ class RiskTable:
                 "psmi must be one column of numbers; got "
                 + (f"shape {psmi.shape}." if psmi.ndim != 1 else "NaN.")
             )
-        label = check_labels(label)
+        label = np.array(check_labels(label))
         if len(label) != len(psmi):
             raise InvalidInputError(
                 f"label has {len(label)} rows where psmi has {len(psmi)}."
             )
-        _, codes, support = np.unique(label, return_inverse=True, return_counts=True)
-        rank = np.empty(len(psmi), np.int64)
-        rank[np.argsort(psmi, kind="stable")] = np.arange(1, len(psmi) + 1)
+        likely = most_likely_label
         columns = {
-            "id": np.arange(len(psmi)) if id is None else np.asarray(id),
+            "id": np.arange(len(psmi)) if id is None else as_column(id, "id"),
             "label": label,
-            "text": None if text is None else np.array(check_texts(text), dtype=object),
+            "text": None if text is None else objects(check_texts(text)),
             "psmi": psmi,
-            "std": None if std is None else np.asarray(std, dtype=np.float64),
+            "std": None if std is None else np.array(std, dtype=np.float64),
             "risk": 0.0 - psmi,
-            "rank": rank,
-            "class_support": support[codes] if len(psmi) else rank,
-            "most_likely_label": most_likely_label,
+            "rank": ranks_of(psmi),
+            "class_support": support_of(label),
+            "most_likely_label": None if likely is None else as_column(likely, "label"),
         }
         self.columns = {
-            name: np.array(values)
-            for name, values in columns.items()
-            if values is not None
+            n: values for n, values in columns.items() if values is not None
         }
         lengths = {name: len(values) for name, values in self.columns.items()}
         if set(lengths.values()) - {len(psmi)}:
             raise InvalidInputError(f"columns differ in length: {lengths}.")
 
-    def __len__(self):
-        return len(self.columns["psmi"])
+    @classmethod
+    def read(cls, path):
+        """Read a table that was written by `to_csv`, `to_jsonl` or `to_parquet`.
 
-    def __getitem__(self, name):
-        return self.columns[name]
+        Other files need columns `psmi` and `label`; from CSV these have strings.
+
+        Parameters
+        ----------
+        path : path-like
+            A file that ends in .csv, .jsonl, .ndjson or .parquet.
+
+        Returns
+        -------
+        table : RiskTable
+            The table, without the columns that are not its own.
+
+        Raises
+        ------
+        InvalidInputError
+            If the file is not a risk table, has no rows, or is of a newer smilearn.
+        """
+        columns, is_whole = read_risk(path)
+        if is_whole and (unchanged := as_written(columns)) is not None:
+            table = object.__new__(cls)
+            table.is_whole, table.columns = True, unchanged
+            return table
+        given = ("psmi", "label", "std", "most_likely_label", "text", "id")
+        try:
+            table = cls(**{name: columns[name] for name in given if name in columns})
+        except InvalidInputError as error:
+            raise FileFormatError(f"{path}: not a risk table: {error}") from error
+        kept = {n: columns[n] for n in ("rank", "class_support") if n in columns}
+        if is_whole is None:
+            is_whole = all((table[name] == kept[name]).all() for name in kept)
+        table.is_whole = is_whole
+        table.columns |= {} if is_whole else kept
+        return table
 
     def riskiest(self, n=None):
         """Give the n riskiest samples, riskiest first.
@@ -119,10 +152,14 @@ class RiskTable:
         -------
         table : RiskTable
             A table in order of risk. Ranks and supports stay those of the whole.
+
+        Raises
+        ------
+        InvalidInputError
+            If n is below 0.
         """
-        if n is not None and n < 0:
-            raise InvalidInputError(f"n must be 0 or more; got {n}.")
-        return self.take(np.argsort(self["rank"], kind="stable")[:n])
+        order = order_of(self["rank"])
+        return self.take(order if n is None else order[: checked_count(n)])
 
     def take(self, indices):
         """Give some rows.
@@ -137,102 +174,124 @@ class RiskTable:
         table : RiskTable
             These rows. Ranks and supports stay those of the whole.
         """
-        table = object.__new__(RiskTable)
+        table = super().take(indices)
         table.is_whole = False
-        indices = np.atleast_1d(indices)
-        if indices.size == 0:
-            indices = indices.astype(np.int64)
-        table.columns = {name: values[indices] for name, values in self.columns.items()}
         return table
 
-    def to_pandas(self):
-        """Convert to a pandas frame.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            The columns, one row a sample.
-        """
-        return self._frame("pandas")
-
-    def to_polars(self):
-        """Convert to a polars frame.
-
-        Returns
-        -------
-        frame : polars.DataFrame
-            The columns, one row a sample.
-        """
-        return self._frame("polars")
-
-    def to_csv(self, path):
-        """Write as CSV; the file appears whole or not at all.
+    def by(self, key):
+        """Summarize the risk by groups of samples.
 
         Parameters
         ----------
-        path : path-like
-            Where to, ending in .csv.
-        """
-        self._write(path, "csv")
+        key : str, array-like of shape (n_samples,) or callable
+            A column, one group a row, or a function of the table that gives it.
+            Missing groups are a group named "missing".
 
-    def to_parquet(self, path):
-        """Write as Parquet; the file appears whole or not at all.
+        Returns
+        -------
+        groups : table
+            Riskiest mean first: `group`, `n_samples`, `mean_risk`, `max_risk` (nats),
+            `share_below_zero` (of its samples, those with a PSMI below 0) and
+            `share_of_riskiest` (of the riskiest tenth of the table).
+
+        Raises
+        ------
+        InvalidInputError
+            If no such column, groups not one a row, or two of one name.
+
+        Examples
+        --------
+        >>> from smilearn import RiskTable
+        >>> table = RiskTable([0.6, -1.5, 0.4], ["ham", "spam", "ham"])
+        >>> table.by(["web", "print", "print"])["group"].tolist()
+        ['print', 'web']
+        """
+        return risk_groups(self, key)
+
+    def by_class(self):
+        """Summarize the risk by label, as ``by("label")``.
+
+        Returns
+        -------
+        groups : table
+            One row a label.
+        """
+        return self.by("label")
+
+    def compare(self, other):
+        """Put the risk of the same samples in another table beside this one.
 
         Parameters
         ----------
-        path : path-like
-            Where to, ending in .parquet.
+        other : RiskTable
+            Scores of another model or checkpoint; rows in any order, matched by id.
+
+        Returns
+        -------
+        comparison : table
+            In this order: `id`, `label`, `text` (if known), `risk`, `other_risk`,
+            `change` (other minus this, nats), `rank`, `other_rank`. With Spearman's
+            `rank_correlation`, ``overlap(share=0.1)`` of the riskiest of both, and
+            ``most_changed(n=10)``.
+
+        Raises
+        ------
+        InvalidInputError
+            If ids are not unique or not the same in both, or labels differ.
         """
-        self._write(path, "parquet")
+        return compare_tables(self, other)
 
-    def _write(self, path, kind):
-        if file_kind(path) != kind:
-            raise InvalidInputError(f"to_{kind} writes .{kind} files; got {path}.")
-        write_columns(self.columns, path)
+    def join(self, frame, on=None, *, prefix=""):
+        """Add the risk to the rows of a frame.
 
-    def _frame(self, backend):
-        require(backend, extra="frames", caller=f"RiskTable.to_{backend}")
-        columns = {name: values.tolist() for name, values in self.columns.items()}
-        return nw.from_dict(columns, backend=backend).to_native()
+        Parameters
+        ----------
+        frame : pandas.DataFrame, polars.DataFrame or pyarrow.Table
+            Rows of the same samples.
 
-    def _cells(self, shown=10):
-        """Header and formatted rows, the text cut short."""
-        head = self.take(np.arange(min(shown, len(self))))
-        rows = zip(
-            *(map(_cell, values) for values in head.columns.values()), strict=True
-        )
-        return list(self.columns), list(rows)
+        on : str, default=None
+            Column of the frame that holds ids of this table, which may repeat and be
+            fewer. None matches rows by their place.
 
-    def __repr__(self):
-        header, rows = self._cells()
-        right = [values.dtype.kind in "iuf" for values in self.columns.values()]
-        lines = [header, *rows]
-        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-        text = [
-            "  ".join(
-                cell.rjust(width) if flush and line is not header else cell.ljust(width)
-                for cell, width, flush in zip(line, widths, right, strict=True)
-            ).rstrip()
-            for line in lines
-        ]
-        more = len(self) - len(rows)
-        return "\n".join(text + [f"... and {more} more rows"] * (more > 0))
+        prefix : str, default=""
+            Put before the names of the new columns.
 
-    def _repr_html_(self):
-        header, rows = self._cells()
-        cells = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in rows
-        )
-        return (
-            f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{len(self)} samples; risk in nats, high = at risk</p>"
-        )
+        Returns
+        -------
+        frame : same type as frame
+            The same rows and index, with the columns `psmi`, `risk`, `rank`, and `std`
+            and `most_likely_label` where known.
 
+        Raises
+        ------
+        InvalidInputError
+            If it is no frame, rows do not match, or a name is taken.
+        """
+        return join_risk(self, frame, on, prefix)
 
-def _cell(value, width=60):
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.3f}"
-    text = " ".join(str(value).split())
-    return text if len(text) <= width else text[: width - 1] + "…"
+    def plot(self, kind="hist", *, ax=None):
+        """Draw the risk with matplotlib.
+
+        Parameters
+        ----------
+        kind : {"hist", "by_class", "rank"}, default="hist"
+            Samples by risk; a box for each of the 30 riskiest classes, with its 5th and
+            95th percentile; or risk by rank.
+
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        ax : matplotlib.axes.Axes
+            What was drawn on. Its title counts samples of infinite risk, left out.
+
+        Raises
+        ------
+        InvalidInputError
+            If the kind is unknown or there is nothing to draw.
+        """
+        return plot_risk(self, kind, ax)
+
+    def _write_file(self, path):
+        write_risk(self.columns, path, is_whole=self.is_whole)

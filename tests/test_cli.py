@@ -2,55 +2,23 @@
 
 import csv
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from typer.testing import CliRunner
+from command_line import LABELS, ROWS, TEXTS, succeed, write_risk
 
 from smilearn import SentenceEmbedder, SlicedMIScorer
 from smilearn._files import read_columns, write_columns
-from smilearn.cli import app
 
-NOUNS = ["film", "movie", "plot", "actor", "scene"]
-TEXTS = [f"the {('bad', 'good')[i % 2]} {NOUNS[i % 5]}" + " a" * i for i in range(20)]
-LABELS = ["neg", "pos"] * 10
+data, folder, rows = command_line.data, command_line.folder, command_line.rows
+
 COLUMNS = ["id", "label", "text", "psmi", "std", "risk", "rank", "class_support"]
 COLUMNS = [*COLUMNS, "most_likely_label"]
+STORED = [*COLUMNS, "schema"]  # in CSV and JSON Lines
 SUFFIXES, SLICINGS = [".csv", ".jsonl", ".parquet"], ["isotropic", "joint", "adaptive"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Everything happens in an empty folder, on one thread."""
-    monkeypatch.chdir(tmp_path)
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(n_threads)
-
-
-@pytest.fixture
-def data(folder):
-    write_columns({"text": TEXTS, "label": LABELS}, "data.csv")
-    return "data.csv"
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def succeed(*arguments):
-    """Run a command that must end well; give what it prints."""
-    done = run(*arguments)
-    assert done.exit_code == 0, (done.stderr, done.exception)
-    return done
 
 
 def score(data, out, *more, moment="before"):
@@ -65,7 +33,7 @@ def test_scores_before_training_are_those_of_the_library(tiny_encoder, suffix):
     X = SentenceEmbedder(tiny_encoder).fit_transform(TEXTS)
     scorer = SlicedMIScorer(random_state=0).fit(X, LABELS)
     risk = read_columns("risk.csv")
-    assert list(risk) == COLUMNS
+    assert list(risk) == STORED
     assert (risk["text"], risk["label"]) == (TEXTS, LABELS)
     assert risk["id"] == [str(i) for i in range(20)]
     found = {name: np.array(risk[name], float) for name in ("psmi", "std", "risk")}
@@ -86,7 +54,8 @@ def test_scores_of_embeddings(data, suffix, slicing):
     options = ("--embeddings", "X.npy", "--n-slices", 16, "--slicing", slicing)
     done = score(data, f"new/risk{suffix}", *options)
     risk = read_columns(f"new/risk{suffix}")
-    assert list(risk) == [name for name in COLUMNS if name != "text"]
+    names = COLUMNS if suffix == ".parquet" else STORED
+    assert list(risk) == [name for name in names if name != "text"]
     scorer = SlicedMIScorer(16, slicing=slicing, random_state=0).fit(X, LABELS)
     np.testing.assert_allclose(np.float64(risk["psmi"]), scorer.scores_, atol=1e-6)
     assert f"; slices: {scorer.n_slices_}, reliability " in done.stdout
@@ -105,7 +74,7 @@ def test_early_scores_warn_in_lines_and_print_json(data, tiny_encoder):
     [line] = done.stderr.splitlines()
     assert line.startswith("smilearn: warning: max_epochs=2 passed before the early")
     risk = read_columns("risk.jsonl")
-    assert list(risk) == COLUMNS
+    assert list(risk) == STORED
     assert facts["n_below_zero"] == sum(value < 0 for value in risk["psmi"])
     again = score(data, "again.jsonl", *options, moment="early")
     assert json.loads(again.stdout) == {**facts, "out": "again.jsonl"}
@@ -119,24 +88,6 @@ def test_warning_of_cut_texts_is_a_line(tiny_encoder):
     done = score("data.csv", "r.csv", "--text", "t", "--model", tiny_encoder)
     [line] = done.stderr.splitlines()
     assert line.startswith("smilearn: warning: 1 of 21 texts are longer than the 64")
-
-
-ROWS = [["01", 'say "no", or', "x", "1e5"], ["02", "two\nlines", "y", ""]]
-ROWS += [["3", "gone", "y", "gone"], ["4.0", " naïve 映画 ", "x", "NA"]]
-RISK = {"id": [0, 1, 2, 3], "label": list("xyyx"), "psmi": [0.5, 0.25, -0.5, -0.25]}
-
-
-def write_risk(path, order=(0, 1, 2, 3)):
-    columns = {**RISK, "risk": [-value for value in RISK["psmi"]]}
-    write_columns({n: [v[i] for i in order] for n, v in columns.items()}, path)
-
-
-@pytest.fixture
-def rows():
-    names = ["key", "text", "label", "odd, name"]
-    write_columns(dict(zip(names, zip(*ROWS, strict=True), strict=True)), "rows.csv")
-    write_risk("risk.csv")
-    return names
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -201,100 +152,3 @@ def test_scores_can_be_filtered_right_away(data, tiny_encoder):
     risk = pd.read_parquet("risk.parquet")
     kept = risk[risk["rank"] > 4]
     assert read_columns("kept.csv")["text"] == kept["text"].tolist()
-
-
-SCORE = ["score", "data.csv", "--label", "label", "--out", "new/out.csv"]
-TEXT = [*SCORE, "--text", "text"]
-FILTER = ["filter", "rows.csv", "--risk", "risk.csv", "--out", "new/out.csv"]
-MISTAKES = {
-    "label column": ([*SCORE, "--label", "labl"], "'labl'; columns are: text, label"),
-    "text column": ([*SCORE, "--text", "txt"], "no column 'txt'; columns are: text"),
-    "no text": (SCORE, "with --text"),
-    "empty text": (
-        [*TEXT, "--text", "gap"],
-        r"'gap' is empty in 2 of 20 rows .*: 3, 4",
-    ),
-    "empty label": ([*TEXT, "--label", "gap"], "column 'gap' is empty in 2 of 20 rows"),
-    "one class, before": ([*TEXT, "--label", "one", "--moment", "before"], "2 classes"),
-    "one class, early": ([*TEXT, "--label", "one"], r"2 classes .* \['x'\] only"),
-    "no file": (["score", "none.csv", *SCORE[2:]], "none.csv: no such file"),
-    "a folder": (["score", "folder.csv", *SCORE[2:]], "folder.csv: no such file"),
-    "latin-1": (["score", "latin.csv", *SCORE[2:]], "latin.csv: not UTF-8 text"),
-    "broken": (["score", "bad.jsonl", *SCORE[2:]], "bad.jsonl, line 1: not JSON"),
-    "suffix": (["score", "data.txt", *SCORE[2:]], r"must end in \.csv.* got '\.txt'"),
-    "out suffix": ([*TEXT, "--out", "out.xls"], r"out\.xls: files must end .* '\.xls'"),
-    "model": ([*TEXT, "--model", "nowhere"], "No model 'nowhere'"),
-    "folder of a model": ([*TEXT, "--model", "./no/model"], "No folder './no/model'"),
-    "no npy": ([*SCORE, "--embeddings", "no.npy"], "no.npy: not a NumPy array file"),
-    "bad npy": ([*SCORE, "--embeddings", "data.csv"], "data.csv: not a NumPy array fi"),
-    "rows": ([*SCORE, "--embeddings", "19.npy"], r"expected 20 rows .* \(19, 2\)"),
-    "shape": ([*SCORE, "--embeddings", "20.npy"], r"expected 20 rows .* \(20,\)"),
-    "nan": ([*SCORE, "--embeddings", "nan.npy"], "Input X contains NaN"),
-    "two rules": ([*FILTER, "--share", 0.1, "--n-remove", 1], "Set one of share, th"),
-    "share": ([*FILTER, "--share", 1.5], "The 'share' parameter of RiskFilter must"),
-    "too many": ([*FILTER, "--n-remove", 5], "n_remove=5 is more than the 4 samples"),
-    "other length": (["filter", "data.csv", *FILTER[2:]], "risk.csv: its ids must be"),
-    "ids twice": ([*FILTER, "--risk", "twice.csv"], "rows 0 to 3 of rows.csv, each on"),
-    "no table": ([*FILTER, "--risk", "data.csv"], "data.csv: no column 'id'"),
-    "no number": ([*FILTER, "--risk", "words.csv"], "words.csv: not a risk table: in"),
-    "no risk file": ([*FILTER, "--risk", "none.csv"], "none.csv: no such file"),
-    "filter suffix": ([*FILTER, "--out", "out"], "out: files must end in"),
-}
-
-
-@pytest.mark.parametrize(("command", "match"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_line_and_leaves_nothing(
-    folder, rows, tiny_encoder, command, match
-):
-    gap = ["x", "y", "x", "", "", *"xy" * 7, "x"]
-    columns = {"text": TEXTS, "label": LABELS, "gap": gap, "one": ["x"] * 20}
-    write_columns(columns, "data.csv")
-    (folder / "folder.csv").mkdir()
-    (folder / "latin.csv").write_bytes("text,label\ncafé,x\n".encode("latin-1"))
-    (folder / "bad.jsonl").write_text("text\n")
-    for name, array in [("19", np.eye(19, 2)), ("20", np.ones(20))]:
-        np.save(name, array)
-    np.save("nan", np.full((20, 2), np.nan))
-    write_risk("twice.csv", (0, 1, 2, 2))
-    write_columns({**RISK, "id": list("abcd")}, "words.csv")
-    before = sorted(folder.rglob("*"))
-    if command[0] == "score" and not {"--model", "--embeddings"} & set(command):
-        command = [*command, "--model", tiny_encoder]
-    done = run(*command)
-    assert (done.exit_code, done.stdout) == (2, "")
-    [line] = done.stderr.splitlines()
-    assert line.startswith("smilearn: ")
-    assert re.search(match, line)
-    assert sorted(folder.rglob("*")) == before
-
-
-def python_m_smilearn(*arguments):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    environment.pop("TQDM_DISABLE", None)
-    return subprocess.run(
-        [sys.executable, "-m", "smilearn", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-
-
-def test_help_names_the_commands():
-    done = python_m_smilearn("--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    for command in ("score", "filter", "demo"):
-        assert f" {command} " in done.stdout
-
-
-@pytest.mark.parametrize(
-    "moment", [pytest.param("before", marks=pytest.mark.slow), "early"]
-)
-def test_a_pipe_gets_no_progress_bars(data, tiny_encoder, moment):
-    options = ["--label", "label", "--text", "text", "--model", tiny_encoder, "--json"]
-    options += ["--moment", moment, "--max-epochs", "1"]
-    done = python_m_smilearn("score", data, "--out", "risk.csv", *options)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["n_samples"] == 20
-    lines = done.stderr.splitlines()
-    assert len(lines) == (moment == "early")
-    assert all(line.startswith("smilearn: warning: max_epochs=1") for line in lines)

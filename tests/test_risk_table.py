@@ -190,7 +190,7 @@ def test_csv_round_trip(tmp_path):
     table.to_csv(tmp_path / "risk.csv")
     with (tmp_path / "risk.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ALL
+    assert header == [*ALL, "schema"]
     text, psmi, rank = (header.index(name) for name in ("text", "psmi", "rank"))
     assert [row[text] for row in rows] == table["text"].tolist()
     assert [float(row[psmi]) for row in rows] == PSMI
@@ -263,7 +263,7 @@ def test_table_of_no_rows(tmp_path):
     assert "0 samples" in table._repr_html_()
     assert table.to_pandas().shape == table.to_polars().shape == (0, len(ALWAYS))
     table.to_csv(tmp_path / "none.csv")
-    assert (tmp_path / "none.csv").read_text() == ",".join(ALWAYS) + "\n"
+    assert (tmp_path / "none.csv").read_text() == ",".join([*ALWAYS, "schema\n"])
 
 
 def test_table_does_not_follow_the_array_it_was_made_from():

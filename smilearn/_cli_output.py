@@ -1,0 +1,64 @@
+"""Tables on their way out of a command: to files, to a pipe, as JSON (floor 10)."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from smilearn._files import file_kind
+
+
+def write_table(table, path):
+    """Write a table in the format that the suffix names.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        The table.
+
+    path : path-like
+        Where to; the file appears whole or not at all.
+    """
+    getattr(table, f"to_{file_kind(path)}")(path)
+
+
+def write_to_stdout(table, kind):
+    """Write a table to standard output, as it would stand in a file.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        The table.
+
+    kind : {"csv", "jsonl"}
+        The format.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"table.{kind}"
+        write_table(table, path)
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+def records(table):
+    """Give the rows as JSON has them.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        The table.
+
+    Returns
+    -------
+    rows : list of dict
+        Plain Python values; what JSON does not know, as dates, is text.
+    """
+    columns = [map(_plain, values.tolist()) for values in table.columns.values()]
+    return [
+        dict(zip(table.columns, row, strict=True)) for row in zip(*columns, strict=True)
+    ]
+
+
+def _plain(value):
+    return value if isinstance(value, (str, int, float, type(None))) else str(value)

@@ -1,0 +1,136 @@
+"""Two risk tables of the same samples, side by side (floor 3)."""
+
+import numpy as np
+
+from smilearn._column_table import ColumnTable, checked_count
+from smilearn._columns import differ
+from smilearn._matching import places_of, unique_ids
+from smilearn._ranking import order_of
+from smilearn._reliability import rank_correlation
+from smilearn.exceptions import InvalidInputError
+
+
+class RiskComparison(ColumnTable):
+    """One row a sample: its risk in two tables, in the order of the first.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of shape (n_samples,)
+        The columns `id`, `label`, `text` (if the first table has it), `risk`,
+        `other_risk` and `change` (the other risk minus this one), in nats, `rank` and
+        `other_rank`, which are those of the two tables.
+
+    Attributes
+    ----------
+    rank_correlation : float
+        Correlation of the two rankings after Spearman, in [-1, 1], of all samples that
+        were compared. 1 if neither table tells any two samples apart, 0 if only one
+        does not.
+    """
+
+    _rows_are, _note = "samples", "; risk in nats, high = at risk"
+
+    def __init__(self, columns):
+        super().__init__(columns)
+        self._risks = columns["risk"], columns["other_risk"]
+        self._orders = order_of(columns["rank"]), order_of(columns["other_rank"])
+        if len(self):
+            self.rank_correlation = rank_correlation(*self._risks)
+        else:
+            self.rank_correlation = 1.0
+
+    def overlap(self, share=0.1):
+        """Tell how many of the riskiest samples of one table are so in the other.
+
+        Parameters
+        ----------
+        share : float in (0, 1], default=0.1
+            Share of the samples that counts as riskiest, rounded up to a sample.
+
+        Returns
+        -------
+        overlap : float
+            Share of the riskiest of this table that are among as many of the other's,
+            in [0, 1], over all samples that were compared.
+
+        Raises
+        ------
+        InvalidInputError
+            If share is not in (0, 1], or there are no samples.
+        """
+        n_samples = len(self._orders[0])
+        if not 0 < share <= 1:
+            raise InvalidInputError(f"share must be in (0, 1]; got {share}.")
+        if not n_samples:
+            raise InvalidInputError("There are no samples, so none is riskiest.")
+        n_riskiest = int(np.ceil(share * n_samples - 1e-9))
+        both = np.intersect1d(*(order[:n_riskiest] for order in self._orders))
+        return len(both) / n_riskiest
+
+    def most_changed(self, n=10):
+        """Give the samples whose risk differs most, the largest difference first.
+
+        Parameters
+        ----------
+        n : int, default=10
+            How many, 0 or more.
+
+        Returns
+        -------
+        comparison : RiskComparison
+            These rows.
+
+        Raises
+        ------
+        InvalidInputError
+            If n is below 0.
+        """
+        order = np.argsort(-np.abs(self["change"]), kind="stable")
+        return self.take(order[: checked_count(n)])
+
+
+def compare_tables(table, other):
+    """Match two risk tables by id.
+
+    Parameters
+    ----------
+    table, other : RiskTable
+        The tables, their rows in any order.
+
+    Returns
+    -------
+    comparison : RiskComparison
+        One row a sample, in the order of `table`.
+
+    Raises
+    ------
+    InvalidInputError
+        If ids are not unique, or not the same, or labels differ.
+    """
+    unique_ids(table["id"], "this table")
+    unique_ids(other["id"], "the other table")
+    places = places_of(table["id"], other["id"], "this table", "the other table")
+    if len(other) > len(table):
+        places_of(other["id"], table["id"], "the other table", "this table")
+    other = {name: values[places] for name, values in other.columns.items()}
+    _check_labels(table, other["label"])
+    risk, other_risk = table["risk"], other["risk"]
+    change = np.zeros(len(risk))
+    np.subtract(other_risk, risk, out=change, where=risk != other_risk)
+    columns = {name: table[name] for name in ("id", "label")}
+    if "text" in table.columns:
+        columns["text"] = table["text"]
+    columns |= {"risk": risk, "other_risk": other_risk, "change": change}
+    columns |= {"rank": table["rank"], "other_rank": other["rank"]}
+    return RiskComparison(columns)
+
+
+def _check_labels(table, labels):
+    different = differ(table["label"], labels)
+    if different.any():
+        row = int(different.argmax())
+        raise InvalidInputError(
+            f"{different.sum()} samples have different labels in the two tables: "
+            f"{table['id'][row]!r} is {table['label'][row]!r} here and "
+            f"{labels[row]!r} in the other. Compare scores of the same labels."
+        )

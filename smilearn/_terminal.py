@@ -1,0 +1,148 @@
+"""Exit codes, and who hears what: people, machines, or nobody (floor 1).
+
+0 is done, 2 a mistake of the user's (one line on stderr), 1 a mistake of ours (with
+its traceback), 130 an interruption, 141 a reader of the output that went away.
+"""
+
+import json
+import math
+import os
+import sys
+from contextlib import contextmanager
+from functools import wraps
+
+import typer
+
+from smilearn.exceptions import InvalidInputError, SmilearnError
+
+MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
+
+
+def explained(command):
+    """Turn what a user can mend into one line and exit code 2.
+
+    Parameters
+    ----------
+    command : callable
+        A command.
+
+    Returns
+    -------
+    run : callable
+        The same with exit codes.
+    """
+
+    @wraps(command)
+    def run(*args, **kwargs):
+        try:
+            command(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            leave_quietly()
+            raise typer.Exit(NO_READER) from None
+        except KeyboardInterrupt:
+            typer.echo("smilearn: stopped.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except (SmilearnError, OSError, ImportError) as error:
+            typer.echo(f"smilearn: {_line(error)}", err=True)
+            raise typer.Exit(MISTAKE) from error
+
+    return run
+
+
+def _line(error):
+    """What went wrong, in one line; of an error of the system the file first."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}."
+    return " ".join(text.split())
+
+
+def leave_quietly():
+    """Let what is still unwritten go nowhere, as nobody reads it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+class Voice:
+    """What a command says beside its data.
+
+    Parameters
+    ----------
+    quiet : bool, default=False
+        Nothing but errors.
+
+    as_json : bool, default=False
+        Facts as JSON on stdout instead of sentences.
+
+    data_on_stdout : bool, default=False
+        Whether data go to stdout, so that sentences must go to stderr.
+
+    Raises
+    ------
+    InvalidInputError
+        If two of these exclude each other.
+    """
+
+    def __init__(self, *, quiet=False, as_json=False, data_on_stdout=False):
+        if quiet and as_json:
+            raise InvalidInputError(
+                "--quiet and --json exclude each other; give one of the two."
+            )
+        if as_json and data_on_stdout:
+            raise InvalidInputError(
+                "--json prints on standard output, and so would the table; name a "
+                "file with --out."
+            )
+        self.quiet, self.as_json, self.to_stderr = quiet, as_json, data_on_stdout
+
+    @property
+    def progress(self):
+        """Whether to show progress bars."""
+        return not self.quiet and sys.stderr.isatty()
+
+    @property
+    def draws(self):
+        """Whether tables for people may be drawn on stdout."""
+        return not (self.quiet or self.as_json or self.to_stderr)
+
+    def say(self, sentence, facts):
+        """Tell the outcome.
+
+        Parameters
+        ----------
+        sentence : str
+            For people.
+
+        facts : dict
+            For machines.
+        """
+        if self.as_json:
+            text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
+            sys.stdout.write(f"{text}\n")
+        elif not self.quiet:
+            typer.echo(sentence, err=self.to_stderr)
+
+    @contextmanager
+    def warnings(self):
+        """Show smilearn's warnings as plain lines on stderr."""
+        import warnings
+
+        from smilearn.exceptions import SmilearnWarning
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", SmilearnWarning)
+            yield
+        for warning in () if self.quiet else caught:
+            typer.echo(f"smilearn: warning: {warning.message}", err=True)
+
+
+def _finite(value):
+    """JSON knows no infinity and no NaN: they become null."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,66 @@
+"""The sessions in docs/cli.md go as they are shown, but for their numbers."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import command_line
+import pytest
+
+import smilearn
+
+folder = command_line.folder
+PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+SCRIPT = """\
+#!/bin/sh
+exec {python} -c "
+import sys; sys.argv[0] = 'smilearn'
+from smilearn.__main__ import main; main()" "$@"
+"""
+
+
+def code_of(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def sessions_of(page):
+    """Commands of a page with what they print, in their order."""
+    for block in code_of(page, "console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = part.partition("\n")
+            yield command, shown
+
+
+def without_numbers(text):
+    return re.sub(r"\s+", " ", re.sub(r"-?\d+(\.\d+)?", "#", text))
+
+
+def test_a_session_is_found_with_its_output():
+    page = "x\n```console\n$ a | b\none\ntwo\n$ c\n```\n```python\n1\n```\n"
+    assert list(sessions_of(page)) == [("a | b", "one\ntwo\n"), ("c", "")]
+    assert code_of(page, "python") == ["1\n"]
+    assert without_numbers("a  -1.5 b12") == without_numbers("a 7 b3")
+    assert without_numbers("a 1") != without_numbers("b 1")
+
+
+@pytest.mark.slow
+def test_sessions_go_as_shown(folder, monkeypatch):
+    page = PAGE.read_text(encoding="utf-8")
+    (folder / "bin").mkdir()
+    script = folder / "bin" / "smilearn"
+    script.write_text(SCRIPT.format(python=sys.executable))
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{'/usr/bin:/bin'}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(smilearn.__file__).parents[1]))
+    [data] = code_of(page, "python")
+    subprocess.run([sys.executable, "-c", data], check=True)
+    sessions = list(sessions_of(page))
+    tables = [c for c, _ in sessions if c.startswith("smilearn score")]
+    rest = [c for c, _ in sessions if not c.startswith("smilearn score")]
+    assert len(tables) == 2 and len(rest) > 10
+    for command, shown in sessions:
+        done = subprocess.run(
+            ["bash", "-c", f"{command} 2>&1"], capture_output=True, text=True
+        )
+        assert without_numbers(done.stdout) == without_numbers(shown), command

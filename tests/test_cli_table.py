@@ -1,0 +1,140 @@
+"""The table command: orders, groups, comparisons, and how they are shown."""
+
+import io
+import json
+from pathlib import Path
+
+import command_line
+import numpy as np
+import pytest
+from command_line import run, succeed
+from rich.console import Console
+
+from smilearn import RiskTable, _screen
+from smilearn._files import read_columns
+
+folder = command_line.folder
+IDS, LABELS = [10, 9, 7, 8], list("yxxy")
+TEXTS = ["a\nb", "[red]<b>\x1b[31m", "c" * 99, "映画"]
+PSMI = [0.5, -1.0, 0.25, -0.125]
+SHOWN = """\
+id  label  text                                                            psmi    risk  rank  class_support
+ 9  x      [red]<b>[31m                                                  -1.000   1.000     1              2
+ 8  y      映画                                                            -0.125   0.125     2              2
+ 7  x      ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc…   0.250  -0.250     3              2
+10  y      a b                                                            0.500  -0.500     4              2
+"""  # noqa: E501
+
+
+@pytest.fixture(autouse=True)
+def risk(folder):
+    table = RiskTable(PSMI, LABELS, text=TEXTS, id=IDS)
+    table.to_csv("risk.csv")
+    RiskTable([-2, 0.25, -1, 3], LABELS, id=IDS).to_parquet("other.parquet")
+    return table
+
+
+def test_a_pipe_gets_aligned_lines_riskiest_first():
+    assert succeed("table", "risk.csv").stdout == SHOWN
+    head = succeed("table", "risk.csv", "--head", 2).stdout
+    assert [line.split()[0] for line in head.splitlines()] == ["id", "9", "8"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "ids"),
+    [
+        ("risk", [9, 8, 7, 10]),
+        ("psmi", [9, 8, 7, 10]),
+        ("rank", [9, 8, 7, 10]),
+        ("id", [7, 8, 9, 10]),
+        ("label", [9, 7, 10, 8]),
+    ],
+)
+def test_rows_are_sorted(sort, ids):
+    done = succeed("table", "risk.csv", "--sort", sort, "--json")
+    facts = json.loads(done.stdout)
+    assert [row["id"] for row in facts["rows"]] == ids
+    assert facts["n_rows"] == 4
+    assert facts["rows"][ids.index(10)]["text"] == "a\nb"
+
+
+def test_ids_of_several_types_are_sorted_as_text():
+    RiskTable([0, 1, 2], list("xyx"), id=["b", 10, 9]).to_jsonl("mixed.jsonl")
+    done = succeed("table", "mixed.jsonl", "--sort", "id", "--json")
+    assert [row["id"] for row in json.loads(done.stdout)["rows"]] == [10, 9, "b"]
+
+
+def test_groups_have_a_row_each():
+    for option in (["--by-class"], ["--by", "label"]):
+        rows = json.loads(succeed("table", "risk.csv", *option, "--json").stdout)[
+            "rows"
+        ]
+        assert [row["group"] for row in rows] == ["x", "y"]
+        assert [row["mean_risk"] for row in rows] == [0.375, -0.1875]
+        assert [row["n_samples"] for row in rows] == [2, 2]
+
+
+def test_a_comparison_says_how_far_tables_agree():
+    options = ["--compare", "other.parquet"]
+    first, _, *lines = succeed("table", "risk.csv", *options).stdout.splitlines()
+    assert first == (
+        "rank correlation -0.800; of the riskiest tenth of risk.csv, 0% are among the "
+        "riskiest tenth of other.parquet."
+    )  # ranks 4 1 3 2 and 1 3 2 4: 1 - 6 * (9 + 4 + 1 + 4) / (4 * 15) = -0.8
+    assert [line.split()[0] for line in lines] == ["8", "10", "9", "7"]
+    facts = json.loads(succeed("table", "risk.csv", *options, "--json").stdout)
+    assert facts["overlap"] == 0
+    assert [row["change"] for row in facts["rows"]] == [-3.125, 2.5, -1.25, 1.25]
+    done = succeed("table", "risk.csv", *options, "--sort", "id", "--out", "c.csv")
+    assert done.stdout.startswith("c.csv: 4 of 4 rows; rank correlation -0.")
+    assert read_columns("c.csv")["id"] == ["7", "8", "9", "10"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_rows_are_written_and_read_again(risk, suffix):
+    options = ["--sort", "id", "--head", 3, "--out", f"new/t{suffix}"]
+    done = succeed("table", "risk.csv", *options)
+    assert done.stdout == f"new/t{suffix}: 3 of 4 rows.\n"
+    found = RiskTable.read(f"new/t{suffix}")
+    assert not found.is_whole
+    for name, values in risk.take([2, 3, 1]).columns.items():
+        np.testing.assert_array_equal(found[name], values)
+    done = succeed("table", "risk.csv", *options, "--json")
+    facts = {"out": f"new/t{suffix}", "n_written": 3, "n_rows": 4}
+    assert json.loads(done.stdout) == facts
+
+
+def test_infinite_risk_is_null_in_json():
+    RiskTable([-np.inf, 1], list("xy")).to_csv("inf.csv")
+    done = succeed("table", "inf.csv", "--json")
+    assert json.loads(done.stdout)["rows"][0]["risk"] is None
+
+
+def test_a_terminal_gets_a_drawn_table_without_effects(risk, monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(file, "isatty", lambda: True)
+    monkeypatch.setattr(_screen.sys, "stdout", file)
+    monkeypatch.setattr(
+        _screen, "Console", lambda: Console(file=file, width=150, color_system=None)
+    )
+    _screen.print_table(risk.riskiest(), 4, most=2)
+    drawn = file.getvalue()
+    assert "│  9 │ x     │ [red]<b>[31m │ -1.000 │" in drawn
+    assert "\x1b" not in drawn
+    assert drawn.count("\n│") == 2
+    assert "2 of 4 rows; --head N shows more, --out FILE writes them." in drawn
+
+
+def test_widths_are_those_of_the_first_rows():
+    table = RiskTable([0, 1, 2], ["a", "b", "ccc"])
+    lines = list(_screen.aligned_lines(table, n_measured=2))
+    assert lines[2].startswith(" 1  b      ")
+    assert len(lines) == 4
+    assert Path("risk.csv").exists()
+
+
+def test_a_table_that_is_none_is_told():
+    Path("bad.jsonl").write_text('{"psmi": 1, "label": "x"}\n{"psmi"\n')
+    done = run("table", "bad.jsonl")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("smilearn: bad.jsonl, line 2: not JSON")
