@@ -61,6 +61,7 @@ bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/to_099.py
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/far.py
+	$(BIN)/python benchmarks/risk_table.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) docs/_build smilearn-demo

@@ -135,7 +135,7 @@ def support_of(values):
         Counts, 1 or more.
     """
     _, codes = coded(values)
-    return np.bincount(codes)[codes].astype(np.int64) if len(values) else codes
+    return np.bincount(codes).astype(np.int64)[codes] if len(values) else codes
 
 
 def arrow_columns(columns):

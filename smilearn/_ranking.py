@@ -38,12 +38,15 @@ def are_ranks(rank, psmi):
     are_ranks : bool
         False also where a score is NaN.
     """
-    order = order_of(rank)
-    if not np.array_equal(rank[order], np.arange(1, len(rank) + 1)):
+    order = _permutation(rank)
+    if order is None or np.isnan(psmi).any():
         return False
-    low, high = psmi[order[:-1]], psmi[order[1:]]
-    rising = (low < high) | ((low == high) & (order[:-1] < order[1:]))
-    return bool(rising.all()) and not np.isnan(psmi).any()
+    in_order = psmi[order]
+    low, high = in_order[:-1], in_order[1:]
+    rising = low < high
+    if not rising.all():
+        rising |= (low == high) & (order[:-1] < order[1:])
+    return bool(rising.all())
 
 
 def order_of(rank):
@@ -59,10 +62,15 @@ def order_of(rank):
     order : ndarray of shape (n_rows,), dtype int64
         Rows, lowest rank first, ties in their order.
     """
+    order = _permutation(rank)
+    return np.argsort(rank, kind="stable") if order is None else order
+
+
+def _permutation(rank):
+    """Row of each rank where they are 1 to n_rows, each once; else None."""
     n_rows = len(rank)
-    if n_rows and rank.min() == 1 and rank.max() == n_rows:
-        order = np.full(n_rows, -1)
-        order[rank - 1] = np.arange(n_rows)
-        if order.min() >= 0:
-            return order
-    return np.argsort(rank, kind="stable")
+    if not n_rows or rank.min() != 1 or rank.max() != n_rows:
+        return None
+    order = np.full(n_rows, -1)
+    order[rank - 1] = np.arange(n_rows)
+    return order if order.min() >= 0 else None
