@@ -74,3 +74,19 @@ def no_network(monkeypatch):
         raise OSError(f"a test wanted to reach {address}")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Number of texts in each forward pass, those of the probe left out."""
+    from smilearn import _hidden_reader
+
+    counts, pooled = [], _hidden_reader.HiddenReader._pooled
+
+    def spy(self, input_ids):
+        if input_ids != self._probe:
+            counts.append(len(input_ids))
+        return pooled(self, input_ids)
+
+    monkeypatch.setattr(_hidden_reader.HiddenReader, "_pooled", spy)
+    return counts

@@ -28,7 +28,6 @@ from smilearn import (
     LayerSelector,
     RiskFilter,
     SlicedMIScorer,
-    _hidden_reader,
     _hidden_rows,
 )
 from smilearn.datasets import flip_labels, load_rotten_tomatoes
@@ -43,20 +42,6 @@ def texts(seed):
     rng = np.random.default_rng(seed)
     some = [" ".join(rng.choice(WORDS, 5)) for _ in range(50)]
     return some + some[:10], np.arange(60) % 2
-
-
-@pytest.fixture
-def read(monkeypatch):
-    """Number of texts in each forward pass, those of the probe left out."""
-    counts, pooled = [], _hidden_reader.HiddenReader._pooled
-
-    def spy(self, input_ids):
-        if input_ids != self._probe:
-            counts.append(len(input_ids))
-        return pooled(self, input_ids)
-
-    monkeypatch.setattr(_hidden_reader.HiddenReader, "_pooled", spy)
-    return counts
 
 
 def of_layers(last, tmp_path):

@@ -13,7 +13,6 @@ from smilearn import (
     HiddenStateEmbedder,
     LayerSelector,
     SlicedMIScorer,
-    _hidden_reader,
     _large_array,
 )
 from smilearn.exceptions import InvalidInputError, TruncationWarning
@@ -30,20 +29,6 @@ def cache(monkeypatch, tmp_path):
         return list((tmp_path / "kept").iterdir())
 
     return keys
-
-
-@pytest.fixture
-def read(monkeypatch):
-    """Number of texts in each forward pass, those of the probe left out."""
-    counts, pooled = [], _hidden_reader.HiddenReader._pooled
-
-    def spy(self, input_ids):
-        if input_ids != self._probe:
-            counts.append(len(input_ids))
-        return pooled(self, input_ids)
-
-    monkeypatch.setattr(_hidden_reader.HiddenReader, "_pooled", spy)
-    return counts
 
 
 def test_what_is_cached_is_not_read_again(cache, read):
