@@ -117,7 +117,7 @@ class ColumnTable:
         InvalidInputError
             If a column holds values of several types.
         """
-        return self._arrow("to_arrow", "frames")
+        return self._arrow("to_arrow")
 
     def to_datasets(self):
         """Convert to a data set of Hugging Face.
@@ -134,7 +134,7 @@ class ColumnTable:
         """
         caller = f"{type(self).__name__}.to_datasets"
         datasets = require("datasets", extra="datasets", caller=caller)
-        return datasets.Dataset(self._arrow("to_datasets", "datasets"))
+        return datasets.Dataset(self._arrow("to_datasets"))
 
     def to_csv(self, path):
         """Write as CSV; the file appears whole or not at all.
@@ -174,9 +174,9 @@ class ColumnTable:
     def _write_file(self, path):
         write_columns(self.columns, path)
 
-    def _arrow(self, method, extra):
+    def _arrow(self, method):
         caller = f"{type(self).__name__}.{method}"
-        pyarrow = require("pyarrow", extra=extra, caller=caller)
+        pyarrow = require("pyarrow", extra="frames", caller=caller)
         return pyarrow.table(arrow_columns(self.columns))
 
     def _frame(self, backend):
