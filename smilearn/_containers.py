@@ -32,10 +32,19 @@ def take_samples(X, indices):
     """
     if is_dataset(X):
         return X.select(indices)
+    if _home(X) == "pyarrow":
+        return X.take(indices)
+    if _home(X) == "pandas" and not hasattr(X, "iloc"):  # an index, an array of strings
+        return X[indices]
     if sp.issparse(X) and X.format not in ("csr", "csc", "lil"):
         return take(X.tocsr(), indices).asformat(X.format)
     taken = take(X if hasattr(X, "__getitem__") else np.asarray(X), indices)
     return tuple(taken) if isinstance(X, tuple) else taken
+
+
+def _home(X):
+    """Package that a container comes from."""
+    return type(X).__module__.partition(".")[0]
 
 
 def is_dataset(X):
@@ -58,10 +67,12 @@ def check_aligned(X, named):
     Raises
     ------
     InvalidInputError
-        If one of them has another length, or none.
+        If one of them has another length, or none. None goes with nothing.
     """
     n_samples = _num_samples(X)
     for name, values in named.items():
+        if values is None:
+            continue
         try:
             length = _num_samples(values)
         except TypeError:
@@ -122,5 +133,10 @@ def class_labels(y):
             )
         return table.argmax(1)
     labels = check_labels(y)
+    if not len(labels):
+        raise InvalidInputError("y holds no labels; a filter needs samples.")
+    nullable = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    if nullable is not None and labels.dtype != nullable:
+        labels = labels.astype(nullable)
     check_classification_targets(labels)
     return labels

@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
@@ -13,7 +12,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from smilearn._compat import routing_enabled
+from smilearn._compat import routing_enabled, safe_set_output
 from smilearn._documentation import Documented
 
 _ANSWERS = (
@@ -125,7 +124,7 @@ class Delegating(Documented, MetaEstimatorMixin, BaseEstimator):
         return getattr(self.estimator_, name)(X, *y, **params)
 
     @available_if(_has("score_samples"))
-    def score_samples(self, X, *args):
+    def score_samples(self, X, y=None):
         """Ask the fitted estimator: its ``score_samples``.
 
         Parameters
@@ -133,7 +132,7 @@ class Delegating(Documented, MetaEstimatorMixin, BaseEstimator):
         X : array-like or sequence of str
             What the estimator takes.
 
-        *args : tuple
+        y : array-like of shape (n_samples,), default=None
             Labels, if it takes any.
 
         Returns
@@ -142,7 +141,27 @@ class Delegating(Documented, MetaEstimatorMixin, BaseEstimator):
             What it gives. No sample is left out.
         """
         check_is_fitted(self)
-        return self.estimator_.score_samples(X, *args)
+        labels = () if y is None else (y,)
+        return self.estimator_.score_samples(X, *labels)
+
+    @available_if(_has("transform"))
+    def set_output(self, *, transform=None):
+        """Choose the container of what the estimator transforms.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            The container; None leaves it as it is.
+
+        Returns
+        -------
+        self : Delegating
+            The estimator.
+        """
+        for each in (self.estimator, getattr(self, "estimator_", None)):
+            if each is not None:
+                safe_set_output(each, transform=transform)
+        return self
 
     @available_if(_has("get_feature_names_out"))
     def get_feature_names_out(self, input_features=None):
@@ -234,4 +253,4 @@ def is_aligned(values, n_samples):
         return False
     if getattr(values, "shape", None) == ():
         return False
-    return sp.issparse(values) or _num_samples(values) == n_samples
+    return _num_samples(values) == n_samples

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils.metadata_routing import process_routing
 
 from smilearn._compat import routing_enabled
-from smilearn._containers import index_of
+from smilearn._containers import check_aligned, index_of
 from smilearn.exceptions import InvalidInputError
-from smilearn.pipelines import last_step, score_samples
+from smilearn.pipelines import layers, score_samples
 from smilearn.risk_table import RiskTable
 from smilearn.scorer import SlicedMIScorer
 
@@ -49,6 +50,53 @@ def default_scorer():
     return scorer.set_fit_request(sample_weight=False) if routing_enabled() else scorer
 
 
+def risks_of(cleaner, scorer, X, labels, params):
+    """Ask what a filter asks: its table, or its scorer.
+
+    Parameters
+    ----------
+    cleaner : RiskFilter
+        The filter.
+
+    scorer : estimator or RiskTable
+        What gives its scores.
+
+    X : any container
+        The samples.
+
+    labels : ndarray of shape (n_samples,)
+        Class labels.
+
+    params : dict
+        More for ``fit`` of the scorer, by metadata routing.
+
+    Returns
+    -------
+    risks : Risks
+        Scores and line.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is more than routing knows of, or the scorer cannot do what is asked.
+    """
+    if params and not routing_enabled():
+        raise InvalidInputError(
+            f"fit of a filter takes X and y, and more only with metadata routing; got "
+            f"{', '.join(params)}. fit_resample cuts what goes with the samples."
+        )
+    routed = process_routing(cleaner, "fit", **params) if params else None
+    if not isinstance(scorer, RiskTable):
+        requested = routed.scorer.fit if routed else {}
+        return risks_of_scorer(scorer, X, labels, cleaner.alpha, requested)
+    if cleaner.alpha is not None:
+        raise InvalidInputError(
+            "alpha shuffles labels and scores again; give the scorer instead of its "
+            "risk table."
+        )
+    return risks_of_table(scorer, X, labels, cleaner.match)
+
+
 def risks_of_scorer(scorer, X, labels, alpha=None, params=None):
     """Fit a scorer to the samples.
 
@@ -81,29 +129,24 @@ def risks_of_scorer(scorer, X, labels, alpha=None, params=None):
         If there is no score for each sample, or no line at `alpha`.
     """
     scorer = clone(scorer)
-    last = last_step(scorer)
     if alpha is not None:
-        _calibrate(last, alpha)
+        _calibrate(scorer, alpha)
     scorer.fit(X, labels, **(params or {}))
-    if isinstance(scorer, FrozenEstimator) or isinstance(last, FrozenEstimator):
+    inside = layers(scorer)
+    last, std = inside[-1], None
+    if any(isinstance(each, FrozenEstimator) for each in inside):
         scores = score_samples(scorer, X, labels)
-    elif not hasattr(last, "scores_"):
+    elif hasattr(last, "scores_"):
+        scores, std = last.scores_, getattr(last, "scores_std_", None)
+    else:
         raise InvalidInputError(
             f"scorer must have scores_ after fit, one for each training sample; "
             f"{type(last).__name__} has none. Use SlicedMIScorer or a pipeline that "
             "ends in it."
         )
-    else:
-        scores = last.scores_
-    scores = np.asarray(scores, dtype=np.float64)
-    std = getattr(last, "scores_std_", None)
-    ids = index_of(X)
-    table = RiskTable(
-        scores,
-        labels,
-        std=None if std is None or len(std) != len(scores) else std,
-        id=None if ids is None else ids.to_numpy(),
-    )
+    scores, ids = np.asarray(scores, dtype=np.float64), index_of(X)
+    named = None if ids is None else ids.to_numpy()
+    table = RiskTable(scores, labels, std=std, id=named)
     offset = float(getattr(last, "offset_", 0.0))
     rate = getattr(last, "false_flag_rate_", None)
     return Risks(scorer, scores, table, offset, rate)
@@ -136,6 +179,8 @@ def risks_of_table(table, X, labels, match):
     InvalidInputError
         If the table is not of these samples.
     """
+    if X is not None:
+        check_aligned(X, {"y": labels})
     if match == "index":
         table = table.take(_rows_by_id(table, index_of(X)))
     elif not table.is_whole:
@@ -153,10 +198,10 @@ def risks_of_table(table, X, labels, match):
 
 def _calibrate(scorer, alpha):
     """Ask a scorer for a line drawn by shuffled labels."""
-    known = getattr(scorer, "get_params", dict)()
-    if isinstance(scorer, FrozenEstimator) or not {"contamination", "alpha"} <= {
-        *known
-    }:
+    *around, scorer = layers(scorer)
+    frozen = any(isinstance(each, FrozenEstimator) for each in around)
+    known = {*getattr(scorer, "get_params", dict)()}
+    if frozen or not {"contamination", "alpha"} <= known:
         raise InvalidInputError(
             f"alpha needs a scorer that draws a line by shuffled labels and is fitted "
             f"here, such as SlicedMIScorer; {type(scorer).__name__} does not."

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
 from smilearn._compat import HasMethods, fit_context
-from smilearn._containers import take_samples
+from smilearn._containers import check_aligned, take_samples
 from smilearn._delegating import Delegating, is_aligned
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering import RiskFilter
@@ -100,6 +100,7 @@ class FilteredEstimator(Delegating):
             If the filter does not say which samples it kept, or refuses the samples.
         """
         wanted, of_filter = self._requested(params)
+        check_aligned(X, {name: wanted[name] for name in wanted if _goes_along(name)})
         cleaner = clone(self._filter())
         X_kept, y_kept, *_ = cleaner.fit_resample(X, y, **of_filter)
         if not hasattr(cleaner, "sample_indices_"):
@@ -120,3 +121,8 @@ class FilteredEstimator(Delegating):
 
     def _filter(self):
         return RiskFilter() if self.filter is None else self.filter
+
+
+def _goes_along(name):
+    """Whether a parameter of `fit` holds a value for each sample, by its name."""
+    return name.rpartition("__")[2] in ("sample_weight", "groups")

@@ -7,11 +7,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from smilearn._compat import (
@@ -29,9 +25,9 @@ from smilearn._containers import (
 )
 from smilearn._documentation import Documented
 from smilearn._removal import Rule, spared
-from smilearn._risks import default_scorer, risks_of_scorer, risks_of_table
+from smilearn._risks import default_scorer, risks_of
 from smilearn._sampling import tags_of_sampler
-from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.exceptions import LowSupportWarning
 from smilearn.risk_table import RiskTable
 
 
@@ -130,7 +126,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "scorer": [HasMethods("fit"), RiskTable, None],
         "share": [Interval(Real, 0, 1, closed="left"), None],
-        "threshold": [Real, None],
+        "threshold": [Interval(Real, None, None, closed="both"), None],
         "n_remove": [Interval(Integral, 0, None, closed="left"), None],
         "alpha": [Interval(Real, 0, 0.5, closed="right"), None],
         "by_class": ["boolean"],
@@ -173,8 +169,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             Class labels; or one column of 0 and 1 a class, with a single 1 in each row.
 
         **params : dict
-            What goes with the samples. With metadata routing the scorer gets what it
-            requests; without, it gets `X` and `y` alone.
+            What the scorer requests by metadata routing; without, there is none.
 
         Returns
         -------
@@ -193,7 +188,11 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         """
         rule = Rule.of(self)
         labels = class_labels(y)
-        risks = self._risks(X, labels, params)
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)  # of samples that had some
+        if X is not None:
+            validate_data(self, X, reset=True, skip_check_array=True)
+        risks = risks_of(self, self._scorer(), X, labels, params)
         check_consistent_length(risks.scores, labels)
         self.scorer_, self.scores_ = risks.scorer, risks.scores
         self.risk_table_, self.false_flag_rate_ = risks.table, risks.false_flag_rate
@@ -242,9 +241,12 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         """
         require_labels(y)
         check_aligned(X, {"y": y, **aligned})
-        self.fit(X, y, **aligned)
-        together = (X, y, *aligned.values())
-        return tuple(take_samples(each, self.sample_indices_) for each in together)
+        self.fit(X, y, **self._requested(aligned))
+        kept = self.sample_indices_
+        return tuple(
+            each if each is None else take_samples(each, kept)
+            for each in (X, y, *aligned.values())
+        )
 
     def get_metadata_routing(self):
         """Say that the scorer may request what goes with the samples.
@@ -261,27 +263,20 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             router.add(scorer=self._scorer(), method_mapping=mapping)
         return router
 
+    def _requested(self, aligned):
+        """What the scorer asks for, of all that is cut with the samples."""
+        if not routing_enabled():
+            return {}
+        asked = self.get_metadata_routing().consumes("fit", aligned.keys())
+        return {name: values for name, values in aligned.items() if name in asked}
+
     def _scorer(self):
         return default_scorer() if self.scorer is None else self.scorer
 
-    def _risks(self, X, labels, params):
-        """Scores from the scorer or the table."""
-        if isinstance(self.scorer, RiskTable):
-            if self.alpha is not None:
-                raise InvalidInputError(
-                    "alpha shuffles labels and scores again; give the scorer instead "
-                    "of its risk table."
-                )
-            return risks_of_table(self.scorer, X, labels, self.match)
-        validate_data(self, X, reset=True, skip_check_array=True)
-        requested = {}
-        if routing_enabled() and params:
-            requested = process_routing(self, "fit", **params).scorer.fit
-        return risks_of_scorer(self._scorer(), X, labels, self.alpha, requested)
-
     def _spare(self, remove, codes):
         """Take back removals that would leave a class with too few samples."""
-        remove, missing = spared(self.scores_, codes, remove, self.min_per_class)
+        floor = min(self.min_per_class, len(codes))
+        remove, missing = spared(self.scores_, codes, remove, floor)
         short = self.classes_[missing > 0]
         if len(short):
             warnings.warn(
@@ -294,6 +289,8 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        if isinstance(self.scorer, RiskTable):
+        if isinstance(self.scorer, RiskTable):  # which looks at no sample
+            tags.input_tags.sparse = tags.input_tags.allow_nan = True
+            tags.input_tags.string = True
             return tags_of_sampler(tags, tags.input_tags)
         return tags_of_sampler(tags, get_tags(self._scorer()).input_tags)

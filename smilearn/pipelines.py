@@ -1,9 +1,11 @@
-"""Scores of samples with their labels through a whole pipeline (floor 1)."""
+"""Scores of samples with their labels through a whole pipeline (floor 2)."""
 
 import inspect
 
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
 
+from smilearn._delegating import Delegating
 from smilearn.exceptions import InvalidInputError
 
 __all__ = ["score_samples"]
@@ -19,8 +21,8 @@ def score_samples(estimator, X, y=None):
     ----------
     estimator : estimator
         Fitted. A scorer; a pipeline that ends in one; a search, whose best estimator is
-        taken; a frozen estimator; or what these wrap in one another. Samplers of a
-        pipeline let samples pass.
+        taken; a frozen or filtered estimator; or what these wrap in one another.
+        Samplers of a pipeline let samples pass.
 
     X : array-like or sequence of str
         What the estimator takes.
@@ -58,23 +60,40 @@ def score_samples(estimator, X, y=None):
     >>> bool((right > wrong).mean() > 0.9)
     True
     """
+    *around, last = layers(estimator)
+    for each in around:
+        if hasattr(each, "steps"):
+            X = _through(each.steps[:-1], X)
+    return _scored(last, X, y)
+
+
+def layers(estimator):
+    """Go from a pipeline, search, frozen or filtered estimator to what is inside.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted or not.
+
+    Returns
+    -------
+    layers : list of estimator
+        The estimator, what it wraps, and so on; the last one wraps nothing. Of what is
+        fitted, what was fitted.
+    """
+    found = [estimator]
     while True:
-        if isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        elif hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif hasattr(estimator, "steps"):
-            X = _through(estimator.steps[:-1], X)
-            estimator = estimator.steps[-1][1]
+        last = found[-1]
+        if hasattr(last, "steps"):
+            found.append(last.steps[-1][1])
+        elif isinstance(last, FrozenEstimator):
+            found.append(last.estimator)
+        elif isinstance(last, BaseSearchCV):
+            found.append(getattr(last, "best_estimator_", last.estimator))
+        elif isinstance(last, Delegating):
+            found.append(getattr(last, "estimator_", last.estimator))
         else:
-            return _scored(estimator, X, y)
-
-
-def last_step(estimator):
-    """The estimator at the end of pipelines in pipelines; a frozen one stays frozen."""
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
-    return estimator
+            return found
 
 
 def _through(steps, X):

@@ -1,5 +1,6 @@
 """Fit an estimator with less weight on the samples at risk (floor 12)."""
 
+import inspect
 from numbers import Real
 from typing import ClassVar
 
@@ -8,7 +9,6 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import has_fit_parameter
 
 from smilearn._compat import (
     HasMethods,
@@ -126,15 +126,18 @@ class RiskReweighter(Delegating):
             If the estimator takes no weights, or a function of one's own gives none.
         """
         name = _name_of_weights(self.estimator)
-        check_aligned(X, {name: params[name]} if name in params else {})
+        given = params.pop(name, None)
+        check_aligned(X, {name: given})
+        if given is not None:
+            params[name] = given
         _, of_filter = self._requested(params)
         self.filter_ = clone(self._filter())
         if self.weight == "soft":
             self.filter_.set_params(min_per_class=0)
         self.filter_.fit(X, y, **of_filter)
         self.weights_ = self._weights(self.filter_)
-        weights = np.asarray(params.get(name, 1.0), dtype=np.float64) * self.weights_
-        wanted, _ = self._requested({**params, name: weights})
+        times = np.asarray(1.0 if given is None else given, dtype=np.float64)
+        wanted, _ = self._requested({**params, name: times * self.weights_})
         self.estimator_ = clone(self.estimator).fit(X, y, **wanted)
         return self
 
@@ -146,10 +149,14 @@ class RiskReweighter(Delegating):
         if callable(self.weight):
             return _checked(self.weight(risk.copy()), len(risk))
         codes = np.searchsorted(cleaner.classes_, cleaner.risk_table_["label"])
-        low, high = np.percentile(risk, [25, 75])
-        unit = max(self.softness * (high - low) / 2, np.finfo(float).tiny)
-        with np.errstate(over="ignore"):
-            return expit((cleaner.threshold_[codes] - risk) / unit)
+        finite, least = risk[np.isfinite(risk)], np.finfo(float).tiny
+        low, high = np.percentile(finite, [25, 75]) if len(finite) else (0, 0)
+        unit = max(self.softness * (high - low) / 2, least)
+        line = cleaner.threshold_[codes]
+        line = np.where(line == -np.inf, finite.min(initial=0.0), line)
+        with np.errstate(over="ignore", invalid="ignore"):  # inf - inf: far above
+            weights = expit((line - risk) / unit)
+        return np.fmax(weights, least)
 
     def _filter(self):
         return RiskFilter() if self.filter is None else self.filter
@@ -161,7 +168,7 @@ def _name_of_weights(estimator):
         routing = get_routing_for_object(estimator)
         if not routing.consumes("fit", ["sample_weight"]):
             raise InvalidInputError(
-                "The estimator does not request sample_weight; call "
+                "The estimator does not request sample_weight under this name; call "
                 "set_fit_request(sample_weight=True) of it or of its last step."
             )
         return "sample_weight"
@@ -172,7 +179,10 @@ def _name_of_weights(estimator):
             prefix += f"{step}__"
         else:
             last = last.estimator
-    if not has_fit_parameter(last, "sample_weight"):
+    takes = inspect.signature(last.fit).parameters.values()
+    if not any(
+        each.name == "sample_weight" or each.kind is each.VAR_KEYWORD for each in takes
+    ):
         raise InvalidInputError(
             f"{type(last).__name__}.fit takes no sample_weight; use FilteredEstimator, "
             "or an estimator that takes weights."

@@ -41,7 +41,7 @@ FLOORS = {
     "batches": 1,
     "layers": 1,
     "metrics": 1,
-    "pipelines": 1,
+    "pipelines": 2,
     "_column_table": 2,
     "_comparison": 2,
     "_containers": 2,
