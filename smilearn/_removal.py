@@ -76,7 +76,7 @@ class Rule:
         pools = codes if self.by_class else np.zeros_like(codes)
         sizes = np.bincount(pools)
         if self.name == "share":
-            n_remove = (float(self.value) * sizes + 1e-9).astype(int)
+            n_remove = (self.value * sizes + 1e-9).astype(int)
         else:
             n_remove = np.full(len(sizes), self.value)
         if (n_remove > sizes).any():

@@ -1,0 +1,280 @@
+"""Edges of filters and what they wrap: odd containers, rules, wrappers and requests."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.ensemble import VotingClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+
+import smilearn
+from smilearn import (
+    FilteredEstimator,
+    FineTunedClassifier,
+    RiskFilter,
+    RiskReweighter,
+    RiskTable,
+    SentenceEmbedder,
+    SlicedMIScorer,
+)
+from smilearn._delegating import is_aligned
+from smilearn.exceptions import InvalidInputError
+
+SCORER = SlicedMIScorer(16, slicing="isotropic", random_state=0)
+CLEANER = RiskFilter(SCORER, share=0.2)
+rng = np.random.default_rng(0)
+Y = np.arange(60) % 2
+X = rng.normal(size=(60, 4)) + 1.2 * Y[:, None]
+WEIGHT = rng.uniform(0.5, 2, size=60)
+TABLE = RiskTable(rng.normal(size=60), Y)
+
+
+def test_with_routing_ids_are_cut_all_the_same():
+    with config_context(enable_metadata_routing=True):
+        for cleaner in (CLEANER, RiskFilter(share=0.2), RiskFilter(TABLE, share=0.2)):
+            *_, ids, weight = cleaner.fit_resample(
+                X, Y, ids=list(range(60)), sample_weight=WEIGHT
+            )
+            assert ids == cleaner.sample_indices_.tolist()
+            np.testing.assert_array_equal(weight, WEIGHT[ids])
+
+
+def test_without_routing_fit_takes_nothing_more():
+    with pytest.raises(InvalidInputError, match=r"only with metadata routing; got wei"):
+        clone(CLEANER).fit(X, Y, weights=WEIGHT)
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "groups"])
+def test_what_should_go_along_must_be_as_long(name):
+    """Forty-eight, as many as are kept, would go unseen."""
+    model = FilteredEstimator(LogisticRegression(), CLEANER)
+    with pytest.raises(InvalidInputError, match=f"{name} must hold one value for each"):
+        model.fit(X, Y, **{name: np.ones(48)})
+    piped = FilteredEstimator(make_pipeline(LogisticRegression()), CLEANER)
+    with pytest.raises(
+        InvalidInputError, match="sample_weight must hold one value for"
+    ):
+        piped.fit(X, Y, logisticregression__sample_weight=np.ones(48))
+
+
+@pytest.mark.parametrize(
+    ("values", "aligned"),
+    [
+        (range(3), True),
+        ([1, 2], False),
+        ("abc", False),
+        (b"abc", False),
+        ({1: 1, 2: 2, 3: 3}, False),
+        (np.ones((3, 2)), True),
+        (np.float64(1), False),
+        (sp.csr_array(np.ones((3, 5))), True),
+        (sp.csr_array(np.ones((5, 3))), False),
+        (pd.Series([1, 2, 3]), True),
+        (7, False),
+        (None, False),
+    ],
+)
+def test_what_goes_with_three_samples(values, aligned):
+    assert is_aligned(values, 3) is aligned
+
+
+NAMES = [f"name {i}" for i in range(60)]
+COLUMNS = {
+    "strings of pandas": pd.Series(NAMES, dtype="string").array,
+    "index": pd.Index(NAMES),
+    "batch": pa.record_batch({"name": NAMES}),
+}
+
+
+@pytest.mark.parametrize("values", COLUMNS.values(), ids=COLUMNS)
+def test_containers_that_scikit_learn_does_not_cut(values):
+    cleaner = RiskFilter(TABLE, share=0.2)
+    kept, _ = cleaner.fit_resample(values, pd.Series(Y).astype("Int64"))
+    assert type(kept) is type(values)
+    names = kept["name"].to_pylist() if hasattr(kept, "schema") else list(kept)
+    assert names == [NAMES[i] for i in cleaner.sample_indices_]
+
+
+def test_nullable_and_tensor_labels_stay_what_they_are():
+    for y in (pd.Series(Y, dtype="Int64"), torch.tensor(Y, requires_grad=False)):
+        cleaner = clone(CLEANER).fit(X, y)
+        assert [type(label) for label in cleaner.sampling_strategy_] == [int, int]
+    truth = pd.Series(Y == 1, dtype="boolean")
+    assert clone(CLEANER).fit(X, truth).classes_.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("share", "gone"), [(0.29, 29), (0.57, 57), (0.999, 99)])
+def test_shares_are_not_lost_to_rounding(share, gone):
+    table = RiskTable(np.arange(100.0), np.zeros(100))
+    cleaner = RiskFilter(table, share=share, min_per_class=0)
+    assert (~cleaner.fit(None, np.zeros(100)).support_).sum() == gone
+
+
+def test_rules_at_their_ends():
+    def kept(**rule):
+        return RiskFilter(TABLE, min_per_class=0, **rule).fit(None, Y).support_.sum()
+
+    assert kept(threshold=np.inf) == 60
+    assert kept(threshold=-np.inf) == 0
+    assert kept(n_remove=60) == 0
+    with pytest.raises(ValueError, match="'threshold' parameter of RiskFilter"):
+        kept(threshold=np.nan)
+    with pytest.warns(smilearn.exceptions.LowSupportWarning):
+        cleaner = RiskFilter(TABLE, share=0.1, min_per_class=10**30).fit(None, Y)
+    assert cleaner.support_.all()
+
+
+def test_wrong_lengths_and_no_samples():
+    with pytest.raises(InvalidInputError, match="one value for each of the 10 samples"):
+        RiskFilter(TABLE).fit(X[:10], Y)
+    with pytest.raises(InvalidInputError, match="y holds no labels"):
+        clone(CLEANER).fit([], [])
+
+
+def test_a_filter_forgets_the_features_of_its_last_fit():
+    cleaner = clone(CLEANER).fit(pd.DataFrame(X, columns=list("abcd")), Y)
+    assert cleaner.get_feature_names_out().tolist() == list("abcd")
+    cleaner.set_params(scorer=TABLE).fit(None, Y)
+    assert not {"n_features_in_", "feature_names_in_"} & vars(cleaner).keys()
+    cleaner.fit(X[:, :2], Y)
+    assert len(cleaner.get_feature_names_out()) == 2
+
+
+def test_tags_are_those_of_what_looks_at_the_samples():
+    dense = RiskFilter(SlicedMIScorer(slicing="joint"))
+    lenient = RiskFilter(TABLE)
+    for cleaner, sparse in ((CLEANER, True), (dense, False), (lenient, True)):
+        tags = get_tags(cleaner)
+        assert tags.input_tags.sparse is sparse
+        assert tags.target_tags.required
+        model = FilteredEstimator(LogisticRegression(), cleaner)
+        assert get_tags(model).input_tags.sparse is sparse
+
+
+def search():
+    return GridSearchCV(
+        SlicedMIScorer(slicing="joint", contamination=0.3),
+        {"slicing": ["joint", "principal"]},
+        cv=2,
+    )
+
+
+def test_a_search_may_choose_the_scorer():
+    fitted = search().fit(X, Y)
+    cleaner = RiskFilter(search()).fit(X, Y)
+    best = fitted.best_estimator_
+    np.testing.assert_array_equal(cleaner.scores_, best.scores_)
+    np.testing.assert_array_equal(cleaner.support_, best.scores_ >= best.offset_)
+    shuffled = RiskFilter(search(), alpha=0.2).fit(X, Y)
+    assert shuffled.false_flag_rate_ is not None
+    frozen = RiskFilter(FrozenEstimator(fitted)).fit(X, Y)
+    np.testing.assert_array_equal(frozen.threshold_, [-best.offset_] * 2)
+
+
+def test_the_line_is_that_of_the_last_step():
+    inner = SlicedMIScorer(slicing="joint", contamination=0.25)
+    cleaner = RiskFilter(make_pipeline(StandardScaler(), inner)).fit(X, Y)
+    assert (~cleaner.support_).sum() == 15
+
+
+@pytest.mark.parametrize("wrap", [FilteredEstimator, RiskReweighter])
+def test_scores_come_through_what_filters(wrap):
+    inside = make_pipeline(StandardScaler(), SCORER)
+    model = wrap(inside, CLEANER).fit(X, Y)
+    fitted = model.estimator_
+    expected = fitted[-1].score_samples(fitted[0].transform(X), Y)
+    np.testing.assert_array_equal(smilearn.score_samples(model, X, Y), expected)
+    direct = wrap(SCORER, CLEANER).fit(X, Y)
+    given = direct.score_samples(X, y=Y)
+    np.testing.assert_array_equal(given, direct.estimator_.score_samples(X, Y))
+
+
+def test_output_of_a_transformer_inside():
+    model = make_pipeline(
+        StandardScaler(), FilteredEstimator(PCA(2), CLEANER), LogisticRegression()
+    )
+    frame = model.set_output(transform="pandas").fit(X, Y)[:-1].transform(X)
+    assert frame.columns.tolist() == ["pca0", "pca1"]
+    plain = frame.to_numpy()
+    model[1].set_output(transform="default")
+    np.testing.assert_array_equal(model[:-1].transform(X), plain)
+
+
+class Asking(LogisticRegression):
+    """A classifier whose predictions take something more."""
+
+    def predict(self, X, shift=0):
+        return super().predict(X) + shift
+
+
+@pytest.mark.parametrize("wrap", [FilteredEstimator, RiskReweighter])
+@pytest.mark.parametrize("routing", [False, True])
+def test_what_predict_takes_is_handed_on(wrap, routing):
+    with config_context(enable_metadata_routing=routing):
+        inner = Asking()
+        cleaner = clone(CLEANER)
+        if routing:
+            inner.set_predict_request(shift=True).set_fit_request(sample_weight=True)
+            cleaner.scorer.set_fit_request(sample_weight=False)
+        model = wrap(inner, cleaner).fit(X, Y)
+        np.testing.assert_array_equal(model.predict(X, shift=5), model.predict(X) + 5)
+
+
+def test_reweighting_without_weights_and_with_any_keywords():
+    plain = RiskReweighter(LogisticRegression(), CLEANER).fit(X, Y)
+    none = RiskReweighter(LogisticRegression(), CLEANER).fit(X, Y, sample_weight=None)
+    np.testing.assert_array_equal(plain.estimator_.coef_, none.estimator_.coef_)
+    votes = VotingClassifier([("a", LogisticRegression())])
+    together = RiskReweighter(votes, CLEANER).fit(X, Y)
+    coef = together.estimator_.estimators_[0].coef_
+    np.testing.assert_allclose(coef, plain.estimator_.coef_)
+
+
+def test_reweighting_hands_the_scorer_what_it_requests():
+    with config_context(enable_metadata_routing=True):
+        asks = clone(SCORER).set_fit_request(sample_weight=True)
+        inner = LogisticRegression().set_fit_request(sample_weight=True)
+        model = RiskReweighter(inner, RiskFilter(asks, share=0.2))
+        model.fit(X, Y, sample_weight=WEIGHT)
+    expected = clone(SCORER).fit(X, Y, sample_weight=WEIGHT).scores_
+    np.testing.assert_array_equal(model.filter_.scores_, expected)
+
+
+def test_soft_weights_are_weights_whatever_the_risks():
+    def weights(psmi, **rule):
+        cleaner = RiskFilter(RiskTable(psmi, Y), **rule)
+        return RiskReweighter(LogisticRegression(), cleaner).fit(X, Y).weights_
+
+    equal = weights(np.zeros(60), threshold=0.5)  # no range of risks at all
+    np.testing.assert_array_equal(equal, np.ones(60))
+    everything = weights(TABLE["psmi"], n_remove=60)
+    assert (everything > 0).all()
+    assert everything.max() == pytest.approx(0.5)
+    endless = np.where(np.arange(60) < 40, -np.inf, 1.0)
+    flat = weights(endless, share=0.2)
+    assert np.isfinite(flat).all()
+    assert flat[:40].max() < 1e-300
+
+
+def test_texts_are_weighed(tiny_encoder, one_thread):
+    texts = [f"the {word} film" for word in ("good", "bad", "dull", "great")] * 6
+    labels = [1, 0, 0, 1] * 6
+    labels[0] = 0
+    scorer = make_pipeline(SentenceEmbedder(tiny_encoder), clone(SCORER))
+    tuned = FineTunedClassifier(tiny_encoder, max_epochs=1, random_state=0)
+    model = RiskReweighter(tuned, RiskFilter(scorer, n_remove=1), weight="hard")
+    model.fit(texts, labels)
+    expected = clone(tuned).fit(texts, labels, sample_weight=model.weights_)
+    np.testing.assert_allclose(
+        model.predict_proba(texts), expected.predict_proba(texts), atol=1e-6
+    )
