@@ -1,5 +1,7 @@
 """Scores from a training history against loops, and on traces made by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def slow(logits, y, kind):
         elif kind == "cumulative_loss":
             scores.append(-sum(losses))
         elif kind == "forgetting":
-            pairs = list(zip(margins, margins[1:], strict=False))
+            pairs = list(pairwise(margins))
             events = sum(before > 0 >= after for before, after in pairs)
             never = max(margins) <= 0
             scores.append(-(len(margins) if never else events))
