@@ -170,7 +170,8 @@ def interval_columns(names, values, draws, reference):
         One row a ranking and metric.
     """
     kinds = list(_METRICS)[: values.shape[1]]
-    low, high = np.quantile(draws, _LEVELS, axis=-1)
+    least = [-1 if kind == "rank_correlation" else 0 for kind in kinds]
+    low, high = np.clip(np.quantile(draws, _LEVELS, axis=-1), least, 1)
     columns = {
         "scorer": np.repeat(np.array(names), len(kinds)),
         "metric": np.tile(np.array(kinds), len(names)),
