@@ -4,8 +4,8 @@
 
 Reads ``lira/*.npz`` below the folder in SMILEARN_DATA (default ``../shared/data``), as
 ``detection.py`` does, and compares all rivals with loss by ``compare_scorers``, before
-training (sentence embeddings) and at epochs 0.56 and 1.31 (last layer). ``--write`` puts
-the tables into docs/baselines.md.
+training (sentence embeddings) and at epochs 0.56 and 1.31 (last layer). ``--write``
+puts the tables into docs/baselines.md.
 """
 
 import argparse

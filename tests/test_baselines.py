@@ -1,5 +1,8 @@
 """The rivals against slow statements of them, and on planted samples."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -55,6 +58,9 @@ def test_the_module_says_what_it_offers():
     named = {each for each in vars(baselines) if not each.startswith("_")}
     assert named == set(baselines.__all__)
     assert all(getattr(baselines, each).__doc__ for each in named)
+    page = Path(baselines.__file__).parent.parent / "docs" / "api.rst"
+    listed = page.read_text(encoding="utf-8").partition("smilearn.baselines\n")[2]
+    assert named == {*re.findall(r"   (\w+)", listed.partition("currentmodule")[0])}
 
 
 @pytest.mark.parametrize("scorer", OF_LABELS, ids=repr)

@@ -77,7 +77,7 @@ def test_logits_far_apart_neither_overflow_nor_tie(kind):
 
 
 def test_a_confident_error_is_not_rounded_away():
-    near = logit_scores([[30.0, 0.0], [36.0, 0.0]], [0, 0], kind="el2n", classes=[0, 1])
+    near = logit_scores([[40.0, 0.0], [50.0, 0.0]], [0, 0], kind="el2n", classes=[0, 1])
     assert near[0] < near[1] < 0
 
 

@@ -48,6 +48,15 @@ def test_intervals_over_models_stand_around_the_value_and_are_wider():
     assert (width[[0, 4]] > 1.1 * plain_width[[0, 4]]).all()
 
 
+def test_a_noisy_truth_does_not_push_intervals_off_the_value():
+    shadows = Shadows(4, n_models=8, noise=3.0)
+    scores = {"loss": -shadows.models.mean(0)}  # what the whole audit found, itself
+    table = compare_scorers(scores, truth=shadows, n_models=8, random_state=0)
+    assert table["value"].tolist() == [1, 0, 1, 1, 1]
+    assert (table["low"] <= table["value"]).all()
+    assert (table["value"] <= table["high"]).all()
+
+
 def spread(seeds, given, noise=1.0, shared=0.0):
     """Width of the intervals, and of those that audits anew would need."""
     values, widths = [], []
