@@ -68,7 +68,7 @@ def test_wrong_labels_score_low(scorer, seed):
     X, y, wrong = planted(seed)
     scores = scorer.fit(X, y).scores_
     assert scores.shape == (len(X),)
-    assert roc_auc_score(wrong, -scores) > 0.85
+    assert roc_auc_score(wrong, -scores) > 0.75
 
 
 @pytest.mark.parametrize("scorer", EVERY, ids=repr)
