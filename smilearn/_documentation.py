@@ -18,9 +18,9 @@ def documentation_url():
     return ""
 
 
-def page_template(url):
+def page_template(url, home="smilearn"):
     """Template of the page of a public class; empty where there is no address."""
-    return url and f"{url}/api/smilearn.{{estimator_name}}.html"
+    return url and f"{url}/api/{home}.{{estimator_name}}.html"
 
 
 class Documented:

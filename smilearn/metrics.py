@@ -5,13 +5,88 @@ Throughout, `memorized` is the ground truth of an audit and `risk` is a score th
 """
 
 import numpy as np
-from sklearn.metrics import roc_curve
+from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError
 
-__all__ = ["fpr_at_tpr", "label_contrast", "precision_at_k", "tpr_at_fpr"]
+__all__ = [
+    "auc",
+    "fpr_at_tpr",
+    "label_contrast",
+    "precision_at_k",
+    "rank_correlation",
+    "tpr_at_fpr",
+]
+
+
+def auc(memorized, risk):
+    """Area under the ROC curve: the chance that a memorized sample is riskier.
+
+    Parameters
+    ----------
+    memorized : array-like of shape (n_samples,)
+        Whether each sample is memorized, both kinds present.
+
+    risk : array-like of shape (n_samples,)
+        Score of each sample, high = at risk.
+
+    Returns
+    -------
+    auc : float
+        In [0, 1]; 0.5 is chance, higher is better. Ties count half.
+
+    Raises
+    ------
+    InvalidInputError
+        If `memorized` holds one kind of sample only.
+
+    Examples
+    --------
+    >>> from smilearn.metrics import auc
+    >>> auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    0.75
+    """
+    return float(roc_auc_score(*_both_kinds(memorized, risk)))
+
+
+def rank_correlation(lira, risk):
+    """Rank correlation (Spearman's rho) of risk with a graded truth.
+
+    Parameters
+    ----------
+    lira : array-like of shape (n_samples,)
+        How much each sample is memorized, such as its log likelihood ratio.
+
+    risk : array-like of shape (n_samples,)
+        Score of each sample, high = at risk.
+
+    Returns
+    -------
+    correlation : float
+        In [-1, 1]; higher is better. 0 where either is the same for all samples.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN, or lengths differ.
+
+    Examples
+    --------
+    >>> from smilearn.metrics import rank_correlation
+    >>> rank_correlation([0.1, 5.0, 2.0], [1, 3, 2])
+    1.0
+    """
+    ranks = [
+        rankdata(column_or_1d(check_array(each, ensure_2d=False, input_name=name)))
+        for name, each in (("lira", lira), ("risk", risk))
+    ]
+    check_consistent_length(*ranks)
+    first, second = (each - each.mean() for each in ranks)
+    size = np.sqrt((first**2).sum() * (second**2).sum())
+    return float(np.clip(first @ second / size, -1, 1)) if size else 0.0
 
 
 def label_contrast(table, codes, sample_weight=None):
@@ -185,6 +260,10 @@ def _check_rate(name, rate):
 
 
 def _rates(memorized, risk):
+    return roc_curve(*_both_kinds(memorized, risk), drop_intermediate=False)[:2]
+
+
+def _both_kinds(memorized, risk):
     memorized, risk = _checked(memorized, risk)
     if memorized.all() or not memorized.any():
         kind = "memorized" if memorized.all() else "not memorized"
@@ -192,4 +271,4 @@ def _rates(memorized, risk):
             "memorized must hold samples of both kinds; "
             f"got {len(memorized)} samples, all {kind}."
         )
-    return roc_curve(memorized, risk, drop_intermediate=False)[:2]
+    return memorized, risk

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import precision_score, roc_curve
+from scipy.stats import norm, spearmanr
+from sklearn.metrics import precision_score, roc_auc_score, roc_curve
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.metrics import fpr_at_tpr, label_contrast, precision_at_k, tpr_at_fpr
+from smilearn.metrics import (
+    auc,
+    fpr_at_tpr,
+    label_contrast,
+    precision_at_k,
+    rank_correlation,
+    tpr_at_fpr,
+)
 
 RATES = [0.0, 0.01, 0.2, 1 / 3, 0.5, 0.75, 1.0]
 
@@ -94,6 +102,44 @@ def test_rates_of_a_perfect_a_flat_and_a_reversed_ranking():
     assert fpr_at_tpr(memorized, [5, 4, 3, 2, 1], 0.01) == 1
 
 
+@settings(deadline=None, max_examples=100)
+@given(rankings)
+def test_auc_is_the_share_of_pairs_in_order(pairs):
+    memorized, risk = zip(*[(True, 0), (False, 0), *pairs], strict=True)
+    high = [r for m, r in zip(memorized, risk, strict=True) if m]
+    low = [r for m, r in zip(memorized, risk, strict=True) if not m]
+    wins = [1 if h > v else 0.5 * (h == v) for h in high for v in low]
+    assert auc(memorized, risk) == pytest.approx(np.mean(wins))
+    assert auc(memorized, risk) == roc_auc_score(memorized, risk)
+
+
+def test_auc_of_two_normal_densities():
+    rng = np.random.default_rng(0)
+    memorized = np.arange(40_000) < 20_000
+    found = auc(memorized, rng.normal(size=40_000) + 1.2 * memorized)
+    assert found == pytest.approx(norm.cdf(1.2 / np.sqrt(2)), abs=0.01)
+
+
+@pytest.mark.parametrize("levels", [None, 5])
+def test_rank_correlation_is_that_of_scipy(seed, levels):
+    lira = np.random.default_rng(seed).normal(size=200)
+    _, risk = ranking(seed, levels=levels)
+    risk = risk + np.round(lira)
+    expected = spearmanr(lira, risk).statistic
+    assert rank_correlation(lira, risk) == pytest.approx(expected)
+
+
+def test_rank_correlation_at_its_ends():
+    assert rank_correlation([1, 2, 3], [1, 20, 300]) == 1
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == -1
+    assert rank_correlation([1, 2, 3], [5, 5, 5]) == 0
+    assert rank_correlation([0, 0, 0], [1, 2, 3]) == 0
+    with pytest.raises(ValueError, match="lira contains NaN"):
+        rank_correlation([np.nan, 1.0], [1, 2])
+    with pytest.raises(ValueError, match="inconsistent"):
+        rank_correlation([1, 2, 3], [1, 2])
+
+
 @settings(deadline=None, max_examples=40)
 @given(rankings.filter(lambda pairs: len(pairs) <= 6), st.data())
 def test_precision_is_the_mean_over_orders_of_ties(pairs, data):
@@ -138,7 +184,7 @@ def test_contrast_at_its_ends():
     assert label_contrast(np.zeros((4, 3)), [0, 1, 2, 2]) == 0.5
 
 
-@pytest.mark.parametrize("measure", [tpr_at_fpr, fpr_at_tpr])
+@pytest.mark.parametrize("measure", [auc, tpr_at_fpr, fpr_at_tpr])
 @pytest.mark.parametrize(
     ("memorized", "kind"), [([1, 1, 1], "memorized"), ([0, 0, 0], "not memorized")]
 )
@@ -174,6 +220,8 @@ def test_nan_is_refused(measure):
         fpr_at_tpr([0, 1], [1, 2]),
         precision_at_k([0, 1], [1, 2], 1),
         label_contrast([[1, 2]], [0]),
+        auc([0, 1], [1, 2]),
+        rank_correlation([0, 1], [1, 2]),
     ],
 )
 def test_measures_are_plain_floats(value):

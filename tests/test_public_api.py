@@ -24,8 +24,10 @@ PUBLIC = [
     "SentenceEmbedder",
     "SliceConvergence",
     "SlicedMIScorer",
+    "baselines",
     "batches",
     "caching",
+    "compare_scorers",
     "datalab",
     "datasets",
     "exceptions",
@@ -36,6 +38,7 @@ PUBLIC = [
 PUBLIC_MODULES = [
     "batches",
     "caching",
+    "comparison",
     "convergence",
     "datalab",
     "datasets",

@@ -1,0 +1,117 @@
+"""Which cheap score finds memorized samples? All rivals on real fine-tunes.
+
+    python benchmarks/rivals.py [--write]
+
+Reads ``lira/*.npz`` below the folder in SMILEARN_DATA (default ``../shared/data``), as
+``detection.py`` does, and compares all rivals with loss by ``compare_scorers``, before
+training (sentence embeddings) and at epochs 0.56 and 1.31 (last layer). ``--write``
+puts the tables into docs/baselines.md.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from smilearn import SlicedMIScorer, compare_scorers
+from smilearn.baselines import (
+    LDAScorer,
+    LeverageScorer,
+    MahalanobisScorer,
+    NeighborScorer,
+    ProbeScorer,
+    logit_scores,
+    rank_mean,
+    trace_scores,
+)
+
+HERE = Path(__file__).parent
+DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))
+PAGE = HERE.parent / "docs" / "baselines.md"
+MARK = "<!-- tables by benchmarks/rivals.py -->"
+SETS = {"rt_2class": "Film reviews, 2 classes", "trec_6class": "Questions, 6 classes"}
+EPOCHS = ("0.19", "0.56", "0.94", "1.31")
+MODELS = {
+    "psmi (default mixture)": SlicedMIScorer(random_state=0),
+    "psmi (isotropic)": SlicedMIScorer(1000, slicing="isotropic", random_state=0),
+    "LDA, in folds": LDAScorer(),
+    "LDA, in sample": LDAScorer(cross_fit=None),
+    "30 neighbours": NeighborScorer(),
+    "probe, in folds": ProbeScorer(),
+    "Mahalanobis, in folds": MahalanobisScorer(),
+    "leverage, ridge": LeverageScorer(),
+    "leverage, softmax": LeverageScorer(link="softmax"),
+}
+COLUMNS = ("auc", "fpr_at_tpr_0.75", "tpr_at_fpr_0.01", "precision_in_top_0.1")
+MARKS = {"better": " +", "worse": " -", "even": ""}
+
+
+def scores_at(data, moment):
+    """Scores of every rival that a moment allows, low = at risk."""
+    y = data["y"]
+    X = data["X_sentence" if moment == "before" else f"X_{moment}_last"]
+    X = X.astype(np.float64)
+    scores = {name: model.fit(X, y).scores_ for name, model in MODELS.items()}
+    if moment == "before":
+        return scores
+    logits = data[f"logits_{moment}"].astype(np.float64)
+    loss = {"loss": logit_scores(logits, y)}
+    for kind in ("el2n", "entropy", "grand"):
+        loss[kind] = logit_scores(logits, y, kind=kind, features=X)
+    history = [data[f"logits_{e}"] for e in EPOCHS[: EPOCHS.index(moment) + 1]]
+    for kind in ("aum", "cumulative_loss"):
+        loss[f"{kind} so far"] = trace_scores(history, y, kind=kind)
+    mixture = scores["psmi (default mixture)"]
+    loss["rank mean of psmi and loss"] = rank_mean(mixture, loss["loss"])
+    return loss | scores
+
+
+def table_of(data, moment):
+    scores = scores_at(data, moment)
+    reference = "loss" if "loss" in scores else None
+    start = time.perf_counter()
+    table = compare_scorers(
+        scores, lira=data["lira"], reference=reference, random_state=0
+    )
+    return table, time.perf_counter() - start
+
+
+def markdown(table):
+    """A row a scorer; what differs from loss is marked."""
+    lines = ["| score | AUC | FPR at TPR .75 | TPR at FPR .01 | top tenth |"]
+    lines.append("|---" * 5 + "|")
+    verdict = table.columns.get("verdict", np.full(len(table), "even"))
+    for name in dict.fromkeys(table["scorer"].tolist()):
+        cells = [name]
+        for metric in COLUMNS:
+            row = np.flatnonzero(
+                (table["scorer"] == name) & (table["metric"] == metric)
+            )
+            value, low, high = (table[c][row[0]] for c in ("value", "low", "high"))
+            shown = f"{value:.3f} [{low:.2f}, {high:.2f}]{MARKS[verdict[row[0]]]}"
+            cells.append(shown)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true")
+    write, parts = parser.parse_args().write, []
+    for name, title in SETS.items():
+        data = np.load(DATA / "lira" / f"{name}.npz")
+        for moment in ("before", "0.56", "1.31"):
+            table, seconds = table_of(data, moment)
+            when = "before training" if moment == "before" else f"epoch {moment}"
+            part = f"### {title}, {when}\n\n{markdown(table)}"
+            print(f"{part}\n(compared in {seconds:.1f} s)\n", flush=True)
+            parts.append(part)
+    if write:
+        above = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
+        PAGE.write_text(above + MARK + "\n\n" + "\n\n".join(parts) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""One contract for scorers of labelled samples that compare labels (floor 3)."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from smilearn._compat import fit_context
+from smilearn._directions import generator_from
+from smilearn._documentation import Documented, documentation_url, page_template
+from smilearn._folds import folds_of, row_keys
+from smilearn._inputs import check_class_labels
+from smilearn._logits import own
+from smilearn._rows import as_tensor
+from smilearn.exceptions import InvalidInputError
+
+
+class LabelScorer(Documented, BaseEstimator):
+    """A score of each sample under each label.
+
+    A subclass has `_learn`, which takes samples and the places of their labels, and
+    `_table`, which gives the scores of samples under each of these. Where it has a
+    parameter `cross_fit`, training samples are scored in folds that were not learnt.
+    """
+
+    _doc_link_template = page_template(documentation_url(), "smilearn.baselines")
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Learn from labelled samples and score them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, 2 samples or more.
+
+        y : array-like of shape (n_samples,)
+            Class labels, 2 classes or more.
+
+        Returns
+        -------
+        self : estimator
+            The fitted scorer.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds NaN or infinity, if `y` is not made of labels of 2 classes or
+            more, or if folds cannot be left out.
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_class_labels(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InvalidInputError(
+                "y must hold 2 classes or more, as the score compares labels; "
+                f"got 1 class: {self.classes_.tolist()[0]!r} for all {len(y)} samples."
+            )
+        self._learn(X, codes)
+        self.scores_ = own(self._training_table(X, codes), codes)
+        return self
+
+    def score_samples(self, X, y=None):
+        """Score samples by all that was learnt; low = at risk.
+
+        Training samples are not left out; their own scores are in `scores_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+
+        y : array-like of shape (n_samples,), default=None
+            Label of each sample, among `classes_`. None scores each sample under the
+            label that fits it best.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            The scores.
+
+        Raises
+        ------
+        ValueError
+            If `y` holds a label that was not seen in :meth:`fit`.
+        """
+        check_is_fitted(self)
+        if y is None:
+            return self.score_table(X).max(1)
+        X, y = validate_data(self, X, y, reset=False, dtype=np.float64)
+        known = np.isin(y, self.classes_)
+        if not known.all():
+            raise InvalidInputError(
+                "y holds labels that were not seen in fit: "
+                f"{np.unique(y[~known])[:5].tolist()}. Known labels: "
+                f"{self.classes_[:10].tolist()}."
+            )
+        return own(self._table(X), np.searchsorted(self.classes_, y))
+
+    def score_table(self, X):
+        """Score each sample under each label.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        table : ndarray of shape (n_samples, n_classes)
+            One column for each of `classes_`.
+        """
+        check_is_fitted(self)
+        return self._table(validate_data(self, X, reset=False, dtype=np.float64))
+
+    def _training_table(self, X, codes):
+        """Scores of the training samples under each label."""
+        if getattr(self, "cross_fit", None) is None:
+            return self._table(X)
+        keys = row_keys(as_tensor(X, "cpu"), generator_from(0, "folds"))
+        fold = folds_of(codes, keys, self.cross_fit)
+        table = np.empty((len(X), len(self.classes_)))
+        for held in (fold == each for each in range(fold.max() + 1)):
+            table[held] = self._held_out(X, codes, held)
+        return table
+
+    def _held_out(self, X, codes, held):
+        """Scores of some samples by a scorer that learnt from the others."""
+        seen, inner = np.unique(codes[~held], return_inverse=True)
+        if len(seen) < 2:
+            raise InvalidInputError(
+                f"cross_fit={self.cross_fit} leaves samples of {len(seen)} class to "
+                "learn from, and 2 are needed. Give more distinct samples of each "
+                "class, or cross_fit=None."
+            )
+        rest = clone(self)
+        rest._learn(X[~held], inner)
+        known = rest._table(X[held])
+        table = np.tile(known.min(1, keepdims=True), len(self.classes_))
+        table[:, seen] = known
+        return table
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags

@@ -1,0 +1,22 @@
+"""Cheap rivals of the PSMI, under one contract (floor 5).
+
+Estimators have ``fit(X, y)``, ``score_samples(X, y)`` and `scores_` of the training
+samples; functions take arrays. Low = at risk throughout.
+"""
+
+from smilearn._feature_models import LDAScorer, MahalanobisScorer, ProbeScorer
+from smilearn._feature_places import LeverageScorer, NeighborScorer
+from smilearn._logits import logit_scores
+from smilearn._rank_mean import rank_mean
+from smilearn._traces import trace_scores
+
+__all__ = [
+    "LDAScorer",
+    "LeverageScorer",
+    "MahalanobisScorer",
+    "NeighborScorer",
+    "ProbeScorer",
+    "logit_scores",
+    "rank_mean",
+    "trace_scores",
+]

@@ -1,0 +1,124 @@
+"""Scores from logits against loops, scikit-learn and gradients."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from smilearn._logits import KINDS
+from smilearn.baselines import logit_scores
+from smilearn.exceptions import InvalidInputError
+
+
+def some(seed, n=40, n_classes=4):
+    rng = np.random.default_rng(seed)
+    return 3 * rng.normal(size=(n, n_classes)), rng.permutation(np.arange(n) % 4)
+
+
+def slow(row, code, kind):
+    """One sample at a time, from the definitions."""
+    p = np.exp(row) / np.exp(row).sum()
+    if kind == "loss":
+        return np.log(p[code])
+    if kind == "margin":
+        return row[code] - max(v for c, v in enumerate(row) if c != code)
+    if kind == "el2n":
+        return -np.linalg.norm(p - np.eye(len(row))[code])
+    return sum(v * np.log(v) for v in p)
+
+
+@pytest.mark.parametrize("kind", ["loss", "margin", "el2n", "entropy"])
+def test_each_kind_is_its_definition(kind, seed):
+    logits, y = some(seed)
+    expected = [slow(row, code, kind) for row, code in zip(logits, y, strict=True)]
+    np.testing.assert_allclose(logit_scores(logits, y, kind=kind), expected)
+
+
+def test_loss_is_that_of_scikit_learn():
+    logits, y = some(0)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    loss = log_loss(y, p, labels=range(4))
+    assert -logit_scores(logits, y).mean() == pytest.approx(loss)
+
+
+def test_grand_is_the_norm_of_the_gradient_of_the_last_layer():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    features, y = rng.normal(size=(12, 5)), np.arange(12) % 3
+    layer = torch.nn.Linear(5, 3).double()
+    norms = []
+    for x, label in zip(torch.as_tensor(features), torch.as_tensor(y), strict=True):
+        loss = torch.nn.functional.cross_entropy(layer(x), label)
+        gradients = torch.autograd.grad(loss, layer.parameters())
+        norms.append(sum((g**2).sum() for g in gradients).sqrt().item())
+    logits = layer(torch.as_tensor(features)).detach().numpy()
+    scores = logit_scores(logits, y, kind="grand", features=features)
+    np.testing.assert_allclose(scores, -np.array(norms))
+
+
+@pytest.mark.parametrize("kind", ["loss", "margin", "el2n", "entropy"])
+def test_one_column_is_that_of_two_classes(kind):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    y = np.where(X[:, 0] + rng.normal(size=60) > 0, "yes", "no")
+    model = LogisticRegression().fit(X, y)
+    scores = logit_scores(model.decision_function(X), y, kind=kind)
+    both = logit_scores(model.predict_log_proba(X), y, kind=kind)
+    np.testing.assert_allclose(scores, both, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["loss", "margin", "el2n", "entropy"])
+def test_logits_far_apart_neither_overflow_nor_tie(kind):
+    logits = np.array([[0.0, 900.0], [0.0, 901.0], [900.0, 0.0], [901.0, 0.0]])
+    scores = logit_scores(logits, [0, 0, 0, 0], kind=kind, classes=[0, 1])
+    assert np.isfinite(scores).all()
+    if kind in ("loss", "margin"):
+        assert scores[1] < scores[0] < scores[2:].min()
+
+
+def test_a_confident_error_is_not_rounded_away():
+    near = logit_scores([[40.0, 0.0], [50.0, 0.0]], [0, 0], kind="el2n", classes=[0, 1])
+    assert near[0] < near[1] < 0
+
+
+def test_labels_find_their_columns():
+    logits = [[3.0, 0.0, 1.0], [0.0, 1.0, 5.0]]
+
+    def margins(y, classes=None):
+        return logit_scores(logits, y, kind="margin", classes=classes).tolist()
+
+    assert margins([2, 2]) == [-2, 4]  # numbers of columns
+    assert margins(["c", "c"], ["a", "b", "c"]) == [-2, 4]
+    assert margins(["c", "c"], ["c", "b", "a"]) == [2, -5]
+    assert margins([10, 10], [30, 20, 10]) == [-2, 4]
+    two = [[3.0, 0.0], [0.0, 1.0]]
+    assert logit_scores(two, [5, 9], kind="margin").tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "told"),
+    [
+        (["a", "c"], None, r"no column of the logits: \['a', 'c'\]"),
+        ([0, 3], None, r"no column of the logits: \[3\]"),
+        ([0, 1], ["a", "b", "c"], "no column"),
+        (["a", "b"], ["a", "b"], "each of the 3 columns"),
+        (["a", "b"], ["a", "b", "b"], "each of the 3 columns"),
+    ],
+)
+def test_labels_without_a_column_are_refused(y, classes, told):
+    with pytest.raises(InvalidInputError, match=told):
+        logit_scores(np.zeros((2, 3)), y, classes=classes)
+
+
+def test_what_is_no_table_of_logits_is_refused():
+    with pytest.raises(InvalidInputError, match=r"kind must be one of loss, .*; got x"):
+        logit_scores([[0.0, 1.0]], [1], kind="x", classes=[0, 1])
+    with pytest.raises(InvalidInputError, match="needs features"):
+        logit_scores([[0.0, 1.0]], [1], kind="grand", classes=[0, 1])
+    with pytest.raises(InvalidInputError, match="2 classes or more"):
+        logit_scores([[0.0], [1.0]], [0, 0])
+    with pytest.raises(ValueError, match="NaN"):
+        logit_scores([[0.0, np.nan]], [1], classes=[0, 1])
+    with pytest.raises(ValueError, match="inconsistent"):
+        logit_scores(np.zeros((3, 2)), [0, 1])
+    assert KINDS == ("loss", "margin", "el2n", "entropy", "grand")
