@@ -11,7 +11,7 @@ from smilearn._directions import generator_from
 from smilearn._paired_bootstrap import Truth, checked, interval_columns, most
 from smilearn._resampling import top_size
 from smilearn.exceptions import InvalidInputError
-from smilearn.pipelines import last_step
+from smilearn.pipelines import layers
 from smilearn.risk_table import RiskTable
 
 __all__ = ["ScorerComparison", "compare_scorers"]
@@ -264,14 +264,14 @@ def _scores_of(name, given, X, y):
         return given["psmi"]
     if not hasattr(given, "fit") and not callable(given):
         return given
-    fitted = hasattr(given, "fit") and hasattr(last_step(given), "scores_")
+    fitted = hasattr(given, "fit") and hasattr(layers(given)[-1], "scores_")
     if not fitted and (X is None or y is None):
         raise InvalidInputError(
             f"{name!r} has no scores yet: give X and y, or a scorer that is fitted."
         )
     if not hasattr(given, "fit"):
         return given(X, y)
-    scorer = last_step(given if fitted else clone(given).fit(X, y))
+    scorer = layers(given if fitted else clone(given).fit(X, y))[-1]
     if not hasattr(scorer, "scores_"):
         raise InvalidInputError(
             f"{name!r} must have scores_ after fit, one for each training sample; "
