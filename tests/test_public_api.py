@@ -22,6 +22,7 @@ PUBLIC = [
     "RiskReweighter",
     "RiskTable",
     "SentenceEmbedder",
+    "ShadowAudit",
     "SliceConvergence",
     "SlicedMIScorer",
     "batches",
@@ -34,6 +35,7 @@ PUBLIC = [
     "score_samples",
 ]
 PUBLIC_MODULES = [
+    "audit",
     "batches",
     "caching",
     "convergence",
