@@ -57,10 +57,9 @@ def shadow_answers(estimator, seed, X, y, kept, params, classes, statistic):
     table = log_probabilities(model, X, classes)
     rows = np.arange(len(codes))
     correct = table.argmax(1) == codes
-    own = table[rows, codes]
+    floor, own = _stand_in(table), table[rows, codes]
     table[rows, codes] = -np.inf
     other = table.max(1)
-    floor = _stand_in(own, other)
     infinite = np.isneginf(own) | np.isneginf(other)
     own, other = np.maximum(own, floor), np.maximum(other, floor)
     if callable(statistic):
@@ -204,11 +203,9 @@ def _softmax_of(model, X, n_classes):
     return log_softmax(decisions, axis=1) if np.isfinite(decisions).all() else None
 
 
-def _stand_in(own, other):
-    """What an infinite log probability is taken as: rounding error, or less."""
-    values = np.append(own, other)
-    finite = values[np.isfinite(values)]
-    return min(np.log(np.finfo(np.float64).eps), finite.min(initial=0.0))
+def _stand_in(table):
+    """Log probability that 0 is taken as: half the lowest that the model gave."""
+    return table[np.isfinite(table)].min() - np.log(2)
 
 
 def _length(X):

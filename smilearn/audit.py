@@ -115,9 +115,8 @@ class ShadowAudit(AuditAnswers, Documented, MetaEstimatorMixin, BaseEstimator):
         Whether each sample was IN each model.
 
     n_infinite_ : ndarray of int of shape (n_shadow,)
-        Samples for which a model gave a probability of exactly 0. Its logarithm is
-        taken as -36, or as the lowest finite one of the model if that is lower; nothing
-        else is clipped.
+        Samples for which a model gave a probability of exactly 0. It is taken as half
+        the lowest one above 0 that the model gave; nothing else is clipped.
 
     classes_, labels_ : ndarray of shape (n_classes,), ndarray of shape (n_samples,)
         Class labels, sorted, and the label of each sample.
