@@ -104,7 +104,7 @@ def check_classes_seen(masks, codes, classes):
     InvalidInputError
         If a class is too small.
     """
-    for code, label in enumerate(classes):
+    for code, label in enumerate(classes.tolist()):
         seen = masks[:, codes == code].any(1)
         if not seen.all():
             raise InvalidInputError(
