@@ -62,6 +62,7 @@ bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/far.py
 	$(BIN)/python benchmarks/risk_table.py
+	$(BIN)/python benchmarks/audit.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) docs/_build smilearn-demo
