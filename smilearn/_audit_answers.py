@@ -106,7 +106,8 @@ class AuditAnswers:
         table : table
             A row each for `auc` (0.5 is chance) and the true-positive rates at
             false-positive rates of 0.1 % and 1 %: `measure`, `value`, and `low` and
-            `high`, an interval of 95 % by bootstrap over models.
+            `high`, an interval of 95 % by bootstrap over models. It says how the values
+            would differ with other models, not with other samples.
 
         Raises
         ------

@@ -2,8 +2,9 @@
 
 import numpy as np
 from scipy.special import logsumexp
+from scipy.stats import t
 
-_FIRST, _LAST = 2.5, 97.5  # percentiles of an interval
+_LEVEL = 0.95  # of intervals
 
 
 class PairRanking:
@@ -90,7 +91,13 @@ def attack_summary(scores, B, allowed, n_bootstrap, rng):
     Returns
     -------
     values, low, high : ndarray of shape (1 + n_allowed,)
-        Area and rates, and the ends of their intervals of 95 %.
+        Area and rates, and the ends of their intervals of 95 %, within [0, 1].
+
+    Notes
+    -----
+    The standard deviation of the draws falls short for a few models by the factor
+    ``sqrt(1 - 1 / n_models)``, and percentiles shorter still. So intervals are those of
+    a Student t with ``n_models - 1`` degrees of freedom, around the value.
     """
     ranking, n_models = PairRanking(scores, B), len(scores)
     values = summary_of(*ranking.rates(np.ones(n_models)), allowed)
@@ -98,8 +105,10 @@ def attack_summary(scores, B, allowed, n_bootstrap, rng):
         summary_of(*ranking.rates(weight.astype(float)), allowed)
         for weight in rng.multinomial(n_models, [1 / n_models] * n_models, n_bootstrap)
     ]
-    low, high = np.percentile(draws, [_FIRST, _LAST], axis=0)
-    return np.array(values), low, high
+    error = np.std(draws, axis=0) * np.sqrt(n_models / (n_models - 1))
+    width = t.ppf((1 + _LEVEL) / 2, n_models - 1) * error
+    values = np.array(values)
+    return values, np.maximum(values - width, 0), np.minimum(values + width, 1)
 
 
 def rmia_scores(log_p, B, gamma):

@@ -34,18 +34,18 @@ def test_what_a_model_knows_by_heart_is_counterfactual(seed):
     assert np.abs(audit.counterfactual_[:6] - 0.5).max() < 0.3
     assert np.abs(audit.counterfactual_[6:].mean()) < 0.05
     spread = audit.counterfactual_[6:].std() / audit.counterfactual_std_[6:].mean()
-    assert 0.8 < spread < 1.2
+    assert 0.7 < spread < 1.3
 
 
 @pytest.mark.parametrize("n_shadow", [4, 8, 16, 32])
 @pytest.mark.parametrize("score", ["lira", "rmia"])
 def test_a_model_that_memorizes_nothing_is_at_chance(n_shadow, score, seed):
     held = []
-    for draw in range(4):
+    for draw in range(5):
         audit = audited(Lookup(), n_shadow=n_shadow, seed=10 * seed + draw)
         table = audit.attack(score, n_bootstrap=100)
         assert table["measure"].tolist()[0] == "auc"
-        held.append(table["low"][0] - 0.02 <= 0.5 <= table["high"][0] + 0.02)
+        held.append(table["low"][0] <= 0.5 <= table["high"][0])
         assert table["value"][1] <= 0.05
     assert sum(held) >= 3
 
