@@ -99,15 +99,15 @@ class AuditAnswers:
             For "rmia".
 
         n_bootstrap : int, default=500
-            How often models are drawn with replacement, for the intervals.
+            How often models and samples are drawn with replacement, for the
+            intervals.
 
         Returns
         -------
         table : table
             A row each for `auc` (0.5 is chance) and the true-positive rates at
             false-positive rates of 0.1 % and 1 %: `measure`, `value`, and `low` and
-            `high`, an interval of 95 % by bootstrap over models. It says how the values
-            would differ with other models, not with other samples.
+            `high`, an interval of 95 % or more by bootstrap over models and samples.
 
         Raises
         ------
