@@ -63,6 +63,7 @@ bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/rivals.py
 	$(BIN)/python benchmarks/far.py
 	$(BIN)/python benchmarks/risk_table.py
+	$(BIN)/python benchmarks/audit.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) docs/_build smilearn-demo

@@ -27,6 +27,7 @@ NEEDED = {
     "FilteredEstimator": [LogisticRegression()],
     "HiddenStateEmbedder": ["folder"],
     "RiskReweighter": [LogisticRegression()],
+    "ShadowAudit": [LogisticRegression()],
 }
 
 

@@ -42,6 +42,7 @@ NEEDED = {
     "FilteredEstimator": [LogisticRegression()],
     "HiddenStateEmbedder": ["folder"],
     "RiskReweighter": [LogisticRegression()],
+    "ShadowAudit": [LogisticRegression()],
 }
 QUICK = {"max_epochs": 1, "early_point": None, "random_state": 0, "device": "cpu"}
 

@@ -22,6 +22,7 @@ PUBLIC = [
     "RiskReweighter",
     "RiskTable",
     "SentenceEmbedder",
+    "ShadowAudit",
     "SliceConvergence",
     "SlicedMIScorer",
     "baselines",
@@ -36,6 +37,7 @@ PUBLIC = [
     "score_samples",
 ]
 PUBLIC_MODULES = [
+    "audit",
     "batches",
     "caching",
     "comparison",

@@ -1,0 +1,212 @@
+"""What a shadow model says of all samples (floor 3)."""
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import clone
+
+from smilearn._containers import take_samples
+from smilearn._delegating import is_aligned
+from smilearn.exceptions import InvalidInputError
+
+_TRIED = 64  # samples on which a decision function is compared with probabilities
+_ALIKE = 1e-5  # how far its softmax may be from them
+
+
+def shadow_answers(estimator, seed, X, y, kept, params, classes, statistic):
+    """Fit a shadow model, and ask it of each sample.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned; its `random_state`, and those inside it, are drawn from the seed.
+
+    seed : int
+        Seed of this model.
+
+    X : any container of n_samples
+        All samples.
+
+    y : ndarray of shape (n_samples,)
+        Their labels.
+
+    kept : ndarray of int
+        Samples to train on.
+
+    params : dict
+        For ``fit``; what holds a value for each sample is cut.
+
+    classes : ndarray of shape (n_classes,)
+        Labels, sorted.
+
+    statistic : {"logit_gap", "loss"} or callable
+        What is to be told of each sample.
+
+    Returns
+    -------
+    answers : dict of str to ndarray of shape (n_samples,)
+        `statistic`; `log_p`, log probability of the own label; `correct`; and
+        `n_infinite`, how many samples had a probability of 0 that mattered.
+    """
+    model = seeded_clone(estimator, seed)
+    cut = {
+        name: take_samples(values, kept) if is_aligned(values, len(y)) else values
+        for name, values in params.items()
+    }
+    model.fit(take_samples(X, kept), y[kept], **cut)
+    codes = np.searchsorted(classes, y)
+    table = log_probabilities(model, X, classes)
+    rows = np.arange(len(codes))
+    correct = table.argmax(1) == codes
+    floor, own = _stand_in(table), table[rows, codes]
+    table[rows, codes] = -np.inf
+    other = table.max(1)
+    infinite = np.isneginf(own) | np.isneginf(other)
+    own, other = np.maximum(own, floor), np.maximum(other, floor)
+    if callable(statistic):
+        told = checked_statistic(statistic(model, X, y), len(y))
+    else:
+        told = own - other if statistic == "logit_gap" else own
+    return {
+        "statistic": told,
+        "log_p": own,
+        "correct": correct,
+        "n_infinite": np.array(infinite.sum()),
+    }
+
+
+def seeded_clone(estimator, seed):
+    """Clone an estimator, with seeds of its own in each `random_state`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Left as it is.
+
+    seed : int
+        Where its seeds come from.
+
+    Returns
+    -------
+    model : estimator
+        The clone.
+    """
+    model = clone(estimator)
+    names = sorted(
+        name
+        for name in model.get_params(deep=True)
+        if name == "random_state" or name.endswith("__random_state")
+    )
+    seeds = np.random.SeedSequence(seed).generate_state(len(names))
+    seeds = (seeds >> 1).tolist()  # some want 31 bits
+    return model.set_params(**dict(zip(names, seeds, strict=True)))
+
+
+def log_probabilities(model, X, classes):
+    """Log probability of each class, as exact as the model lets it be known.
+
+    Probabilities near 1 do not tell how near, but decision functions do. They are taken
+    where their softmax, or of two classes the logistic function, is `predict_proba`.
+
+    Parameters
+    ----------
+    model : classifier
+        Fitted.
+
+    X : any container of n_samples
+        The samples.
+
+    classes : ndarray of shape (n_classes,)
+        Labels that it must have seen, in the order of the columns.
+
+    Returns
+    -------
+    table : ndarray of shape (n_samples, n_classes), dtype float64
+        In nats; may hold minus infinity, not NaN.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model has other classes, or gives NaN.
+    """
+    known = getattr(model, "classes_", classes)
+    if not np.array_equal(known, classes):
+        raise InvalidInputError(
+            f"{type(model).__name__} must know the classes {classes.tolist()}, in this "
+            f"order; its classes_ are {np.asarray(known).tolist()}."
+        )
+    table = _from_decisions(model, X, len(classes))
+    if table is None and hasattr(model, "predict_log_proba"):
+        with np.errstate(divide="ignore"):
+            table = np.array(model.predict_log_proba(X), np.float64)
+    elif table is None:
+        with np.errstate(divide="ignore"):
+            table = np.log(np.asarray(model.predict_proba(X), np.float64))
+    if table.ndim != 2 or table.shape[1] != len(classes) or np.isnan(table).any():
+        raise InvalidInputError(
+            f"{type(model).__name__} must give a probability for each of "
+            f"{len(classes)} classes; got shape {table.shape}, with "
+            f"{np.isnan(table).sum()} NaN."
+        )
+    return table
+
+
+def checked_statistic(values, n_samples):
+    """Check what a statistic of the user's own gives.
+
+    Parameters
+    ----------
+    values : array-like
+        What it gave.
+
+    n_samples : int
+        How many values there should be.
+
+    Returns
+    -------
+    values : ndarray of shape (n_samples,), dtype float64
+        The same.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not one finite number a sample.
+    """
+    values = np.array(values, dtype=np.float64)
+    if values.shape != (n_samples,) or not np.isfinite(values).all():
+        raise InvalidInputError(
+            f"statistic must give one finite number for each of the {n_samples} "
+            f"samples; got shape {values.shape}, {np.sum(~np.isfinite(values))} of "
+            "the values not finite."
+        )
+    return values
+
+
+def _from_decisions(model, X, n_classes):
+    """Log probabilities from a decision function, or None where it does not serve."""
+    if not hasattr(model, "decision_function"):
+        return None
+    few = np.unique(np.linspace(0, _length(X) - 1, _TRIED).astype(int))
+    some = take_samples(X, few)
+    tried = _softmax_of(model, some, n_classes)
+    if tried is None:
+        return None
+    apart = np.abs(np.exp(tried) - np.asarray(model.predict_proba(some), np.float64))
+    return _softmax_of(model, X, n_classes) if apart.max() <= _ALIKE else None
+
+
+def _softmax_of(model, X, n_classes):
+    decisions = np.asarray(model.decision_function(X), np.float64)
+    if decisions.ndim == 1 and n_classes == 2:
+        decisions = np.stack([np.zeros(len(decisions)), decisions], 1)
+    if decisions.ndim != 2 or decisions.shape[1] != n_classes:
+        return None
+    return log_softmax(decisions, axis=1) if np.isfinite(decisions).all() else None
+
+
+def _stand_in(table):
+    """Log probability that 0 is taken as: half the lowest that the model gave."""
+    return table[np.isfinite(table)].min() - np.log(2)
+
+
+def _length(X):
+    return X.shape[0] if hasattr(X, "shape") else len(X)
