@@ -72,6 +72,10 @@ class ColumnTable:
         indices = np.atleast_1d(indices)
         if indices.size == 0:
             indices = indices.astype(np.int64)
+        if indices.ndim != 1:
+            raise InvalidInputError(
+                f"indices must be one row of numbers; got shape {indices.shape}."
+            )
         if indices.dtype == bool:
             indices = np.arange(len(self))[indices]
         table = object.__new__(type(self))

@@ -41,6 +41,8 @@ def as_column(values, name):
     if not hasattr(values, "__array__"):
         return _from_list(list(values))
     column = np.array(values)
+    if column.dtype.kind == "f" and "int" in str(getattr(values, "dtype", "")).lower():
+        column = _from_list(values.to_list())  # gaps make floats, which merge some
     if column.ndim != 1:
         raise InvalidInputError(f"{name} must be one column; got shape {column.shape}.")
     return column
@@ -54,6 +56,38 @@ def _from_list(values):
         if column.ndim == 1 and exact:
             return column
     return objects(values) if values else np.asarray(values)
+
+
+def numbers(values, name):
+    """Turn a column of numbers into an array of its own.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_rows,)
+        The numbers.
+
+    name : str
+        What the column is, for the error.
+
+    Returns
+    -------
+    column : ndarray of shape (n_rows,), dtype float64
+        A copy.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not one column of numbers, or one is NaN.
+    """
+    try:
+        column = np.array(values, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        said = f"{name} must be one column of numbers: {error}."
+        raise InvalidInputError(said) from error
+    if column.ndim != 1 or np.isnan(column).any():
+        got = f"shape {column.shape}" if column.ndim != 1 else "NaN"
+        raise InvalidInputError(f"{name} must be one column of numbers; got {got}.")
+    return column
 
 
 def objects(values):

@@ -1,11 +1,13 @@
 """Risk tables in files that say of themselves what they are (floor 2).
 
-The mark of a file is a line such as ``smilearn risk 1; whole; id int64; label <U4``:
-the version, whether the rows are a whole table, and the type of each column that may
-have several. It lets CSV and JSON Lines give back the very types that were written.
+The mark of a file is a line such as ``smilearn risk 1; whole; numbered 80; id int64;
+label U4``: the version, whether the rows are a whole table, what ids they have in what
+order, and the type of each column that may have several. It lets CSV and JSON Lines
+give back the very types that were written, and tells rows that were sorted or cut.
 """
 
 import datetime
+import hashlib
 import json
 
 import numpy as np
@@ -62,7 +64,8 @@ def write_risk(columns, path, *, is_whole):
         name: _encode(values, types[name], kind) for name, values in columns.items()
     }
     named = [f"{name} {types[name]}" for name in _NAMED if name in columns]
-    parts = [f"{_HEAD}{_VERSION}", "whole" if is_whole else "view", *named]
+    extent = "whole" if is_whole else "view"
+    parts = [f"{_HEAD}{_VERSION}", extent, order_mark(columns["id"]), *named]
     write_columns(stored, path, mark="; ".join(parts))
 
 
@@ -80,8 +83,8 @@ def read_risk(path):
         The columns of a risk table that the file has, `psmi` and `label` at least.
 
     is_whole : bool or None
-        Whether they are all the samples that were ranked; None if the file does not
-        say.
+        Whether they are all the samples that were ranked, in their order; None if the
+        file does not say.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def read_risk(path):
     stored, mark = _parquet(path) if kind == "parquet" else _lines(path)
     for name in ("psmi", "label"):
         column_of(stored, name, path)
-    is_whole, types = _parsed(mark, path)
+    is_whole, types = parse_mark(mark, path)
     numbers = map(str, range(len(stored["psmi"])))
     if kind == "csv" and mark is None and stored.get("id") == list(numbers):
         types = {"id": "int64"}  # of an older smilearn: the rows, numbered
@@ -109,7 +112,29 @@ def read_risk(path):
             raise FileFormatError(
                 f"{path}: the column {name} does not hold {dtype}: {error}."
             ) from error
+    if is_whole and "id" in columns:
+        kind, _, value = order_mark(columns["id"]).partition(" ")
+        is_whole = types.get(kind) == value  # else sorted or cut since
     return columns, is_whole
+
+
+def order_mark(ids):
+    """What a mark says of the ids: "numbered 80", or "order" and a hash of them.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n_samples,)
+        The ids, in the order of the rows.
+
+    Returns
+    -------
+    mark : str
+        Another one for other ids, and for these in another order.
+    """
+    if ids.dtype.kind in "iu" and np.array_equal(ids, np.arange(len(ids))):
+        return f"numbered {len(ids)}"
+    cells = "\0".join(map(str, ids.tolist())).encode("utf-8", "surrogatepass")
+    return f"order {hashlib.blake2b(cells, digest_size=8).hexdigest()}"
 
 
 def as_written(columns):
@@ -158,8 +183,25 @@ def _parquet(path):
     return columns, None if mark is None else mark.decode()
 
 
-def _parsed(mark, path):
-    """Whether the table is whole, and the types of its named columns."""
+def parse_mark(mark, path):
+    """Read a mark.
+
+    Parameters
+    ----------
+    mark : str or None
+        The mark.
+
+    path : path-like
+        The file, for errors.
+
+    Returns
+    -------
+    is_whole : bool or None
+        Whether the table is whole.
+
+    said : dict of str to str
+        Types of the named columns, and "numbered" or "order".
+    """
     if mark is None:
         return None, {}
     head, *parts = mark.split("; ")

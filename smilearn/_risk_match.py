@@ -7,7 +7,7 @@ label and text. The hash is Python's own, of 64 bits.
 import numpy as np
 
 from smilearn._files import MARK
-from smilearn._risk_files import _parsed as parse_mark
+from smilearn._risk_files import parse_mark
 from smilearn._row_streams import RowStream
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.risk_table import RiskTable
@@ -48,6 +48,7 @@ class RiskRows:
 
     def __init__(self, path, data, id_column=None):
         self.path, self.data, self.id_column = path, data, id_column
+        self._is_whole, self._said = None, {}
         ids, psmi, labels, hashes = self._read()
         order = np.arange(len(psmi)) if id_column else self._row_order(ids)
         self._row_of = self._rows_by_id(ids) if id_column else None
@@ -139,7 +140,7 @@ class RiskRows:
         if stream.schema is not None:
             mark = ((stream.schema.metadata or {}).get(MARK) or b"").decode()
         if mark.startswith(MARK.decode()):
-            parse_mark(mark, self.path)
+            self._is_whole, self._said = parse_mark(mark, self.path)
 
     def _check_columns(self, columns):
         for name in ("id", "psmi", "label"):
@@ -175,6 +176,11 @@ class RiskRows:
             ) from error
         order = np.argsort(places, kind="stable")
         wrong = places[order] != np.arange(len(ids))
+        if not wrong.any() and self._is_whole and "order" in self._said:
+            raise InvalidInputError(
+                f"{self.path}: its ids are no row numbers but ids of your own; name "
+                f"the column of {self.data} that holds them with --id."
+            )
         if wrong.any():
             raise InvalidInputError(
                 f"{self.path}: its ids must be the rows 0 to {len(ids) - 1} of "
@@ -262,4 +268,10 @@ class Agreement:
 
 def _hashes(values):
     """A number for each value, equal for equal texts; (n_rows,), int64."""
-    return np.fromiter(map(hash, map(str, values)), np.int64, len(values))
+    return np.fromiter(map(hash, map(_as_text, values)), np.int64, len(values))
+
+
+def _as_text(value):
+    """A cell as text; the label 1.0 is written as 1."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from smilearn._column_table import ColumnTable, checked_count
-from smilearn._columns import as_column, objects, support_of
+from smilearn._columns import as_column, numbers, objects, support_of
 from smilearn._ranking import order_of, ranks_of
 from smilearn._risk_comparison import compare_tables
 from smilearn._risk_files import as_written, read_risk, write_risk
@@ -72,12 +72,7 @@ class RiskTable(ColumnTable):
         self, psmi, label, *, std=None, most_likely_label=None, text=None, id=None
     ):
         self.is_whole = True
-        psmi = np.array(psmi, dtype=np.float64)  # a copy: risk and rank follow it
-        if psmi.ndim != 1 or np.isnan(psmi).any():
-            raise InvalidInputError(
-                "psmi must be one column of numbers; got "
-                + (f"shape {psmi.shape}." if psmi.ndim != 1 else "NaN.")
-            )
+        psmi = numbers(psmi, "psmi")  # a copy: risk and rank follow it
         label = np.array(check_labels(label))
         if len(label) != len(psmi):
             raise InvalidInputError(
@@ -89,7 +84,7 @@ class RiskTable(ColumnTable):
             "label": label,
             "text": None if text is None else objects(check_texts(text)),
             "psmi": psmi,
-            "std": None if std is None else np.array(std, dtype=np.float64),
+            "std": None if std is None else numbers(std, "std"),
             "risk": 0.0 - psmi,
             "rank": ranks_of(psmi),
             "class_support": support_of(label),

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from risk_tables import check_same, made_table
 
-from smilearn import RiskTable
+from smilearn import RiskFilter, RiskTable
 from smilearn._files import write_columns
 from smilearn.exceptions import FileFormatError, InvalidInputError
 
@@ -107,14 +107,14 @@ def test_markup_and_line_ends_in_texts_come_back(tmp_path, kind):
 
 def test_the_mark_is_where_it_is_said_to_be(tmp_path):
     table = RiskTable([0.5, -0.5], ["ham", "eggs"])
-    mark = "smilearn risk 1; whole; id int64; label U4"
+    mark = "smilearn risk 1; whole; numbered 2; id int64; label U4"
     table.to_csv(tmp_path / "t.csv")
     with (tmp_path / "t.csv").open(newline="") as file:
         assert [row["schema"] for row in csv.DictReader(file)] == [mark] * 2
     table.take([0]).to_jsonl(tmp_path / "t.jsonl")
     row = json.loads((tmp_path / "t.jsonl").read_text())
     assert list(row)[-1] == "schema"
-    assert row["schema"] == mark.replace("whole", "view")
+    assert row["schema"] == mark.replace("whole; numbered 2", "view; numbered 1")
     table.to_parquet(tmp_path / "t.parquet")
     schema = pq.read_schema(tmp_path / "t.parquet")
     assert schema.metadata[b"smilearn"] == mark.encode()
@@ -247,3 +247,32 @@ def test_what_files_cannot_give_back_is_not_written(tmp_path, kind):
 def test_no_rows_cannot_be_read(tmp_path, kind):
     with pytest.raises(FileFormatError, match="holds no rows"):
         round_trip(RiskTable([], []), tmp_path, kind)
+
+
+def ids_of(kind):
+    return None if kind == "numbered" else [f"id {i}" for i in range(9)]
+
+
+@pytest.mark.parametrize("ids", ["numbered", "own"])
+def test_rows_sorted_since_are_not_taken_for_a_whole_table(tmp_path, ids):
+    path = tmp_path / "t.csv"
+    table = made_table(9, id=ids_of(ids))
+    table.to_csv(path)
+    frame = pd.read_csv(path, dtype=str).iloc[::-1]
+    frame.to_csv(path, index=False)
+    back = RiskTable.read(path)
+    assert not back.is_whole
+    check_same(back, table.take(np.arange(9)[::-1]))
+    with pytest.raises(InvalidInputError, match="view"):
+        RiskFilter(back, n_remove=1).fit(None, back["label"])
+
+
+@pytest.mark.parametrize("ids", ["numbered", "own"])
+def test_rows_cut_since_keep_their_ranks(tmp_path, ids):
+    path = tmp_path / "t.csv"
+    table = made_table(9, id=ids_of(ids))
+    table.to_csv(path)
+    pd.read_csv(path, dtype=str).head(4).to_csv(path, index=False)
+    back = RiskTable.read(path)
+    assert not back.is_whole
+    check_same(back, table.take(np.arange(4)))

@@ -152,3 +152,29 @@ def test_columns_that_come_late_differ_where_they_are_not():
         risk.match(batch)
     with pytest.raises(InvalidInputError, match=r"its text column; .* row 0 "):
         risk.finish()
+
+
+def test_ids_of_ones_own_are_no_row_numbers():
+    """Their numbers would point at other rows, and nothing would tell."""
+    write_risk(ids=ORDER, data=DATA | {"text": list("aaaaa"), "label": list("xxxxx")})
+    with pytest.raises(InvalidInputError, match=r"ids of your own; name .* --id"):
+        match({"key": ORDER, "label": list("xxxxx"), "text": list("aaaaa")})
+    table, rows = match(
+        {"key": ORDER, "label": list("xxxxx"), "text": list("aaaaa")}, id_column="key"
+    )
+    assert table["psmi"][rows].tolist() == PSMI
+
+
+def test_whole_numbers_are_labels_with_and_without_a_point():
+    write_risk(data=DATA | {"label": [1, 0, 1, 0, 1]})
+    Path("data.jsonl").write_text(
+        "".join(
+            json.dumps({"text": text, "label": float(label)}) + "\n"
+            for text, label in zip(DATA["text"], [1, 0, 1, 0, 1], strict=True)
+        )
+    )
+    risk = RiskRows("risk.csv", "data.jsonl", None)
+    for batch in RowStream("data.jsonl"):
+        risk.match(batch)
+    risk.finish()
+    assert risk.n_rows == 5
