@@ -107,8 +107,9 @@ def facts(result):
         f"{audit['accuracy_on_unseen']:.3f}, on those seen "
         f"{audit['accuracy_on_seen']:.3f}, both without flips. Of {audit['n_flips']} "
         f"flips {audit['flips_learnt']:.0%} are learnt and "
-        f"{audit['flips_memorized']:.0%} memorized; they are {audit['flips_among_memorized']:.0%} of what is "
-        f"memorized. Attack: {attack}.\n"
+        f"{audit['flips_memorized']:.0%} memorized; "
+        f"{audit['flips_among_memorized']:.0%} of what is memorized are flips. "
+        f"Attack: {attack}.\n"
     )
 
 
