@@ -32,10 +32,17 @@ def write(folder):
     }
     parts = [summary(results)] if results else [NONE]
     parts += [as_markdown(name, result) for name, result in results.items()]
+    for name, result in results.items():
+        if "people" in result["moments"]["early"]:
+            draw(name, result["moments"], figure_of(name))
     head, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     tail = rest.split(END)[1]
     text = f"{head}{BEGIN}\n" + "\n".join(parts) + f"\n{END}{tail}"
     PAGE.write_text(text, encoding="utf-8")
+
+
+def figure_of(name):
+    return PAGE.parent / f"memorization-{name}.svg"
 
 
 def row(cells):
@@ -146,7 +153,10 @@ def people(name, moments):
             f"Risk and the {what}, labels as they were: {shown}.\n",
             by_moment(moments, "people", metric),
         ]
-    parts.append("Mean in each tenth of the texts, the riskiest first.\n")
+    parts += [
+        f"Mean in each tenth of the texts, the riskiest first: {what}.\n",
+        f"![{what}, in each tenth by risk]({figure_of(name).name})\n",
+    ]
     rows = [
         [f"{scorer}, {title}", *(f"{value:.3f}" for value in tenths)]
         for moment, title in TITLES.items()
@@ -155,3 +165,29 @@ def people(name, moments):
     ]
     parts.append(table(["score", *map(str, range(1, 11))], rows))
     return parts
+
+
+def draw(name, moments, path):
+    """Draw what people say of each tenth by risk, before training and early."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    early = moments["early"]["tenths"]
+    lines = {
+        "psmi, before training": moments["before"]["tenths"]["psmi"],
+        "psmi, early point": early["psmi"],
+        "loss, early point": early["loss"],
+    }
+    with pyplot.rc_context({"svg.hashsalt": name}):
+        figure, axes = pyplot.subplots(figsize=(6, 3.5), layout="constrained")
+        for label, values in lines.items():
+            axes.plot(range(1, len(values) + 1), values, marker="o", label=label)
+        axes.set(
+            xlabel="tenth of the texts, the riskiest first", ylabel=PEOPLE[name][0]
+        )
+        axes.set_ylim(bottom=0)
+        axes.legend()
+        figure.savefig(path, metadata={"Date": None})
+        pyplot.close(figure)
