@@ -1,0 +1,193 @@
+"""Results of ``memorization.py`` as tables, and docs/benchmark.md made of them."""
+
+import json
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmark.md"
+BEGIN, END = "<!-- memorization -->\n", "<!-- end of memorization -->"
+NONE = "No result yet: the benchmark was not run.\n"
+TITLES = {
+    "before": "before training",
+    "halfway": "half-way",
+    "early": "early point",
+    "later": "an epoch later",
+}
+METRICS = {"auc": "AUC", "fpr_at_tpr_0.75": "FPR at a TPR of 0.75"}
+MARKS = {"better": " +", "worse": " -", "even": ""}
+PEOPLE = {
+    "rt_human": (
+        "share of raters who disagree with the label",
+        {"rank_correlation": "rank correlation", "auc": "AUC for more than half"},
+    ),
+    "mmlu_redux": ("answers found wrong by hand", {"auc": "AUC"}),
+}
+
+
+def write(folder):
+    """Put the results of a folder into the page, between its marks."""
+    paths = sorted(folder.glob("memorization-*.json"))
+    results = {
+        path.stem.removeprefix("memorization-"): json.loads(path.read_text())
+        for path in paths
+    }
+    parts = [summary(results)] if results else [NONE]
+    parts += [as_markdown(name, result) for name, result in results.items()]
+    for name, result in results.items():
+        if "people" in result["moments"]["early"]:
+            draw(name, result["moments"], figure_of(name))
+    head, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    tail = rest.split(END)[1]
+    text = f"{head}{BEGIN}\n" + "\n".join(parts) + f"\n{END}{tail}"
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def figure_of(name):
+    return PAGE.parent / f"memorization-{name}.svg"
+
+
+def row(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(header, rows):
+    return "\n".join([row(header), "|---" * len(header) + "|", *map(row, rows)]) + "\n"
+
+
+def cell(cells):
+    value, low, high, *_, verdict = cells
+    return f"{value:.3f} [{low:.2f}, {high:.2f}]{MARKS[verdict]}"
+
+
+def summary(results):
+    """AUC of psmi and of loss, set by set, and how the difference stands."""
+    rows = [
+        [name, *(against_loss(result["moments"][moment]) for moment in TITLES)]
+        for name, result in results.items()
+    ]
+    lines = [
+        "AUC of psmi / of loss, and the difference with its interval. Before training, "
+        "loss is that at the early point.",
+        "",
+        table(["set", *TITLES.values()], rows),
+    ]
+    return "\n".join(lines)
+
+
+def against_loss(moment):
+    found = moment["memorized"]
+    psmi, loss = found["psmi"]["auc"], found[moment["reference"]]["auc"]
+    gap, low, high, verdict = psmi[3:]
+    mark = MARKS[verdict]
+    return (
+        f"{psmi[0]:.3f} / {loss[0]:.3f}, {gap:+.3f} ({low:+.3f} to {high:+.3f}){mark}"
+    )
+
+
+def as_markdown(name, result):
+    """All tables of a set."""
+    moments, parts = result["moments"], [f"## {name}\n", facts(result)]
+    parts.append(table(*progress(moments)))
+    for truth, title in (
+        ("memorized", "Memorized, the top tenth by LiRA"),
+        ("memorized, without flips", "The same, flips left out"),
+    ):
+        for metric, shown in METRICS.items():
+            parts.append(f"{title}: {shown}.\n")
+            parts.append(by_moment(moments, truth, metric))
+    parts.append("Planted wrong labels: AUC.\n")
+    parts.append(by_moment(moments, "flips", "auc"))
+    if "people" in moments["early"]:
+        parts += people(name, moments)
+    return "\n".join(parts)
+
+
+def facts(result):
+    settings, audit = result["settings"], result["audit"]
+    attack = ", ".join(
+        f"{name} {value:.3f} [{low:.3f}, {high:.3f}]"
+        for name, (value, low, high) in audit["attack"].items()
+    )
+    return (
+        f"{settings['pool']:,} texts, classes of "
+        f"{', '.join(map(str, audit['class_sizes']))}; {settings['n_shadow']} models, "
+        f"{settings['epochs']} epochs. Accuracy on texts not seen "
+        f"{audit['accuracy_on_unseen']:.3f}, on those seen "
+        f"{audit['accuracy_on_seen']:.3f}, both without flips. Of {audit['n_flips']} "
+        f"flips {audit['flips_learnt']:.0%} are learnt and "
+        f"{audit['flips_memorized']:.0%} memorized; "
+        f"{audit['flips_among_memorized']:.0%} of what is memorized are flips. "
+        f"Attack: {attack}.\n"
+    )
+
+
+def progress(moments):
+    """Where each moment is, in both runs, and which layer is read."""
+    rows = []
+    for moment, title in TITLES.items():
+        runs = moments[moment]["runs"]
+        cells = [
+            " and ".join(f"{run[key]:.2f}" for run in runs if key in run) or "-"
+            for key in ("epoch", "median_loss", "share_fitted")
+        ]
+        if moment == "early" and not all(run["reached"] for run in runs):
+            cells[0] += " (the end: the rule did not hold)"
+        rows.append([title, *cells, str(moments[moment]["layer"])])
+    return ["moment", "epoch", "median loss", "share fitted", "layer"], rows
+
+
+def by_moment(moments, truth, metric):
+    """A row a scorer, a column a moment; - where a scorer does not exist yet."""
+    names = dict.fromkeys(n for m in moments.values() for n in m[truth])
+    rows = []
+    for name in names:
+        found = [moments[moment][truth].get(name) for moment in TITLES]
+        rows.append([name, *(cell(f[metric]) if f else "-" for f in found)])
+    return table(["score", *TITLES.values()], rows)
+
+
+def people(name, moments):
+    what, metrics = PEOPLE[name]
+    parts = []
+    for metric, shown in metrics.items():
+        parts += [
+            f"Risk and the {what}, labels as they were: {shown}.\n",
+            by_moment(moments, "people", metric),
+        ]
+    parts += [
+        f"Mean in each tenth of the texts, the riskiest first: {what}.\n",
+        f"![{what}, in each tenth by risk]({figure_of(name).name})\n",
+    ]
+    rows = [
+        [f"{scorer}, {title}", *(f"{value:.3f}" for value in tenths)]
+        for moment, title in TITLES.items()
+        for scorer, tenths in moments[moment]["tenths"].items()
+        if scorer == "psmi" or moment != "before"
+    ]
+    parts.append(table(["score", *map(str, range(1, 11))], rows))
+    return parts
+
+
+def draw(name, moments, path):
+    """Draw what people say of each tenth by risk, before training and early."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    early = moments["early"]["tenths"]
+    lines = {
+        "psmi, before training": moments["before"]["tenths"]["psmi"],
+        "psmi, early point": early["psmi"],
+        "loss, early point": early["loss"],
+    }
+    with pyplot.rc_context({"svg.hashsalt": name}):
+        figure, axes = pyplot.subplots(figsize=(6, 3.5), layout="constrained")
+        for label, values in lines.items():
+            axes.plot(range(1, len(values) + 1), values, marker="o", label=label)
+        axes.set(
+            xlabel="tenth of the texts, the riskiest first", ylabel=PEOPLE[name][0]
+        )
+        axes.set_ylim(bottom=0)
+        axes.legend()
+        figure.savefig(path, metadata={"Date": None})
+        pyplot.close(figure)

@@ -1,0 +1,196 @@
+"""All predictors at one moment against the truth, for ``memorization.py``.
+
+Scores of the two runs are put together by their ranks within each run, as a loss or a
+PSMI of one run is not on the scale of the other.
+"""
+
+import numpy as np
+from memorization_moments import LAYERS
+from scipy.stats import rankdata
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+from smilearn import SlicedMIScorer, compare_scorers
+from smilearn._lira import log_lira, mean_over_targets
+from smilearn.baselines import (
+    LDAScorer,
+    NeighborScorer,
+    ProbeScorer,
+    logit_scores,
+    rank_mean,
+)
+
+ISOTROPIC = SlicedMIScorer(1_000, slicing="isotropic", random_state=0)
+MODELS = {
+    "psmi": SlicedMIScorer(random_state=0),
+    "psmi, isotropic": ISOTROPIC,
+    "LDA, in folds": LDAScorer(),
+    "30 neighbours": NeighborScorer(),
+    "probe, in folds": ProbeScorer(),
+}
+FUSION, EARLY_LOSS = "rank mean of psmi and loss", "loss, at the early point"
+N_TENTHS = 10
+COLUMNS = (
+    "value",
+    "low",
+    "high",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "verdict",
+)
+
+
+def compared(pool, audit, halves, at, early):
+    """Compare all predictors of a moment.
+
+    Parameters
+    ----------
+    pool : Pool
+        Texts and labels.
+
+    audit : ShadowAudit
+        The truth.
+
+    halves : list of ndarray
+        Rows of each run.
+
+    at, early : list of dict
+        Each run at the moment, and at the early point.
+
+    Returns
+    -------
+    result : dict
+        Progress, the layer, and a table for each truth.
+    """
+    labels = [pool.y[rows] for rows in halves]
+    contrasts = np.mean(
+        [layer_contrasts(run["X"], y) for run, y in zip(at, labels, strict=True)], 0
+    )
+    layer = int(np.argmax(contrasts))
+    scores = joined(
+        halves,
+        [
+            predictors(run["X"][:, layer], y, run.get("logits"))
+            for run, y in zip(at, labels, strict=True)
+        ],
+    )
+    reference = "loss"
+    if "loss" not in scores:
+        reference = EARLY_LOSS
+        losses = [
+            {reference: logit_scores(run["logits"], y)}
+            for run, y in zip(early, labels, strict=True)
+        ]
+        scores |= joined(halves, losses)
+    progress = ("epoch", "reached", "share_fitted", "median_loss")
+    return {
+        "runs": [{k: run[k].item() for k in progress if k in run} for run in at],
+        "layer": LAYERS[layer],
+        "label_contrast": dict(zip(map(str, LAYERS), contrasts.tolist(), strict=True)),
+        "reference": reference,
+        **tables(pool, audit, scores, reference),
+    }
+
+
+def layer_contrasts(X, y):
+    """Label contrast of each layer, in folds that the slices have not seen."""
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    return [
+        cross_val_score(ISOTROPIC, X[:, layer], y, cv=folds).mean()
+        for layer in range(X.shape[1])
+    ]
+
+
+def predictors(X, y, logits):
+    """Scores of one run by each predictor, low = at risk."""
+    X = X.astype(np.float64)
+    scores = {name: model.fit(X, y).scores_ for name, model in MODELS.items()}
+    if logits is None:
+        return scores
+    kinds = {"loss": "loss", "margin": "margin", "EL2N": "el2n"}
+    losses = {name: logit_scores(logits, y, kind=k) for name, k in kinds.items()}
+    return losses | scores | {FUSION: rank_mean(scores["psmi"], losses["loss"])}
+
+
+def joined(halves, runs):
+    """Scores of all texts: ranks within the run of each, divided by its size."""
+    n_texts = sum(map(len, halves))
+    scores = {name: np.empty(n_texts) for name in runs[0]}
+    for rows, run in zip(halves, runs, strict=True):
+        for name, values in run.items():
+            scores[name][rows] = rankdata(values) / len(rows)
+    return scores
+
+
+def tables(pool, audit, scores, reference):
+    """Compare with what was memorized, with flips, and with what people say."""
+    clean = ~pool.flipped
+    found = {
+        "memorized": against_audit(audit, scores, np.full(len(clean), True), reference),
+        "memorized, without flips": against_audit(audit, scores, clean, reference),
+        "flips": against(scores, pool.flipped, None, reference),
+    }
+    known, truth, graded = human_truth(pool)
+    if known is None or truth[known].all() or not truth[known].any():
+        return found
+    human = {name: values[known] for name, values in scores.items()}
+    human["the audit itself"] = -audit.lira_[known]
+    graded = None if graded is None else graded[known]
+    found["people"] = against(human, truth[known], graded, reference)
+    found["tenths"] = {
+        name: tenths(human[name], truth[known] if graded is None else graded)
+        for name in ("psmi", reference)
+    }
+    return found
+
+
+def human_truth(pool):
+    """Rows that people judged and we left alone, those they dispute, and how much."""
+    if pool.disagreement is not None:
+        known = ~pool.flipped & np.isfinite(pool.disagreement)
+        return known, pool.disagreement > 0.5, pool.disagreement
+    if pool.found_wrong is not None:
+        return ~pool.flipped, pool.found_wrong, None
+    return None, None, None
+
+
+def tenths(scores, truth):
+    """Mean of the truth in each tenth by risk, the riskiest first."""
+    parts = np.array_split(np.argsort(scores, kind="stable"), N_TENTHS)
+    return [float(truth[part].mean()) for part in parts]
+
+
+def against_audit(audit, scores, rows, reference):
+    T, B = audit.statistic_, audit.shadow_in_
+
+    def truth(models):
+        ratios = log_lira(T[models], B[models])
+        lira = mean_over_targets(ratios, B[models])[rows]
+        return np.nan_to_num(lira)  # that none of these models saw tells nothing: 0
+
+    table = compare_scorers(
+        {name: values[rows] for name, values in scores.items()},
+        lira=audit.lira_[rows],
+        reference=reference,
+        truth=truth,
+        n_models=len(T),
+        random_state=0,
+    )
+    return as_dict(table)
+
+
+def against(scores, truth, graded, reference):
+    table = compare_scorers(
+        scores, truth, lira=graded, reference=reference, random_state=0
+    )
+    return as_dict(table)
+
+
+def as_dict(table):
+    """Scorer and metric -> value, interval, difference, its interval, verdict."""
+    found = {}
+    for row in range(len(table)):
+        cells = [table[name][row].item() for name in COLUMNS]
+        scorer, metric = table["scorer"][row].item(), table["metric"][row].item()
+        found.setdefault(scorer, {})[metric] = cells
+    return found
