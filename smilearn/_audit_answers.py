@@ -60,7 +60,7 @@ class AuditAnswers:
         return self.audited_ & (rank <= max(round(share * self.audited_.sum()), 1))
 
     def rmia(self, gamma=1.0):
-        """Compute the relative attack of [3]_, which needs few models.
+        """Compute the relative membership attack (RMIA), which needs few models.
 
         How often the label of a sample has gained more in probability under the target,
         against the mean of the other models, than those of samples that the target has
