@@ -103,17 +103,42 @@ def read_jsonl(path):
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise FileFormatError(
-                    f"{path}, line {number}: not JSON: {error}."
-                ) from error
-            if not isinstance(row, dict):
-                raise FileFormatError(f"{path}, line {number}: not a JSON object.")
-            rows.append(row)
+            rows.append(json_object(line, path, number))
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+def json_object(line, path, number):
+    """Read a line of JSON Lines.
+
+    Parameters
+    ----------
+    line : str
+        The line.
+
+    path : path-like
+        The file, for errors.
+
+    number : int
+        Of the line, from 1.
+
+    Returns
+    -------
+    row : dict
+        The object.
+
+    Raises
+    ------
+    FileFormatError
+        If the line is no JSON object.
+    """
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}, line {number}: not JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise FileFormatError(f"{path}, line {number}: not a JSON object.")
+    return row
 
 
 def write_jsonl(columns, path):

@@ -5,7 +5,6 @@ A batch has its rows twice: as columns of values, and raw, as they stand in the 
 
 import csv
 import io
-import json
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from smilearn._files import column_of, file_kind
+from smilearn._line_files import json_object
 from smilearn._optional import require
 from smilearn.exceptions import FileFormatError
 
@@ -188,7 +188,7 @@ class RowStream:
         for number, line in enumerate(self._lines("utf-8-sig"), 1):
             if not line.strip():
                 continue
-            rows.append(self._json_object(line, number))
+            rows.append(json_object(line, self.name, number))
             raw.append(line)
             n_characters += len(line)
             if len(rows) == _MOST_ROWS or n_characters >= _MOST_TEXT:
@@ -196,17 +196,6 @@ class RowStream:
                 rows, raw, n_characters = [], [], 0
         if rows:
             yield _json_batch(rows, raw)
-
-    def _json_object(self, line, number):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise FileFormatError(
-                f"{self.name}, line {number}: not JSON: {error}."
-            ) from error
-        if not isinstance(row, dict):
-            raise FileFormatError(f"{self.name}, line {number}: not a JSON object.")
-        return row
 
     def _parquet(self):
         caller = f"Reading {self.name}"

@@ -102,7 +102,8 @@ def test_what_is_no_value_a_sample_goes_as_it_is(data):
 @pytest.mark.parametrize("routing", [False, True])
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_cross_validation_with_weights_and_groups(data, routing, n_jobs):
-    if routing and SKLEARN < (1, 8):  # nor does a Pipeline of its own
+    # what a Pipeline of scikit-learn's own cannot do there is no fault of ours
+    if routing and SKLEARN < (1, 8):
         pytest.skip("cross_validate of scikit-learn 1.7 routes no weights to score")
     X, y, weight, groups = data
     with config_context(enable_metadata_routing=routing):

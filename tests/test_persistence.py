@@ -84,10 +84,8 @@ def test_the_page_lists_every_estimator_and_its_type():
     assert documented() == {name: home(name) for name in [*names, "RiskTable"]}
 
 
-@pytest.mark.parametrize("name", sorted(documented()))
+@pytest.mark.parametrize("name", sorted(documented().keys() - {"RiskTable"}))
 def test_unfitted_estimators_are_carried(name):
-    if name == "RiskTable":
-        pytest.skip("a table is not fitted")
     estimator = getattr(smilearn, name)(*NEEDED.get(name, []))
     again = carried(estimator, documented()[name])
     assert repr(again.get_params()) == repr(estimator.get_params())
