@@ -170,12 +170,12 @@ class AuditAnswers:
         """Fill in what follows from the answers of all models."""
         T, B = answers["statistic"], self.shadow_in_
         self.statistic_, self.log_proba_ = T, answers["log_p"]
-        self.n_infinite_ = answers["n_infinite"]
+        self.correct_, self.n_infinite_ = answers["correct"], answers["n_infinite"]
         self.log_lira_ = log_lira(T, B)
         self.lira_ = mean_over_targets(self.log_lira_, B, target)
         self.lira_std_ = jackknife_std(T, B, target)
         self.audited_ = B.any(0) if target is None else B[target]
-        difference = smoothed_difference(answers["correct"], B)
+        difference = smoothed_difference(self.correct_, B)
         self.counterfactual_, self.counterfactual_std_ = difference
         self.counterfactual_gap_, self.counterfactual_gap_std_ = difference_of_sides(
             T, B

@@ -68,13 +68,13 @@ def summary_of(fpr, tpr, allowed):
     return [float(area), *tpr[last].tolist()]
 
 
-def attack_summary(scores, B, allowed, n_bootstrap, rng):
-    """Summarize an attack, with intervals by bootstrap over models and samples.
+def attack_draws(attacks, B, allowed, n_bootstrap, rng):
+    """Summarize attacks on the same samples, all on the same resamples.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_models, n_samples)
-        High = the model was trained on the sample.
+    attacks : list of ndarray of shape (n_models, n_samples)
+        Scores, high = the model was trained on the sample.
 
     B : ndarray of bool of shape (n_models, n_samples)
         Whether it was.
@@ -90,8 +90,11 @@ def attack_summary(scores, B, allowed, n_bootstrap, rng):
 
     Returns
     -------
-    values, low, high : ndarray of shape (1 + n_allowed,)
-        Area and rates, and the ends of their intervals of 95 %, within [0, 1].
+    values : ndarray of shape (n_attacks, 1 + n_allowed)
+        Area and rates of each attack.
+
+    covariance : ndarray of shape (1 + n_allowed, n_attacks, n_attacks)
+        Of the errors of the attacks, in each measure.
 
     Notes
     -----
@@ -99,20 +102,60 @@ def attack_summary(scores, B, allowed, n_bootstrap, rng):
     targets are not independent, and intervals hold chance on noise in 83 to 91 % of the
     cases. Models and samples drawn together err on the safe side: 98 % and more.
 
-    The standard deviation of the draws falls short for a few models by the factor
-    ``sqrt(1 - 1 / n_models)``, and percentiles shorter still. So intervals are those of
-    a Student t with ``n_models - 1`` degrees of freedom, around the value.
+    The variance of the draws falls short for a few models by the factor
+    ``1 - 1 / n_models``, and percentiles shorter still. So it is scaled up, and
+    intervals are those of a Student t with ``n_models - 1`` degrees of freedom.
     """
-    ranking, n_models = PairRanking(scores, B), len(scores)
-    values = summary_of(*ranking.rates(*map(np.ones, scores.shape)), allowed)
-    draws = []
-    for _ in range(n_bootstrap):
-        weights = (rng.multinomial(n, [1 / n] * n) for n in scores.shape)
-        draws.append(summary_of(*ranking.rates(*weights), allowed))
-    error = np.std(draws, axis=0) * np.sqrt(n_models / (n_models - 1))
-    width = t.ppf((1 + _LEVEL) / 2, n_models - 1) * error
-    values = np.array(values)
-    return values, np.maximum(values - width, 0), np.minimum(values + width, 1)
+    rankings, n_models = [PairRanking(scores, B) for scores in attacks], len(B)
+    ones = [np.ones(n) for n in B.shape]
+    values = np.array([summary_of(*each.rates(*ones), allowed) for each in rankings])
+    draws = np.empty((n_bootstrap, *values.shape))
+    for draw in draws:
+        weights = [rng.multinomial(n, [1 / n] * n) for n in B.shape]
+        draw[:] = [summary_of(*each.rates(*weights), allowed) for each in rankings]
+    off = draws - draws.mean(0)
+    covariance = np.einsum("bam,bcm->mac", off, off) / n_bootstrap
+    return values, covariance * (n_models / (n_models - 1))
+
+
+def half_width(variance, n_models):
+    """Half of the width of a 95 % interval.
+
+    Parameters
+    ----------
+    variance : ndarray
+        Of what was measured.
+
+    n_models : int
+        Models that it was measured with.
+
+    Returns
+    -------
+    width : ndarray
+        By a Student t with ``n_models - 1`` degrees of freedom.
+    """
+    return t.ppf((1 + _LEVEL) / 2, n_models - 1) * np.sqrt(np.maximum(variance, 0))
+
+
+def attack_summary(scores, B, allowed, n_bootstrap, rng):
+    """Summarize an attack, with intervals by bootstrap over models and samples.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_models, n_samples)
+        High = the model was trained on the sample.
+
+    B, allowed, n_bootstrap, rng : object
+        As in :func:`attack_draws`.
+
+    Returns
+    -------
+    values, low, high : ndarray of shape (1 + n_allowed,)
+        Area and rates, and the ends of their intervals of 95 %, within [0, 1].
+    """
+    values, covariance = attack_draws([scores], B, allowed, n_bootstrap, rng)
+    width = half_width(covariance[:, 0, 0], len(scores))
+    return values[0], *np.clip([values[0] - width, values[0] + width], 0, 1)
 
 
 def rmia_scores(log_p, B, gamma):

@@ -1,4 +1,4 @@
-"""Which samples a classifier memorized, by shadow models (floor 5)."""
+"""Which samples a classifier memorized, by shadow models (floor 6)."""
 
 import os
 from copy import deepcopy
@@ -15,6 +15,7 @@ from sklearn.utils.metadata_routing import (
 )
 
 from smilearn._audit_answers import AuditAnswers
+from smilearn._audit_training import AuditTraining
 from smilearn._compat import (
     HasMethods,
     Interval,
@@ -23,21 +24,15 @@ from smilearn._compat import (
     routing_enabled,
 )
 from smilearn._containers import check_aligned, class_labels
-from smilearn._directions import generator_from
 from smilearn._documentation import Documented
-from smilearn._shadow_design import (
-    balanced_masks,
-    check_classes_seen,
-    models_a_sample,
-)
-from smilearn._shadow_folder import ShadowFolder, run_facts
-from smilearn._shadow_runs import run_shadows
 from smilearn.exceptions import InvalidInputError
 
 __all__ = ["ShadowAudit"]
 
 
-class ShadowAudit(AuditAnswers, Documented, MetaEstimatorMixin, BaseEstimator):
+class ShadowAudit(
+    AuditAnswers, AuditTraining, Documented, MetaEstimatorMixin, BaseEstimator
+):
     """Measure which samples a classifier memorizes, by training it many times.
 
     Shadow models are trained on random parts of the data. A sample is memorized as far
@@ -110,6 +105,9 @@ class ShadowAudit(AuditAnswers, Documented, MetaEstimatorMixin, BaseEstimator):
 
     log_proba_ : ndarray of shape (n_shadow, n_samples)
         Log probability of the own label under each model, in nats.
+
+    correct_ : ndarray of bool of shape (n_shadow, n_samples)
+        Whether each model classifies each sample as labelled.
 
     shadow_in_ : ndarray of bool of shape (n_shadow, n_samples)
         Whether each sample was IN each model.
@@ -222,55 +220,15 @@ class ShadowAudit(AuditAnswers, Documented, MetaEstimatorMixin, BaseEstimator):
         params = self._requested(params)
         labels = class_labels(y)
         check_aligned(X, {"y": labels})
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, codes = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
             raise InvalidInputError(
-                f"y must hold 2 classes or more; got {len(self.classes_)} class."
+                f"y must hold 2 classes or more; got {len(classes)} class."
             )
-        n_in, target = models_a_sample(self.n_shadow, self.share), self._target()
-        folder = self.checkpoint_folder and ShadowFolder(self.checkpoint_folder)
-        self._seed = self._run_seed(folder)
-        design = np.random.default_rng([self._seed, 0])
-        masks = balanced_masks(codes, self.n_shadow, n_in, design)
-        check_classes_seen(masks, codes, self.classes_)
-        if folder:
-            facts = self._settings() | {"seed": self._seed}
-            folder.claim(run_facts(self.estimator, X, labels, params, facts))
-        job = {
-            "estimator": self.estimator,
-            "X": X,
-            "y": labels,
-            "params": params,
-            "classes": self.classes_,
-            "statistic": self.statistic,
-        }
-        seeds = np.random.default_rng([self._seed, 1]).integers(2**31, size=len(masks))
-        answers = run_shadows(
-            job, masks, seeds.tolist(), folder or None, self.n_jobs, self.verbose
-        )
-        self.labels_, self.shadow_in_ = labels, masks
+        target, masks = self._target(), self._design(codes, classes)
+        answers = self._answers(X, labels, classes, masks, params)
+        self.classes_, self.labels_, self.shadow_in_ = classes, labels, masks
         return self._compare(answers, target)
-
-    def _run_seed(self, folder):
-        """Seed of the run; of the run in the folder, where the user names none."""
-        if folder and self.random_state is None and folder.seed() is not None:
-            return folder.seed()
-        return int(generator_from(self.random_state, "audit").integers(2**31))
-
-    def _settings(self):
-        """What of the parameters the answers of the models depend on."""
-        told = self.statistic
-        if callable(told):
-            home, name = (
-                getattr(told, "__module__", ""),
-                getattr(told, "__qualname__", ""),
-            )
-            told = f"{home}.{name or type(told).__qualname__}"
-        return {
-            "n_shadow": int(self.n_shadow),
-            "share": float(self.share),
-            "statistic": told,
-        }
 
     def _requested(self, params):
         if not routing_enabled():

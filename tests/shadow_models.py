@@ -94,6 +94,7 @@ FITTED = (
     "log_lira_",
     "statistic_",
     "log_proba_",
+    "correct_",
     "shadow_in_",
     "n_infinite_",
     "audited_",

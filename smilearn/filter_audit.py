@@ -1,0 +1,269 @@
+"""What taking samples out of a training set does, to them and to others (floor 7)."""
+
+import html
+
+import numpy as np
+from sklearn.base import clone
+
+from smilearn._audit_table import AuditTable
+from smilearn._column_table import ColumnTable
+from smilearn._containers import check_aligned, class_labels
+from smilearn._filter_arms import (
+    ALL,
+    FILTERED,
+    RANDOM,
+    as_many,
+    comparable_groups,
+    removed_samples,
+)
+from smilearn._filter_measures import (
+    Arm,
+    effect_columns,
+    group_measures,
+    sample_measures,
+)
+from smilearn._shadow_design import check_classes_seen
+from smilearn.exceptions import InvalidInputError
+
+__all__ = ["FilterAudit", "audit_filter"]
+
+
+class FilterAudit(ColumnTable):
+    """One row a group of samples, measure and arm; shown with a column for each arm.
+
+    Made by :func:`audit_filter`.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of shape (n_rows,)
+        `group` ("all", "kept" or "removed"), `measure`, `arm` ("everything", "filtered"
+        or "random"), `value`, and the ends `low` and `high` of its 95 % interval;
+        `difference` to the reference arm, `difference_low` and `difference_high`, and
+        the `verdict`: "higher" or "lower" where that interval excludes 0, else "even".
+
+    reference : str
+        Arm that the others are compared with.
+
+    samples : table
+        One row a sample.
+
+    audit : ShadowAudit
+        The audit of all samples.
+
+    Attributes
+    ----------
+    columns, reference, samples, audit : object
+        The same. `samples` holds `id`, `label`, `group` ("kept", "removed", or "random"
+        for those that only the control took out), `lira_everything`, `lira_filtered`,
+        `lira_random` in nats, high = memorized, `newly_exposed` and
+        `no_longer_exposed`. Ratios of samples that an arm took out are noise.
+
+    Examples
+    --------
+    See :func:`audit_filter`.
+    """
+
+    def __init__(self, columns, reference, samples, audit):
+        super().__init__(columns)
+        self.reference, self.samples, self.audit = reference, samples, audit
+
+    def __repr__(self):
+        return f"{self._wide()!r}\n{self._legend()}"
+
+    def _repr_html_(self):
+        table = self._wide()._repr_html_().partition("<p>")[0]
+        return f"{table}<p>{html.escape(self._legend())}</p>"
+
+    def _legend(self):
+        return (
+            "[95 % interval over samples and shadow models]; + above, - below "
+            f"{self.reference}, 0 excluded"
+        )
+
+    def _wide(self):
+        """One row a group and measure, a cell for each arm."""
+        found, marks = {}, {"higher": " +", "lower": " -", "even": ""}
+        for row in range(len(self)):
+            value, low, high = (self[name][row] for name in ("value", "low", "high"))
+            cell = f"{value:.3f} [{low:.3f}, {high:.3f}]{marks[self['verdict'][row]]}"
+            key = self["group"][row], self["measure"][row]
+            found.setdefault(key, {})[self["arm"][row]] = cell
+        groups, measures = zip(*found, strict=True) if found else ((), ())
+        wide = {"group": np.array(groups), "measure": np.array(measures)}
+        for arm in dict.fromkeys(self["arm"].tolist()):
+            wide[arm] = np.array([each.get(arm, "") for each in found.values()])
+        return _WholeTable(wide)
+
+
+class _WholeTable(ColumnTable):
+    def _cells(self, shown=None):
+        return super()._cells(len(self))
+
+
+def audit_filter(
+    audit, removed, X, y, *, control=True, share=0.1, n_bootstrap=500, **params
+):
+    """Train with and without some samples, and tell what that did to all of them.
+
+    The shadow models of an audit are trained again without the samples, and once more
+    without as many of the same classes drawn at random. Whether the others are less
+    exposed, or newly exposed, is then read from what differs between these arms.
+
+    Parameters
+    ----------
+    audit : ShadowAudit
+        Names the estimator, the number of models and the folder. One that is fitted to
+        the same samples stands for the arm with everything, and is not fitted again.
+
+    removed : array-like or fitted filter
+        Which samples go: a mask, their indices, or a `RiskFilter` or
+        `FilteredEstimator` that was fitted to the same samples in the same order.
+
+    X : array-like of shape (n_samples, n_features) or sequence of str
+        All samples, as the estimator takes them.
+
+    y : array-like of shape (n_samples,)
+        Class labels.
+
+    control : bool, default=True
+        Whether to train the arm without random samples, at the price of `n_shadow`
+        trainings more. It is then the reference, as fewer samples alone change much.
+
+    share : float in (0, 1), default=0.1
+        Share of all samples that count as exposed, those with the highest ratio in the
+        arm with everything. The lowest of these ratios is the bar in all arms.
+
+    n_bootstrap : int, default=500
+        Resamples of models and samples for the intervals of attacks.
+
+    **params : dict
+        For ``fit`` of the estimator; what holds a value for each sample is cut.
+
+    Returns
+    -------
+    effect : FilterAudit
+        For groups of samples in each arm: `accuracy` of models that have not seen them,
+        on the labels as given; `auc`, `tpr_at_fpr_0.001` and `tpr_at_fpr_0.01` of the
+        likelihood ratio attack; mean `lira` in nats; the shares that are `exposed`,
+        `newly_exposed` (not so in the arm with everything) and `no_longer_exposed`.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing or everything goes, a class is left too small for all models to see
+        it, samples are IN or OUT of fewer than 2 models, or the audit is of others.
+
+    Notes
+    -----
+    All arms share the seeds of the models and who is IN which of them, so that they
+    differ in the removal alone. "kept" are samples that no arm takes out, "removed"
+    those that only the filter does.
+
+    No model of the filtered arm has seen a removed sample. Its row there compares those
+    that would have been IN with those that would not: chance, by construction, with the
+    noise that the measure has. That is no promise. Who can tell what the filter took
+    out, or kept, may still learn of it; removing the most exposed samples can expose
+    others, the onion effect [1]_; and all this holds for attacks by the ratio alone.
+
+    Random samples are drawn once; how much another draw would change is not in the
+    intervals. Models are trained on `share` of the samples of the audit each, so what
+    is said of the removal is said of a training set of that size.
+
+    To audit a training that filters for itself, each time anew, give
+    ``ShadowAudit(FilteredEstimator(...))`` instead.
+
+    References
+    ----------
+    .. [1] N. Carlini et al., "The privacy onion effect: memorization is relative",
+       NeurIPS, 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from smilearn import ShadowAudit, audit_filter
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 40)
+    >>> X = rng.normal(size=(80, 2)) + 4.0 * y[:, None]
+    >>> y[:4] = 1  # wrong labels
+    >>> nearest = KNeighborsClassifier(3, weights="distance")
+    >>> audit = ShadowAudit(nearest, n_shadow=16, random_state=0)
+    >>> effect = audit_filter(audit, [0, 1, 2, 3], X, y, n_bootstrap=50)
+    >>> exposed = effect["value"][effect["measure"] == "exposed"]
+    >>> exposed[3:].tolist()  # of the removed: with everything, filtered, random
+    [1.0, 0.0, 1.0]
+    """
+    labels = class_labels(y)
+    check_aligned(X, {"y": labels})
+    gone = removed_samples(removed, len(labels))
+    _check_numbers(share, n_bootstrap)
+    audit = _fitted(audit, X, labels, params)
+    B, rng = audit.shadow_in_, np.random.default_rng([audit._seed, 3])
+    if min(B.sum(0).min(), (~B).sum(0).min()) < 2:
+        raise InvalidInputError(
+            "audit_filter leaves out a model at a time, so each sample must be IN 2 or "
+            f"more and OUT of 2 or more; got n_shadow={audit.n_shadow} and "
+            f"share={audit.share}."
+        )
+    withheld = {ALL: np.zeros(len(gone), bool), FILTERED: gone}
+    if control:
+        withheld[RANDOM] = as_many(gone, labels, rng)
+    for arm, rows in withheld.items():
+        _check_classes(B[:, ~rows], labels[~rows], audit.classes_, arm)
+    arms = [_arm(audit, X, labels, rows, params) for rows in withheld.values()]
+    groups = comparable_groups(withheld)
+    found = group_measures(arms, B, groups, share, n_bootstrap, rng)
+    reference = RANDOM if control else ALL
+    columns = effect_columns(found, list(withheld), reference, len(B))
+    samples = _samples(labels, withheld, sample_measures(arms, B, share))
+    return FilterAudit(columns, reference, samples, audit)
+
+
+def _check_numbers(share, n_bootstrap):
+    if not 0 < share < 1 or n_bootstrap < 2:
+        raise InvalidInputError(
+            "share must be between 0 and 1, and n_bootstrap 2 or more; got "
+            f"{share!r} and {n_bootstrap!r}."
+        )
+
+
+def _fitted(audit, X, labels, params):
+    """The audit of all samples, as it is or fitted now."""
+    if not hasattr(audit, "lira_"):
+        return clone(audit).fit(X, labels, **params)
+    if not np.array_equal(audit.labels_, labels):
+        raise InvalidInputError(
+            f"The audit is fitted to other samples: {len(audit.labels_)} labels, not "
+            f"the {len(labels)} given, in this order. Give one that is not fitted."
+        )
+    return audit
+
+
+def _check_classes(masks, labels, classes, arm):
+    try:
+        check_classes_seen(masks, np.searchsorted(classes, labels), classes)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"After the removal ({arm}): {error}") from error
+
+
+def _arm(audit, X, labels, withheld, params):
+    if not withheld.any():
+        return Arm(audit.statistic_, audit.correct_, withheld)
+    asked = audit._requested(params)
+    answers = audit._answers(
+        X, labels, audit.classes_, audit.shadow_in_, asked, withheld
+    )
+    return Arm(answers["statistic"], answers["correct"], withheld)
+
+
+def _samples(labels, withheld, measures):
+    gone = withheld[FILTERED]
+    drawn = withheld.get(RANDOM, gone)
+    group = np.select([gone, drawn], ["removed", "random"], "kept")
+    columns = {"id": np.arange(len(labels)), "label": labels, "group": group}
+    for place, arm in enumerate(withheld):
+        columns[f"lira_{arm}"] = measures["lira"][place]
+    place = list(withheld).index(FILTERED)
+    for name in ("newly_exposed", "no_longer_exposed"):
+        columns[name] = measures[name][place] & ~gone
+    return AuditTable(columns)
