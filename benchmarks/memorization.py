@@ -12,6 +12,9 @@ half, so that each text is scored by a run that trains on it: before any trainin
 half-way to the early point, at it, and an epoch later. The layer is chosen by label
 contrast, never by the truth.
 
+With ``--n-shadow 0`` there is no audit, and scores are compared with the flips and with
+what people say alone.
+
 One command a set. What is finished is kept in the work folder, and a command that was
 killed goes on from there. The result is ``benchmarks/results/memorization-<set>.json``;
 ``--write`` turns all of them into the tables of docs/benchmark.md.
@@ -29,6 +32,7 @@ import memorization_page
 import numpy as np
 from memorization_moments import MOMENTS, moments_of
 from memorization_scores import compared
+from sklearn.model_selection import StratifiedKFold
 
 from smilearn import FineTunedClassifier, ShadowAudit
 from smilearn.datasets import flip_labels, packaged_minilm
@@ -160,6 +164,14 @@ def facts_of(pool, audit):
     }
 
 
+def halves_of(pool, audit, random_state):
+    """Rows of both runs: those of the first shadow model, and the others."""
+    if audit is None:
+        folds = StratifiedKFold(2, shuffle=True, random_state=random_state)
+        return [rows for _, rows in folds.split(pool.texts, pool.y)]
+    return [np.flatnonzero(audit.shadow_in_[0] == side) for side in (True, False)]
+
+
 def rounded(value):
     if isinstance(value, dict):
         return {key: rounded(each) for key, each in value.items()}
@@ -174,14 +186,16 @@ def run(settings, work_folder, device, n_jobs):
     claim(folder, settings)
     pool = pool_of(settings)
     training = settings.training(device)
-    audit = audit_of(pool, settings, folder, device, n_jobs)
-    halves = [np.flatnonzero(audit.shadow_in_[0] == side) for side in (True, False)]
+    audit = None
+    if settings.n_shadow:
+        audit = audit_of(pool, settings, folder, device, n_jobs)
+    halves = halves_of(pool, audit, settings.random_state)
     moments = [
         moments_of([pool.texts[i] for i in rows], pool.y[rows], training, folder / name)
         for name, rows in zip(("first", "second"), halves, strict=True)
     ]
     print("Runs finished; comparing.", flush=True)
-    result = {"settings": asdict(settings), "audit": facts_of(pool, audit)}
+    result = {"settings": asdict(settings), "audit": audit and facts_of(pool, audit)}
     result["moments"] = {}
     for name in MOMENTS:
         at = [half[name] for half in moments]
@@ -198,7 +212,7 @@ def arguments_of():
     parser.add_argument("--results", type=Path, default=RESULTS, help="for the JSON")
     parser.add_argument("--pool", type=int, default=2_000)
     parser.add_argument("--n-shadow", type=int, default=24)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int, default=1, help="models side by side")

@@ -1,10 +1,13 @@
-"""Results of ``memorization.py`` as tables, and docs/benchmark.md made of them."""
+"""Results of ``memorization.py`` as tables, and docs/benchmark.md made of them.
+
+Those of ``filtering.py`` are put there too.
+"""
 
 import json
 from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmark.md"
-BEGIN, END = "<!-- memorization -->\n", "<!-- end of memorization -->"
+MARK = "<!-- {} -->\n", "<!-- end of {} -->"
 NONE = "No result yet: the benchmark was not run.\n"
 TITLES = {
     "before": "before training",
@@ -25,20 +28,28 @@ PEOPLE = {
 
 def write(folder):
     """Put the results of a folder into the page, between its marks."""
-    paths = sorted(folder.glob("memorization-*.json"))
-    results = {
-        path.stem.removeprefix("memorization-"): json.loads(path.read_text())
-        for path in paths
-    }
-    parts = [summary(results)] if results else [NONE]
-    parts += [as_markdown(name, result) for name, result in results.items()]
+    results, filters = read(folder, "memorization"), read(folder, "filtering")
     for name, result in results.items():
         if "people" in result["moments"]["early"]:
             draw(name, result["moments"], figure_of(name))
-    head, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    tail = rest.split(END)[1]
-    text = f"{head}{BEGIN}\n" + "\n".join(parts) + f"\n{END}{tail}"
-    PAGE.write_text(text, encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    text = replaced(text, "filters", removals(filters) if filters else NONE)
+    text = replaced(text, "summary", summary(results) if results else NONE)
+    parts = [as_markdown(name, result) for name, result in results.items()]
+    PAGE.write_text(replaced(text, "sets", "\n".join(parts)), encoding="utf-8")
+
+
+def read(folder, kind):
+    """Results of a kind, by data set."""
+    paths = sorted(folder.glob(f"{kind}-*.json"))
+    return {p.stem.removeprefix(f"{kind}-"): json.loads(p.read_text()) for p in paths}
+
+
+def replaced(text, name, part):
+    """The page with another part between its marks."""
+    begin, end = (mark.format(name) for mark in MARK)
+    head, rest = text.split(begin)
+    return f"{head}{begin}\n{part}\n{end}{rest.split(end)[1]}"
 
 
 def figure_of(name):
@@ -63,6 +74,7 @@ def summary(results):
     rows = [
         [name, *(against_loss(result["moments"][moment]) for moment in TITLES)]
         for name, result in results.items()
+        if result["audit"]
     ]
     lines = [
         "AUC of psmi / of loss, and the difference with its interval. Before training, "
@@ -85,12 +97,14 @@ def against_loss(moment):
 
 def as_markdown(name, result):
     """All tables of a set."""
-    moments, parts = result["moments"], [f"## {name}\n", facts(result)]
+    moments, parts = result["moments"], [f"### {name}\n", facts(result)]
     parts.append(table(*progress(moments)))
     for truth, title in (
         ("memorized", "Memorized, the top tenth by LiRA"),
         ("memorized, without flips", "The same, flips left out"),
     ):
+        if not result["audit"]:
+            break
         for metric, shown in METRICS.items():
             parts.append(f"{title}: {shown}.\n")
             parts.append(by_moment(moments, truth, metric))
@@ -103,6 +117,8 @@ def as_markdown(name, result):
 
 def facts(result):
     settings, audit = result["settings"], result["audit"]
+    if not audit:
+        return f"{settings['pool']:,} texts, {settings['epochs']} epochs; no audit.\n"
     attack = ", ".join(
         f"{name} {value:.3f} [{low:.3f}, {high:.3f}]"
         for name, (value, low, high) in audit["attack"].items()
@@ -191,3 +207,41 @@ def draw(name, moments, path):
         axes.legend()
         figure.savefig(path, metadata={"Date": None})
         pyplot.close(figure)
+
+
+def removals(results):
+    """What taking a tenth out did, a row a set and way to choose it."""
+    rows = []
+    for result in results.values():
+        model = "MiniLM" if result["finetune"] else "regression"
+        for way, found in result["filters"].items():
+            effect, flips = found["effect"], found["flips_removed"]
+            rows.append(
+                [
+                    f"{result['settings']['dataset']}, {model}, {way}",
+                    f"{flips} of {found['n_flips']}",
+                    change(effect["all accuracy"]),
+                    change(effect["kept accuracy"]),
+                    f"{effect['removed tpr_at_fpr_0.01']['everything'][0]:.3f}",
+                    change(effect["kept tpr_at_fpr_0.01"]),
+                    change(effect["kept newly_exposed"]),
+                ]
+            )
+    header = [
+        "set, model, a tenth taken out",
+        "flips in it",
+        "accuracy, all",
+        "accuracy, kept",
+        "attack on the removed before",
+        "attack on the kept",
+        "newly exposed",
+    ]
+    return table(header, rows)
+
+
+def change(arms):
+    """Value in the arm without random samples, in the filtered one, the difference."""
+    before, after = arms["random"][0], arms["filtered"][0]
+    gap, low, high, verdict = arms["filtered"][3:]
+    mark = {"higher": " +", "lower": " -", "even": ""}[verdict]
+    return f"{before:.3f} to {after:.3f}, {gap:+.3f} ({low:+.3f} to {high:+.3f}){mark}"

@@ -48,8 +48,8 @@ def compared(pool, audit, halves, at, early):
     pool : Pool
         Texts and labels.
 
-    audit : ShadowAudit
-        The truth.
+    audit : ShadowAudit or None
+        The truth, where it was measured.
 
     halves : list of ndarray
         Rows of each run.
@@ -125,16 +125,16 @@ def joined(halves, runs):
 def tables(pool, audit, scores, reference):
     """Compare with what was memorized, with flips, and with what people say."""
     clean = ~pool.flipped
-    found = {
-        "memorized": against_audit(audit, scores, np.full(len(clean), True), reference),
-        "memorized, without flips": against_audit(audit, scores, clean, reference),
-        "flips": against(scores, pool.flipped, None, reference),
-    }
+    found = {"flips": against(scores, pool.flipped, None, reference)}
+    if audit is not None:
+        for name, rows in (("", clean | True), (", without flips", clean)):
+            found[f"memorized{name}"] = against_audit(audit, scores, rows, reference)
     known, truth, graded = human_truth(pool)
     if known is None or truth[known].all() or not truth[known].any():
         return found
     human = {name: values[known] for name, values in scores.items()}
-    human["the audit itself"] = -audit.lira_[known]
+    if audit is not None:
+        human["the audit itself"] = -audit.lira_[known]
     graded = None if graded is None else graded[known]
     found["people"] = against(human, truth[known], graded, reference)
     found["tenths"] = {
