@@ -144,7 +144,7 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, Documented, BaseEstimator
     >>> from smilearn import FineTunedClassifier
     >>> from smilearn.datasets import packaged_minilm
     >>> classifier = FineTunedClassifier(
-    ...     packaged_minilm(), freeze_layers=4, max_epochs=10, random_state=0
+    ...     packaged_minilm(), freeze_layers=4, max_epochs=5, random_state=0
     ... )
     >>> texts = ["good", "great fun", "superb", "bad", "dull", "a bore"]
     >>> classifier.fit(texts * 6, ["up", "up", "up", "down", "down", "down"] * 6)

@@ -23,6 +23,7 @@ from smilearn._filter_measures import (
     sample_measures,
 )
 from smilearn._shadow_design import check_classes_seen
+from smilearn.audit import ShadowAudit
 from smilearn.exceptions import InvalidInputError
 
 __all__ = ["FilterAudit", "audit_filter"]
@@ -229,6 +230,12 @@ def _check_numbers(share, n_bootstrap):
 
 def _fitted(audit, X, labels, params):
     """The audit of all samples, as it is or fitted now."""
+    if not isinstance(audit, ShadowAudit):
+        name = type(audit).__name__
+        raise InvalidInputError(
+            f"audit must be a ShadowAudit, fitted or not; got {name}. A classifier is "
+            f"audited by ShadowAudit({name}(...))."
+        )
     if not hasattr(audit, "lira_"):
         return clone(audit).fit(X, labels, **params)
     if not np.array_equal(audit.labels_, labels):

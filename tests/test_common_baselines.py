@@ -14,22 +14,30 @@ from smilearn.baselines import (
 
 ESTIMATORS = [
     LDAScorer(),
+    MahalanobisScorer(cross_fit=None),
+    NeighborScorer(5, weights="distance", metric="manhattan"),
+    LeverageScorer(link="softmax"),
+    ProbeScorer(GaussianNB(), kind="el2n", cross_fit=3),
+]
+OTHER_PARAMETERS = [
     LDAScorer(cross_fit=None, shrinkage=0.5),
     MahalanobisScorer(),
-    MahalanobisScorer(cross_fit=None),
     NeighborScorer(),
-    NeighborScorer(5, weights="distance", metric="manhattan"),
     LeverageScorer(),
-    LeverageScorer(link="softmax"),
     ProbeScorer(),
     ProbeScorer(kind="loss", cross_fit=None),
-    ProbeScorer(GaussianNB(), kind="el2n", cross_fit=3),
     ProbeScorer(kind="entropy"),
 ]
 
 
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(OTHER_PARAMETERS)
+def test_scikit_learn_checks_with_other_parameters(estimator, check):
     check(estimator)
 
 

@@ -231,6 +231,11 @@ def test_an_audit_of_others_is_refused():
         audit_filter(audit, [0], X, Y[::-1])
 
 
+def test_a_classifier_is_no_audit():
+    with pytest.raises(InvalidInputError, match=r"by ShadowAudit\(Lookup\(...\)\)"):
+        audit_filter(Lookup(), [0], X, Y)
+
+
 def test_tables_to_read():
     effect = effect_of(n_shadow=4)
     lines = repr(effect).splitlines()
