@@ -8,9 +8,13 @@ LiRA (N. Carlini et al., "Membership inference attacks from first principles", I
 that a sample is IN than among those that it is OUT of, both taken as normal. Here the
 parameters of the normals are not plugged in. Of a sample and a side with n models,
 mean m and sum of squared deviations Q, the mean has a flat prior and the variance a
-scaled inverse chi-square prior of `PRIOR_DOF` degrees of freedom, located at v, the
-variance on that side pooled over all other samples. What is then expected of the
-target is a Student t (the usual conjugate result, derived anew)::
+scaled inverse chi-square prior of `PRIOR_DOF` degrees of freedom, located at v, what
+the variance on that side typically is: the median over the other samples that vary at
+all, corrected for what a chi-square does to logarithms, so that no sample sets the
+unit of all others. It is taken as at least a quarter of what it is on the other side:
+models that know all their samples by heart do not vary, and that alone must not make
+every sample look memorized. What is then expected of the target is a Student t (the
+usual conjugate result, derived anew)::
 
     dof = PRIOR_DOF + n - 1
     scale^2 = (PRIOR_DOF * v + Q) / dof * (1 + 1 / n),    around m
@@ -21,10 +25,11 @@ variance between samples is added to the scale.
 """
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import digamma, gammaln
 
-PRIOR_DOF = 4.0  # the pooled variance weighs as much as so many models
-_FLOOR = 1e-16  # of variances, in squares of the largest statistic
+PRIOR_DOF = 4.0  # the typical variance weighs as much as so many models
+_LEAST = 0.25  # of the variance on the other side
+_FLOOR = 1e-16  # of variances, in squares of the typical statistic
 
 
 def log_lira(T, B, *, equal_counts=False):
@@ -49,7 +54,7 @@ def log_lira(T, B, *, equal_counts=False):
         In nats; high = the target was trained on the sample. The target is left out of
         what it is compared with.
     """
-    T = T / (np.abs(T).max() or 1.0)  # ratios have no unit; squares now cannot overflow
+    T = T / _unit(T)  # ratios have no unit; squares now cannot overflow
     sides = [_Side(T, B), _Side(T, ~B)]
     removed = _partner_values(T, B) if equal_counts else T
     ratios = np.zeros(T.shape)
@@ -130,7 +135,7 @@ def difference_of_sides(T, B):
         The difference and its standard error, from variances that the prior of
         :func:`log_lira` steadies.
     """
-    unit = np.abs(T).max() or 1.0
+    unit = _unit(T)
     sides = [_Side(T / unit, B), _Side(T / unit, ~B)]
     error = np.zeros(T.shape[1])
     for side, other in zip(sides, sides[::-1], strict=True):
@@ -150,10 +155,8 @@ class _Side:
         self.means = np.where(members, T, 0.0).sum(0) / held
         deviations = np.where(members, T - self.means, 0.0)
         self.squares = (deviations**2).sum(0)
-        dof = np.maximum(self.counts - 1, 0)
-        self.dof = dof.sum() - dof  # of the other samples
-        pooled = self.squares.sum() - self.squares
-        self.pooled = np.maximum(pooled, 0) / np.maximum(self.dof, 1)
+        self.dof = np.maximum(self.counts - 1, 0)
+        self.typical = _typical_variance(self.squares, self.dof)
         known = np.where(self.counts, self.means, 0.0)
         n = np.maximum((self.counts > 0).sum() - (self.counts > 0), 1)
         self.centre = (known.sum() - known) / n
@@ -180,12 +183,36 @@ class _Side:
 
 def _variance(side, other):
     """What the prior of each sample is located at: the variance of other samples."""
-    variance = np.where(
-        side.dof > 0,
-        side.pooled,
-        np.where(other.dof > 0, other.pooled, side.between),
-    )
-    return np.maximum(variance, _FLOOR)
+    variance, there = side.typical, other.typical
+    variance = np.where(np.isnan(variance), there, variance)
+    variance = np.fmax(variance, _LEAST * there)
+    return np.maximum(np.where(np.isnan(variance), side.between, variance), _FLOOR)
+
+
+def _typical_variance(squares, dof):
+    """Median of the variances of the other samples, those that vary; (n_samples,).
+
+    0 where no other sample varies, NaN where no other one has two models.
+    """
+    varies = (squares > 0) & (dof > 0)
+    known = (dof > 0).sum() - (dof > 0)  # others that could vary
+    logs, half = np.log(squares[varies]), dof[varies] / 2
+    logs = logs - np.log(2 * half) - (digamma(half) - np.log(half))
+    place = np.full(len(squares), len(logs))
+    place[varies] = np.argsort(np.argsort(logs, kind="stable"), kind="stable")
+    left = len(logs) - varies
+    ordered = np.append(np.sort(logs), [-np.inf, -np.inf])
+    middle = [(left - 1) // 2, left // 2]
+    pair = [ordered[np.where(k < place, k, k + 1)] for k in middle]
+    typical = np.where(left > 0, np.exp(np.mean(pair, axis=0)), 0.0)
+    return np.where(known > 0, typical, np.nan)
+
+
+def _unit(T):
+    """Size of the typical statistic, none of which is then too large to be squared."""
+    sizes = np.abs(T)
+    some = sizes[sizes > 0]
+    return max(np.median(some), sizes.max() * 1e-140) if some.size else 1.0
 
 
 def _log_heights(n_models):

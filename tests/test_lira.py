@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import digamma
 from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
@@ -24,14 +25,22 @@ def simulated(n_shadow, effect, seed, n_in=None):
     return scale * (rng.normal(size=B.shape) + B * effect) - 3 * scale, B
 
 
-def slow_pooled(T, B, left_out, side):
-    """Variance of all samples but one, around the mean of each on one side."""
-    squares = dof = 0
-    for i in range(T.shape[1]):
-        if i != left_out:
-            x = T[B[:, i] == side, i]
-            squares, dof = squares + ((x - x.mean()) ** 2).sum(), dof + len(x) - 1
-    return squares / dof
+def slow_typical(T, B, left_out, side):
+    """Median variance of all samples but one, at least a quarter of the other side's.
+
+    The mean of the logarithm of a variance is below the logarithm of its mean.
+    """
+    medians = {}
+    for each in (True, False):
+        logs = []
+        for i in range(T.shape[1]):
+            x = T[B[:, i] == each, i]
+            if i != left_out and x.std() > 0:
+                half = (len(x) - 1) / 2
+                short = digamma(half) - np.log(half)
+                logs.append(np.log(x.var(ddof=1)) - short)
+        medians[each] = np.exp(np.median(logs)) if logs else 0.0
+    return max(medians[side], medians[not side] / 4)
 
 
 def slow_lira(T, B):
@@ -43,7 +52,7 @@ def slow_lira(T, B):
             others = (B[:, i] == side) & (np.arange(len(T)) != target)
             x = T[others, i]
             dof = PRIOR_DOF + len(x) - 1
-            squares = PRIOR_DOF * slow_pooled(T, B, i, side) + len(x) * x.var()
+            squares = PRIOR_DOF * slow_typical(T, B, i, side) + len(x) * x.var()
             scale = np.sqrt(squares / dof * (1 + 1 / len(x)))
             logs[side] = t.logpdf(T[target, i], dof, x.mean(), scale)
         ratios[target, i] = logs[True] - logs[False]
@@ -69,6 +78,33 @@ def slow_bootstrap(T, B, rng, n_draws=60):
 def test_log_lira_is_what_the_loop_says(n_shadow, n_in):
     T, B = simulated(n_shadow, np.linspace(0, 4, 9), 0, n_in)
     np.testing.assert_allclose(log_lira(T, B), slow_lira(T, B), rtol=1e-9, atol=1e-9)
+
+
+def test_samples_that_never_vary_are_left_out_of_what_is_typical():
+    T, B = simulated(8, np.linspace(0, 4, 9), 0)
+    T[:, [0, 4]] = 1.0
+    np.testing.assert_allclose(log_lira(T, B), slow_lira(T, B), rtol=1e-9, atol=1e-9)
+
+
+def test_models_that_know_all_by_heart_do_not_make_each_sample_memorized():
+    """IN they never vary; most samples are the same in all models."""
+    B = balanced_masks(np.arange(200) % 2, 32, 16, np.random.default_rng(0))
+    wrong = ~B & (np.random.default_rng(1).random(B.shape) < 0.9)
+    T = np.where(wrong & (np.arange(200) < 20), -1.0, 1.0)
+    truth = mean_over_targets(log_lira(T, B), B)
+    assert truth[:20].min() > 3
+    assert np.abs(truth[20:]).max() < 1
+
+
+@pytest.mark.parametrize("size", [1e3, 1e9, 1e100])
+def test_one_sample_does_not_set_the_unit_of_the_others(size, seed):
+    T, B = simulated(16, np.linspace(0, 4, 40), seed)
+    wild = np.where(np.arange(40) == 0, size * T, T)
+    np.testing.assert_allclose(
+        log_lira(wild, B)[:, 1:], log_lira(T, B)[:, 1:], rtol=0.1, atol=0.1
+    )
+    told = difference_of_sides(wild, B)[1][1:] / difference_of_sides(T, B)[1][1:]
+    assert np.abs(told - 1).max() < 0.1
 
 
 def test_many_models_give_the_ratio_of_the_normals_that_they_came_from():
@@ -113,7 +149,7 @@ def one_sample(T, B, target, i, kept):
         others = kept & (B[:, i] == side) & (np.arange(len(T)) != target)
         x = T[others, i]
         dof = PRIOR_DOF + len(x) - 1
-        squares = PRIOR_DOF * slow_pooled(T, B, i, side) + len(x) * x.var()
+        squares = PRIOR_DOF * slow_typical(T, B, i, side) + len(x) * x.var()
         scale = np.sqrt(squares / dof * (1 + 1 / len(x)))
         logs.append(t.logpdf(T[target, i], dof, x.mean(), scale))
     return logs[0] - logs[1]
