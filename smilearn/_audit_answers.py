@@ -11,7 +11,6 @@ from smilearn._lira import (
     mean_over_targets,
 )
 from smilearn._membership import attack_summary, rmia_scores, smoothed_difference
-from smilearn._ranking import ranks_of
 from smilearn.exceptions import InvalidInputError
 
 _FPR = (0.001, 0.01)
@@ -56,8 +55,39 @@ class AuditAnswers:
             raise InvalidInputError(
                 f"share must be above 0 and at most 1; got {share}."
             )
-        rank = ranks_of(np.where(self.audited_, -self.lira_, np.inf))
+        rank = self._ranks()
         return self.audited_ & (rank <= max(round(share * self.audited_.sum()), 1))
+
+    def lira_of(self, models):
+        """Compute the ratios from some of the models alone.
+
+        Parameters
+        ----------
+        models : array-like of int
+            Which, 0 to ``n_shadow - 1``, each once.
+
+        Returns
+        -------
+        lira : ndarray of shape (n_samples,)
+            As `lira_` over all targets; 0 for a sample that none of them was trained
+            on, which they tell nothing of.
+
+        Raises
+        ------
+        InvalidInputError
+            If they are not models of this audit, each named once.
+        """
+        check_is_fitted(self)
+        models = np.atleast_1d(models)
+        known = np.isin(models, np.arange(len(self.shadow_in_)))
+        if models.ndim > 1 or len(np.unique(models)) < len(models) or not known.all():
+            raise InvalidInputError(
+                f"models must be numbers from 0 to {len(self.shadow_in_) - 1}, each "
+                f"once; got {models.tolist()}."
+            )
+        T, B = self.statistic_[models], self.shadow_in_[models]
+        lira = mean_over_targets(log_lira(T, B), B)
+        return np.where(B.any(0), lira, 0.0)
 
     def rmia(self, gamma=1.0):
         """Compute the relative membership attack (RMIA), which needs few models.
@@ -147,7 +177,8 @@ class AuditAnswers:
         -------
         table : table
             `id`, `label`, `text` (if given), `lira`, `lira_std`, `counterfactual`,
-            `counterfactual_std`, `memorized` and `rank`, 1 for the highest `lira`. To
+            `counterfactual_std`, `memorized`, `audited` and `rank`, 1 for the highest
+            `lira`; those that are not audited are last. To
             be shown, cut, given to pandas, polars or Arrow, or written, as a RiskTable.
 
         Raises
@@ -162,9 +193,18 @@ class AuditAnswers:
             "counterfactual",
             "counterfactual_std",
             "memorized",
+            "audited",
         )
         found = {"label": self.labels_} | {n: getattr(self, f"{n}_") for n in names}
-        return audit_table(found, texts, ids)
+        return audit_table(found | {"rank": self._ranks()}, texts, ids)
+
+    def _ranks(self):
+        """Ranks by `lira_`, 1 for the highest; ties by lot, the not audited last."""
+        lot = np.random.default_rng([self._seed, 4]).random(len(self.lira_))
+        order = np.lexsort((lot, -self.lira_, ~self.audited_))
+        ranks = np.empty(len(order), np.int64)
+        ranks[order] = np.arange(1, len(order) + 1)
+        return ranks
 
     def _compare(self, answers, target):
         """Fill in what follows from the answers of all models."""

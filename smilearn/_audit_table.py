@@ -4,7 +4,6 @@ import numpy as np
 
 from smilearn._column_table import ColumnTable
 from smilearn._columns import as_column, objects
-from smilearn._ranking import ranks_of
 from smilearn._texts import check_texts
 from smilearn.exceptions import InvalidInputError
 
@@ -39,7 +38,7 @@ def audit_table(found, texts, ids):
     Parameters
     ----------
     found : dict of str to ndarray of shape (n_samples,)
-        `label` first, `lira` among the others.
+        `label` first.
 
     texts : sequence of str or None
         Texts of the samples.
@@ -50,8 +49,7 @@ def audit_table(found, texts, ids):
     Returns
     -------
     table : AuditTable
-        Columns `id`, `label`, `text` (if given), the others, and `rank`, 1 for the
-        highest `lira`.
+        Columns `id`, `label`, `text` (if given) and the others.
 
     Raises
     ------
@@ -69,4 +67,4 @@ def audit_table(found, texts, ids):
                 f"{name}s must be one for each of the {n_samples} samples; got "
                 f"{len(columns[name])}."
             )
-    return AuditTable(columns | found | {"rank": ranks_of(-found["lira"])})
+    return AuditTable(columns | found)

@@ -17,6 +17,7 @@ _METRICS = {
     f"precision_in_top_{TOP}": True,
     "rank_correlation": True,
 }  # name: whether higher is better
+_GRADED = list(_METRICS).index("rank_correlation")
 _CELLS = 2**21  # of counts that are worked on at once
 _LEVELS = [0.025, 0.975]
 
@@ -38,12 +39,16 @@ class Truth:
 
     n_models : int, default=None
         Models there are.
+
+    fixed : bool, default=False
+        Whether `memorized` stands whatever the models say.
     """
 
     memorized: np.ndarray
     lira: np.ndarray | None
     of_models: Callable | None = None
     n_models: int | None = None
+    fixed: bool = False
 
     def values(self, risk):
         """Measure a ranking, (n_metrics,)."""
@@ -83,7 +88,9 @@ class Truth:
         draws = np.concatenate(parts, axis=-1)
         if self.of_models is not None:
             values = np.array([self.values(risk) for risk in risks])
-            draws += (values - draws.mean(-1))[..., None]
+            shift = (values - draws.mean(-1))[..., None]
+            moved = slice(_GRADED, None) if self.fixed else slice(None)
+            draws[:, moved] += shift[:, moved]
         return draws
 
     def _resamples(self, n_draws, rng):
@@ -92,7 +99,10 @@ class Truth:
             memorized = np.broadcast_to(memorized, (n_draws, len(memorized)))
         else:
             lira = np.stack([self._half(rng) for _ in range(n_draws)])
-            memorized = np.stack([most(each, memorized.sum()) for each in lira])
+            each = (
+                memorized if self.fixed else most(one, memorized.sum()) for one in lira
+            )
+            memorized = np.stack(list(each))
         return Resamples(drawn_counts(memorized, rng), memorized, lira)
 
     def _half(self, rng):
@@ -109,9 +119,10 @@ class Truth:
 
 
 def most(lira, n_memorized):
-    """Mark the samples that are memorized most, (n_samples,) of bool."""
+    """Mark the samples that are memorized most, (n_samples,) of bool; ties by lot."""
+    lot = np.random.default_rng(0).random(len(lira))
     memorized = np.zeros(len(lira), bool)
-    memorized[np.argsort(-lira, kind="stable")[:n_memorized]] = True
+    memorized[np.lexsort((lot, -lira))[:n_memorized]] = True
     return memorized
 
 

@@ -126,7 +126,7 @@ class ShadowAudit(
     each part as far as can be, and all parts are of one size but for one sample.
 
     LiRA [1]_ compares normal densities whose parameters are estimates. Here these have
-    a conjugate prior, whose variance is pooled over samples and weighs as much as 4
+    a conjugate prior, whose variance is the typical one and weighs as much as 4
     models: what is compared are Student densities, and a few models give small ratios
     rather than wild ones. The relative attack of :meth:`rmia` is that of [3]_.
 

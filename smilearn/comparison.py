@@ -1,15 +1,15 @@
 """Scorers compared with the ground truth of an audit, with intervals (floor 5)."""
 
-import html
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import column_or_1d
 
-from smilearn._column_table import ColumnTable
 from smilearn._directions import generator_from
 from smilearn._paired_bootstrap import Truth, checked, interval_columns, most
 from smilearn._resampling import top_size
+from smilearn._wide_table import WideTable
 from smilearn.exceptions import InvalidInputError
 from smilearn.pipelines import layers
 from smilearn.risk_table import RiskTable
@@ -17,7 +17,7 @@ from smilearn.risk_table import RiskTable
 __all__ = ["ScorerComparison", "compare_scorers"]
 
 
-class ScorerComparison(ColumnTable):
+class ScorerComparison(WideTable):
     """One row a scorer and metric; shown with one row a scorer.
 
     Made by :func:`compare_scorers`.
@@ -53,53 +53,23 @@ class ScorerComparison(ColumnTable):
     (['auc', 'fpr_at_tpr_0.75'], [1.0, 0.0])
     """
 
+    _down, _across = ("scorer",), "metric"
+    _marks: ClassVar[dict] = {"better": ("+", "better"), "worse": ("-", "worse than")}
+
     def __init__(self, columns, reference=None, over="samples"):
-        super().__init__(columns)
-        self.reference, self.over = reference, over
-
-    def __repr__(self):
-        return f"{self._wide()!r}\n{self._legend()}"
-
-    def _repr_html_(self):
-        table = self._wide()._repr_html_().partition("<p>")[0]
-        return f"{table}<p>{html.escape(self._legend())}</p>"
-
-    def _legend(self):
-        legend = f"[95 % interval over {self.over}]"
-        if self.reference is None:
-            return legend
-        return f"{legend}; + better, - worse than {self.reference}, 0 excluded"
-
-    def _wide(self):
-        """One row a scorer, a cell for each metric."""
-        names = list(dict.fromkeys(self["scorer"].tolist()))
-        found = {}
-        marks = {"better": " +", "worse": " -"}
-        for row in range(len(self)):
-            value, low, high = (self[name][row] for name in ("value", "low", "high"))
-            mark = marks.get(self["verdict"][row], "") if self.reference else ""
-            key = self["scorer"][row], self["metric"][row]
-            found[key] = f"{value:.3f} [{low:.3f}, {high:.3f}]{mark}"
-        wide = {"scorer": np.array(names)}
-        for metric in dict.fromkeys(self["metric"].tolist()):
-            wide[metric] = np.array([found.get((name, metric), "") for name in names])
-        return _WholeTable(wide)
-
-
-class _WholeTable(ColumnTable):
-    def _cells(self, shown=None):
-        return super()._cells(len(self))
+        super().__init__(columns, reference, over)
 
 
 def compare_scorers(
     scorers,
     memorized=None,
     *,
+    audit=None,
     lira=None,
     share=0.1,
     X=None,
     y=None,
-    reference="loss",
+    reference="auto",
     n_bootstrap=1000,
     truth=None,
     n_models=None,
@@ -116,7 +86,11 @@ def compare_scorers(
         and `y` and gives scores. All in one order of the samples.
 
     memorized : array-like of shape (n_samples,), default=None
-        Whether each sample is memorized. None: the top `share` by `lira` is.
+        Whether each sample is memorized. None: the top `share` by `lira` is, ties by
+        lot.
+
+    audit : ShadowAudit, default=None
+        Stands for `lira`, `truth` and `n_models`: intervals are over its models too.
 
     lira : array-like of shape (n_samples,), default=None
         How much each sample is memorized, such as the log likelihood ratio of an audit;
@@ -128,8 +102,9 @@ def compare_scorers(
     X, y : object, default=None
         Samples and labels, for scorers that need them.
 
-    reference : str or None, default="loss"
-        Name of the scorer that all are compared with; None compares with none.
+    reference : str or None, default="auto"
+        Name of the scorer that all are compared with; None compares with none. "auto"
+        is "loss" where there is one, else None.
 
     n_bootstrap : int, default=1000
         Resamples. They are the same for all scorers, so that differences are paired.
@@ -164,13 +139,14 @@ def compare_scorers(
     common because they were audited by the same models; `truth` is for that.
 
     With `truth`, each resample also draws half of the models, none of them twice, and
-    takes the truth from these; the most memorized samples are then as many as before.
-    Halves vary as resamples of all models would, and no copy of a target is found among
-    its own shadows. A truth from fewer models is noisier and agrees less with any
-    scorer: intervals are moved by the mean of that effect, so that they stand around
-    the value. Noise that is independent from sample to sample counts twice then: in
-    simulations intervals were 1.2 to 1.5 times as wide as needed where there was no
-    other, and 0.8 to 1 times where models had much in common.
+    takes the truth from these; the most memorized samples are then as many as before,
+    and those that `memorized` names stay what they are. Halves vary as resamples of all
+    models would, and no copy of a target is found among its own shadows. A truth from
+    fewer models is noisier and agrees less with any scorer: intervals are moved by the
+    mean of that effect, to stand around the value. Noise that is independent from
+    sample to sample counts twice then: in simulations intervals were 1.2 to 1.5 times
+    as wide as needed where there was no other, and 0.8 to 1 times where models had much
+    in common.
 
     Intervals of single cells do not allow for how many there are: of many scorers that
     are no better than the reference, one in twenty is marked, in each metric.
@@ -188,6 +164,8 @@ def compare_scorers(
     >>> set(table["verdict"][table["scorer"] == "good"].tolist())
     {'better'}
     """
+    if reference == "auto":
+        reference = "loss" if "loss" in scorers else None
     if reference is not None and reference not in scorers:
         raise InvalidInputError(
             f"reference must be one of the scorers {list(scorers)}, or None; got "
@@ -198,6 +176,8 @@ def compare_scorers(
             f"Give a scorer or more, and n_bootstrap of 1 or more; got {len(scorers)} "
             f"and {n_bootstrap}."
         )
+    if audit is not None:
+        lira, truth, n_models = _audited(audit, lira, truth)
     known = _truth(memorized, lira, share, truth, n_models)
     risks = [-_scores(name, given, X, y, known) for name, given in scorers.items()]
     values = np.array([known.values(risk) for risk in risks])
@@ -217,8 +197,19 @@ def _truth(memorized, lira, share, of_models, n_models):
             )
         lira = of_models(np.arange(n_models)) if lira is None else lira
     lira = None if lira is None else checked("lira", lira)
-    memorized = _memorized(memorized, lira, share)
-    return Truth(memorized, lira, of_models, n_models)
+    fixed, memorized = memorized is not None, _memorized(memorized, lira, share)
+    return Truth(memorized, lira, of_models, n_models, fixed)
+
+
+def _audited(audit, lira, truth):
+    """What an audit knows."""
+    if lira is not None or truth is not None:
+        raise InvalidInputError("Give an audit, or lira and truth; not both.")
+    if not hasattr(audit, "shadow_in_"):
+        name = type(audit).__name__
+        raise InvalidInputError(f"audit must be a fitted ShadowAudit; got {name}.")
+    n_models = len(audit.shadow_in_)
+    return audit.lira_of(np.arange(n_models)), audit.lira_of, n_models
 
 
 def _memorized(memorized, lira, share):

@@ -1,12 +1,11 @@
 """What taking samples out of a training set does, to them and to others (floor 7)."""
 
-import html
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import clone
 
 from smilearn._audit_table import AuditTable
-from smilearn._column_table import ColumnTable
 from smilearn._containers import check_aligned, class_labels
 from smilearn._filter_arms import (
     ALL,
@@ -23,13 +22,14 @@ from smilearn._filter_measures import (
     sample_measures,
 )
 from smilearn._shadow_design import check_classes_seen
+from smilearn._wide_table import WideTable
 from smilearn.audit import ShadowAudit
 from smilearn.exceptions import InvalidInputError
 
 __all__ = ["FilterAudit", "audit_filter"]
 
 
-class FilterAudit(ColumnTable):
+class FilterAudit(WideTable):
     """One row a group of samples, measure and arm; shown with a column for each arm.
 
     Made by :func:`audit_filter`.
@@ -64,41 +64,12 @@ class FilterAudit(ColumnTable):
     See :func:`audit_filter`.
     """
 
+    _down, _across = ("group", "measure"), "arm"
+    _marks: ClassVar[dict] = {"higher": ("+", "above"), "lower": ("-", "below")}
+
     def __init__(self, columns, reference, samples, audit):
-        super().__init__(columns)
-        self.reference, self.samples, self.audit = reference, samples, audit
-
-    def __repr__(self):
-        return f"{self._wide()!r}\n{self._legend()}"
-
-    def _repr_html_(self):
-        table = self._wide()._repr_html_().partition("<p>")[0]
-        return f"{table}<p>{html.escape(self._legend())}</p>"
-
-    def _legend(self):
-        return (
-            "[95 % interval over samples and shadow models]; + above, - below "
-            f"{self.reference}, 0 excluded"
-        )
-
-    def _wide(self):
-        """One row a group and measure, a cell for each arm."""
-        found, marks = {}, {"higher": " +", "lower": " -", "even": ""}
-        for row in range(len(self)):
-            value, low, high = (self[name][row] for name in ("value", "low", "high"))
-            cell = f"{value:.3f} [{low:.3f}, {high:.3f}]{marks[self['verdict'][row]]}"
-            key = self["group"][row], self["measure"][row]
-            found.setdefault(key, {})[self["arm"][row]] = cell
-        groups, measures = zip(*found, strict=True) if found else ((), ())
-        wide = {"group": np.array(groups), "measure": np.array(measures)}
-        for arm in dict.fromkeys(self["arm"].tolist()):
-            wide[arm] = np.array([each.get(arm, "") for each in found.values()])
-        return _WholeTable(wide)
-
-
-class _WholeTable(ColumnTable):
-    def _cells(self, shown=None):
-        return super()._cells(len(self))
+        super().__init__(columns, reference, "samples and shadow models")
+        self.samples, self.audit = samples, audit
 
 
 def audit_filter(

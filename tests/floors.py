@@ -96,6 +96,7 @@ FLOORS = {
     "_shadow_models": 3,
     "_sentences": 3,
     "_text_samples": 3,
+    "_wide_table": 3,
     "caching": 3,
     "_audit_answers": 4,
     "_engine": 4,

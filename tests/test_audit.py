@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from smilearn import ShadowAudit
-from smilearn._lira import log_lira
+from smilearn._lira import log_lira, mean_over_targets
 from smilearn.exceptions import InvalidInputError
 
 
@@ -112,6 +112,8 @@ def test_one_target():
     assert not (one.memorized_ & ~one.audited_).any()
     assert not (one.memorized(threshold=-100.0) & ~one.audited_).any()
     assert np.isfinite(one.lira_std_).all()
+    table = one.to_table()
+    assert table["rank"][table["audited"]].max() == 30
     assert (one.rmia() != every.rmia()).any()
 
 
@@ -121,6 +123,31 @@ def test_the_truth_is_the_mean_over_targets():
     assert (audit.log_lira_ == expected).all()
     means = [expected[audit.shadow_in_[:, i], i].mean() for i in range(60)]
     np.testing.assert_allclose(audit.lira_, means)
+
+
+def test_the_truth_from_some_models_alone():
+    audit = audited()
+    assert (audit.lira_of(range(8)) == audit.lira_).all()
+    T, B = audit.statistic_[[5, 1, 2]], audit.shadow_in_[[5, 1, 2]]
+    some = audit.lira_of([5, 1, 2])
+    seen = B.any(0)
+    assert (some[~seen] == 0).all()
+    assert 0 < (~seen).sum() < 30
+    expected = mean_over_targets(log_lira(T, B), B)
+    assert (some[seen] == expected[seen]).all()
+    assert np.isfinite(audit.lira_of([3])).all()
+    for models in ([8], [0, 0], [-1], [[0, 1]]):
+        with pytest.raises(InvalidInputError, match="numbers from 0 to 7, each once"):
+            audit.lira_of(models)
+
+
+def test_ties_do_not_go_by_the_order_of_the_samples():
+    audit = audited(Lookup(noise=0.0), seed=1)
+    assert (audit.lira_ == audit.lira_[0]).all()
+    rows = np.flatnonzero(audit.memorized(0.25))
+    assert len(rows) == 15
+    assert 15 < rows.mean() < 44
+    assert (audit.memorized_ == audit.memorized(0.1)).all()
 
 
 def test_memorized_by_share_and_by_threshold():
@@ -159,7 +186,8 @@ def test_texts_in_any_container(container, tmp_path):
     assert audit.classes_.tolist() == ["down", "up"]
     table = audit.to_table(texts=TEXTS, ids=[f"t{i}" for i in range(40)])
     names = ["id", "label", "text", "lira", "lira_std", "counterfactual"]
-    assert [*table.columns] == [*names, "counterfactual_std", "memorized", "rank"]
+    more = ["counterfactual_std", "memorized", "audited", "rank"]
+    assert [*table.columns] == [*names, *more]
     assert table["lira"].tolist() == audit.lira_.tolist()
     assert table["lira"][table["rank"].argmin()] == audit.lira_.max()
     assert table.to_pandas()["memorized"].sum() == 4

@@ -1,8 +1,11 @@
 """Intervals over the shadow models of an audit, in simulations of it."""
 
 import numpy as np
+import pytest
+from shadow_models import Lookup, X, audited
 
-from smilearn import compare_scorers
+from smilearn import ShadowAudit, compare_scorers
+from smilearn.exceptions import InvalidInputError
 
 
 class Shadows:
@@ -105,10 +108,46 @@ def test_intervals_stay_in_the_range_of_their_metric():
     assert table["low"][~rates].min() >= -1
 
 
-def test_memorized_as_many_as_were_given():
-    shadows, memorized = Shadows(2), np.arange(300) < 7
-    scores = {"loss": -1.0 * memorized}
+def test_what_is_named_as_memorized_stays_so_whatever_the_models_say():
+    """Models only change what is compared with them, the rank correlation."""
+    shadows, memorized = Shadows(2), np.arange(300) % 20 == 0
+    noise = np.random.default_rng(0).normal(size=300)
+    scores = {"loss": noise - 1.5 * memorized}
     table = compare_scorers(
-        scores, memorized, truth=shadows, n_models=16, n_bootstrap=5, random_state=0
+        scores, memorized, truth=shadows, n_models=16, random_state=0
     )
+    plain = compare_scorers(scores, memorized, random_state=0)
+    for name in ("low", "high"):
+        np.testing.assert_allclose(table[name][:4], plain[name], atol=0.06)
+    assert table["low"][4] < table["value"][4] < table["high"][4]
+
+
+def test_ties_of_the_truth_do_not_go_by_the_order_of_the_samples(seed):
+    lira = np.random.default_rng(seed).integers(0, 2, 400).astype(float)
+    rows = np.arange(400.0)
+    table = compare_scorers({"up": rows, "down": -rows}, lira=lira, random_state=0)
+    assert np.abs(table["value"][[0, 5]] - 0.5).max() < 0.15
+
+
+def test_an_audit_stands_for_its_truth_and_its_models():
+    audit = audited(n_shadow=16)
+    scores = {"known": -audit.counterfactual_gap_, "row": X[:, 0]}
+    table = compare_scorers(scores, audit=audit, n_bootstrap=50, random_state=0)
+    by_hand = compare_scorers(
+        scores,
+        lira=audit.lira_,
+        truth=audit.lira_of,
+        n_models=16,
+        n_bootstrap=50,
+        random_state=0,
+    )
+    assert table.over == "samples and shadow models"
+    assert table.reference is None
     assert table["value"][0] == 1
+    for name in ("value", "low", "high"):
+        assert (table[name] == by_hand[name]).all()
+    for mistake in (Lookup(), ShadowAudit(Lookup())):
+        with pytest.raises(InvalidInputError, match="must be a fitted ShadowAudit"):
+            compare_scorers(scores, audit=mistake)
+    with pytest.raises(InvalidInputError, match="not both"):
+        compare_scorers(scores, audit=audit, lira=audit.lira_)
