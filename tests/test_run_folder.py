@@ -167,7 +167,13 @@ def test_a_folder_of_other_files_is_refused(tiny_encoder, tmp_path):
 def test_what_a_killed_claim_left_is_no_other_file(tmp_path):
     folder, left = RunFolder(tmp_path), tmp_path / ".run.json.k3_x9abz"
     left.write_text('{"se')
-    others = [".run.json", ".run.json.", ".other.k3_x9abz", "a.run.json.k3_x9abz"]
+    others = [
+        ".run.json",
+        ".run.json.",
+        ".run.json.k3.txt",
+        ".other.k3_x9abz",
+        "a.run.json.k3_x9abz",
+    ]
     for name in others:
         (tmp_path / name).write_text("")
         with pytest.raises(InvalidInputError, match="holds other files"):
