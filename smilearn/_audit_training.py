@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from smilearn._callable_names import callable_name
 from smilearn._directions import generator_from
+from smilearn._estimator_facts import check_no_folder
 from smilearn._run_folder import digest
 from smilearn._shadow_design import balanced_masks, check_classes_seen, models_a_sample
 from smilearn._shadow_folder import ShadowFolder, run_facts
@@ -47,7 +49,14 @@ class AuditTraining:
         -------
         answers : dict of str to ndarray
             As :func:`~smilearn._shadow_runs.run_shadows` gives them.
+
+        Raises
+        ------
+        InvalidInputError
+            If the estimator has a `checkpoint_folder` of its own, or the folder of the
+            audit holds another run.
         """
+        check_no_folder(self.estimator)
         folder, told = self.checkpoint_folder, {"seed": self._seed}
         if withheld is not None:
             masks = masks & ~withheld
@@ -56,7 +65,8 @@ class AuditTraining:
         folder = ShadowFolder(folder) if folder else None
         if folder:
             facts = self._settings() | told
-            folder.claim(run_facts(self.estimator, X, y, params, facts))
+            root = self.checkpoint_folder
+            folder.claim(run_facts(self.estimator, X, y, params, facts, root))
         job = {
             "estimator": self.estimator,
             "X": X,
@@ -81,12 +91,8 @@ class AuditTraining:
     def _settings(self):
         """What of the parameters the answers of the models depend on."""
         told = self.statistic
-        if callable(told):
-            home = getattr(told, "__module__", "")
-            name = getattr(told, "__qualname__", "") or type(told).__qualname__
-            told = f"{home}.{name}"
         return {
             "n_shadow": int(self.n_shadow),
             "share": float(self.share),
-            "statistic": told,
+            "statistic": callable_name(told) if callable(told) else told,
         }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from smilearn._files import replacing
 from smilearn.exceptions import InvalidInputError
 
 _RUN = "run.json"
+_UNFINISHED = re.compile(r"\.run\.json\.[a-z0-9_]+")  # of a process killed in `claim`
 _DONE = "smilearn.json"  # written last: a checkpoint without it is not whole
 
 
@@ -46,7 +48,7 @@ class RunFolder:
         facts = json.loads(json.dumps(facts))
         held = self._facts()
         if held is None:
-            if self.path.is_dir() and any(self.path.iterdir()):
+            if self.path.is_dir() and any(map(_is_other, self.path.iterdir())):
                 raise InvalidInputError(
                     f"The folder {str(self.path)!r} holds other files and no run of "
                     "smilearn. Give an empty or a new folder."
@@ -97,6 +99,10 @@ class RunFolder:
             raise InvalidInputError(
                 f"{file} cannot be read ({error}). Delete the folder, or give another."
             ) from error
+
+
+def _is_other(file):
+    return not (_UNFINISHED.fullmatch(file.name) and file.is_file())
 
 
 def digest(*values):

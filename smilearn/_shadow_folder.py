@@ -8,12 +8,13 @@ import joblib
 import numpy as np
 import scipy.sparse as sp
 
+from smilearn._estimator_facts import estimator_name, pretrained_files
 from smilearn._files import replacing
 from smilearn._inputs import is_tensor
 from smilearn._run_folder import RunFolder
-from smilearn.exceptions import CacheWarning, InvalidInputError
+from smilearn.exceptions import CacheWarning
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class ShadowFolder(RunFolder):
@@ -87,7 +88,7 @@ class ShadowFolder(RunFolder):
         return self.path / f"shadow-{model:05d}.npz"
 
 
-def run_facts(estimator, X, y, params, settings):
+def run_facts(estimator, X, y, params, settings, folder):
     """What the answers of shadow models depend on.
 
     Parameters
@@ -104,6 +105,9 @@ def run_facts(estimator, X, y, params, settings):
     settings : dict of str to JSON values
         Of the audit.
 
+    folder : path-like
+        Where the audit keeps answers; no files of a model.
+
     Returns
     -------
     facts : dict of str to JSON values
@@ -114,16 +118,10 @@ def run_facts(estimator, X, y, params, settings):
     InvalidInputError
         If the estimator cannot be pickled, and so not be recognized.
     """
-    try:
-        name = joblib.hash(estimator)
-    except Exception as error:  # whatever pickle comes upon
-        raise InvalidInputError(
-            "With checkpoint_folder, estimator must be one that can be pickled, so "
-            f"that it is known again: {error}"
-        ) from error
     return settings | {
         "format": _FORMAT,
-        "estimator": name,
+        "estimator": estimator_name(estimator),
+        "pretrained_files": pretrained_files(estimator, folder),
         "X": content_name(X),
         "y": content_name(y),
         "fit_params": {key: content_name(params[key]) for key in sorted(params)},

@@ -6,6 +6,7 @@ from sklearn.base import clone
 
 from smilearn._containers import take_samples
 from smilearn._delegating import is_aligned
+from smilearn._estimator_facts import params_named
 from smilearn.exceptions import InvalidInputError
 
 _TRIED = 64  # samples on which a decision function is compared with probabilities
@@ -44,8 +45,10 @@ def shadow_answers(estimator, seed, X, y, kept, params, classes, statistic):
     Returns
     -------
     answers : dict of str to ndarray of shape (n_samples,)
-        `statistic`; `log_p`, log probability of the own label; `correct`; and
-        `n_infinite`, how many samples had a probability of 0 that mattered.
+        `log_p`, log probability of the own label, and `log_other`, the highest of
+        another one, both perhaps minus infinity; `correct`; `lowest`, the lowest finite
+        log probability of any class of any sample, one number; and `told`, what a
+        callable statistic gives.
     """
     model = seeded_clone(estimator, seed)
     cut = {
@@ -57,20 +60,63 @@ def shadow_answers(estimator, seed, X, y, kept, params, classes, statistic):
     table = log_probabilities(model, X, classes)
     rows = np.arange(len(codes))
     correct = table.argmax(1) == codes
-    floor, own = _stand_in(table), table[rows, codes]
+    lowest = table.min(where=np.isfinite(table), initial=0.0)
+    own = table[rows, codes]
     table[rows, codes] = -np.inf
-    other = table.max(1)
-    infinite = np.isneginf(own) | np.isneginf(other)
-    own, other = np.maximum(own, floor), np.maximum(other, floor)
+    answers = {
+        "log_p": own,
+        "log_other": table.max(1),
+        "correct": correct,
+        "lowest": np.array(lowest),
+    }
     if callable(statistic):
-        told = checked_statistic(statistic(model, X, y), len(y))
+        answers["told"] = checked_statistic(statistic(model, X, y), len(y))
+    return answers
+
+
+def answer_names(statistic):
+    """Names of what :func:`shadow_answers` gives."""
+    names = "log_p", "log_other", "correct", "lowest"
+    return (*names, "told") if callable(statistic) else names
+
+
+def comparable_answers(found, n_trained, statistic):
+    """Give all models one stand-in for a probability of 0, and form the statistic.
+
+    The stand-in is half of the lowest probability above 0 that any model gave, or half
+    of one in the number of training samples, whichever is lower.
+
+    Parameters
+    ----------
+    found : list of dict
+        What :func:`shadow_answers` gave, for each model.
+
+    n_trained : int
+        Most samples that a model was trained on.
+
+    statistic : {"logit_gap", "loss"} or callable
+        What is to be told of each sample.
+
+    Returns
+    -------
+    answers : dict of str to ndarray of shape (n_models, n_samples)
+        `statistic`, `log_p` and `correct`, all finite; and `n_infinite` of shape
+        (n_models,), how many samples had a probability of 0 that mattered.
+    """
+    of = {name: np.stack([each[name] for each in found]) for name in found[0]}
+    own, other = of["log_p"], of["log_other"]
+    infinite = np.isneginf(own) | np.isneginf(other)
+    stand_in = min(of["lowest"].min(), -np.log(n_trained)) - np.log(2)
+    own, other = (np.where(np.isneginf(p), stand_in, p) for p in (own, other))
+    if callable(statistic):
+        told = of["told"]
     else:
         told = own - other if statistic == "logit_gap" else own
     return {
         "statistic": told,
         "log_p": own,
-        "correct": correct,
-        "n_infinite": np.array(infinite.sum()),
+        "correct": of["correct"],
+        "n_infinite": infinite.sum(1),
     }
 
 
@@ -91,11 +137,7 @@ def seeded_clone(estimator, seed):
         The clone.
     """
     model = clone(estimator)
-    names = sorted(
-        name
-        for name in model.get_params(deep=True)
-        if name == "random_state" or name.endswith("__random_state")
-    )
+    names = params_named(model, "random_state")
     seeds = np.random.SeedSequence(seed).generate_state(len(names))
     seeds = (seeds >> 1).tolist()  # some want 31 bits
     return model.set_params(**dict(zip(names, seeds, strict=True)))
@@ -201,11 +243,6 @@ def _softmax_of(model, X, n_classes):
     if decisions.ndim != 2 or decisions.shape[1] != n_classes:
         return None
     return log_softmax(decisions, axis=1) if np.isfinite(decisions).all() else None
-
-
-def _stand_in(table):
-    """Log probability that 0 is taken as: half the lowest that the model gave."""
-    return table[np.isfinite(table)].min() - np.log(2)
 
 
 def _length(X):

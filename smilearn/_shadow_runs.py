@@ -1,14 +1,14 @@
 """All shadow models, side by side, from where a run was left (floor 4)."""
 
+from contextlib import ExitStack, contextmanager
+
 import joblib
 import numpy as np
 from joblib.parallel import get_active_backend
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
-from smilearn._shadow_models import shadow_answers
-
-_NAMES = ("statistic", "log_p", "correct", "n_infinite")
+from smilearn._shadow_models import answer_names, comparable_answers, shadow_answers
 
 
 def run_shadows(job, masks, seeds, folder, n_jobs, verbose):
@@ -39,11 +39,12 @@ def run_shadows(job, masks, seeds, folder, n_jobs, verbose):
     Returns
     -------
     answers : dict of str to ndarray
-        Of shape (n_shadow, n_samples), and `n_infinite` of shape (n_shadow,).
+        As :func:`~smilearn._shadow_models.comparable_answers` gives them.
     """
     n_shadow, n_samples = masks.shape
+    names = answer_names(job["statistic"])
     found = [
-        None if folder is None else folder.load(m, _NAMES, n_samples)
+        None if folder is None else folder.load(m, names, n_samples)
         for m in range(n_shadow)
     ]
     todo = [m for m in range(n_shadow) if found[m] is None]
@@ -61,11 +62,29 @@ def run_shadows(job, masks, seeds, folder, n_jobs, verbose):
         initial=n_shadow - len(todo),
         disable=not verbose,
     )
-    with bar, threadpool_limits(n_threads):
+    with bar, at_most_threads(n_threads):
         for m, answers in joblib.Parallel(n_jobs, return_as=_return_as())(calls):
             found[m] = answers
             bar.update()
-    return {name: np.stack([each[name] for each in found]) for name in _NAMES}
+    return comparable_answers(found, masks.sum(1).max(), job["statistic"])
+
+
+@contextmanager
+def at_most_threads(n_threads):
+    """Lower the threads of BLAS and OpenMP in this process; raise those of none.
+
+    Parameters
+    ----------
+    n_threads : int
+        Each library keeps what it has, if that is not more.
+    """
+    libraries = ThreadpoolController()
+    with ExitStack() as limits:
+        for each in libraries.info():
+            if each["num_threads"] > n_threads:
+                one = libraries.select(filepath=each["filepath"])
+                limits.enter_context(one.limit(limits=n_threads))
+        yield
 
 
 def _one_model(m, job, folder):

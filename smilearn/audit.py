@@ -70,7 +70,8 @@ class ShadowAudit(
 
     checkpoint_folder : str or path-like, default=None
         Where answers of finished models are kept. An audit that was killed goes on from
-        there when it is run again, and gives the same result.
+        there when it is run again, and gives the same result. Samples, estimator,
+        statistic and the files of a local `model` must be those of the first time.
 
     verbose : int or bool, default=0
         Whether to show a progress bar over the models, with the time left.
@@ -104,7 +105,8 @@ class ShadowAudit(
         The statistic of each sample under each model.
 
     log_proba_ : ndarray of shape (n_shadow, n_samples)
-        Log probability of the own label under each model, in nats.
+        Log probability of the own label under each model, in nats. One of exactly 0 is
+        replaced as `n_infinite_` says.
 
     correct_ : ndarray of bool of shape (n_shadow, n_samples)
         Whether each model classifies each sample as labelled.
@@ -113,8 +115,10 @@ class ShadowAudit(
         Whether each sample was IN each model.
 
     n_infinite_ : ndarray of int of shape (n_shadow,)
-        Samples for which a model gave a probability of exactly 0. It is taken as half
-        the lowest one above 0 that the model gave; nothing else is clipped.
+        Samples for which a model gave a probability of exactly 0 to the own label or to
+        all others. It is taken as half of the lowest one above 0 that any of the models
+        gave, or half of 1 / number of training samples of a model, if that is lower:
+        the same for all models. Nothing else is clipped.
 
     classes_, labels_ : ndarray of shape (n_classes,), ndarray of shape (n_samples,)
         Class labels, sorted, and the label of each sample.
@@ -215,7 +219,8 @@ class ShadowAudit(
         ------
         InvalidInputError
             If ``n_shadow * share`` is not whole, a class is too small for all models to
-            see it, `target` is no model, or the folder holds another run.
+            see it, `target` is no model, the folder holds another run, or the estimator
+            has a `checkpoint_folder` of its own.
         """
         params = self._requested(params)
         labels = class_labels(y)

@@ -12,6 +12,7 @@ import torch
 from test_freezing import TEXTS, Y
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder, _training
+from smilearn._files import replacing
 from smilearn._run_folder import RunFolder, digest
 from smilearn.exceptions import InvalidInputError
 
@@ -161,6 +162,34 @@ def test_a_folder_of_other_files_is_refused(tiny_encoder, tmp_path):
     with pytest.raises(InvalidInputError, match="holds other files and no run"):
         make(tiny_encoder, tmp_path).fit(TEXTS, Y)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_what_a_killed_claim_left_is_no_other_file(tmp_path):
+    folder, left = RunFolder(tmp_path), tmp_path / ".run.json.k3_x9abz"
+    left.write_text('{"se')
+    others = [
+        ".run.json",
+        ".run.json.",
+        ".run.json.k3.txt",
+        ".other.k3_x9abz",
+        "a.run.json.k3_x9abz",
+    ]
+    for name in others:
+        (tmp_path / name).write_text("")
+        with pytest.raises(InvalidInputError, match="holds other files"):
+            folder.claim({"seed": 3})
+        (tmp_path / name).unlink()
+    folder.claim({"seed": 3})
+    assert folder.seed() == 3
+
+
+def test_what_replacing_leaves_is_known(tmp_path):
+    kept = []
+    with replacing(tmp_path / "run.json") as temporary:
+        kept.append(temporary.name)
+    (tmp_path / "run.json").unlink()
+    (tmp_path / kept[0]).write_text("{")
+    RunFolder(tmp_path).claim({"seed": 3})
 
 
 def test_a_folder_that_cannot_be_read_is_refused(tiny_encoder, tmp_path):

@@ -87,7 +87,8 @@ from sklearn.linear_model import LogisticRegression
 from smilearn._shadow_folder import run_facts
 frame = pd.DataFrame({"text": ["a", "b"], "n": [1, 2]})
 texts = ["a" * 3, "b" + "c"]
-facts = run_facts(LogisticRegression(C=3), frame, texts, {"w": np.ones(2)}, {"k": 1})
+model, weights = LogisticRegression(C=3), {"w": np.ones(2)}
+facts = run_facts(model, frame, texts, weights, {"k": 1}, "x")
 print(json.dumps(facts))
 """
 
@@ -102,11 +103,11 @@ def test_facts_are_the_same_in_another_process():
     assert facts == told()
     frame = pd.DataFrame({"text": ["a", "b"], "n": [1, 2]})
     model, weights = LogisticRegression(C=4), {"w": np.ones(2)}
-    other = run_facts(model, frame, ["aaa", "bc"], weights, {"k": 1})
+    other = run_facts(model, frame, ["aaa", "bc"], weights, {"k": 1}, "x")
     assert {name for name in facts if facts[name] != other[name]} == {"estimator"}
 
 
 def test_an_estimator_that_cannot_be_pickled(tmp_path):
     estimator = LogisticRegression(C=lambda: 1)
     with pytest.raises(InvalidInputError, match="one that can be pickled"):
-        run_facts(estimator, [1], [1], {}, {})
+        run_facts(estimator, [1], [1], {}, {}, tmp_path)

@@ -11,7 +11,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from smilearn._shadow_models import log_probabilities, seeded_clone, shadow_answers
+from smilearn._shadow_models import (
+    comparable_answers,
+    log_probabilities,
+    seeded_clone,
+    shadow_answers,
+)
 from smilearn.exceptions import InvalidInputError
 
 X, Y = numbered()
@@ -23,12 +28,18 @@ def answers(estimator, X=X, y=Y, kept=ALL, statistic="logit_gap", **params):
     return shadow_answers(estimator, 0, X, y, kept, params, np.unique(y), statistic)
 
 
+def formed(estimator, X=X, y=Y, kept=ALL, statistic="logit_gap"):
+    found = answers(estimator, X, y, kept, statistic)
+    whole = comparable_answers([found], len(kept), statistic)
+    return {name: values[0] for name, values in whole.items()}
+
+
 @pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c")])
 def test_where_probabilities_round_to_one_the_gap_goes_on(labels):
     X, y = numbered(60, labels)
     X = np.hstack([1e4 * np.eye(len(labels))[np.arange(60) % len(labels)], X])
     model = LogisticRegression(C=10.0).fit(X, y)
-    found = answers(LogisticRegression(C=10.0), X, y)["statistic"]
+    found = formed(LogisticRegression(C=10.0), X, y)["statistic"]
     assert (model.predict_proba(X).max(1) == 1).all()
     assert len(np.unique(found)) > 10
     decisions = model.decision_function(X)
@@ -58,31 +69,56 @@ def test_what_has_no_logit_answers_by_probabilities(model):
 
 def test_gap_loss_and_correctness():
     X, y = numbered(60, ("a", "b", "c"))
-    found, codes = answers(GaussianNB(), X, y), np.arange(60) % 3
+    found, codes = formed(GaussianNB(), X, y), np.arange(60) % 3
     p = GaussianNB().fit(X, y).predict_proba(X)
     own = p[np.arange(60), codes]
     other = np.array([np.delete(row, c).max() for row, c in zip(p, codes, strict=True)])
     np.testing.assert_allclose(found["statistic"], np.log(own / other))
     np.testing.assert_allclose(found["log_p"], np.log(own))
     assert (found["correct"] == (p.argmax(1) == codes)).all()
-    loss = answers(GaussianNB(), X, y, statistic="loss")["statistic"]
+    loss = formed(GaussianNB(), X, y, statistic="loss")["statistic"]
     np.testing.assert_allclose(loss, np.log(own))
 
 
-def test_a_probability_of_0_is_half_the_lowest_that_the_model_gave():
-    X, y = np.arange(12.0)[:, None], np.array(["a"] * 5 + ["b"] * 7)
-    found = answers(KNeighborsClassifier(4), X, y, kept=np.arange(12))
-    p = KNeighborsClassifier(4).fit(X, y).predict_proba(X)
-    assert found["n_infinite"] == (p == 0).any(1).sum() > 0
-    p[p == 0] = p[p > 0].min() / 2
-    codes = (y == "b").astype(int)
-    gap = np.log(p[np.arange(12), codes] / p[np.arange(12), 1 - codes])
-    np.testing.assert_allclose(found["statistic"], gap)
-    certain = answers(Certain(noise=1.0))
-    assert certain["n_infinite"] == 60
-    np.testing.assert_allclose(np.abs(certain["statistic"]), np.log(2))
-    tree = answers(DecisionTreeClassifier(), X, y, kept=np.arange(12))
-    np.testing.assert_allclose(tree["statistic"], np.log(2))
+def two_columns(model, X, y):
+    p = model.predict_proba(X)
+    rows, codes = np.arange(len(y)), np.searchsorted(model.classes_, y)
+    return p[rows, codes], p[rows, 1 - codes]
+
+
+def test_a_probability_of_0_is_the_same_in_all_models():
+    """A tree that is sure gives 0 and 1 alone; that its 0 is a half says nothing."""
+    X, y = np.arange(24.0)[:, None], np.array(["a"] * 10 + ["b"] * 14)
+    models = [KNeighborsClassifier(8), DecisionTreeClassifier(), GaussianNB()]
+    found = [answers(model, X, y, kept=np.arange(24)) for model in models]
+    assert np.isneginf(found[1]["log_p"] + found[1]["log_other"]).all()
+    p = np.array([two_columns(model.fit(X, y), X, y) for model in models])
+    assert 1e-12 < p[2].min() < 1 / 24
+    n_infinite = (p == 0).any(1).sum(1)
+    for few, n_trained in ((found[:2], 24), (found, 24), (found, 10**12)):
+        whole = comparable_answers(few, n_trained, "logit_gap")
+        own, other = np.moveaxis(p[: len(few)].copy(), 1, 0)
+        stand_in = min(p[: len(few)][p[: len(few)] > 0].min(), 1 / n_trained) / 2
+        own[own == 0], other[other == 0] = stand_in, stand_in
+        np.testing.assert_allclose(whole["statistic"], np.log(own / other), rtol=1e-6)
+        np.testing.assert_allclose(whole["log_p"], np.log(own), rtol=1e-6, atol=1e-12)
+        assert whole["n_infinite"].tolist() == n_infinite[: len(few)].tolist()
+        loss = comparable_answers(few, n_trained, "loss")
+        assert (loss["statistic"] == whole["log_p"]).all()
+
+
+def test_models_that_are_all_certain():
+    found = formed(Certain(noise=1.0))
+    assert found["n_infinite"] == 60
+    np.testing.assert_allclose(np.abs(found["statistic"]), np.log(120))
+    assert (found["correct"] == (found["statistic"] > 0)).all()
+
+
+def test_a_statistic_of_ones_own_is_given_back_as_it_is():
+    values = np.linspace(-1e6, 1e6, 60)
+    found = formed(Certain(), statistic=lambda model, X, y: values)
+    assert found["statistic"].tolist() == values.tolist()
+    assert found["log_p"].min() == pytest.approx(-np.log(120))
 
 
 def test_decisions_that_are_not_finite_do_not_serve():

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import joblib
 import numpy as np
 import pytest
-from shadow_models import Breaking, Lookup, Slow, X, Y, audited, same
+from shadow_models import Breaking, Certain, Lookup, Slow, X, Y, audited, same
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from smilearn import ShadowAudit, _shadow_runs
 from smilearn.exceptions import CacheWarning, InvalidInputError
@@ -94,6 +97,57 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
         )
     assert same(audited(**run), audited())
     assert same(audited(target=0, **run), audited(target=0))
+
+
+def test_probabilities_of_0_are_replaced_after_all_are_gathered(tmp_path):
+    run = {"checkpoint_folder": tmp_path / "run"}
+    audit = audited(Certain(noise=1.0), **run)
+    assert set(np.abs(audit.statistic_).ravel().round(9)) == {np.log(60).round(9)}
+    with np.load(tmp_path / "run" / "shadow-00000.npz") as file:
+        assert np.isneginf(file["log_p"]).any()
+        assert set(file) == {"log_p", "log_other", "correct", "lowest"}
+    assert same(audit, audited(Certain(noise=1.0), **run))
+
+
+def test_seeds_and_what_was_fitted_do_not_make_another_run(tmp_path):
+    run = {"checkpoint_folder": tmp_path / "run", "n_shadow": 4}
+    first = audited(**run)
+    begun = {file: file.stat().st_mtime_ns for file in tmp_path.glob("run/*")}
+    assert same(first, audited(Lookup(6, random_state=5).fit(X, Y), **run))
+    assert begun == {file: file.stat().st_mtime_ns for file in tmp_path.glob("run/*")}
+
+
+def test_another_statistic_of_ones_own_is_another_run(tmp_path):
+    def scaled(by):
+        return lambda model, X, y: by * model.predict_proba(X)[:, 1]
+
+    run = {"checkpoint_folder": tmp_path / "run", "n_shadow": 4}
+    first = audited(statistic=scaled(2.0), **run)
+    assert same(first, audited(statistic=scaled(2.0), **run))
+    with pytest.raises(InvalidInputError, match="a run with other statistic"):
+        audited(statistic=scaled(3.0), **run)
+
+
+class Watching(LogisticRegression):
+    seen: ClassVar[list] = []
+
+    def fit(self, X, y):
+        self.seen.append(n_threads())
+        return super().fit(X, y)
+
+
+def n_threads():
+    return max(library["num_threads"] for library in threadpool_info())
+
+
+@pytest.mark.parametrize(("held", "n_cores", "allowed"), [(1, 4, 1), (3, 2, 2)])
+def test_threads_are_only_ever_fewer(monkeypatch, held, n_cores, allowed):
+    monkeypatch.setattr(Watching, "seen", [])
+    monkeypatch.setattr(joblib, "cpu_count", lambda: n_cores)
+    with threadpool_limits(held):
+        audited(Watching(), n_shadow=2)
+        assert n_threads() == held
+    assert Watching.seen == [allowed, allowed]
 
 
 def test_progress_is_shown_on_request(capsys, monkeypatch):
