@@ -46,8 +46,8 @@ def as_numpy(values):
     values = values.detach().cpu()
     if str(values.layout) != "torch.strided":
         raise InvalidInputError(
-            f"A tensor must be dense; got {values.layout}. Where sparse data are taken, "
-            "give a scipy.sparse.csr_array."
+            f"A tensor must be dense; got {values.layout}. Where sparse data are "
+            "taken, give a scipy.sparse.csr_array."
         )
     half = values.is_floating_point() and values.itemsize < 4
     return (values.float() if half else values).numpy()

@@ -18,7 +18,7 @@ from smilearn._shadow_models import log_probabilities
 from smilearn.exceptions import InvalidInputError
 
 _LOG_ZERO = np.log(5e-324)  # what a probability of 0 is taken as: the least above it
-_TRIED = 64  # training samples on which it is seen how a classifier answers
+_TRIED = 256  # training samples on which it is seen how a classifier answers
 _RANKED = 0.75  # share of them that must be predicted as their largest decision
 
 
