@@ -13,6 +13,8 @@ from smilearn import SlicedMIScorer, compare_scorers
 from smilearn._lira import log_lira, mean_over_targets
 from smilearn.baselines import (
     LDAScorer,
+    LeverageScorer,
+    MahalanobisScorer,
     NeighborScorer,
     ProbeScorer,
     logit_scores,
@@ -24,8 +26,18 @@ MODELS = {
     "psmi": SlicedMIScorer(random_state=0),
     "psmi, isotropic": ISOTROPIC,
     "LDA, in folds": LDAScorer(),
+    "LDA, in sample": LDAScorer(cross_fit=None),
     "30 neighbours": NeighborScorer(),
     "probe, in folds": ProbeScorer(),
+    "Mahalanobis, in folds": MahalanobisScorer(),
+    "leverage, softmax": LeverageScorer(link="softmax"),
+}
+OF_LOGITS = {
+    "loss": "loss",
+    "margin": "margin",
+    "EL2N": "el2n",
+    "entropy": "entropy",
+    "grand": "grand",
 }
 FUSION, EARLY_LOSS = "rank mean of psmi and loss", "loss, at the early point"
 N_TENTHS = 10
@@ -70,7 +82,7 @@ def compared(pool, audit, halves, at, early):
     scores = joined(
         halves,
         [
-            predictors(run["X"][:, layer], y, run.get("logits"))
+            predictors(run["X"], layer, y, run.get("logits"))
             for run, y in zip(at, labels, strict=True)
         ],
     )
@@ -101,14 +113,16 @@ def layer_contrasts(X, y):
     ]
 
 
-def predictors(X, y, logits):
+def predictors(states, layer, y, logits):
     """Scores of one run by each predictor, low = at risk."""
-    X = X.astype(np.float64)
+    X, last = (states[:, each].astype(np.float64) for each in (layer, -1))
     scores = {name: model.fit(X, y).scores_ for name, model in MODELS.items()}
     if logits is None:
         return scores
-    kinds = {"loss": "loss", "margin": "margin", "EL2N": "el2n"}
-    losses = {name: logit_scores(logits, y, kind=k) for name, k in kinds.items()}
+    losses = {
+        name: logit_scores(logits, y, kind=kind, features=last)  # what the head reads
+        for name, kind in OF_LOGITS.items()
+    }
     return losses | scores | {FUSION: rank_mean(scores["psmi"], losses["loss"])}
 
 
