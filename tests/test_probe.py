@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import (
@@ -74,6 +74,18 @@ def test_decisions_between_pairs_are_refused(model, n_classes):
         ProbeScorer(model).fit(X, y)
 
 
+class Agreeing(SVC):
+    def predict(self, X):
+        return self.decision_function(X).argmax(1)
+
+
+def test_pairs_that_a_classifier_declares_are_refused_whatever_it_predicts():
+    X, y, _ = groups(0)
+    with pytest.raises(InvalidInputError, match="one a pair"):
+        ProbeScorer(Agreeing(decision_function_shape="ovo")).fit(X, y)
+    assert ProbeScorer(Agreeing()).fit(X, y).by_decisions_
+
+
 def test_pairs_are_refused_where_one_class_is_all_that_is_predicted():
     X, y, _ = groups(1, n=300, sep=0.0)
     y[50:] = 0
@@ -142,15 +154,21 @@ def test_decisions_that_are_no_logits_give_way_to_probabilities(model, kind):
     np.testing.assert_allclose(probe.scores_, logit_scores(logits, y, kind=kind))
 
 
+class Steeper(LogisticRegression):
+    """Its probabilities are not those of its decisions, but alike far out."""
+
+    def predict_proba(self, X):
+        far = 2 * self.decision_function(X)
+        return np.stack([expit(-far), expit(far)], 1)
+
+
 def test_one_sample_is_asked_as_all_are():
-    X, y, _ = groups(5, sep=40.0)  # alone, each seems to have softmax probabilities
-    X = np.vstack(
-        [X, np.zeros((50, 6)) + np.random.default_rng(0).normal(size=(50, 6))]
-    )
-    y = np.append(y, np.arange(50) % 3)
-    probe = ProbeScorer(OneVsRestClassifier(LogisticRegression())).fit(X, y)
-    alone = [probe.score_samples(X[[i]], y[[i]])[0] for i in range(0, 150, 5)]
-    np.testing.assert_allclose(alone, probe.score_samples(X, y)[:150:5])
+    X, y, _ = groups(5, n_classes=2)
+    probe = ProbeScorer(Steeper(), kind="loss").fit(X, y)
+    far = 8 * X
+    alone = [probe.score_samples(far[[i]], y[[i]])[0] for i in range(len(y))]
+    expected = probe.model_.predict_log_proba(far)[np.arange(len(y)), y]
+    np.testing.assert_allclose(alone, expected)
 
 
 def test_softmax_decisions_are_taken_as_they_tell_more():
@@ -174,6 +192,13 @@ def test_probabilities_of_0_give_finite_scores(kind):
     assert (probe.model_.predict_proba(X) == 0).any()
     assert np.isfinite(probe.scores_).all()
     assert np.isfinite(probe.score_table(X)).all()
+
+
+def test_log_probabilities_below_those_of_floats_keep_their_order():
+    X, y, _ = groups(7)
+    probe = ProbeScorer(GaussianNB(), kind="loss").fit(X, y)
+    lowest = [probe.score_table(X[:1] * scale).min() for scale in (100, 200, 300)]
+    assert lowest[2] < lowest[1] < lowest[0] < np.log(5e-324)
 
 
 def test_the_loss_ranks_as_self_confidence():
