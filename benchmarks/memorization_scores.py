@@ -10,9 +10,10 @@ from scipy.stats import rankdata
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from smilearn import SlicedMIScorer, compare_scorers
-from smilearn._lira import log_lira, mean_over_targets
 from smilearn.baselines import (
     LDAScorer,
+    LeverageScorer,
+    MahalanobisScorer,
     NeighborScorer,
     ProbeScorer,
     logit_scores,
@@ -24,8 +25,18 @@ MODELS = {
     "psmi": SlicedMIScorer(random_state=0),
     "psmi, isotropic": ISOTROPIC,
     "LDA, in folds": LDAScorer(),
+    "LDA, in sample": LDAScorer(cross_fit=None),
     "30 neighbours": NeighborScorer(),
     "probe, in folds": ProbeScorer(),
+    "Mahalanobis, in folds": MahalanobisScorer(),
+    "leverage, softmax": LeverageScorer(link="softmax"),
+}
+OF_LOGITS = {
+    "loss": "loss",
+    "margin": "margin",
+    "EL2N": "el2n",
+    "entropy": "entropy",
+    "grand": "grand",
 }
 FUSION, EARLY_LOSS = "rank mean of psmi and loss", "loss, at the early point"
 N_TENTHS = 10
@@ -70,7 +81,7 @@ def compared(pool, audit, halves, at, early):
     scores = joined(
         halves,
         [
-            predictors(run["X"][:, layer], y, run.get("logits"))
+            predictors(run["X"], layer, y, run.get("logits"))
             for run, y in zip(at, labels, strict=True)
         ],
     )
@@ -101,14 +112,16 @@ def layer_contrasts(X, y):
     ]
 
 
-def predictors(X, y, logits):
+def predictors(states, layer, y, logits):
     """Scores of one run by each predictor, low = at risk."""
-    X = X.astype(np.float64)
+    X, last = (states[:, each].astype(np.float64) for each in (layer, -1))
     scores = {name: model.fit(X, y).scores_ for name, model in MODELS.items()}
     if logits is None:
         return scores
-    kinds = {"loss": "loss", "margin": "margin", "EL2N": "el2n"}
-    losses = {name: logit_scores(logits, y, kind=k) for name, k in kinds.items()}
+    losses = {
+        name: logit_scores(logits, y, kind=kind, features=last)  # what the head reads
+        for name, kind in OF_LOGITS.items()
+    }
     return losses | scores | {FUSION: rank_mean(scores["psmi"], losses["loss"])}
 
 
@@ -161,19 +174,12 @@ def tenths(scores, truth):
 
 
 def against_audit(audit, scores, rows, reference):
-    T, B = audit.statistic_, audit.shadow_in_
-
-    def truth(models):
-        ratios = log_lira(T[models], B[models])
-        lira = mean_over_targets(ratios, B[models])[rows]
-        return np.nan_to_num(lira)  # that none of these models saw tells nothing: 0
-
     table = compare_scorers(
         {name: values[rows] for name, values in scores.items()},
         lira=audit.lira_[rows],
         reference=reference,
-        truth=truth,
-        n_models=len(T),
+        truth=lambda models: audit.lira_of(models)[rows],
+        n_models=audit.n_shadow,
         random_state=0,
     )
     return as_dict(table)

@@ -5,22 +5,22 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import clone
+from scipy.special import log_softmax
 from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from smilearn._compat import HasMethods, Interval, StrOptions
+from smilearn._compat import Interval, StrOptions
 from smilearn._label_scorer import LabelScorer
-from smilearn._logits import FORMULAS, checked_logits, log_probability
+from smilearn._logits import checked_logits
 
 _FOLDS = [Interval(Integral, 2, None, closed="left"), None]
+_SQUARE = "it needs a covariance, a dense matrix of n_features rows."
 
 
 class LDAScorer(LabelScorer):
     """Log probability of the label by linear discriminant analysis, in nats.
+
+    X must be dense.
 
     Parameters
     ----------
@@ -39,8 +39,11 @@ class LDAScorer(LabelScorer):
     classes_ : ndarray of shape (n_classes,)
         Labels seen in :meth:`fit`, sorted.
 
+    centre_ : ndarray of shape (n_features,)
+        Mean of the features.
+
     model_ : LinearDiscriminantAnalysis
-        Fitted to all samples and the places of their labels.
+        Fitted to all samples, less `centre_`, and the places of their labels.
 
     n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
         Features seen in :meth:`fit`, and their names, where all are strings.
@@ -62,6 +65,8 @@ class LDAScorer(LabelScorer):
         "cross_fit": _FOLDS,
     }
 
+    _dense_since = _SQUARE
+
     def __init__(self, *, shrinkage="auto", cross_fit=10):
         self.shrinkage = shrinkage
         self.cross_fit = cross_fit
@@ -70,19 +75,19 @@ class LDAScorer(LabelScorer):
         model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.shrinkage)
         with warnings.catch_warnings():  # a class of one has no spread of its own
             warnings.filterwarnings("ignore", "Only one sample available")
-            self.model_ = model.fit(X, codes)
+            self.centre_ = X.mean(0)  # far from it, decisions have few digits left
+            self.model_ = model.fit(X - self.centre_, codes)
 
     def _table(self, X):
-        return _under_each_label(
-            log_probability, checked_logits(self.model_.decision_function(X))
-        )
+        decisions = self.model_.decision_function(X - self.centre_)
+        return log_softmax(checked_logits(decisions), axis=1)
 
 
 class MahalanobisScorer(LabelScorer):
     """Minus the Mahalanobis distance from the mean of the class.
 
     The covariance is that of all samples around the means of their classes, shrunk
-    after Ledoit and Wolf.
+    after Ledoit and Wolf. X must be dense.
 
     Parameters
     ----------
@@ -117,6 +122,8 @@ class MahalanobisScorer(LabelScorer):
 
     _parameter_constraints: ClassVar[dict] = {"cross_fit": _FOLDS}
 
+    _dense_since = _SQUARE
+
     def __init__(self, *, cross_fit=10):
         self.cross_fit = cross_fit
 
@@ -130,81 +137,3 @@ class MahalanobisScorer(LabelScorer):
     def _table(self, X):
         squares = [self.covariance_.mahalanobis(X - mean) for mean in self.means_]
         return -np.sqrt(np.maximum(squares, 0)).T
-
-
-class ProbeScorer(LabelScorer):
-    """What a cheap classifier of the features makes of the label.
-
-    The score of confident learning: a probe is fitted in folds and asked about samples
-    that it has not seen.
-
-    Parameters
-    ----------
-    estimator : classifier, default=None
-        Has `decision_function` or `predict_proba`. None is logistic regression of
-        standardized features.
-
-    kind : {"margin", "loss", "el2n", "entropy"}, default="margin"
-        As in :func:`logit_scores`, of its decision function or its log probabilities.
-
-    cross_fit : int or None, default=5
-        As for :class:`LDAScorer`; None is how well the probe has learnt a sample.
-
-    Attributes
-    ----------
-    scores_ : ndarray of shape (n_samples,)
-        Of the training samples; low = at risk.
-
-    classes_ : ndarray of shape (n_classes,)
-        Labels seen in :meth:`fit`, sorted.
-
-    model_ : classifier
-        Fitted to all samples and the places of their labels.
-
-    n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
-        Features seen in :meth:`fit`, and their names, where all are strings.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from smilearn.baselines import ProbeScorer
-    >>> rng = np.random.default_rng(0)
-    >>> y = np.repeat(["ham", "spam"], 50)
-    >>> X = rng.normal(size=(100, 4)) + 2.0 * (y == "spam")[:, None]
-    >>> y[0] = "spam"  # a wrong label
-    >>> int(ProbeScorer().fit(X, y).scores_.argmin())
-    0
-    """
-
-    _parameter_constraints: ClassVar[dict] = {
-        "estimator": [
-            HasMethods(["fit", "decision_function"]),
-            HasMethods(["fit", "predict_proba"]),
-            None,
-        ],
-        "kind": [StrOptions(set(FORMULAS))],
-        "cross_fit": _FOLDS,
-    }
-
-    def __init__(self, estimator=None, *, kind="margin", cross_fit=5):
-        self.estimator = estimator
-        self.kind = kind
-        self.cross_fit = cross_fit
-
-    def _learn(self, X, codes):
-        plain = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        model = plain if self.estimator is None else clone(self.estimator)
-        self.model_ = model.fit(X, codes)
-
-    def _table(self, X):
-        if hasattr(self.model_, "decision_function"):
-            logits = checked_logits(self.model_.decision_function(X))
-        else:
-            least = np.finfo(np.float64).tiny
-            logits = np.log(np.maximum(self.model_.predict_proba(X), least))
-        return _under_each_label(FORMULAS[self.kind], logits)
-
-
-def _under_each_label(formula, logits):
-    labels = range(logits.shape[1])
-    return np.stack([formula(logits, np.full(len(logits), c)) for c in labels], 1)

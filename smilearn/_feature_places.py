@@ -4,6 +4,7 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -11,9 +12,14 @@ from smilearn import _leverage
 from smilearn._compat import Interval, StrOptions
 from smilearn._label_scorer import LabelScorer
 
+_BY_PRODUCTS = {"euclidean", "l2", "sqeuclidean", "minkowski"}  # lose digits far off
+
 
 class NeighborScorer(LabelScorer):
     """Share of the nearest neighbours that have the label, the sample left out.
+
+    X may be sparse, such as TF-IDF, where `metric` is "euclidean", "cosine",
+    "manhattan" or another that scikit-learn computes of sparse rows.
 
     Parameters
     ----------
@@ -35,8 +41,12 @@ class NeighborScorer(LabelScorer):
     classes_ : ndarray of shape (n_classes,)
         Labels seen in :meth:`fit`, sorted.
 
+    centre_ : ndarray of shape (n_features,) or None
+        What is subtracted from dense samples for Euclidean distances, which are
+        computed by products: far from the origin these have few digits left.
+
     model_ : KNeighborsClassifier
-        Fitted to all samples and the places of their labels.
+        Fitted to all samples, less `centre_`, and the places of their labels.
 
     n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
         Features seen in :meth:`fit`, and their names, where all are strings.
@@ -61,17 +71,34 @@ class NeighborScorer(LabelScorer):
         self.metric = metric
 
     def _learn(self, X, codes):
-        n_neighbors = min(self.n_neighbors, len(X) - 1)
+        shifted = self.metric in _BY_PRODUCTS and not issparse(X)
+        self.centre_ = _near_mean(X) if shifted else None
+        n_neighbors = min(self.n_neighbors, len(codes) - 1)
         model = KNeighborsClassifier(
             n_neighbors, weights=self.weights, metric=self.metric
         )
-        self.model_ = model.fit(X, codes)
+        self.model_ = model.fit(self._shifted(X), codes)
+
+    def _shifted(self, X):
+        if self.centre_ is None:
+            return X
+        return (X.toarray() if issparse(X) else X) - self.centre_
 
     def _table(self, X):
-        return self.model_.predict_proba(X)
+        return self.model_.predict_proba(self._shifted(X))
 
     def _training_table(self, X, codes):
-        return self._table(None)  # of each training sample, by the others
+        return self.model_.predict_proba(None)  # of each sample, by the others
+
+
+def _near_mean(X):
+    """A point about the mean, so coarse that whole numbers stay whole and ties ties."""
+    mean = X.mean(0)
+    spread = np.abs(X - mean).max()
+    if not spread:
+        return X[0]
+    step = np.ldexp(1.0, np.frexp(spread)[1] - 1)  # power of two, at most the spread
+    return np.rint(mean / step) * step
 
 
 class LeverageScorer(LabelScorer):
@@ -79,6 +106,7 @@ class LeverageScorer(LabelScorer):
 
     Labels do not matter for ``link="identity"``, and for "softmax" only by the
     probabilities that are fitted to them: the score is the same under each label.
+    X must be dense.
 
     Parameters
     ----------
@@ -124,6 +152,8 @@ class LeverageScorer(LabelScorer):
         "link": [StrOptions({"identity", "softmax"})],
         "alpha": [Interval(Real, 0, None, closed="neither")],
     }
+
+    _dense_since = "it centres the features, and inverts a matrix of n_features rows."
 
     def __init__(self, *, link="identity", alpha=0.01):
         self.link = link

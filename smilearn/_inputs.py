@@ -16,6 +16,43 @@ def is_tensor(X):
     return torch is not None and isinstance(X, torch.Tensor)
 
 
+def as_numpy(values):
+    """Make NumPy arrays of torch tensors, whatever NumPy itself makes of them.
+
+    Parameters
+    ----------
+    values : object
+        A tensor on any device, with or without a gradient; lists and tuples of them, at
+        any depth. Anything else is given back.
+
+    Returns
+    -------
+    values : object
+        Arrays in place of tensors. Floats of half precision become float32: NumPy has
+        no bfloat16.
+
+    Raises
+    ------
+    InvalidInputError
+        If a tensor is sparse.
+    """
+    if "torch" not in sys.modules:
+        return values
+    if type(values) in (list, tuple) and values:
+        nested = is_tensor(values[0]) or type(values[0]) in (list, tuple)
+        return [as_numpy(each) for each in values] if nested else values
+    if not is_tensor(values):
+        return values
+    values = values.detach().cpu()
+    if str(values.layout) != "torch.strided":
+        raise InvalidInputError(
+            f"A tensor must be dense; got {values.layout}. Where sparse data are "
+            "taken, give a scipy.sparse.csr_array."
+        )
+    half = values.is_floating_point() and values.itemsize < 4
+    return (values.float() if half else values).numpy()
+
+
 def read_column(values):
     """Read a lazy column of a `datasets.Dataset` at once, row by row takes far longer.
 

@@ -1,6 +1,7 @@
 """One contract for scorers of labelled samples that compare labels (floor 3)."""
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -8,7 +9,7 @@ from smilearn._compat import fit_context
 from smilearn._directions import generator_from
 from smilearn._documentation import Documented, documentation_url, page_template
 from smilearn._folds import folds_of, row_keys
-from smilearn._inputs import check_class_labels
+from smilearn._inputs import as_numpy, check_class_labels
 from smilearn._logits import own
 from smilearn._rows import as_tensor
 from smilearn.exceptions import InvalidInputError
@@ -20,7 +21,10 @@ class LabelScorer(Documented, BaseEstimator):
     A subclass has `_learn`, which takes samples and the places of their labels, and
     `_table`, which gives the scores of samples under each of these. Where it has a
     parameter `cross_fit`, training samples are scored in folds that were not learnt.
+    `_dense_since` says why sparse samples are refused, where they are.
     """
+
+    _dense_since = None
 
     _doc_link_template = page_template(documentation_url(), "smilearn.baselines")
 
@@ -30,8 +34,9 @@ class LabelScorer(Documented, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Features, 2 samples or more.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features, 2 samples or more. Scorers that need a covariance refuse sparse
+            ones.
 
         y : array-like of shape (n_samples,)
             Class labels, 2 classes or more.
@@ -44,10 +49,10 @@ class LabelScorer(Documented, BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` holds NaN or infinity, if `y` is not made of labels of 2 classes or
-            more, or if folds cannot be left out.
+            If `X` holds NaN or infinity, or is sparse where it must be dense, if `y` is
+            not made of labels of 2 classes or more, or if folds cannot be left out.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        X, y = self._validated(X, as_numpy(y), reset=True, ensure_min_samples=2)
         check_class_labels(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -66,7 +71,7 @@ class LabelScorer(Documented, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
 
         y : array-like of shape (n_samples,), default=None
@@ -86,7 +91,7 @@ class LabelScorer(Documented, BaseEstimator):
         check_is_fitted(self)
         if y is None:
             return self.score_table(X).max(1)
-        X, y = validate_data(self, X, y, reset=False, dtype=np.float64)
+        X, y = self._validated(X, as_numpy(y))
         known = np.isin(y, self.classes_)
         if not known.all():
             raise InvalidInputError(
@@ -101,7 +106,7 @@ class LabelScorer(Documented, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
 
         Returns
@@ -110,15 +115,31 @@ class LabelScorer(Documented, BaseEstimator):
             One column for each of `classes_`.
         """
         check_is_fitted(self)
-        return self._table(validate_data(self, X, reset=False, dtype=np.float64))
+        return self._table(self._validated(X))
+
+    def _validated(self, X, y="no_validation", *, reset=False, **checks):
+        """Samples, and labels if there are any, as arrays of float64 or csr."""
+        if issparse(X) and self._dense_since:
+            raise InvalidInputError(
+                f"{type(self).__name__} takes no sparse X: {self._dense_since} Reduce "
+                "it to a few hundred dense features first, with "
+                "sklearn.decomposition.TruncatedSVD."
+            )
+        checks |= {"dtype": np.float64, "accept_sparse": "csr"}
+        checked = validate_data(self, as_numpy(X), y, reset=reset, **checks)
+        if isinstance(checked, tuple):
+            return _narrow(checked[0]), checked[1]
+        return _narrow(checked)
 
     def _training_table(self, X, codes):
         """Scores of the training samples under each label."""
         if getattr(self, "cross_fit", None) is None:
             return self._table(X)
-        keys = row_keys(as_tensor(X, "cpu"), generator_from(0, "folds"))
-        fold = folds_of(codes, keys, self.cross_fit)
-        table = np.empty((len(X), len(self.classes_)))
+        rows = X if issparse(X) else as_tensor(X, "cpu")
+        fold = folds_of(
+            codes, row_keys(rows, generator_from(0, "folds")), self.cross_fit
+        )
+        table = np.empty((len(codes), len(self.classes_)))
         for held in (fold == each for each in range(fold.max() + 1)):
             table[held] = self._held_out(X, codes, held)
         return table
@@ -142,4 +163,13 @@ class LabelScorer(Documented, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.input_tags.sparse = self._dense_since is None
         return tags
+
+
+def _narrow(X):
+    """Sparse samples with indices of 32 bits, where they suffice: some metrics ask."""
+    if not issparse(X) or max(*X.shape, X.nnz) > np.iinfo(np.int32).max:
+        return X
+    places = (X.indices.astype(np.int32), X.indptr.astype(np.int32))
+    return type(X)((X.data, *places), shape=X.shape)

@@ -5,6 +5,7 @@ from scipy.special import log_softmax, softmax, xlogy
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
+from smilearn._inputs import as_numpy
 from smilearn.exceptions import InvalidInputError
 
 KINDS = ("loss", "margin", "el2n", "entropy", "grand")
@@ -31,8 +32,9 @@ def logit_scores(logits, y, *, kind="loss", classes=None, features=None):
         of the last layer, which is that of "el2n" times that of the features and a 1.
 
     classes : array-like of shape (n_classes,), default=None
-        Label of each column. None: the sorted labels of `y` where there are as many as
-        columns; else `y` must hold the numbers of the columns.
+        Label of each column. None: `y` holds the numbers of the columns, from 0, or as
+        many labels as there are columns, which are then sorted. Labels that may be
+        meant either way, such as 1, 2 and 3 of three columns, need `classes`.
 
     features : array-like of shape (n_samples, n_features), default=None
         Inputs of the last layer, for "grand" alone.
@@ -45,7 +47,8 @@ def logit_scores(logits, y, *, kind="loss", classes=None, features=None):
     Raises
     ------
     InvalidInputError
-        If logits, labels and columns do not fit together, or "grand" has no features.
+        If logits, labels and columns do not fit together, if labels may be meant in two
+        ways, or if "grand" has no features.
 
     Examples
     --------
@@ -65,7 +68,7 @@ def logit_scores(logits, y, *, kind="loss", classes=None, features=None):
         raise InvalidInputError(
             'kind="grand" needs features, inputs of the last layer.'
         )
-    features = check_array(features, dtype=np.float64, input_name="features")
+    features = check_array(as_numpy(features), dtype=np.float64, input_name="features")
     check_consistent_length(logits, features)
     norm = np.sqrt(1 + (features**2).sum(1))
     return el2n(logits, codes) * norm
@@ -93,7 +96,11 @@ def checked_logits(logits, ndim=2):
         If a value is no finite number, or the dimensions are others.
     """
     logits = check_array(
-        logits, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="logits"
+        as_numpy(logits),
+        dtype=np.float64,
+        ensure_2d=False,
+        allow_nd=True,
+        input_name="logits",
     )
     if logits.ndim == ndim - 1:
         logits = np.stack([np.zeros_like(logits), logits], -1)
@@ -127,15 +134,13 @@ def codes_of(y, n_columns, classes=None):
     Raises
     ------
     InvalidInputError
-        If a label has no column, or columns no label.
+        If a label has no column, or columns no label, or labels may be meant in two
+        ways.
     """
-    y = column_or_1d(y)
-    if classes is not None:
-        classes = column_or_1d(classes)
-    elif len(np.unique(y)) == n_columns:
-        classes = np.unique(y)
-    else:
-        classes = np.arange(n_columns)
+    y = column_or_1d(as_numpy(y))
+    if classes is None:
+        classes = _classes_in(np.unique(y), n_columns)
+    classes = column_or_1d(as_numpy(classes))
     if len(classes) != n_columns or len(np.unique(classes)) != n_columns:
         raise InvalidInputError(
             f"classes must name each of the {n_columns} columns, once; got "
@@ -149,6 +154,27 @@ def codes_of(y, n_columns, classes=None):
             f"classes= which label each of the {n_columns} columns has."
         )
     return np.array([places[label] for label in y.tolist()], dtype=np.intp)
+
+
+def _classes_in(seen, n_columns):
+    """Label of each column, by the labels that are there.
+
+    The same samples mean the same whether others are there or not: where labels are
+    taken in their order, none of them is the number of another's column.
+    """
+    numbers = np.arange(n_columns)
+    columns = set(numbers.tolist())
+    if columns.issuperset(seen.tolist()) or len(seen) != n_columns:
+        return numbers
+    for place, label in enumerate(seen.tolist()):
+        if label in columns and label != place:
+            raise InvalidInputError(
+                f"y holds the labels {seen[:5].tolist()}, and {label} may be column "
+                f"{label}, counted from 0, or column {place}, by its place among the "
+                f"sorted labels. Say by classes= which label each of the {n_columns} "
+                "columns has."
+            )
+    return seen
 
 
 def own(table, codes):

@@ -5,6 +5,7 @@ from scipy.stats import rankdata
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
+from smilearn._inputs import as_numpy
 from smilearn.exceptions import InvalidInputError
 
 
@@ -38,7 +39,7 @@ def rank_mean(*scores):
     if len(scores) < 2:
         raise InvalidInputError(f"Give 2 scores or more to fuse; got {len(scores)}.")
     checked = [
-        column_or_1d(check_array(each, dtype=np.float64, ensure_2d=False))
+        column_or_1d(check_array(as_numpy(each), dtype=np.float64, ensure_2d=False))
         for each in scores
     ]
     check_consistent_length(*checked)

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
+from smilearn._inputs import as_numpy
 from smilearn._logits import checked_logits, codes_of, log_probability, margin
 from smilearn.exceptions import InvalidInputError
 
@@ -16,12 +17,14 @@ def trace_scores(history, y=None, *, kind="aum", classes=None):
     Parameters
     ----------
     history : array-like of shape (n_epochs, n_samples[, n_classes])
-        Logits at each epoch, in order. Without `y`: losses in nats for
-        "cumulative_loss" and "loss_iqr", margins for "aum" and "forgetting" (of the
-        latter also booleans: classified as labelled or not).
+        With `y`: logits at each epoch, in order, one column a class. Single logits z of
+        two classes are ``np.stack([np.zeros_like(z), z], -1)``. Without `y`, two
+        dimensions: losses in nats for "cumulative_loss" and "loss_iqr", margins for
+        "aum" and "forgetting" (of the latter also booleans: classified as labelled or
+        not).
 
     y : array-like of shape (n_samples,), default=None
-        Label of each sample, where `history` holds logits.
+        Label of each sample, where `history` holds logits, and only there.
 
     kind : str, default="aum"
         "aum": mean margin over the epochs, the area under the margin.
@@ -42,7 +45,8 @@ def trace_scores(history, y=None, *, kind="aum", classes=None):
     Raises
     ------
     InvalidInputError
-        If `history` is not of a shape that `kind` can use.
+        If `history` is not of a shape that `kind` can use, or has no classes where `y`
+        is given.
 
     Examples
     --------
@@ -54,10 +58,11 @@ def trace_scores(history, y=None, *, kind="aum", classes=None):
     if kind not in KINDS:
         raise InvalidInputError(f"kind must be one of {', '.join(KINDS)}; got {kind}.")
     by_margin = kind in ("aum", "forgetting")
+    history = as_numpy(history)
     if y is None:
         trace = _checked_trace(history, kind)
     else:
-        logits = checked_logits(history, ndim=3)
+        logits = _checked_run(history)
         codes = codes_of(y, logits.shape[-1], classes)
         check_consistent_length(logits[0], codes)
         trace = margin(logits, codes) if by_margin else -log_probability(logits, codes)
@@ -77,6 +82,17 @@ def _checked_trace(history, kind):
             f"(n_epochs, n_samples, n_classes) together with y; got {history.shape}."
         )
     return history
+
+
+def _checked_run(history):
+    if np.ndim(history) == 2:
+        raise InvalidInputError(
+            "With y, history must hold logits of shape (n_epochs, n_samples, "
+            f"n_classes); got {np.shape(history)}. Of losses or margins, leave out y. "
+            "Of single logits z of two classes, give np.stack([np.zeros_like(z), z], "
+            "-1)."
+        )
+    return checked_logits(history, ndim=3)
 
 
 def _area(margins):

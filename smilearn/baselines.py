@@ -4,9 +4,10 @@ Estimators have ``fit(X, y)``, ``score_samples(X, y)`` and `scores_` of the trai
 samples; functions take arrays. Low = at risk throughout.
 """
 
-from smilearn._feature_models import LDAScorer, MahalanobisScorer, ProbeScorer
+from smilearn._feature_models import LDAScorer, MahalanobisScorer
 from smilearn._feature_places import LeverageScorer, NeighborScorer
 from smilearn._logits import logit_scores
+from smilearn._probe import ProbeScorer
 from smilearn._rank_mean import rank_mean
 from smilearn._traces import trace_scores
 

@@ -104,6 +104,7 @@ FLOORS = {
     "_engine": 4,
     "_feature_models": 4,
     "_feature_places": 4,
+    "_probe": 4,
     "_hidden_reader": 4,
     "_model_sources": 4,
     "_shadow_runs": 4,

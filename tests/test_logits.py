@@ -122,3 +122,51 @@ def test_what_is_no_table_of_logits_is_refused():
     with pytest.raises(ValueError, match="inconsistent"):
         logit_scores(np.zeros((3, 2)), [0, 1])
     assert KINDS == ("loss", "margin", "el2n", "entropy", "grand")
+
+
+THREE = np.array([[5.0, 1.0, 0.0], [0.0, 5.0, 1.0], [1.0, 0.0, 5.0]])
+
+
+@pytest.mark.parametrize("y", [[1, 2, 3], [2, 0, -1], [1.0, 2.0, 3.0], [1, 2, 7]])
+def test_labels_that_can_be_read_both_ways_ask_for_classes(y):
+    with pytest.raises(InvalidInputError, match=r"may be column .* Say by classes="):
+        logit_scores(THREE, y)
+    scores = logit_scores(THREE, y, classes=sorted(y))
+    assert (scores == logit_scores(THREE, np.argsort(np.argsort(y)))).all()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0, 1, 2], [1, 2, 3], [-1, 1, 5], [10, 20, 30], [-3, -2, -1], list("abc")],
+)
+@pytest.mark.parametrize("kept", [[0], [1], [2], [0, 1], [0, 2], [1, 2]])
+def test_no_subset_of_accepted_labels_changes_what_they_mean(labels, kept):
+    def margins(rows):
+        try:
+            y = [labels[row] for row in rows]
+            return logit_scores(THREE[rows], y, kind="margin")
+        except InvalidInputError:
+            return None
+
+    whole, part = margins([0, 1, 2]), margins(kept)
+    assert whole is None or part is None or (part == whole[kept]).all()
+    assert (whole is None) == (labels == [1, 2, 3])
+    assert (part is not None) or labels != [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensors_with_gradients_and_in_half_precision(kind):
+    torch = pytest.importorskip("torch")
+    logits, y = some(3)
+    features = np.random.default_rng(0).normal(size=(len(y), 3))
+    expected = logit_scores(logits, y, kind=kind, features=features)
+
+    def scores(dtype):
+        table, inputs = (
+            torch.tensor(a, dtype=dtype, requires_grad=True) for a in (logits, features)
+        )
+        labels, names = torch.tensor(y), torch.arange(4)
+        return logit_scores(table, labels, kind=kind, features=inputs, classes=names)
+
+    np.testing.assert_allclose(scores(torch.float64), expected)
+    np.testing.assert_allclose(scores(torch.bfloat16), expected, rtol=0.05, atol=0.1)

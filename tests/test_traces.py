@@ -86,3 +86,23 @@ def test_what_is_no_history_is_refused():
         trace_scores([[np.nan, 1.0]])
     with pytest.raises(ValueError, match="inconsistent"):
         trace_scores(np.zeros((2, 3, 2)), [0, 1])
+
+
+@pytest.mark.parametrize("kind", ["aum", "cumulative_loss", "forgetting", "loss_iqr"])
+def test_two_dimensions_and_labels_are_refused(kind):
+    losses, y = np.random.default_rng(0).exponential(size=(5, 6)), [0, 1, 0, 1, 0, 1]
+    with pytest.raises(InvalidInputError, match=r"leave out y.*np\.stack.*-1"):
+        trace_scores(losses, y, kind=kind)
+    both = np.stack([np.zeros_like(losses), losses], -1)  # as the error says
+    scores = [logit_scores(z, y, kind="margin") for z in losses]
+    if kind == "aum":
+        np.testing.assert_allclose(trace_scores(both, y), np.mean(scores, axis=0))
+
+
+def test_an_epoch_may_be_a_tensor_with_a_gradient():
+    torch = pytest.importorskip("torch")
+    logits, y = run_of(4)
+    epochs = [torch.tensor(table, requires_grad=True) for table in logits]
+    assert (trace_scores(epochs, torch.tensor(y)) == trace_scores(logits, y)).all()
+    halves = [torch.tensor([0.5, 2.0], dtype=torch.bfloat16, requires_grad=True)]
+    assert trace_scores(halves, kind="cumulative_loss").tolist() == [-0.5, -2.0]
