@@ -70,24 +70,29 @@ def cell(cells):
 
 
 def summary(results):
-    """AUC of psmi and of loss, set by set, and how the difference stands."""
-    rows = [
-        [name, *(against_loss(result["moments"][moment]) for moment in TITLES)]
-        for name, result in results.items()
-        if result["audit"]
-    ]
-    lines = [
-        "AUC of psmi / of loss, and the difference with its interval. Before training, "
-        "loss is that at the early point.",
-        "",
-        table(["set", *TITLES.values()], rows),
-    ]
+    """AUC of psmi and of its main rivals, set by set, and how the difference stands."""
+    lines = []
+    for truth, rival, note in (
+        ("memorized", "loss", " Before training, loss is that at the early point."),
+        ("psmi and LDA", "LDA in folds", ""),
+    ):
+        rows = [
+            [name, *(against(result["moments"][each], truth) for each in TITLES)]
+            for name, result in results.items()
+            if result["audit"]
+        ]
+        lines += [
+            f"AUC of psmi / of {rival}, and the difference with its interval.{note}",
+            "",
+            table(["set", *TITLES.values()], rows),
+        ]
     return "\n".join(lines)
 
 
-def against_loss(moment):
-    found = moment["memorized"]
-    psmi, loss = found["psmi"]["auc"], found[moment["reference"]]["auc"]
+def against(moment, truth):
+    found = moment[truth]
+    other = moment["reference"] if truth == "memorized" else "LDA, in folds"
+    psmi, loss = found["psmi"]["auc"], found[other]["auc"]
     gap, low, high, verdict = psmi[3:]
     mark = MARKS[verdict]
     return (

@@ -38,6 +38,7 @@ OF_LOGITS = {
     "entropy": "entropy",
     "grand": "grand",
 }
+RIVAL = "LDA, in folds"
 FUSION, EARLY_LOSS = "rank mean of psmi and loss", "loss, at the early point"
 N_TENTHS = 10
 COLUMNS = (
@@ -142,6 +143,8 @@ def tables(pool, audit, scores, reference):
     if audit is not None:
         for name, rows in (("", clean | True), (", without flips", clean)):
             found[f"memorized{name}"] = against_audit(audit, scores, rows, reference)
+        two = {name: scores[name] for name in ("psmi", RIVAL)}
+        found["psmi and LDA"] = against_audit(audit, two, clean | True, RIVAL)
     known, truth, graded = human_truth(pool)
     if known is None or truth[known].all() or not truth[known].any():
         return found
