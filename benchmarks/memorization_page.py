@@ -230,6 +230,7 @@ def removals(results):
                     f"{effect['removed tpr_at_fpr_0.01']['everything'][0]:.3f}",
                     change(effect["kept tpr_at_fpr_0.01"]),
                     change(effect["kept newly_exposed"]),
+                    change(effect["all exposed"]),
                 ]
             )
     header = [
@@ -239,7 +240,8 @@ def removals(results):
         "accuracy, kept",
         "attack on the removed before",
         "attack on the kept",
-        "newly exposed",
+        "kept, newly exposed",
+        "exposed, all",
     ]
     return table(header, rows)
 

@@ -11,6 +11,7 @@ from smilearn._run_folder import digest
 from smilearn._shadow_design import balanced_masks, check_classes_seen, models_a_sample
 from smilearn._shadow_folder import ShadowFolder, run_facts
 from smilearn._shadow_runs import run_shadows
+from smilearn.exceptions import InvalidInputError
 
 
 class AuditTraining:
@@ -79,6 +80,15 @@ class AuditTraining:
         return run_shadows(
             job, masks, seeds.tolist(), folder, self.n_jobs, self.verbose
         )
+
+    def _facts(self, X, y, params):
+        """What the answers of the models depend on; None where it cannot be named."""
+        try:
+            return run_facts(
+                self.estimator, X, y, params, self._settings(), self.checkpoint_folder
+            )
+        except InvalidInputError:
+            return None
 
     def _run_seed(self):
         """Seed of the run; of the run in the folder, where the user names none."""

@@ -50,6 +50,11 @@ def removed_samples(removed, n_samples):
                 f"removed must be indices from 0 to {n_samples - 1}; got "
                 f"{gone[wrong][:5].tolist()}."
             )
+        if len(np.unique(gone)) < len(gone):
+            raise InvalidInputError(
+                "removed must name each sample once; got repeated indices. Give a mask "
+                "as booleans, not as 0 and 1."
+            )
         gone = np.isin(np.arange(n_samples), gone)
     if gone.shape != (n_samples,):
         raise InvalidInputError(
@@ -117,7 +122,7 @@ def comparable_groups(withheld):
     for name, rows in groups.items():
         if not rows.any():
             raise InvalidInputError(
-                f"No sample is {name} in all arms, as the random ones took them all; "
-                "give control=False, or remove fewer."
+                f"No sample is {name} in all arms, as those drawn at random for the "
+                "control took them all. Give control=False."
             )
     return groups

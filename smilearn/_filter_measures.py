@@ -12,7 +12,7 @@ FPR = (0.001, 0.01)
 _ATTACK = ("auc", *(f"tpr_at_fpr_{rate}" for rate in FPR))
 _SHARES = ("exposed", "newly_exposed", "no_longer_exposed")
 MEASURES = {
-    "all": ("accuracy",),
+    "all": ("accuracy", "exposed"),
     "kept": ("accuracy", *_ATTACK, "lira", *_SHARES),
     "removed": ("accuracy", *_ATTACK, "lira", "exposed"),
 }  # group of samples: what is told of it
@@ -82,12 +82,13 @@ def sample_measures(arms, B, share, models=slice(None)):
     -------
     measures : dict of str to ndarray of shape (n_arms, n_samples)
         `accuracy`, `lira`, `exposed`, `newly_exposed` and `no_longer_exposed`; a sample
-        is exposed from the ratio on from which it is in the first arm.
+        is exposed from the ratio on from which it is in the first arm, and never where
+        it is withheld.
     """
     lira = np.array([arm.lira(B, models) for arm in arms])
     n_exposed = max(round(share * lira.shape[1]), 1)
     bar = lira[0][ranks_of(-lira[0]) <= n_exposed].min()
-    exposed = lira >= bar
+    exposed = (lira >= bar) & ~np.array([arm.withheld for arm in arms])
     return {
         "accuracy": np.array([arm.accuracy(B, models) for arm in arms]),
         "lira": lira,
@@ -150,7 +151,7 @@ def group_measures(arms, B, groups, share, n_bootstrap, rng):
     return found
 
 
-def effect_columns(found, arms, reference, n_models):
+def effect_columns(found, arms, reference, n_models, sizes):
     """Put values, intervals and differences into columns.
 
     Parameters
@@ -166,6 +167,9 @@ def effect_columns(found, arms, reference, n_models):
 
     n_models : int
         Models of each arm.
+
+    sizes : dict of str to int
+        Samples in each group.
 
     Returns
     -------
@@ -193,8 +197,8 @@ def effect_columns(found, arms, reference, n_models):
                     "higher" if ends[0] > 0 else "lower" if ends[1] < 0 else "even"
                 )
                 told = (values[a], low[a], high[a], apart[a], *ends, verdict)
-                rows.append((group, measure, arm, *told))
-    names = ("group", "measure", "arm", "value", "low", "high")
+                rows.append((group, sizes[group], measure, arm, *told))
+    names = ("group", "n_samples", "measure", "arm", "value", "low", "high")
     names += ("difference", "difference_low", "difference_high", "verdict")
     columns = zip(names, zip(*rows, strict=True), strict=True)
     return {name: np.array(values) for name, values in columns}

@@ -83,7 +83,8 @@ def attack_draws(attacks, B, allowed, n_bootstrap, rng):
         False-positive rates.
 
     n_bootstrap : int
-        How often models and samples are drawn, with replacement.
+        How often models and samples are drawn, with replacement; draws in which all
+        are IN, or all OUT, are drawn again.
 
     rng : Generator
         Where chance comes from.
@@ -111,11 +112,20 @@ def attack_draws(attacks, B, allowed, n_bootstrap, rng):
     values = np.array([summary_of(*each.rates(*ones), allowed) for each in rankings])
     draws = np.empty((n_bootstrap, *values.shape))
     for draw in draws:
-        weights = [rng.multinomial(n, [1 / n] * n) for n in B.shape]
+        weights = _resample(B, rng)
         draw[:] = [summary_of(*each.rates(*weights), allowed) for each in rankings]
     off = draws - draws.mean(0)
     covariance = np.einsum("bam,bcm->mac", off, off) / n_bootstrap
     return values, covariance * (n_models / (n_models - 1))
+
+
+def _resample(B, rng):
+    """How often models and samples are drawn, so that there are pairs IN and OUT."""
+    while True:
+        of_model, of_sample = (rng.multinomial(n, [1 / n] * n) for n in B.shape)
+        n_in = of_model @ B @ of_sample
+        if 0 < n_in < of_model.sum() * of_sample.sum():
+            return of_model, of_sample
 
 
 def half_width(variance, n_models):

@@ -233,6 +233,7 @@ class ShadowAudit(
         target, masks = self._target(), self._design(codes, classes)
         answers = self._answers(X, labels, classes, masks, params)
         self.classes_, self.labels_, self.shadow_in_ = classes, labels, masks
+        self._fitted_to = self._facts(X, labels, params)
         return self._compare(answers, target)
 
     def _requested(self, params):

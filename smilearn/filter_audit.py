@@ -37,10 +37,11 @@ class FilterAudit(WideTable):
     Parameters
     ----------
     columns : dict of str to ndarray of shape (n_rows,)
-        `group` ("all", "kept" or "removed"), `measure`, `arm` ("everything", "filtered"
-        or "random"), `value`, and the ends `low` and `high` of its 95 % interval;
-        `difference` to the reference arm, `difference_low` and `difference_high`, and
-        the `verdict`: "higher" or "lower" where that interval excludes 0, else "even".
+        `group` ("all", "kept" or "removed"), its `n_samples`, the `measure`, `arm`
+        ("everything", "filtered" or "random"), `value`, and the ends `low` and `high`
+        of its 95 % interval; `difference` to the reference arm, `difference_low` and
+        `difference_high`, and the `verdict`: "higher" or "lower" where that interval
+        excludes 0, else "even".
 
     reference : str
         Arm that the others are compared with.
@@ -54,17 +55,19 @@ class FilterAudit(WideTable):
     Attributes
     ----------
     columns, reference, samples, audit : object
-        The same. `samples` holds `id`, `label`, `group` ("kept", "removed", or "random"
-        for those that only the control took out), `lira_everything`, `lira_filtered`,
-        `lira_random` in nats, high = memorized, `newly_exposed` and
-        `no_longer_exposed`. Ratios of samples that an arm took out are noise.
+        The same. `samples` holds `id`, `label`, `group` ("kept"; "removed", "random" or
+        "both" for those that the filter, the control or both took out),
+        `lira_everything`, `lira_filtered`, `lira_random` in nats, high = memorized,
+        `newly_exposed`, `no_longer_exposed`, and, with a control, the same in its arm,
+        `newly_exposed_random` and `no_longer_exposed_random`: so many are named by
+        chance. Ratios of samples that an arm took out are noise.
 
     Examples
     --------
     See :func:`audit_filter`.
     """
 
-    _down, _across = ("group", "measure"), "arm"
+    _down, _across = ("group", "n_samples", "measure"), "arm"
     _marks: ClassVar[dict] = {"higher": ("+", "above"), "lower": ("-", "below")}
 
     def __init__(self, columns, reference, samples, audit):
@@ -73,7 +76,16 @@ class FilterAudit(WideTable):
 
 
 def audit_filter(
-    audit, removed, X, y, *, control=True, share=0.1, n_bootstrap=500, **params
+    audit,
+    removed,
+    X,
+    y,
+    *,
+    control=True,
+    reference="auto",
+    share=0.1,
+    n_bootstrap=500,
+    **params,
 ):
     """Train with and without some samples, and tell what that did to all of them.
 
@@ -89,7 +101,9 @@ def audit_filter(
 
     removed : array-like or fitted filter
         Which samples go: a mask, their indices, or a `RiskFilter` or
-        `FilteredEstimator` that was fitted to the same samples in the same order.
+        `FilteredEstimator` that was fitted to the same samples in the same order. Not
+        what this audit found to be memorized: the noise that chose them would come back
+        in all arms. For that choose by an audit with another seed.
 
     X : array-like of shape (n_samples, n_features) or sequence of str
         All samples, as the estimator takes them.
@@ -99,7 +113,10 @@ def audit_filter(
 
     control : bool, default=True
         Whether to train the arm without random samples, at the price of `n_shadow`
-        trainings more. It is then the reference, as fewer samples alone change much.
+        trainings more: fewer samples alone change much.
+
+    reference : {"auto", "everything", "random"}, default="auto"
+        Arm that the others are compared with. "auto" is "random" with a control.
 
     share : float in (0, 1), default=0.1
         Share of all samples that count as exposed, those with the highest ratio in the
@@ -115,15 +132,18 @@ def audit_filter(
     -------
     effect : FilterAudit
         For groups of samples in each arm: `accuracy` of models that have not seen them,
-        on the labels as given; `auc`, `tpr_at_fpr_0.001` and `tpr_at_fpr_0.01` of the
-        likelihood ratio attack; mean `lira` in nats; the shares that are `exposed`,
-        `newly_exposed` (not so in the arm with everything) and `no_longer_exposed`.
+        on the labels as given, wrong ones included; `auc`, `tpr_at_fpr_0.001` and
+        `tpr_at_fpr_0.01` of the likelihood ratio attack; mean `lira` in nats; the
+        shares that are `exposed`, `newly_exposed` (not so in the arm with everything)
+        and `no_longer_exposed`. Of "all" it is told who is exposed, where those taken
+        out are not.
 
     Raises
     ------
     InvalidInputError
         If nothing or everything goes, a class is left too small for all models to see
-        it, samples are IN or OUT of fewer than 2 models, or the audit is of others.
+        it, samples are IN or OUT of fewer than 2 models, or the audit was fitted to
+        other samples, or with other settings than it has now.
 
     Notes
     -----
@@ -132,10 +152,11 @@ def audit_filter(
     those that only the filter does.
 
     No model of the filtered arm has seen a removed sample. Its row there compares those
-    that would have been IN with those that would not: chance, by construction, with the
-    noise that the measure has. That is no promise. Who can tell what the filter took
-    out, or kept, may still learn of it; removing the most exposed samples can expose
-    others, the onion effect [1]_; and all this holds for attacks by the ratio alone.
+    that would have been IN with those that would not: chance, where they were chosen
+    without this audit, with the noise that the measure has. That is no promise. Who can
+    tell what the filter took out, or kept, may still learn of it; removing the most
+    exposed samples can expose others, the onion effect [1]_; and all this holds for
+    attacks by the ratio alone.
 
     Random samples are drawn once; how much another draw would change is not in the
     intervals. Models are trained on `share` of the samples of the audit each, so what
@@ -162,13 +183,16 @@ def audit_filter(
     >>> audit = ShadowAudit(nearest, n_shadow=16, random_state=0)
     >>> effect = audit_filter(audit, [0, 1, 2, 3], X, y, n_bootstrap=50)
     >>> exposed = effect["value"][effect["measure"] == "exposed"]
-    >>> exposed[3:].tolist()  # of the removed: with everything, filtered, random
+    >>> exposed[-3:].tolist()  # of the removed: with everything, filtered, random
     [1.0, 0.0, 1.0]
     """
     labels = class_labels(y)
     check_aligned(X, {"y": labels})
     gone = removed_samples(removed, len(labels))
     _check_numbers(share, n_bootstrap)
+    names = ["auto", ALL, *[RANDOM] * bool(control)]
+    if reference not in names:
+        raise InvalidInputError(f"reference must be one of {names}; got {reference!r}.")
     audit = _fitted(audit, X, labels, params)
     B, rng = audit.shadow_in_, np.random.default_rng([audit._seed, 3])
     if min(B.sum(0).min(), (~B).sum(0).min()) < 2:
@@ -182,11 +206,13 @@ def audit_filter(
         withheld[RANDOM] = as_many(gone, labels, rng)
     for arm, rows in withheld.items():
         _check_classes(B[:, ~rows], labels[~rows], audit.classes_, arm)
-    arms = [_arm(audit, X, labels, rows, params) for rows in withheld.values()]
     groups = comparable_groups(withheld)
+    arms = [_arm(audit, X, labels, rows, params) for rows in withheld.values()]
     found = group_measures(arms, B, groups, share, n_bootstrap, rng)
-    reference = RANDOM if control else ALL
-    columns = effect_columns(found, list(withheld), reference, len(B))
+    if reference == "auto":
+        reference = RANDOM if control else ALL
+    sizes = {name: int(rows.sum()) for name, rows in groups.items()}
+    columns = effect_columns(found, list(withheld), reference, len(B), sizes)
     samples = _samples(labels, withheld, sample_measures(arms, B, share))
     return FilterAudit(columns, reference, samples, audit)
 
@@ -214,6 +240,14 @@ def _fitted(audit, X, labels, params):
             f"The audit is fitted to other samples: {len(audit.labels_)} labels, not "
             f"the {len(labels)} given, in this order. Give one that is not fitted."
         )
+    now = audit._facts(X, labels, audit._requested(params))
+    if now and audit._fitted_to:
+        other = sorted(name for name in now if now[name] != audit._fitted_to.get(name))
+        if other:
+            raise InvalidInputError(
+                f"The audit is fitted with other {', '.join(other)}. Give the same as "
+                "then, or one that is not fitted: clone(audit)."
+            )
     return audit
 
 
@@ -221,7 +255,10 @@ def _check_classes(masks, labels, classes, arm):
     try:
         check_classes_seen(masks, np.searchsorted(classes, labels), classes)
     except InvalidInputError as error:
-        raise InvalidInputError(f"After the removal ({arm}): {error}") from error
+        advice = " Or give control=False." if arm == RANDOM else ""
+        raise InvalidInputError(
+            f"After the removal ({arm}): {error}{advice}"
+        ) from error
 
 
 def _arm(audit, X, labels, withheld, params):
@@ -236,12 +273,14 @@ def _arm(audit, X, labels, withheld, params):
 
 def _samples(labels, withheld, measures):
     gone = withheld[FILTERED]
-    drawn = withheld.get(RANDOM, gone)
-    group = np.select([gone, drawn], ["removed", "random"], "kept")
+    drawn = withheld.get(RANDOM, withheld[ALL])
+    kinds = {"both": gone & drawn, "removed": gone, "random": drawn}
+    group = np.select(list(kinds.values()), list(kinds), "kept")
     columns = {"id": np.arange(len(labels)), "label": labels, "group": group}
     for place, arm in enumerate(withheld):
         columns[f"lira_{arm}"] = measures["lira"][place]
-    place = list(withheld).index(FILTERED)
-    for name in ("newly_exposed", "no_longer_exposed"):
-        columns[name] = measures[name][place] & ~gone
+    for place, arm in enumerate(withheld):
+        for name in ("newly_exposed", "no_longer_exposed") * (arm != ALL):
+            ending = "" if arm == FILTERED else f"_{arm}"
+            columns[f"{name}{ending}"] = measures[name][place] & ~withheld[arm]
     return AuditTable(columns)

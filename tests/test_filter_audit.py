@@ -188,6 +188,33 @@ def test_a_killed_run_goes_on(tmp_path):
     )
 
 
+@pytest.mark.parametrize("removed", [[7], [0, 9]])
+@pytest.mark.parametrize("n_shadow", [4, 8])
+def test_a_sample_or_two_give_numbers_too(removed, n_shadow):
+    effect = effect_of(removed, n_shadow=n_shadow, control=False)
+    for name in ("value", "low", "high", "difference_low", "difference_high"):
+        assert np.isfinite(effect[name]).all()
+
+
+def test_what_is_exposed_in_all_is_what_is_still_trained_on():
+    effect = effect_of(control=False)
+    before = row(effect, "all", "exposed", "everything")
+    after = row(effect, "all", "exposed", "filtered")
+    assert before["value"] == pytest.approx(0.1)
+    assert after["value"] == 0
+    assert row(effect_of(estimator=Onion()), "all", "exposed", "filtered")["value"] > 0
+
+
+def test_the_reference_can_be_chosen():
+    effect = effect_of(reference="everything")
+    assert effect.reference == "everything"
+    assert row(effect, "removed", "auc", "everything")["difference"] == 0
+    assert row(effect, "removed", "auc", "filtered")["verdict"] == "lower"
+    for settings in ({"reference": "filtered"}, {"reference": "random"}):
+        with pytest.raises(InvalidInputError, match="reference must be one of"):
+            effect_of(n_shadow=4, control=False, **settings)
+
+
 def test_filters_say_what_goes():
     P = np.random.default_rng(0).normal(size=(60, 2)) + 2.0 * (Y == "yes")[:, None]
     cleaner = RiskFilter(n_remove=5).fit(P, Y)
@@ -204,51 +231,21 @@ def test_filters_say_what_goes():
         audit_filter(audit, RiskFilter(), **run)
 
 
-@pytest.mark.parametrize(
-    ("removed", "settings", "message"),
-    [
-        (np.zeros(60, bool), {}, "Some samples must go and some stay; 0 of 60 go"),
-        (np.ones(60, bool), {}, "60 of 60 go"),
-        (np.ones(50, bool), {}, r"each of the 60 samples .* got shape \(50,\)"),
-        ([60, -1], {}, r"indices from 0 to 59; got \[60, -1\]"),
-        ([0.5], {}, "a mask or indices of samples, or a fitted filter"),
-        (Y == "yes", {}, r"After the removal \(filtered\): .*class 'yes' has 0"),
-        (PLANTED, {"n_shadow": 2}, "IN 2 or more"),
-        (PLANTED, {"share": 1.0}, "share must be between 0 and 1"),
-        (PLANTED, {"group": "x"}, "unexpected keyword"),
-    ],
-)
-def test_mistakes(removed, settings, message):
-    with pytest.raises((InvalidInputError, TypeError), match=message):
-        effect_of(removed, **settings)
-
-
-def test_an_audit_of_others_is_refused():
-    audit = ShadowAudit(Lookup(), n_shadow=4, random_state=0).fit(X, Y)
-    with pytest.raises(InvalidInputError, match="fitted to other samples: 60 labels"):
-        audit_filter(audit, [0], X[:50], Y[:50])
-    with pytest.raises(InvalidInputError, match="in this order"):
-        audit_filter(audit, [0], X, Y[::-1])
-
-
-def test_a_classifier_is_no_audit():
-    with pytest.raises(InvalidInputError, match=r"by ShadowAudit\(Lookup\(...\)\)"):
-        audit_filter(Lookup(), [0], X, Y)
-
-
 def test_tables_to_read():
     effect = effect_of(n_shadow=4)
     lines = repr(effect).splitlines()
-    assert lines[0].split() == ["group", "measure", "everything", "filtered", "random"]
-    assert len(lines) == 1 + 15 + 1
+    names = ["group", "n_samples", "measure", "everything", "filtered", "random"]
+    assert lines[0].split() == names
+    assert len(lines) == 1 + 16 + 1
     assert "below random" in lines[-1]
     assert "<table>" in effect._repr_html_()
-    assert len(effect.to_pandas()) == 45
+    assert len(effect.to_pandas()) == 48
     assert repr(effect.head(2)).count("\n") == 2
     names = [*effect.samples.columns]
     assert names[:3] == ["id", "label", "group"]
     assert "group" in repr(effect.samples)
     counts = np.unique(effect.samples["group"], return_counts=True)
     counts = dict(zip(*counts, strict=True))
-    assert counts["removed"] == 6
-    assert counts["random"] <= 6
+    assert counts["removed"] + counts.get("both", 0) == 6
+    assert counts["random"] + counts.get("both", 0) == 6
+    assert row(effect, "removed", "auc", "filtered")["n_samples"] == counts["removed"]

@@ -35,7 +35,8 @@ def simulated(rng, *, shift=0.0, n_models=12, n_samples=60):
 
 def told(arms, B, groups, seed=0, reference="random"):
     found = group_measures(arms, B, groups, 0.1, 60, np.random.default_rng(seed))
-    columns = effect_columns(found, NAMES, reference, len(B))
+    sizes = {name: rows.sum() for name, rows in groups.items()}
+    columns = effect_columns(found, NAMES, reference, len(B), sizes)
     rows = zip(columns["group"], columns["measure"], columns["arm"], strict=True)
     return {row: k for k, row in enumerate(rows)}, columns
 
@@ -73,6 +74,7 @@ def test_exposed_is_a_share_of_the_first_arm():
     measures = sample_measures(arms, B, 0.25)
     assert measures["exposed"][0].sum() == 15
     assert not measures["newly_exposed"][0].any()
+    assert not measures["exposed"][1][arms[1].withheld].any()
     change = measures["newly_exposed"].astype(int) - measures["no_longer_exposed"]
     now = measures["exposed"].astype(int)
     assert (now - now[0] == change).all()
