@@ -135,8 +135,10 @@ def location_and_scale(scores, weight=None):
         In nats.
     """
     low, middle = weighted_quantile(scores, [_LOW, 0.5], weight)
-    mean = np.average(scores, weights=weight)
-    deviation = np.average((scores - mean) ** 2, weights=weight) ** 0.5
+    peak = max(np.abs(scores).max(), 1.0)  # squares of scores may overflow
+    mean = np.average(scores / peak, weights=weight)
+    squares = np.average((scores / peak - mean) ** 2, weights=weight)
+    deviation = peak * squares**0.5
     rounding = 1e-6 * max(abs(middle), 1)
     for spread in (middle - low, deviation):  # the second where most scores tie
         if spread > rounding:

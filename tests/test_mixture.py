@@ -187,3 +187,12 @@ def test_members_know_the_names_of_features(seed):
     for member in scorer.members_.values():
         assert member.feature_names_in_.tolist() == ["a", "b", "c"]
         member.score_table(frame)
+
+
+def test_scores_that_cannot_be_squared_have_a_place():
+    scores = np.array([-2e304, -2e304, 1.8, -2e248, -2e248, -2e248])
+    location, scale = location_and_scale(scores)
+    assert location == -2e248
+    assert 1e303 < scale < 1e305
+    tied = np.array([-1e200] + 99 * [0.0])
+    assert location_and_scale(tied) == (0.0, pytest.approx(1e199, rel=0.01))
