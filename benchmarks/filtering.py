@@ -22,21 +22,13 @@ from pathlib import Path
 
 import numpy as np
 from memorization import DATA, RESULTS, SETS, Settings, audit_of, pool_of, rounded
+from memorization_scores import as_dict
 from sklearn.linear_model import LogisticRegression
 
 from smilearn import RiskFilter, SentenceEmbedder, ShadowAudit, audit_filter
 from smilearn.datasets import packaged_minilm
 
 SHARE = 0.1
-COLUMNS = (
-    "value",
-    "low",
-    "high",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "verdict",
-)
 
 
 def embeddings_of(texts):
@@ -48,14 +40,10 @@ def regression_audit(X, y, seed=0):
     return ShadowAudit(model, n_shadow=64, random_state=seed).fit(X, y)
 
 
-def as_dict(effect):
-    """Group and measure -> arm -> value, interval, difference to random, verdict."""
-    found = {}
-    for row in range(len(effect)):
-        key = " ".join(effect[name][row] for name in ("group", "measure"))
-        cells = [effect[name][row].item() for name in COLUMNS]
-        found.setdefault(key, {})[effect["arm"][row].item()] = cells
-    return found
+def told(effect):
+    """Group and measure -> arm -> the cells of the row."""
+    pairs = zip(effect["group"], effect["measure"], strict=True)
+    return as_dict(effect, [" ".join(pair) for pair in pairs], effect["arm"])
 
 
 def effects(pool, settings, given):
@@ -81,7 +69,7 @@ def effects(pool, settings, given):
             {
                 "flips_removed": int((pool.flipped & removed).sum()),
                 "n_flips": int(pool.flipped.sum()),
-                "effect": as_dict(effect),
+                "effect": told(effect),
             },
         )
 

@@ -185,21 +185,20 @@ def against_audit(audit, scores, rows, reference):
         n_models=audit.n_shadow,
         random_state=0,
     )
-    return as_dict(table)
+    return as_dict(table, table["scorer"], table["metric"])
 
 
 def against(scores, truth, graded, reference):
     table = compare_scorers(
         scores, truth, lira=graded, reference=reference, random_state=0
     )
-    return as_dict(table)
+    return as_dict(table, table["scorer"], table["metric"])
 
 
-def as_dict(table):
-    """Scorer and metric -> value, interval, difference, its interval, verdict."""
+def as_dict(table, outer, inner):
+    """Names outside and inside of each row -> its `COLUMNS`."""
     found = {}
-    for row in range(len(table)):
+    for row, names in enumerate(zip(outer, inner, strict=True)):
         cells = [table[name][row].item() for name in COLUMNS]
-        scorer, metric = table["scorer"][row].item(), table["metric"][row].item()
-        found.setdefault(scorer, {})[metric] = cells
+        found.setdefault(str(names[0]), {})[str(names[1])] = cells
     return found

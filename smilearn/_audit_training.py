@@ -26,7 +26,7 @@ class AuditTraining:
         check_classes_seen(masks, codes, classes)
         return masks
 
-    def _answers(self, X, y, classes, masks, params, withheld=None):
+    def _answers(self, X, y, classes, masks, params, facts, withheld=None):
         """Train the models and ask them of all samples.
 
         Parameters
@@ -42,6 +42,9 @@ class AuditTraining:
 
         params : dict
             For ``fit`` of the estimator.
+
+        facts : dict or None
+            What :meth:`_facts` says of these; needed for a folder.
 
         withheld : ndarray of bool of shape (n_samples,), default=None
             Samples that no model is trained on, whatever the masks say.
@@ -65,9 +68,7 @@ class AuditTraining:
             folder = folder and Path(folder) / f"without-{told['withheld']}"
         folder = ShadowFolder(folder) if folder else None
         if folder:
-            facts = self._settings() | told
-            root = self.checkpoint_folder
-            folder.claim(run_facts(self.estimator, X, y, params, facts, root))
+            folder.claim(facts | told)
         job = {
             "estimator": self.estimator,
             "X": X,
@@ -82,12 +83,16 @@ class AuditTraining:
         )
 
     def _facts(self, X, y, params):
-        """What the answers of the models depend on; None where it cannot be named."""
+        """What the answers of the models depend on.
+
+        None where it cannot be named; with a folder that is an error.
+        """
+        root = self.checkpoint_folder
         try:
-            return run_facts(
-                self.estimator, X, y, params, self._settings(), self.checkpoint_folder
-            )
+            return run_facts(self.estimator, X, y, params, self._settings(), root)
         except InvalidInputError:
+            if root:
+                raise
             return None
 
     def _run_seed(self):

@@ -231,9 +231,10 @@ class ShadowAudit(
                 f"y must hold 2 classes or more; got {len(classes)} class."
             )
         target, masks = self._target(), self._design(codes, classes)
-        answers = self._answers(X, labels, classes, masks, params)
+        facts = self._facts(X, labels, params)
+        answers = self._answers(X, labels, classes, masks, params, facts)
         self.classes_, self.labels_, self.shadow_in_ = classes, labels, masks
-        self._fitted_to = self._facts(X, labels, params)
+        self._fitted_to = facts
         return self._compare(answers, target)
 
     def _requested(self, params):

@@ -266,7 +266,13 @@ def _arm(audit, X, labels, withheld, params):
         return Arm(audit.statistic_, audit.correct_, withheld)
     asked = audit._requested(params)
     answers = audit._answers(
-        X, labels, audit.classes_, audit.shadow_in_, asked, withheld
+        X,
+        labels,
+        audit.classes_,
+        audit.shadow_in_,
+        asked,
+        audit._fitted_to,
+        withheld,
     )
     return Arm(answers["statistic"], answers["correct"], withheld)
 
