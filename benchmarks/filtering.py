@@ -25,7 +25,13 @@ from memorization import DATA, RESULTS, SETS, Settings, audit_of, pool_of, round
 from memorization_scores import as_dict
 from sklearn.linear_model import LogisticRegression
 
-from smilearn import RiskFilter, SentenceEmbedder, ShadowAudit, audit_filter
+from smilearn import (
+    RiskFilter,
+    SentenceEmbedder,
+    ShadowAudit,
+    SlicedMIScorer,
+    audit_filter,
+)
 from smilearn.datasets import packaged_minilm
 
 SHARE = 0.1
@@ -49,7 +55,7 @@ def told(effect):
 def effects(pool, settings, given):
     """One audit of a filter for each way to choose what goes."""
     X = embeddings_of(pool.texts)
-    by_psmi = RiskFilter(share=SHARE).fit(X, pool.y)
+    by_psmi = RiskFilter(SlicedMIScorer(random_state=0), share=SHARE).fit(X, pool.y)
     if given.finetune:
         folder = given.work_folder / settings.dataset
         audit = audit_of(pool, settings, folder, given.device, given.n_jobs)
