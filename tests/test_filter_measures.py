@@ -74,10 +74,17 @@ def test_exposed_is_a_share_of_the_first_arm():
     measures = sample_measures(arms, B, 0.25)
     assert measures["exposed"][0].sum() == 15
     assert not measures["newly_exposed"][0].any()
-    assert not measures["exposed"][1][arms[1].withheld].any()
     change = measures["newly_exposed"].astype(int) - measures["no_longer_exposed"]
     now = measures["exposed"].astype(int)
     assert (now - now[0] == change).all()
+
+
+def test_what_is_withheld_is_not_exposed_however_low_the_bar():
+    arms, B, _ = simulated(np.random.default_rng(0))
+    exposed = sample_measures(arms, B, 0.9)["exposed"]
+    for arm, now in zip(arms, exposed, strict=True):
+        assert not now[arm.withheld].any()
+        assert now[~arm.withheld].mean() > 0.7
 
 
 def test_differences_are_found_as_often_as_they_should_be(seed):

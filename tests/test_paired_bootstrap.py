@@ -5,6 +5,7 @@ import pytest
 from shadow_models import Lookup, X, audited
 
 from smilearn import ShadowAudit, compare_scorers
+from smilearn._paired_bootstrap import Truth
 from smilearn.exceptions import InvalidInputError
 
 
@@ -120,6 +121,18 @@ def test_what_is_named_as_memorized_stays_so_whatever_the_models_say():
     for name in ("low", "high"):
         np.testing.assert_allclose(table[name][:4], plain[name], atol=0.06)
     assert table["low"][4] < table["value"][4] < table["high"][4]
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_only_what_models_change_is_moved_to_stand_around_the_value(fixed):
+    shadows, memorized = Shadows(2), np.arange(300) % 20 == 0
+    lira = shadows(np.arange(16))
+    truth = Truth(memorized, lira, shadows, 16, fixed)
+    risk = lira + np.random.default_rng(0).normal(size=300)
+    draws = truth.draws([risk], 200, np.random.default_rng(0))[0]
+    off = np.abs(draws.mean(-1) - truth.values(risk))
+    assert off[4] < 1e-9
+    assert (off[:4] > 1e-9).all() == fixed
 
 
 def test_ties_of_the_truth_do_not_go_by_the_order_of_the_samples(seed):
