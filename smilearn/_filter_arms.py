@@ -38,6 +38,7 @@ def removed_samples(removed, n_samples):
         )
     else:
         gone = np.asarray(removed)
+        gone = gone.astype(np.int64) if gone.shape == (0,) else gone
     if gone.dtype != bool and (gone.ndim != 1 or gone.dtype.kind not in "iu"):
         raise InvalidInputError(
             "removed must be a mask or indices of samples, or a fitted filter; got "

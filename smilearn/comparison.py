@@ -226,7 +226,7 @@ def _memorized(memorized, lira, share):
                 f"{len(lira)}."
             )
     elif lira is None:
-        raise InvalidInputError("Give memorized or lira: the ground truth of an audit.")
+        raise InvalidInputError("Give the ground truth: audit, memorized or lira.")
     elif not 0 < share < 1:
         raise InvalidInputError(f"share must be between 0 and 1; got {share}.")
     else:

@@ -51,6 +51,7 @@ def test_what_cannot_be_removed_is_said_before_any_training():
     [
         (np.zeros(60, bool), {}, "Some samples must go and some stay; 0 of 60 go"),
         (np.ones(60, bool), {}, "60 of 60 go"),
+        ([], {}, "0 of 60 go"),
         (np.ones(50, bool), {}, r"each of the 60 samples .* got shape \(50,\)"),
         ([60, -1], {}, r"indices from 0 to 59; got \[60, -1\]"),
         ((np.arange(60) < 6) * 1, {}, "name each sample once; .* as booleans"),

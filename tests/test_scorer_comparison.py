@@ -214,7 +214,7 @@ def test_what_is_not_finite_is_refused_and_not_dropped(value):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"memorized": None}, "Give memorized or lira"),
+        ({"memorized": None}, "audit, memorized or lira"),
         ({"memorized": [0, 0, 0, 0]}, "got 0 memorized ones of 4"),
         ({"memorized": [1, 1, 1, 1]}, "got 4 memorized ones of 4"),
         ({"memorized": [2, 0, 0, 1]}, "memorized must be 0 or 1"),
