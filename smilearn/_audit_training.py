@@ -11,7 +11,6 @@ from smilearn._run_folder import digest
 from smilearn._shadow_design import balanced_masks, check_classes_seen, models_a_sample
 from smilearn._shadow_folder import ShadowFolder, run_facts
 from smilearn._shadow_runs import run_shadows
-from smilearn.exceptions import InvalidInputError
 
 
 class AuditTraining:
@@ -90,7 +89,7 @@ class AuditTraining:
         root = self.checkpoint_folder
         try:
             return run_facts(self.estimator, X, y, params, self._settings(), root)
-        except InvalidInputError:
+        except Exception:  # whatever pickle comes upon, in X too
             if root:
                 raise
             return None

@@ -74,7 +74,7 @@ def pretrained_files(estimator, apart):
     estimator : estimator
         Each parameter `model` of it, or inside it, that is a path that exists counts.
 
-    apart : path-like
+    apart : path-like or None
         Folder that does not count where it lies in that of a model.
 
     Returns
@@ -82,9 +82,9 @@ def pretrained_files(estimator, apart):
     names : dict of str to str
         By parameter; 32 hexadecimal digits of names and contents.
     """
-    models = params_named(estimator, "model")
+    models, apart = params_named(estimator, "model"), apart and Path(apart).resolve()
     return {
-        name: _files_name(Path(value), Path(apart).resolve())
+        name: _files_name(Path(value), apart)
         for name, value in models.items()
         if isinstance(value, (str, os.PathLike)) and _exists(value)
     }
@@ -121,7 +121,7 @@ def _exists(path):
 
 def _files_name(path, apart):
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    if path.resolve() in apart.parents:
+    if apart and path.resolve() in apart.parents:
         files = [file for file in files if apart not in file.resolve().parents]
     held = {file.relative_to(path).as_posix(): file for file in files}
     whole = hashlib.sha256()

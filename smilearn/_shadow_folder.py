@@ -105,7 +105,7 @@ def run_facts(estimator, X, y, params, settings, folder):
     settings : dict of str to JSON values
         Of the audit.
 
-    folder : path-like
+    folder : path-like or None
         Where the audit keeps answers; no files of a model.
 
     Returns

@@ -23,6 +23,34 @@ def test_an_audit_that_was_changed_since_its_fit_is_refused(change, name):
         audit_filter(audit.set_params(**change), [0], X, Y)
 
 
+class Pretrained(Lookup):
+    """Has a parameter that names a folder, as fine-tuned classifiers have."""
+
+    def __init__(self, model="", n_planted=0, noise=0.3, random_state=None):
+        super().__init__(n_planted, noise, random_state)
+        self.model = model
+
+
+def test_other_files_of_a_pretrained_model_are_noticed_without_a_folder(tmp_path):
+    (tmp_path / "weights").write_text("1")
+    model = Pretrained(str(tmp_path))
+    audit = ShadowAudit(model, n_shadow=4, random_state=0).fit(X, Y)
+    assert audit_filter(audit, [0], X, Y, n_bootstrap=5).audit is audit
+    (tmp_path / "weights").write_text("2")
+    with pytest.raises(InvalidInputError, match="fitted with other pretrained_files"):
+        audit_filter(audit, [0], X, Y)
+
+
+def test_what_cannot_be_pickled_is_audited_all_the_same():
+    class Here(Lookup):
+        """A local class, which pickle does not find."""
+
+    model = Here(n_planted=6)
+    model.set_params(noise=0.2)
+    audit = ShadowAudit(model, n_shadow=4, random_state=0).fit(X, Y)
+    assert len(audit_filter(audit, [0], X, Y, n_bootstrap=5)) == 48
+
+
 def test_an_audit_of_other_samples_with_the_same_labels_is_refused():
     audit = ShadowAudit(Lookup(), n_shadow=4, random_state=0).fit(X, Y)
     with pytest.raises(InvalidInputError, match="fitted with other X"):
