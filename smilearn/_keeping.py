@@ -6,6 +6,7 @@ import numpy as np
 
 from smilearn._fit_tasks import silent_clone
 from smilearn._mixture import (
+    deviation,
     learn,
     location_and_scale,
     member_tasks,
@@ -86,9 +87,9 @@ class SliceKeeping:
     def _judge_mixture(self, weight):
         """Reliability of the mixture, from its members'."""
         noises = {
-            name: np.sqrt((1 - m.reliability_) * np.cov(m.scores_, aweights=weight))
+            name: np.sqrt(1 - m.reliability_) * deviation(m.scores_, weight)
             for name, m in self.members_.items()
         }
-        noise = mixed_errors(noises, self.weights_, self.member_places_) ** 2
-        spread = np.cov(self.scores_, aweights=weight)
-        self.reliability_ = float(1 - noise / spread) if spread > noise else 0.0
+        noise = mixed_errors(noises, self.weights_, self.member_places_)
+        spread = deviation(self.scores_, weight)
+        self.reliability_ = float(1 - (noise / spread) ** 2) if spread > noise else 0.0

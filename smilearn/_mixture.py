@@ -135,15 +135,35 @@ def location_and_scale(scores, weight=None):
         In nats.
     """
     low, middle = weighted_quantile(scores, [_LOW, 0.5], weight)
-    peak = max(np.abs(scores).max(), 1.0)  # squares of scores may overflow
-    mean = np.average(scores / peak, weights=weight)
-    squares = np.average((scores / peak - mean) ** 2, weights=weight)
-    deviation = peak * squares**0.5
     rounding = 1e-6 * max(abs(middle), 1)
-    for spread in (middle - low, deviation):  # the second where most scores tie
+    # the second where most scores tie
+    for spread in (middle - low, deviation(scores, weight, ddof=0)):
         if spread > rounding:
             return float(middle), float(spread)
     return float(middle), 1.0
+
+
+def deviation(scores, weight=None, ddof=1):
+    """Standard deviation of scores that may be too large to be squared.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples,)
+        The scores.
+
+    weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
+
+    ddof : int, default=1
+        As in :func:`numpy.cov`.
+
+    Returns
+    -------
+    deviation : float
+        In the unit of the scores.
+    """
+    peak = np.abs(scores).max() or 1.0
+    return float(peak * np.sqrt(np.cov(scores / peak, ddof=ddof, aweights=weight)))
 
 
 def mixed(scores, weights, places):

@@ -196,3 +196,18 @@ def test_scores_that_cannot_be_squared_have_a_place():
     assert 1e303 < scale < 1e305
     tied = np.array([-1e200] + 99 * [0.0])
     assert location_and_scale(tied) == (0.0, pytest.approx(1e199, rel=0.01))
+
+
+@pytest.mark.parametrize("density", ["student", "gaussian"])
+def test_samples_whose_scores_cannot_be_squared_are_mixed(density):
+    """As Hypothesis found them: the joint member scores some -2e304."""
+    tiny = -1.28699524e-181
+    X = np.full((6, 4), tiny)
+    X[0, 3], X[1, 0], X[1, 3] = -9.18968240e14, 1.11972753e148, -3.85000537e16
+    X[2, 1], X[3, 2], X[5, 1] = -2.29085811e272, 1e120, 1.9
+    settings = {"n_components": 6, "leave_one_out": False, "dtype": "float64"}
+    settings |= {"cross_fit": 4, "n_slices": 5, "max_slices": 48, "density": density}
+    scorer = fitted(X, np.array([0, 0, 1, 2, 3, 2]), slicing="adaptive", **settings)
+    assert np.abs(scorer.scores_).max() > 1e200
+    for values in (scorer.scores_, scorer.scores_std_, scorer.reliability_):
+        assert np.isfinite(values).all()
