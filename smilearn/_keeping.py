@@ -6,7 +6,7 @@ import numpy as np
 
 from smilearn._fit_tasks import silent_clone
 from smilearn._mixture import (
-    deviation,
+    bounded,
     learn,
     location_and_scale,
     member_tasks,
@@ -86,10 +86,14 @@ class SliceKeeping:
 
     def _judge_mixture(self, weight):
         """Reliability of the mixture, from its members'."""
+
+        def spread_of(scores):
+            return np.cov(bounded(scores), aweights=weight)
+
         noises = {
-            name: np.sqrt(1 - m.reliability_) * deviation(m.scores_, weight)
+            name: np.sqrt((1 - m.reliability_) * spread_of(m.scores_))
             for name, m in self.members_.items()
         }
-        noise = mixed_errors(noises, self.weights_, self.member_places_)
-        spread = deviation(self.scores_, weight)
-        self.reliability_ = float(1 - (noise / spread) ** 2) if spread > noise else 0.0
+        noise = mixed_errors(noises, self.weights_, self.member_places_) ** 2
+        spread = spread_of(self.scores_)
+        self.reliability_ = float(1 - noise / spread) if spread > noise else 0.0

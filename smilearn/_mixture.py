@@ -30,6 +30,7 @@ _WIDTH = 0.05  # of contrast, in which a member falls from full weight to none
 # of the discriminant member: whitened, every direction between classes tells about as
 # much, so that few slices rank like many
 _DISCRIMINANT_SLICES = 96
+_MOST = 1e70  # nats; squares of the mixture stay finite
 _LOW = 0.05  # quantile that sets the scale of a member
 
 
@@ -134,36 +135,31 @@ def location_and_scale(scores, weight=None):
     location, scale : float
         In nats.
     """
+    scores = bounded(scores)
     low, middle = weighted_quantile(scores, [_LOW, 0.5], weight)
+    mean = np.average(scores, weights=weight)
+    deviation = np.average((scores - mean) ** 2, weights=weight) ** 0.5
     rounding = 1e-6 * max(abs(middle), 1)
-    # the second where most scores tie
-    for spread in (middle - low, deviation(scores, weight, ddof=0)):
+    for spread in (middle - low, deviation):  # the second where most scores tie
         if spread > rounding:
             return float(middle), float(spread)
     return float(middle), 1.0
 
 
-def deviation(scores, weight=None, ddof=1):
-    """Standard deviation of scores that may be too large to be squared.
+def bounded(scores):
+    """Scores of a member, none of them so large that the mixture could not be squared.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_samples,)
-        The scores.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    ddof : int, default=1
-        As in :func:`numpy.cov`.
+    scores : ndarray
+        Of any shape.
 
     Returns
     -------
-    deviation : float
-        In the unit of the scores.
+    scores : ndarray
+        Within 1e70 nats, where samples are equally absurd.
     """
-    peak = np.abs(scores).max() or 1.0
-    return float(peak * np.sqrt(np.cov(scores / peak, ddof=ddof, aweights=weight)))
+    return np.clip(scores, -_MOST, _MOST)
 
 
 def mixed(scores, weights, places):
@@ -188,7 +184,7 @@ def mixed(scores, weights, places):
     location = sum(weights[name] * places[name][0] for name in scores)
     scale = sum(weights[name] * places[name][1] for name in scores)
     standardized = sum(
-        weights[name] * (values - places[name][0]) / places[name][1]
+        weights[name] * (bounded(values) - places[name][0]) / places[name][1]
         for name, values in scores.items()
     )
     return location + scale * standardized
@@ -211,5 +207,5 @@ def mixed_errors(errors, weights, places):
         In the unit of the mixture.
     """
     scale = sum(weights[name] * places[name][1] for name in errors)
-    standardized = [weights[n] / places[n][1] * errors[n] for n in errors]
+    standardized = [weights[n] / places[n][1] * bounded(errors[n]) for n in errors]
     return scale * np.sqrt(np.square(standardized).sum(0))

@@ -190,12 +190,12 @@ def test_members_know_the_names_of_features(seed):
 
 
 def test_scores_that_cannot_be_squared_have_a_place():
-    scores = np.array([-2e304, -2e304, 1.8, -2e248, -2e248, -2e248])
+    scores = np.array([-2e304, -2e304, 1.8, 2.0, 2.2, -2e248])
     location, scale = location_and_scale(scores)
-    assert location == -2e248
-    assert 1e303 < scale < 1e305
+    assert location < 0
+    assert 1e69 < scale < 1e71
     tied = np.array([-1e200] + 99 * [0.0])
-    assert location_and_scale(tied) == (0.0, pytest.approx(1e199, rel=0.01))
+    assert location_and_scale(tied) == (0.0, pytest.approx(1e69, rel=0.01))
 
 
 @pytest.mark.parametrize("density", ["student", "gaussian"])
@@ -208,6 +208,12 @@ def test_samples_whose_scores_cannot_be_squared_are_mixed(density):
     settings = {"n_components": 6, "leave_one_out": False, "dtype": "float64"}
     settings |= {"cross_fit": 4, "n_slices": 5, "max_slices": 48, "density": density}
     scorer = fitted(X, np.array([0, 0, 1, 2, 3, 2]), slicing="adaptive", **settings)
-    assert np.abs(scorer.scores_).max() > 1e200
-    for values in (scorer.scores_, scorer.scores_std_, scorer.reliability_):
+    assert np.abs(scorer.scores_).max() > 1e60
+    told = (
+        scorer.scores_,
+        scorer.scores_std_,
+        scorer.score_table(X),
+        scorer.reliability_,
+    )
+    for values in told:
         assert np.isfinite(values).all()
