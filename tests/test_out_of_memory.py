@@ -1,5 +1,7 @@
 """A lack of memory halves the block of slices, and nothing is counted twice."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,14 @@ def state_of(scorer):
 HOW = ["isotropic", "in folds", "principal", "whitened", "discriminant", "batches"]
 
 
+@cache
+def undisturbed(how):
+    """A run without failures, its state, and what it says of other samples."""
+    X, y = embeddings(0)
+    scorer = fitted(how, X, y)
+    return scorer, state_of(scorer), answers(scorer, X[::3], y[::3])
+
+
 def assert_same(found, expected):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
@@ -97,15 +107,14 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("limit", [("holds", 5), ("fails_first", 3)], ids=str)
 def test_scores_are_those_of_a_run_without_failures(where, how, limit, monkeypatch):
     X, y = embeddings(0)
-    undisturbed = fitted(how, X, y)
-    expected = answers(undisturbed, X[::3], y[::3])
+    plain, state, expected = undisturbed(how)
     memory = Memory(monkeypatch, where)
     getattr(memory, limit[0])(limit[1])
     scorer = fitted(how, X, y)
-    assert_same(state_of(scorer), state_of(undisturbed))
+    assert_same(state_of(scorer), state)
     failures, memory.failures = memory.failures, 0
     _out_of_memory._most_bytes.clear()
-    assert_same(answers(undisturbed, X[::3], y[::3]), expected)
+    assert_same(answers(plain, X[::3], y[::3]), expected)
     assert failures + memory.failures > 0
 
 
