@@ -6,13 +6,17 @@ To 1e-4 only, as float32 products differ a little from machine to machine.
 import numpy as np
 import pytest
 import tiny_models
+import transformers
 from golden_files import check_golden, fitted
 
 from smilearn import (
     FineTunedClassifier,
     FineTunedEmbedder,
     HiddenStateEmbedder,
+    MemorizationCallback,
+    RiskTable,
     SentenceEmbedder,
+    SlicedMIScorer,
 )
 from smilearn.datasets import packaged_minilm
 
@@ -169,3 +173,57 @@ def test_fine_tuned_classifier(kind):
         "attributes": fitted(classifier),
     }
     check(f"fine-tuned classifier, {kind}", result)
+
+
+@pytest.mark.filterwarnings("ignore::smilearn.exceptions.EarlyPointWarning")
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_callback_of_a_trainer(kind, tmp_path):
+    pytest.importorskip("accelerate")
+    tokenizer = tiny_models.tokenizer(kind)
+    texts, labels = TEXTS[:8] * 3, [0, 0, 0, 0, 1, 1, 1, 1] * 3
+    rows = [
+        {"input_ids": tokenizer(text)["input_ids"], "label": label}
+        for text, label in zip(texts, labels, strict=True)
+    ]
+    scorer = SlicedMIScorer(32, slicing="isotropic", random_state=0)
+    callback = MemorizationCallback(
+        texts, scorer=scorer, rule="epochs", stop_epoch=1, share=0.25, folder=tmp_path
+    )
+    trainer = transformers.Trainer(
+        model=tiny_models.model(kind, "ForSequenceClassification", num_labels=2),
+        args=transformers.TrainingArguments(
+            output_dir=str(tmp_path),
+            num_train_epochs=2,
+            per_device_train_batch_size=4,
+            learning_rate=1e-3,
+            seed=3,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+        ),
+        train_dataset=rows,
+        data_collator=transformers.DataCollatorWithPadding(tokenizer),
+        callbacks=[callback],
+    )
+    trainer.train()
+    table = RiskTable.read(callback.file_)
+    np.testing.assert_allclose(table["psmi"], callback.scores_, rtol=1e-5)
+    assert table["text"].tolist() == texts
+    result = {
+        "file": callback.file_.name,
+        "columns": list(callback.table_.columns),
+        "scores": callback.scores_[:8],
+        "kept": callback.kept_indices_,
+        "history": untimed(callback.history_),
+        "early_step": callback.early_step_,
+        "reached": callback.reached_,
+        "logged": {
+            name: value
+            for entry in trainer.state.log_history
+            for name, value in entry.items()
+            if name.startswith("risk/")
+        },
+        "attributes": fitted(callback),
+    }
+    check(f"callback, {kind}", result)
