@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from golden_files import check_golden, columns_of, fitted, made_samples, sample
 from scipy.sparse import csr_matrix
-from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import smilearn
-from smilearn import SliceConvergence, SlicedMIScorer, baselines
+from smilearn import SliceConvergence, SlicedMIScorer
 from smilearn.batches import RecordBatches
 
 SLICINGS = ["isotropic", "principal", "whitened", "discriminant", "joint", "adaptive"]
@@ -252,56 +250,3 @@ def test_record_batches():
     assert [len(batch[1]) for batch in given] == [50, 50, 20]
     model = scorer(dtype="float64").fit_batches(given)
     check_golden("scores", "batches, far 5.0, weights", about(model))
-
-
-RIVALS = {
-    "LDAScorer": baselines.LDAScorer(),
-    "LDAScorer, shrinkage 0.1": baselines.LDAScorer(shrinkage=0.1, cross_fit=4),
-    "LDAScorer, not in folds": baselines.LDAScorer(cross_fit=None),
-    "LeverageScorer": baselines.LeverageScorer(),
-    "LeverageScorer, softmax": baselines.LeverageScorer(link="softmax", alpha=0.1),
-    "MahalanobisScorer": baselines.MahalanobisScorer(),
-    "MahalanobisScorer, not in folds": baselines.MahalanobisScorer(cross_fit=None),
-    "NeighborScorer": baselines.NeighborScorer(),
-    "NeighborScorer, distance": baselines.NeighborScorer(
-        7, weights="distance", metric="cosine"
-    ),
-    "ProbeScorer, bayes": baselines.ProbeScorer(GaussianNB()),
-    "ProbeScorer, margin": baselines.ProbeScorer(),
-    "ProbeScorer, loss": baselines.ProbeScorer(kind="loss"),
-    "ProbeScorer, el2n": baselines.ProbeScorer(kind="el2n", cross_fit=None),
-    "ProbeScorer, entropy": baselines.ProbeScorer(
-        LogisticRegression(max_iter=1000), kind="entropy", cross_fit=3
-    ),
-}
-
-
-@pytest.mark.parametrize("name", RIVALS)
-def test_baselines(name):
-    model = RIVALS[name].fit(X, Y)
-    result = {
-        "attributes": fitted(model),
-        "scores": sample(model.scores_),
-        "new": sample(model.score_samples(X_NEW, Y_NEW)),
-        "best": sample(model.score_samples(X_NEW)),
-        "table": sample(model.score_table(X_NEW), step=20),
-    }
-    iterative = name.startswith(("ProbeScorer", "LeverageScorer, softmax"))
-    check_golden("baselines", name, result, tolerance=1e-6 if iterative else 1e-10)
-
-
-def test_scores_of_logits_and_traces():
-    rng = np.random.default_rng(3)
-    history, codes = rng.normal(size=(5, 30, 3)), rng.integers(0, 3, 30)
-    result = {
-        kind: baselines.logit_scores(history[0], codes, kind=kind)
-        for kind in ("loss", "margin", "el2n", "entropy")
-    }
-    result["grand"] = baselines.logit_scores(
-        history[0], codes, kind="grand", features=history[1]
-    )
-    for kind in ("aum", "cumulative_loss", "forgetting", "loss_iqr"):
-        result[kind] = baselines.trace_scores(history, codes, kind=kind)
-    result["rank_mean"] = baselines.rank_mean(result["loss"], result["aum"])
-    result = {name: sample(values) for name, values in result.items()}
-    check_golden("baselines", "logits and traces", result)
