@@ -11,7 +11,6 @@ from smilearn.exceptions import InvalidInputError
 _ARROW_UNITS = ("D", "s", "ms", "us", "ns")
 _FRAME_UNITS = ("D", "ms", "us", "ns")  # those that pandas and polars share
 _FEW = 16  # distinct strings up to which comparing is faster than a dict
-_JOINER = "\u200d"  # holds the parts of one emoji together
 
 
 def refuse_tables(values, name):
@@ -317,27 +316,3 @@ def differ(values, others):
         True where they differ.
     """
     return all_true(operator.ne, values.tolist(), others.tolist())
-
-
-def printable(value, width=60):
-    """Write a value in one line that does nothing to a terminal.
-
-    Parameters
-    ----------
-    value : object
-        What stands in the cell.
-
-    width : int, default=60
-        Most characters; the rest is cut.
-
-    Returns
-    -------
-    text : str
-        The value, without line ends and control characters.
-    """
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.3f}"
-    line = " ".join(str(value).split())
-    if not line.isprintable():
-        line = "".join(c for c in line if c.isprintable() or c == _JOINER)
-    return line if len(line) <= width else line[: width - 1] + "…"
