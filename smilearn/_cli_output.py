@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from smilearn._escapes import escaped
 from smilearn._files import file_kind
 
 
@@ -25,6 +26,8 @@ def write_table(table, path):
 def write_to_stdout(table, kind):
     """Write a table to standard output, as it would stand in a file.
 
+    A terminal gets it with control characters escaped.
+
     Parameters
     ----------
     table : ColumnTable
@@ -36,6 +39,11 @@ def write_to_stdout(table, kind):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"table.{kind}"
         write_table(table, path)
+        if sys.stdout.isatty():
+            with path.open(encoding="utf-8") as file:
+                for line in file:
+                    sys.stdout.write(escaped(line, as_json=kind == "jsonl"))
+            return
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
     sys.stdout.buffer.flush()

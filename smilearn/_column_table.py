@@ -5,7 +5,8 @@ import html
 import narwhals as nw
 import numpy as np
 
-from smilearn._columns import arrow_columns, frame_column, printable
+from smilearn._columns import arrow_columns, frame_column
+from smilearn._escapes import printable
 from smilearn._files import file_kind, write_columns
 from smilearn._optional import require
 from smilearn.exceptions import InvalidInputError
@@ -200,7 +201,7 @@ class ColumnTable:
         rows = zip(
             *(map(printable, values) for values in head.columns.values()), strict=True
         )
-        return list(self.columns), list(rows)
+        return [*map(printable, self.columns)], list(rows)
 
     def __repr__(self):
         header, rows = self._cells()

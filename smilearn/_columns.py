@@ -2,6 +2,7 @@
 
 import itertools
 import operator
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,7 +11,51 @@ from smilearn.exceptions import InvalidInputError
 _ARROW_UNITS = ("D", "s", "ms", "us", "ns")
 _FRAME_UNITS = ("D", "ms", "us", "ns")  # those that pandas and polars share
 _FEW = 16  # distinct strings up to which comparing is faster than a dict
-_JOINER = "\u200d"  # holds the parts of one emoji together
+
+
+def refuse_tables(values, name):
+    """Refuse a table, mapping or set where one column of texts, labels or ids is due.
+
+    Parameters
+    ----------
+    values : object
+        Anything.
+
+    name : str
+        What the column holds, in the plural.
+
+    Raises
+    ------
+    InvalidInputError
+        If `values` has names of columns, keys, or no order; names a column to take.
+    """
+    if isinstance(values, (set, frozenset)):
+        advice = "which has no order; give a list"
+    elif _names_in(values) is not None:
+        advice = f"give ds{_place(values, name.removesuffix('s'))}"
+    else:
+        return
+    raise InvalidInputError(
+        f"one column of {name} expected; got a {type(values).__name__}; {advice}."
+    )
+
+
+def _names_in(values):
+    """Names of the columns, or keys, of a table or mapping; None of anything else."""
+    if isinstance(values, Mapping):
+        return list(values)
+    names = getattr(getattr(values, "dtype", None), "names", None)
+    for attribute in ("column_names", "columns"):
+        names = getattr(values, attribute, None) if names is None else names
+    return None if names is None else list(names)
+
+
+def _place(values, best):
+    """Where a table has the column that is called best, or its first one: a key."""
+    names = _names_in(values) or [best]
+    name = best if best in names else names[0]
+    inner = values[name] if isinstance(values, Mapping) and name in values else None
+    return f"[{name!r}]" + (_place(inner, best) if _names_in(inner) else "")
 
 
 def as_column(values, name):
@@ -34,6 +79,7 @@ def as_column(values, name):
     InvalidInputError
         If it is not one column.
     """
+    refuse_tables(values, f"{name.removesuffix('s')}s")
     if hasattr(values, "to_pylist"):
         values = values.to_pylist()
     if isinstance(values, (str, bytes)) or not np.iterable(values):
@@ -270,27 +316,3 @@ def differ(values, others):
         True where they differ.
     """
     return all_true(operator.ne, values.tolist(), others.tolist())
-
-
-def printable(value, width=60):
-    """Write a value in one line that does nothing to a terminal.
-
-    Parameters
-    ----------
-    value : object
-        What stands in the cell.
-
-    width : int, default=60
-        Most characters; the rest is cut.
-
-    Returns
-    -------
-    text : str
-        The value, without line ends and control characters.
-    """
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.3f}"
-    line = " ".join(str(value).split())
-    if not line.isprintable():
-        line = "".join(c for c in line if c.isprintable() or c == _JOINER)
-    return line if len(line) <= width else line[: width - 1] + "…"

@@ -9,7 +9,13 @@ from sklearn.utils.validation import validate_data
 from smilearn._device_check import check_device
 from smilearn._devices import resolve_device, working_on
 from smilearn._engine import score_new
-from smilearn._inputs import checked_labels, checked_tensor, is_tensor, read_column
+from smilearn._inputs import (
+    checked_labels,
+    checked_tensor,
+    is_tensor,
+    read_column,
+    with_number_type,
+)
 from smilearn._maps import joint_table
 from smilearn._mixture import mixed, mixed_errors
 from smilearn._moments import ClassMoments
@@ -42,7 +48,8 @@ class FittedSlices:
             return (X, checked_labels(*y, X)) if y else X
         if hasattr(X, "iloc") and hasattr(X, "sparse"):
             X = X.sparse.to_dense()  # few columns: no family need be left out
-        options = {"dtype": [np.float32, np.float64], "ensure_min_samples": least}
+        X, dtype = with_number_type(X)
+        options = {"dtype": dtype, "ensure_min_samples": least}
         sparse = "csr" if sparse else False
         y = [labels.cpu() if is_tensor(labels) else labels for labels in y]
         checked = validate_data(

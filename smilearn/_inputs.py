@@ -53,6 +53,20 @@ def as_numpy(values):
     return (values.float() if half else values).numpy()
 
 
+def with_number_type(X):
+    """X, made an array if it is a list, and float32 if that holds all of its type."""
+    types = [getattr(X, "dtype", None)]
+    if hasattr(X, "iloc"):  # of pandas, whose own types name one of NumPy
+        types = [getattr(each, "numpy_dtype", each) for each in X.dtypes]
+    elif types[0] is None and hasattr(X, "columns"):  # of polars or Arrow
+        types = [np.asarray(X[:1]).dtype]
+    elif types[0] is None:
+        X = np.asarray(as_numpy(X))
+        types = [X.dtype]
+    narrow = [isinstance(t, np.dtype) and np.can_cast(t, np.float32) for t in types]
+    return X, np.float32 if all(narrow) else np.float64
+
+
 def read_column(values):
     """Read a lazy column of a `datasets.Dataset` at once, row by row takes far longer.
 
@@ -91,8 +105,8 @@ def checked_tensor(estimator, X, *, reset, least):
     Returns
     -------
     X : Tensor of shape (n_samples, n_features), float32 or float64
-        Embeddings without their history, on the same device. Half precision and whole
-        numbers become float32.
+        Embeddings without their history, on the same device. What has fewer than 32
+        bits becomes float32; whole numbers of more become float64, where there is one.
 
     Raises
     ------
@@ -118,7 +132,7 @@ def checked_tensor(estimator, X, *, reset, least):
             "as scipy.sparse.csr_array."
         )
     if X.itemsize < 4 or not X.is_floating_point():
-        X = X.float()
+        X = X.float() if X.itemsize < 4 or X.device.type == "mps" else X.double()
     if not bool(X.isfinite().all()):
         raise InvalidInputError(
             "Input X contains NaN or infinity; every embedding must be finite."

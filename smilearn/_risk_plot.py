@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from smilearn._columns import coded, printable
+from smilearn._columns import coded
+from smilearn._escapes import printable
 from smilearn._optional import require
 from smilearn._ranking import order_of
 from smilearn.exceptions import InvalidInputError

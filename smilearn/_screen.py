@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from smilearn._columns import printable
+from smilearn._escapes import escaped, printable
 
 
 def print_riskiest(table, flipped=None, n=10):
@@ -36,7 +36,7 @@ def print_riskiest(table, flipped=None, n=10):
         cells.append(str(top["most_likely_label"][i]))
         if flipped is not None:
             cells.append("flip" if flipped[top["id"][i]] else "")
-        shown.add_row(*map(Text, cells), Text(str(content)))
+        shown.add_row(*(Text(escaped(str(cell))) for cell in (*cells, content)))
     Console().print(shown)
 
 
@@ -60,7 +60,8 @@ def print_table(table, n_rows, most=None):
         return
     shown = Table()
     for name, values in table.columns.items():
-        shown.add_column(Text(name), justify="right" if _is_number(values) else "left")
+        name = Text(printable(name))
+        shown.add_column(name, justify="right" if _is_number(values) else "left")
     head = table if most is None else table.head(most)
     for row in _cells(head):
         shown.add_row(*map(Text, row))
@@ -88,7 +89,7 @@ def aligned_lines(table, n_measured=1000):
     line : str
         The header, then a line for each row.
     """
-    rows, header = _cells(table), list(table.columns)
+    rows, header = _cells(table), [*map(printable, table.columns)]
     first = [header, *islice(rows, n_measured)]
     widths = [max(map(len, cells)) for cells in zip(*first, strict=True)]
     right = [_is_number(values) for values in table.columns.values()]
@@ -160,7 +161,8 @@ def print_demo(found, removed_share):
         f"Without the riskiest {removed_share:.0%}, kept.csv holds {found.kept_flips} "
         f"of the {n_flips} flips."
     )
-    console.print("Written: " + ", ".join(str(path) for path in found.files.values()))
+    files = ", ".join(map(str, found.files.values()))
+    console.print(f"Written: {escaped(files)}", markup=False)
 
 
 def _print_curve(console, embedder, width=40):

@@ -53,7 +53,12 @@ class SparsePoints:
         settings : Settings
             Device and precision.
         """
-        matrix = csr_array(X, dtype=np.float64) @ diags_array(inverse_scale)
+        matrix = csr_array(X, dtype=np.float64, copy=True)
+        # a feature without zeros may lie far from 0: its entries are centred at once
+        whole = np.bincount(matrix.indices, minlength=len(centre)) == matrix.shape[0]
+        matrix.data -= np.where(whole, centre, 0)[matrix.indices]
+        centre = np.where(whole, 0, centre)
+        matrix = matrix @ diags_array(inverse_scale)
         farthest = abs(matrix).max(axis=1).toarray().ravel()
         if (farthest > FARTHEST).any():
             matrix = diags_array(FARTHEST / np.maximum(farthest, FARTHEST)) @ matrix

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from functools import wraps
 
 import typer
+from typer.core import TyperGroup
 
+from smilearn._escapes import escaped
 from smilearn.exceptions import InvalidInputError, SmilearnError
 
 MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
@@ -50,12 +52,37 @@ def explained(command):
     return run
 
 
+class Commands(TyperGroup):
+    """Commands whose complaints about an option show what it holds without harm."""
+
+    def make_context(self, *args, **kwargs):
+        """Read the arguments of the program."""
+        with _shown():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx):
+        """Read the arguments of a command and run it."""
+        with _shown():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _shown():
+    """Escape what an error of usage says."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # of click, or of the copy in typer
+            error.message = escaped(error.message)
+        raise
+
+
 def _line(error):
     """What went wrong, in one line; of an error of the system the file first."""
     text = str(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
         text = f"{error.filename}: {error.strerror}."
-    return " ".join(text.split())
+    return escaped(" ".join(text.split()))
 
 
 def leave_quietly():
@@ -120,9 +147,9 @@ class Voice:
         """
         if self.as_json:
             text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
-            sys.stdout.write(f"{text}\n")
+            sys.stdout.write(f"{escaped(text, as_json=True)}\n")
         elif not self.quiet:
-            typer.echo(sentence, err=self.to_stderr)
+            typer.echo(escaped(sentence), err=self.to_stderr)
 
     @contextmanager
     def warnings(self):
@@ -136,7 +163,8 @@ class Voice:
             warnings.simplefilter("always", SmilearnWarning)
             yield
         for warning in () if self.quiet else caught:
-            typer.echo(f"smilearn: warning: {warning.message}", err=True)
+            line = escaped(f"smilearn: warning: {warning.message}")
+            typer.echo(line, err=True)
 
 
 def _finite(value):

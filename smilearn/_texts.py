@@ -1,17 +1,19 @@
 """Texts as people have them, turned into a list of strings (floor 1)."""
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
+from smilearn._columns import refuse_tables
 from smilearn._inputs import read_column
 from smilearn.exceptions import InvalidInputError, MissingTextError, TruncationWarning
 
 
-def check_texts(texts):
+def check_texts(texts, *, again=False):
     """Turn a column of texts into a list, or say which rows are not texts.
 
     Parameters
@@ -19,6 +21,9 @@ def check_texts(texts):
     texts : sequence of str
         A list, a tuple, a 1-D array, a pandas or polars Series, a column of Arrow or
         of a `datasets.Dataset`.
+
+    again : bool, default=False
+        Whether the texts will be read again, which an iterator cannot be.
 
     Returns
     -------
@@ -31,17 +36,26 @@ def check_texts(texts):
         If a text is missing; names the rows.
 
     InvalidInputError
-        If `texts` is one string, has more than one dimension, or holds other things.
+        If `texts` is one string, a table, a mapping or a set, has more than one
+        dimension, holds other things, or can be read only once where that is too few.
     """
     if isinstance(texts, (str, bytes)):
         raise InvalidInputError(
             "texts must be a sequence of strings; got one string. Wrap it in a list."
+        )
+    refuse_tables(texts, "texts")
+    if again and isinstance(texts, Iterator):
+        raise InvalidInputError(
+            "texts are read twice here, by fit and by transform; got a "
+            f"{type(texts).__name__}, which can be read only once. Give list(texts)."
         )
     if getattr(texts, "ndim", 1) != 1:
         raise InvalidInputError(
             f"texts must be one column; got shape {getattr(texts, 'shape', None)}."
         )
     texts = read_column(texts)
+    if not np.iterable(texts):
+        raise InvalidInputError(f"texts must be a sequence of strings; got {texts!r}.")
     values = list(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)
     if set(map(type, values)) <= {str}:
         return values
@@ -116,6 +130,8 @@ def check_labels(y):
     InvalidInputError
         If a label is missing, or strings and other things are mixed.
     """
+    if not (hasattr(y, "columns") and len(y.columns) == 1):  # taken, with a warning
+        refuse_tables(y, "labels")
     y = read_column(y)
     if isinstance(y, (str, bytes)) or not np.iterable(y):
         raise InvalidInputError(f"labels must be a sequence; got {y!r}.")

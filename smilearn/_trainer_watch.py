@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from transformers import TrainerCallback
@@ -173,7 +173,9 @@ class TrainerWatch(TrainerCallback):
 
     def _training_samples(self, args, model, loader):
         dataset, texts, given = loader.dataset, None, self.texts_or_dataset
-        if given is not None and not hasattr(given, "column_names"):
+        if isinstance(given, (Mapping, Iterator)):
+            texts = check_texts(given)
+        elif given is not None and not hasattr(given, "column_names"):
             if isinstance(next(iter(given), None), Mapping):
                 dataset = given
             else:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from smilearn._terminal import Voice, explained
+from smilearn._terminal import Commands, Voice, explained
 from smilearn.exceptions import InvalidInputError
 
 _EPILOG = (
@@ -20,6 +20,7 @@ _HEAD = 20  # rows of a table that a terminal shows
 
 app = typer.Typer(
     name="smilearn",
+    cls=Commands,
     help="Which training samples will a fine-tuned text classifier memorize?",
     epilog=_EPILOG,
     no_args_is_help=True,

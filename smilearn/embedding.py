@@ -178,7 +178,7 @@ class SentenceEmbedder(
         InvalidInputError
             If there is no such prompt or device, or `truncate_dim` is too large.
         """
-        check_texts(texts)
+        check_texts(texts, again=True)
         self._encoder = None  # the model may be another one than last time
         self._load()
         self._prompt()

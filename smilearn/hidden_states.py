@@ -222,7 +222,7 @@ class HiddenStateEmbedder(
             If the model has no such layer, reads fewer tokens than asked for, or has a
             head that "auto" cannot follow.
         """
-        check_texts(texts)
+        check_texts(texts, again=True)
         self._reader = None  # the model may be another one than last time
         self._settings = self.get_params(deep=False)  # those that a pickle goes on with
         reader = self._load()

@@ -5,6 +5,7 @@ FLOORS = {
     "_columns": 0,
     "_compat": 0,
     "_documentation": 0,
+    "_escapes": 0,
     "_inputs": 0,
     "_large_array": 0,
     "_line_files": 0,

@@ -19,7 +19,7 @@ TEXTS = ["a\nb", "[red]<b>\x1b[31m", "c" * 99, "映画"]
 PSMI = [0.5, -1.0, 0.25, -0.125]
 SHOWN = """\
 id  label  text                                                            psmi    risk  rank  class_support
- 9  x      [red]<b>[31m                                                  -1.000   1.000     1              2
+ 9  x      [red]<b>\\x1b[31m                                              -1.000   1.000     1              2
  8  y      映画                                                            -0.125   0.125     2              2
  7  x      ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc…   0.250  -0.250     3              2
 10  y      a b                                                            0.500  -0.500     4              2
@@ -119,7 +119,7 @@ def test_a_terminal_gets_a_drawn_table_without_effects(risk, monkeypatch):
     )
     _screen.print_table(risk.riskiest(), 4, most=2)
     drawn = file.getvalue()
-    assert "│  9 │ x     │ [red]<b>[31m │ -1.000 │" in drawn
+    assert "│  9 │ x     │ [red]<b>\\x1b[31m │ -1.000 │" in drawn
     assert "\x1b" not in drawn
     assert drawn.count("\n│") == 2
     assert "2 of 4 rows; --head N shows more, --out FILE writes them." in drawn

@@ -11,7 +11,7 @@ import smilearn
 
 PACKAGE = Path(smilearn.__file__).parent
 TESTS = Path(__file__).parent
-MOST_LINES = 300
+MOST_LINES = 600
 
 GROUND = {"exceptions"}  # imports nothing of ours; every other module may import it
 MAY_PRINT = {"print": {"cli.py"}, ".print": {"cli.py", "_screen.py"}}  # rich's too

@@ -112,18 +112,12 @@ def test_one_string_is_not_taken_apart(text):
     ("texts", "shape"),
     [
         (np.array([["a", "b"]]), r"\(1, 2\)"),
-        (pd.DataFrame({"text": ["a", "b", "c"]}), r"\(3, 1\)"),
         (np.array("a"), r"\(\)"),
     ],
 )
-def test_tables_and_scalars_are_refused(texts, shape):
+def test_matrices_and_scalars_are_refused(texts, shape):
     with pytest.raises(InvalidInputError, match=f"one column; got shape {shape}"):
         check_texts(texts)
-
-
-def test_polars_frame_is_refused():
-    with pytest.raises(InvalidInputError, match="texts must be"):
-        check_texts(pl.DataFrame({"text": ["a", "b"]}))
 
 
 @pytest.mark.parametrize(
