@@ -42,7 +42,7 @@ FLOORS = {
     "_segment_upkeep": 1,
     "_shadow_design": 1,
     "_standardize": 1,
-    "_stratify": 1,
+    "_random": 1,
     "_sums": 1,
     "_tables": 1,
     "_terminal": 1,
