@@ -9,32 +9,6 @@ from smilearn._threads import in_threads
 _HARD = 100  # steps that an entry of an orthonormal block takes
 
 
-def generator_from(random_state, purpose):
-    """Return a NumPy Generator that never touches the global stream.
-
-    Parameters
-    ----------
-    random_state : int, RandomState, Generator or None
-        An int gives the same stream at each call; None gives a fresh one.
-
-    purpose : str
-        What the stream is for. The same int gives unrelated streams for two purposes,
-        and none is that of ``default_rng(int)``: data drawn from the seed 0 and slices
-        drawn from the seed 0 must not be the same numbers.
-
-    Returns
-    -------
-    rng : numpy.random.Generator
-        The stream.
-    """
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    if isinstance(random_state, np.random.RandomState):
-        random_state = int(random_state.randint(2**32, dtype=np.uint64))
-    key = tuple(purpose.encode())
-    return np.random.default_rng(np.random.SeedSequence(random_state, spawn_key=key))
-
-
 class SliceDirections:
     """Uniform unit directions, drawn one after the other as they are asked for.
 

@@ -4,9 +4,6 @@ A table is a dict of columns, each a list of plain Python values. CSV cells stay
 text they are: what is written back is what was read.
 """
 
-import os
-import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import numpy as np
 from smilearn._columns import arrow_columns
 from smilearn._line_files import read_csv, read_jsonl, write_csv, write_jsonl
 from smilearn._optional import require
+from smilearn._replacing import replacing
 from smilearn.exceptions import FileFormatError, InvalidInputError
 
 MARK = b"smilearn"  # key in the metadata of a Parquet schema
@@ -143,33 +141,6 @@ def write_columns(columns, path, *, mark=None):
             raise InvalidInputError(f"{path}: cannot be written: {error}") from error
 
 
-@contextmanager
-def replacing(path):
-    """Give a temporary name beside a file, and rename it over the file on success.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to be.
-
-    Yields
-    ------
-    temporary : Path
-        Where to write.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp gives 0600; a new file gets this
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def take_rows(columns, indices):
     """Some rows of a table.
 
@@ -225,12 +196,6 @@ def _existing(path):
     if not path.is_file():
         raise FileFormatError(f"{path}: no such file.")
     return path
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _plain(values):

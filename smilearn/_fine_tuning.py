@@ -10,13 +10,12 @@ import numpy as np
 
 from smilearn._compat import Interval, StrOptions
 from smilearn._devices import resolve_device
-from smilearn._directions import generator_from
 from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
 from smilearn._fit_tasks import FitTasks
 from smilearn._optional import require
 from smilearn._pretrained import load_backbone, quiet_transformers
+from smilearn._random import generator_from, stratified_rows
 from smilearn._run_folder import RunFolder, digest
-from smilearn._stratify import stratified_rows
 from smilearn._texts import check_labelled_texts, check_texts, warn_truncated
 from smilearn._weights import loss_weights
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError

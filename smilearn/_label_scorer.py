@@ -6,11 +6,11 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn._compat import fit_context
-from smilearn._directions import generator_from
 from smilearn._documentation import Documented, documentation_url, page_template
 from smilearn._folds import folds_of, row_keys
 from smilearn._inputs import as_numpy, check_class_labels
 from smilearn._logits import own
+from smilearn._random import generator_from
 from smilearn._rows import as_tensor
 from smilearn.exceptions import InvalidInputError
 

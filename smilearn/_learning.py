@@ -9,7 +9,6 @@ from scipy.sparse import issparse
 from smilearn._batches import ENOUGH, ArrayBatches
 from smilearn._compat import fit_context
 from smilearn._devices import resolve_device, working_on
-from smilearn._directions import generator_from
 from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._far import far_samples
 from smilearn._fit_tasks import FitTasks
@@ -19,6 +18,7 @@ from smilearn._inputs import check_class_labels
 from smilearn._keeping import SliceKeeping
 from smilearn._line import LineDrawing
 from smilearn._mixture import learn, members_for, most_parts
+from smilearn._random import generator_from
 from smilearn._rows import as_tensor
 from smilearn._samples import SortedSamples
 from smilearn._task import Task

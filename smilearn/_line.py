@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 
-from smilearn._directions import generator_from
 from smilearn._fit_tasks import silent_clone
 from smilearn._mixture import mixed
+from smilearn._random import generator_from
 from smilearn._weights import weighted_quantile
 from smilearn.exceptions import ReliabilityWarning
 

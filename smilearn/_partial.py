@@ -7,8 +7,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from smilearn._batches import one_kind
 from smilearn._compat import fit_context
 from smilearn._devices import working_on
-from smilearn._directions import SliceDirections, generator_from
+from smilearn._directions import SliceDirections
 from smilearn._inputs import is_tensor
+from smilearn._random import generator_from
 from smilearn._stream import extent_of, finished, merged
 from smilearn._stream_pass import with_batch
 from smilearn._tables import nodes_needed

@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 
 from smilearn._compat import HasMethods, Interval, StrOptions
 from smilearn._label_scorer import LabelScorer
+from smilearn._log_probabilities import log_probabilities
 from smilearn._logits import FORMULAS, checked_logits
-from smilearn._shadow_models import log_probabilities
 from smilearn.exceptions import InvalidInputError
 
 _LOG_ZERO = np.log(5e-324)  # what a probability of 0 is taken as: the least above it

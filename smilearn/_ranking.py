@@ -1,6 +1,8 @@
-"""Ranks of scores and the order they give (floor 0)."""
+"""Ranks of scores and the order they give (floor 2)."""
 
 import numpy as np
+
+from smilearn._weights import ranks
 
 
 def ranks_of(psmi):
@@ -64,6 +66,30 @@ def order_of(rank):
     """
     order = _permutation(rank)
     return np.argsort(rank, kind="stable") if order is None else order
+
+
+def rank_correlation(first, second, weight=None):
+    """Correlate two rankings of the same samples, after Spearman.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n_samples,)
+        Scores.
+
+    weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike.
+
+    Returns
+    -------
+    correlation : float
+        In [-1, 1]. 1 if neither tells any two samples apart, 0 if one does not.
+    """
+    both = np.stack([ranks(first, weight), ranks(second, weight)])
+    spread = np.ptp(both, 1)
+    if not spread.all():
+        return float(not spread.any())
+    covariance = np.cov(both, ddof=0, aweights=weight)
+    return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
 
 
 def _permutation(rank):

@@ -5,7 +5,7 @@ from copy import copy
 
 import numpy as np
 
-from smilearn._weights import ranks
+from smilearn._ranking import rank_correlation
 
 # A block of d orthonormal slices has this share less variance than d independent
 # ones: 0.76 to 0.91 on embeddings of real fine-tunes, 0.75 on digits (d = 64).
@@ -189,27 +189,3 @@ def split_half_reliability(first, second, *, half, shared, whole, weight=None):
         return 0.0
     true = max((r * half - shared) / (1 - r), 0.0)
     return float(true / (true + whole))
-
-
-def rank_correlation(first, second, weight=None):
-    """Correlate two rankings of the same samples, after Spearman.
-
-    Parameters
-    ----------
-    first, second : ndarray of shape (n_samples,)
-        Scores.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    correlation : float
-        In [-1, 1]. 1 if neither tells any two samples apart, 0 if one does not.
-    """
-    both = np.stack([ranks(first, weight), ranks(second, weight)])
-    spread = np.ptp(both, 1)
-    if not spread.all():
-        return float(not spread.any())
-    covariance = np.cov(both, ddof=0, aweights=weight)
-    return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))

@@ -12,8 +12,9 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from smilearn._files import file_kind, replacing
+from smilearn._files import file_kind
 from smilearn._optional import require
+from smilearn._replacing import replacing
 from smilearn.exceptions import InvalidInputError
 
 _ROW_GROUP = 32_000_000  # bytes of Parquet rows that are held to be written together

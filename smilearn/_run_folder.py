@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn._files import replacing
+from smilearn._replacing import replacing
 from smilearn.exceptions import InvalidInputError
 
 _RUN = "run.json"

@@ -14,7 +14,7 @@ from smilearn._early_point import (
     evaluation_steps,
 )
 from smilearn._pooled_classifier import losses_and_correct
-from smilearn._stratify import subsample
+from smilearn._random import subsample
 from smilearn._texts import check_texts
 from smilearn._trainer_record import TrainerRecord
 from smilearn._trainer_samples import TrainerSamples, texts_of, untouched

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import column_or_1d
 
-from smilearn._directions import generator_from
 from smilearn._paired_bootstrap import Truth, checked, interval_columns, most
+from smilearn._random import generator_from
 from smilearn._resampling import top_size
 from smilearn._wide_table import WideTable
 from smilearn.exceptions import InvalidInputError

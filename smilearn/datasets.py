@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from smilearn._directions import generator_from
 from smilearn._gguf import unpack_gguf
+from smilearn._random import generator_from
 from smilearn.exceptions import (
     IntegrityError,
     InvalidInputError,

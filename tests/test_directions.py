@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta, kstest
 
-from smilearn._directions import SliceDirections, generator_from
+from smilearn._directions import SliceDirections
+from smilearn._random import generator_from
 
 FAR = 5  # standard errors: one false alarm in 1.7 million comparisons
 

@@ -16,10 +16,10 @@ from smilearn._files import (
     column_of,
     file_kind,
     read_columns,
-    replacing,
     take_rows,
     write_columns,
 )
+from smilearn._replacing import replacing
 from smilearn.exceptions import (
     FileFormatError,
     InvalidInputError,

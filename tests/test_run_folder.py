@@ -12,7 +12,7 @@ import torch
 from test_freezing import TEXTS, Y
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder, _training
-from smilearn._files import replacing
+from smilearn._replacing import replacing
 from smilearn._run_folder import RunFolder, digest
 from smilearn.exceptions import InvalidInputError
 

@@ -11,9 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from smilearn._log_probabilities import log_probabilities
 from smilearn._shadow_models import (
     comparable_answers,
-    log_probabilities,
     seeded_clone,
     shadow_answers,
 )

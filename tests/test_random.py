@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smilearn._stratify import stratified_rows
+from smilearn._random import stratified_rows
 
 
 def draw(counts, n_rows, seed=0, **options):

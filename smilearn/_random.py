@@ -1,6 +1,32 @@
-"""Some samples of each class, drawn in proportion (floor 1)."""
+"""Random streams, and samples drawn in proportion to their classes (floor 1)."""
 
 import numpy as np
+
+
+def generator_from(random_state, purpose):
+    """Return a NumPy Generator that never touches the global stream.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+        An int gives the same stream at each call; None gives a fresh one.
+
+    purpose : str
+        What the stream is for. The same int gives unrelated streams for two purposes,
+        and none is that of ``default_rng(int)``: data drawn from the seed 0 and slices
+        drawn from the seed 0 must not be the same numbers.
+
+    Returns
+    -------
+    rng : numpy.random.Generator
+        The stream.
+    """
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        random_state = int(random_state.randint(2**32, dtype=np.uint64))
+    key = tuple(purpose.encode())
+    return np.random.default_rng(np.random.SeedSequence(random_state, spawn_key=key))
 
 
 def subsample(labels, n_rows, rng):
