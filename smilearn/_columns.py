@@ -2,60 +2,15 @@
 
 import itertools
 import operator
-from collections.abc import Mapping
 
 import numpy as np
 
+from smilearn._inputs import refuse_tables
 from smilearn.exceptions import InvalidInputError
 
 _ARROW_UNITS = ("D", "s", "ms", "us", "ns")
 _FRAME_UNITS = ("D", "ms", "us", "ns")  # those that pandas and polars share
 _FEW = 16  # distinct strings up to which comparing is faster than a dict
-
-
-def refuse_tables(values, name):
-    """Refuse a table, mapping or set where one column of texts, labels or ids is due.
-
-    Parameters
-    ----------
-    values : object
-        Anything.
-
-    name : str
-        What the column holds, in the plural.
-
-    Raises
-    ------
-    InvalidInputError
-        If `values` has names of columns, keys, or no order; names a column to take.
-    """
-    if isinstance(values, (set, frozenset)):
-        advice = "which has no order; give a list"
-    elif _names_in(values) is not None:
-        advice = f"give ds{_place(values, name.removesuffix('s'))}"
-    else:
-        return
-    raise InvalidInputError(
-        f"one column of {name} expected; got a {type(values).__name__}; {advice}."
-    )
-
-
-def _names_in(values):
-    """Names of the columns, or keys, of a table or mapping; None of anything else."""
-    if isinstance(values, Mapping):
-        return list(values)
-    names = getattr(getattr(values, "dtype", None), "names", None)
-    for attribute in ("column_names", "columns"):
-        names = getattr(values, attribute, None) if names is None else names
-    return None if names is None else list(names)
-
-
-def _place(values, best):
-    """Where a table has the column that is called best, or its first one: a key."""
-    names = _names_in(values) or [best]
-    name = best if best in names else names[0]
-    inner = values[name] if isinstance(values, Mapping) and name in values else None
-    return f"[{name!r}]" + (_place(inner, best) if _names_in(inner) else "")
 
 
 def as_column(values, name):

@@ -8,8 +8,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from smilearn._columns import refuse_tables
-from smilearn._inputs import read_column
+from smilearn._inputs import read_column, refuse_tables
 from smilearn.exceptions import InvalidInputError, MissingTextError, TruncationWarning
 
 
