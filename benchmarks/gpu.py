@@ -26,9 +26,9 @@ import numpy as np
 import torch
 
 from smilearn import SlicedMIScorer, _fused
-from smilearn._devices import resolve_device, working_on
 from smilearn._engine import project
 from smilearn._reader import Settings
+from smilearn.utils._devices import resolve_device, working_on
 
 RESULTS = Path(__file__).parent / "results"
 

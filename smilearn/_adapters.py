@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from smilearn._heads import names_head
-from smilearn._optional import require
 from smilearn._pretrained import load_pretrained
 from smilearn.exceptions import AdapterError
+from smilearn.utils._optional import require
 
 _CALLER = "An adapter"
 _PREFIX = "base_model.model."

@@ -4,8 +4,8 @@ import numpy as np
 
 from smilearn._column_table import ColumnTable
 from smilearn._columns import as_column, objects
-from smilearn._texts import check_texts
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._texts import check_texts
 
 
 class AuditTable(ColumnTable):

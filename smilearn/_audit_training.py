@@ -6,11 +6,11 @@ import numpy as np
 
 from smilearn._callable_names import callable_name
 from smilearn._estimator_facts import check_no_folder
-from smilearn._random import generator_from
-from smilearn._run_folder import digest
 from smilearn._shadow_design import balanced_masks, check_classes_seen, models_a_sample
 from smilearn._shadow_folder import ShadowFolder, run_facts
 from smilearn._shadow_runs import run_shadows
+from smilearn.utils._random import generator_from
+from smilearn.utils._run_folder import digest
 
 
 class AuditTraining:

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from smilearn._files import file_kind
-from smilearn._optional import require
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._optional import require
 
 
 def check_number(option, value, *, least=None, above=None, below=None):

@@ -5,8 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from smilearn._escapes import escaped
 from smilearn._files import file_kind
+from smilearn.utils._escapes import escaped
 
 
 def write_table(table, path):

@@ -6,10 +6,10 @@ import narwhals as nw
 import numpy as np
 
 from smilearn._columns import arrow_columns, frame_column
-from smilearn._escapes import printable
 from smilearn._files import file_kind, write_columns
-from smilearn._optional import require
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._escapes import printable
+from smilearn.utils._optional import require
 
 
 class ColumnTable:

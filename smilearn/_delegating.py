@@ -12,8 +12,8 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from smilearn._compat import routing_enabled, safe_set_output
-from smilearn._documentation import Documented
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import routing_enabled, safe_set_output
 
 _ANSWERS = (
     "predict",

@@ -5,14 +5,14 @@ import threading
 import numpy as np
 import torch
 
-from smilearn._devices import working_on
 from smilearn._engine import project
 from smilearn._moments import plain_moments
-from smilearn._out_of_memory import is_out_of_memory
 from smilearn._reader import PmiReader, Settings
 from smilearn._sums import SliceSums
 from smilearn._tables import nodes_needed
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._devices import working_on
+from smilearn.utils._out_of_memory import is_out_of_memory
 
 # Largest error of a projection (up to 6) and of a score in nats. Rounding alone makes
 # 1e-7 of both in float32, as measured between two ways to compute on the CPU; factors

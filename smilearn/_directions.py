@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from smilearn._threads import in_threads
+from smilearn.utils._threads import in_threads
 
 _HARD = 100  # steps that an entry of an orthonormal block takes
 

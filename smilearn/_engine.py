@@ -11,12 +11,12 @@ import torch
 from tqdm.auto import tqdm
 
 from smilearn._moments import ClassMoments, moments_of, plain_moments
-from smilearn._out_of_memory import in_blocks
 from smilearn._reader import PmiReader
 from smilearn._reliability import SliceTally
 from smilearn._sums import SliceSums
 from smilearn._tables import nodes_needed
-from smilearn._threads import in_threads
+from smilearn.utils._out_of_memory import in_blocks
+from smilearn.utils._threads import in_threads
 
 _FIRST_SLICES = 256
 

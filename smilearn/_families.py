@@ -16,7 +16,7 @@ from smilearn._moments import plain_moments
 from smilearn._reliability import SliceTally
 from smilearn._tables import nodes_needed
 from smilearn._task import Learnt
-from smilearn._threads import in_threads
+from smilearn.utils._threads import in_threads
 
 ENOUGH_RELIABILITY = 0.95
 _CONTRAST_SLICES = 256

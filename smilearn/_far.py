@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array, issparse
 
-from smilearn._rows import as_tensor, row_blocks
-from smilearn._threads import in_threads
-from smilearn._weights import weighted_quantile
+from smilearn.utils._rows import as_tensor, row_blocks
+from smilearn.utils._threads import in_threads
+from smilearn.utils._weights import weighted_quantile
 
 _FEW = 30  # weight of a class: its middle is the median of each feature, not the mean
 _ROUNDS = 10  # the farthest samples hide those that are less far

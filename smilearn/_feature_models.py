@@ -9,9 +9,9 @@ from scipy.special import log_softmax
 from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from smilearn._compat import Interval, StrOptions
 from smilearn._label_scorer import LabelScorer
 from smilearn._logits import checked_logits
+from smilearn.utils._sklearn_compat import Interval, StrOptions
 
 _FOLDS = [Interval(Integral, 2, None, closed="left"), None]
 _SQUARE = "it needs a covariance, a dense matrix of n_features rows."

@@ -5,9 +5,9 @@ from functools import partial, reduce
 import numpy as np
 import torch
 
-from smilearn._rows import row_blocks
 from smilearn._standardize import inverse_scale_of
-from smilearn._threads import in_threads
+from smilearn.utils._rows import row_blocks
+from smilearn.utils._threads import in_threads
 
 # smallest and largest feature whose squares, and those of its rounding, are in range
 _ORDINARY = {torch.float32: (1e-8, 1e14), torch.float64: (1e-100, 1e120)}

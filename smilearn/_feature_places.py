@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from smilearn import _leverage
-from smilearn._compat import Interval, StrOptions
 from smilearn._label_scorer import LabelScorer
+from smilearn.utils._sklearn_compat import Interval, StrOptions
 
 _BY_PRODUCTS = {"euclidean", "l2", "sqeuclidean", "minkowski"}  # lose digits far off
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from smilearn._columns import arrow_columns
 from smilearn._line_files import read_csv, read_jsonl, write_csv, write_jsonl
-from smilearn._optional import require
-from smilearn._replacing import replacing
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.utils._files import replacing
+from smilearn.utils._optional import require
 
 MARK = b"smilearn"  # key in the metadata of a Parquet schema
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from smilearn._lira import log_lira, mean_over_targets
 from smilearn._membership import attack_draws, half_width
-from smilearn._ranking import ranks_of
+from smilearn.utils._ranks import ranks_of
 
 FPR = (0.001, 0.01)
 _ATTACK = ("auc", *(f"tpr_at_fpr_{rate}" for rate in FPR))

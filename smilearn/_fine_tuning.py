@@ -8,17 +8,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from smilearn._compat import Interval, StrOptions
-from smilearn._devices import resolve_device
 from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
-from smilearn._fit_tasks import FitTasks
-from smilearn._optional import require
 from smilearn._pretrained import load_backbone, quiet_transformers
-from smilearn._random import generator_from, stratified_rows
-from smilearn._run_folder import RunFolder, digest
-from smilearn._texts import check_labelled_texts, check_texts, warn_truncated
-from smilearn._weights import loss_weights
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+from smilearn.utils._devices import resolve_device
+from smilearn.utils._fit_tasks import FitTasks
+from smilearn.utils._optional import require
+from smilearn.utils._random import generator_from, stratified_rows
+from smilearn.utils._run_folder import RunFolder, digest
+from smilearn.utils._sklearn_compat import Interval, StrOptions
+from smilearn.utils._texts import check_labelled_texts, check_texts, warn_truncated
+from smilearn.utils._weights import loss_weights
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _NOT_IN_RESULT = {"checkpoint_folder", "device", "random_state", "verbose"}
@@ -103,7 +103,7 @@ class FineTuning(FitTasks):
     def _epoch_tasks(self, follow, network):
         if follow.context is None:
             return []
-        from smilearn._epoch_tasks import EpochTasks
+        from smilearn.utils._epoch_tasks import EpochTasks
 
         fitted = {
             "_network": network,

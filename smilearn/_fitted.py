@@ -7,25 +7,25 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 from smilearn._device_check import check_device
-from smilearn._devices import resolve_device, working_on
 from smilearn._engine import score_new
-from smilearn._inputs import (
+from smilearn._maps import joint_table
+from smilearn._mixture import mixed, mixed_errors
+from smilearn._moments import ClassMoments
+from smilearn._reader import Settings
+from smilearn._reliability import SliceTally
+from smilearn._sparse import SparsePoints
+from smilearn._standardize import standardize
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.utils._devices import resolve_device, working_on
+from smilearn.utils._inputs import (
     checked_labels,
     checked_tensor,
     is_tensor,
     read_column,
     with_number_type,
 )
-from smilearn._maps import joint_table
-from smilearn._mixture import mixed, mixed_errors
-from smilearn._moments import ClassMoments
-from smilearn._reader import Settings
-from smilearn._reliability import SliceTally
-from smilearn._rows import as_tensor
-from smilearn._sparse import SparsePoints
-from smilearn._standardize import standardize
-from smilearn._weights import checked_weights
-from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.utils._rows import as_tensor
+from smilearn.utils._weights import checked_weights
 
 
 class FittedSlices:

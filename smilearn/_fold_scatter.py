@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from smilearn._moments import ClassMoments
-from smilearn._rows import row_blocks
 from smilearn._scatter import WithinScatter
-from smilearn._threads import in_threads
+from smilearn.utils._rows import row_blocks
+from smilearn.utils._threads import in_threads
 
 _KEPT_BYTES = 128 * 2**20  # of all that is kept of the folds; the rest is made again
 _FAR = 5.0  # spreads from a class mean to the end of a grid; beyond it is exact

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 
-from smilearn._rows import row_blocks
-from smilearn._threads import in_threads
+from smilearn.utils._rows import row_blocks
+from smilearn.utils._threads import in_threads
 
 
 def row_keys(X, rng):

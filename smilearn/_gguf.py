@@ -4,8 +4,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from smilearn._optional import require
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._optional import require
 
 _STEP = ".unpacking-"
 _MARK = "unpacked-from.sha256"

@@ -1,8 +1,8 @@
 """Batches of texts that halve when a device runs out of memory (floor 2)."""
 
-from smilearn._out_of_memory import empty_cache, is_out_of_memory
 from smilearn._tokens import longest_first
 from smilearn.exceptions import DeviceMemoryError
+from smilearn.utils._out_of_memory import empty_cache, is_out_of_memory
 
 # in a forward pass, by device; the states of more tokens leave the cache of a CPU
 _TOKENS = {"cpu": 1024}

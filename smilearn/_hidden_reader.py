@@ -9,7 +9,6 @@ import torch
 from tqdm import tqdm
 
 from smilearn._adapters import check_effect
-from smilearn._devices import full_float32
 from smilearn._fingerprints import (
     adapter_state,
     config_text,
@@ -22,6 +21,7 @@ from smilearn._pooling import POOLINGS, mask_of_head, pool
 from smilearn._pretrained import is_causal, tokens_read
 from smilearn._tokens import EqualTexts, own_tokenizer, pad, tokenize
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._devices import full_float32
 
 _SCHEMA = 2  # of what a row means; to be raised when it changes
 _CHUNK = 8192  # texts held as tokens at once

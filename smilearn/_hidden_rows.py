@@ -5,14 +5,14 @@ from collections import Counter
 
 import numpy as np
 
-from smilearn._devices import resolve_device
 from smilearn._hidden_reader import HiddenReader
-from smilearn._large_array import large_array
 from smilearn._model_sources import load_source, portable
 from smilearn._pretrained import quiet_transformers
 from smilearn._tokens import FIELD, count_longer
 from smilearn.caching import RowCache
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._devices import resolve_device
+from smilearn.utils._large_array import large_array
 
 
 def load_reader(options):

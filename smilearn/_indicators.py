@@ -6,10 +6,10 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import is_multilabel
 
-from smilearn._fit_tasks import silent_clone
-from smilearn._inputs import is_tensor
-from smilearn._weights import checked_weights
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._fit_tasks import silent_clone
+from smilearn.utils._inputs import is_tensor
+from smilearn.utils._weights import checked_weights
 
 
 class IndicatorLabels:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from smilearn._fit_tasks import silent_clone
 from smilearn._mixture import (
     bounded,
     learn,
@@ -15,6 +14,7 @@ from smilearn._mixture import (
     most_parts,
     weights_of,
 )
+from smilearn.utils._fit_tasks import silent_clone
 
 # attributes of the mixture that are those of its members
 _OF_ALL = (

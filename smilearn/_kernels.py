@@ -7,7 +7,7 @@ used: they must not be entered from two threads at once, as joblib would.
 
 import numpy as np
 
-from smilearn._threads import in_threads
+from smilearn.utils._threads import in_threads
 
 try:
     from numba import config, njit

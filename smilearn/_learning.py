@@ -7,23 +7,23 @@ import numpy as np
 from scipy.sparse import issparse
 
 from smilearn._batches import ENOUGH, ArrayBatches
-from smilearn._compat import fit_context
-from smilearn._devices import resolve_device, working_on
 from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._far import far_samples
-from smilearn._fit_tasks import FitTasks
 from smilearn._folds import folds_of, row_keys
 from smilearn._indicators import IndicatorLabels, holds_indicators
-from smilearn._inputs import check_class_labels
 from smilearn._keeping import SliceKeeping
 from smilearn._line import LineDrawing
 from smilearn._mixture import learn, members_for, most_parts
-from smilearn._random import generator_from
-from smilearn._rows import as_tensor
 from smilearn._samples import SortedSamples
 from smilearn._task import Task
-from smilearn._weights import checked_weights, enough_weight
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning
+from smilearn.utils._devices import resolve_device, working_on
+from smilearn.utils._fit_tasks import FitTasks
+from smilearn.utils._inputs import check_class_labels
+from smilearn.utils._random import generator_from
+from smilearn.utils._rows import as_tensor
+from smilearn.utils._sklearn_compat import fit_context
+from smilearn.utils._weights import checked_weights, enough_weight
 
 # fitted attributes that not every fit sets
 _OF_A_FAMILY = {

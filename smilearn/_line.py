@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 
-from smilearn._fit_tasks import silent_clone
 from smilearn._mixture import mixed
-from smilearn._random import generator_from
-from smilearn._weights import weighted_quantile
 from smilearn.exceptions import ReliabilityWarning
+from smilearn.utils._fit_tasks import silent_clone
+from smilearn.utils._random import generator_from
+from smilearn.utils._weights import weighted_quantile
 
 _SHUFFLES = 4  # of labels; the last one checks the rate of the others
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import log_softmax
 
-from smilearn._containers import take_samples
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._containers import take_samples
 
 _TRIED = 64  # samples on which a decision function is compared with probabilities
 _ALIKE = 1e-5  # how far its softmax may be from them

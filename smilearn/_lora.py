@@ -3,8 +3,8 @@
 from numbers import Integral, Real
 
 from smilearn._freezing import layers_of
-from smilearn._optional import require
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._optional import require
 
 _DEFAULTS = {"rank": 16, "alpha": None, "dropout": 0.0, "target_modules": None}
 

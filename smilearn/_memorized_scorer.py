@@ -7,8 +7,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_consistent_length
 
-from smilearn._compat import take
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.utils._sklearn_compat import take
 
 
 class MemorizedScorer:

@@ -6,9 +6,9 @@ import numpy as np
 
 from smilearn import _families
 from smilearn._families import enough_slices
-from smilearn._fit_tasks import n_parts
 from smilearn._sparse import SparsePoints
-from smilearn._weights import weighted_quantile
+from smilearn.utils._fit_tasks import n_parts
+from smilearn.utils._weights import weighted_quantile
 
 FAMILIES = {
     "isotropic",

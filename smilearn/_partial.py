@@ -5,16 +5,16 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from smilearn._batches import one_kind
-from smilearn._compat import fit_context
-from smilearn._devices import working_on
 from smilearn._directions import SliceDirections
-from smilearn._inputs import is_tensor
-from smilearn._random import generator_from
 from smilearn._stream import extent_of, finished, merged
 from smilearn._stream_pass import with_batch
 from smilearn._tables import nodes_needed
-from smilearn._weights import checked_weights
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._devices import working_on
+from smilearn.utils._inputs import is_tensor
+from smilearn.utils._random import generator_from
+from smilearn.utils._sklearn_compat import fit_context
+from smilearn.utils._weights import checked_weights
 
 _OF_TRAINING_SAMPLES = {
     "false_flag_rate_",

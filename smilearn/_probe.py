@@ -11,11 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smilearn._compat import HasMethods, Interval, StrOptions
 from smilearn._label_scorer import LabelScorer
 from smilearn._log_probabilities import log_probabilities
 from smilearn._logits import FORMULAS, checked_logits
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
 
 _LOG_ZERO = np.log(5e-324)  # what a probability of 0 is taken as: the least above it
 _TRIED = 256  # training samples on which it is seen how a classifier answers

@@ -5,8 +5,8 @@ from scipy.stats import rankdata
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
-from smilearn._inputs import as_numpy
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._inputs import as_numpy
 
 
 def rank_mean(*scores):

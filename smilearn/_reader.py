@@ -9,9 +9,9 @@ import torch
 from smilearn import _kernels
 from smilearn._densities import DENSITIES
 from smilearn._fused import fused_for
-from smilearn._out_of_memory import most_slices
 from smilearn._table_kernels import tables
 from smilearn._tables import chunks, class_pmi, grid_of, locate, read, tabulate
+from smilearn.utils._out_of_memory import most_slices
 
 # of projections held at once: pieces that malloc reuses, or that keep a GPU busy
 _BLOCK_BYTES = {"cpu": 30 * 2**20, "cuda": 2**30}

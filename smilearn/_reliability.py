@@ -5,7 +5,7 @@ from copy import copy
 
 import numpy as np
 
-from smilearn._ranking import rank_correlation
+from smilearn.utils._ranks import rank_correlation
 
 # A block of d orthonormal slices has this share less variance than d independent
 # ones: 0.76 to 0.91 on embeddings of real fine-tunes, 0.75 on digits (d = 64).

@@ -5,8 +5,8 @@ import numpy as np
 from smilearn._column_table import ColumnTable, checked_count
 from smilearn._columns import differ
 from smilearn._matching import places_of, unique_ids
-from smilearn._ranking import order_of, rank_correlation
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._ranks import order_of, rank_correlation
 
 
 class RiskComparison(ColumnTable):

@@ -21,8 +21,8 @@ from smilearn._files import (
     read_columns,
     write_columns,
 )
-from smilearn._ranking import are_ranks
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.utils._ranks import are_ranks
 
 _VERSION = 1
 _HEAD = "smilearn risk "

@@ -4,8 +4,8 @@ import numpy as np
 
 from smilearn._column_table import ColumnTable
 from smilearn._columns import as_column, coded, objects
-from smilearn._ranking import order_of
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._ranks import order_of
 
 _MISSING = "missing"
 _RISKIEST = 0.1  # share of the table that counts as its riskiest samples

@@ -3,10 +3,10 @@
 import numpy as np
 
 from smilearn._columns import coded
-from smilearn._escapes import printable
-from smilearn._optional import require
-from smilearn._ranking import order_of
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._escapes import printable
+from smilearn.utils._optional import require
+from smilearn.utils._ranks import order_of
 
 _MOST_BINS, _MOST_CLASSES, _MOST_DOTS = 100, 30, 10_000
 _AXIS = "risk (nats, high = at risk)"

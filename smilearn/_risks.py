@@ -7,12 +7,12 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import process_routing
 
-from smilearn._compat import routing_enabled
-from smilearn._containers import check_aligned, index_of
 from smilearn.exceptions import InvalidInputError
 from smilearn.pipelines import layers, score_samples
 from smilearn.risk_table import RiskTable
 from smilearn.scorer import SlicedMIScorer
+from smilearn.utils._containers import check_aligned, index_of
+from smilearn.utils._sklearn_compat import routing_enabled
 
 
 @dataclass

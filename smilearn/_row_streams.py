@@ -13,8 +13,8 @@ from typing import Any
 
 from smilearn._files import column_of, file_kind
 from smilearn._line_files import json_object
-from smilearn._optional import require
 from smilearn.exceptions import FileFormatError
+from smilearn.utils._optional import require
 
 STANDARD_INPUT = "standard input"
 _MOST_ROWS = 4096  # of a batch

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from smilearn._files import file_kind
-from smilearn._optional import require
-from smilearn._replacing import replacing
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._files import replacing
+from smilearn.utils._optional import require
 
 _ROW_GROUP = 32_000_000  # bytes of Parquet rows that are held to be written together
 

@@ -7,9 +7,9 @@ import torch
 from scipy.sparse import issparse
 
 from smilearn._feature_moments import centre_and_scale
-from smilearn._rows import as_tensor
 from smilearn._sparse import SparsePoints, sparse_moments
 from smilearn._standardize import centre_classes, standardize
+from smilearn.utils._rows import as_tensor
 
 
 def _taken(values, rows):

@@ -7,7 +7,7 @@ import torch
 from sklearn.utils.extmath import randomized_svd
 
 from smilearn._directions import with_signs
-from smilearn._threads import in_threads
+from smilearn.utils._threads import in_threads
 
 _MANY_FEATURES = 512  # beyond, principal axes come from a randomized method
 _FAR = 30.0  # root mean squares; beyond, differences are in double precision

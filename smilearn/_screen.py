@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from smilearn._escapes import escaped, printable
+from smilearn.utils._escapes import escaped, printable
 
 
 def print_riskiest(table, flipped=None, n=10):

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 import numpy as np
 from tqdm import tqdm
 
-from smilearn._devices import resolve_device
 from smilearn._pretrained import check_complete, load_pretrained, quiet_transformers
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
+from smilearn.utils._devices import resolve_device
 
 _CHUNK = 32  # batches that are given together
 _TOKENIZED_AT_ONCE = 4096  # texts

@@ -9,10 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from smilearn._estimator_facts import estimator_name, pretrained_files
-from smilearn._inputs import is_tensor
-from smilearn._replacing import replacing
-from smilearn._run_folder import RunFolder
 from smilearn.exceptions import CacheWarning
+from smilearn.utils._files import replacing
+from smilearn.utils._inputs import is_tensor
+from smilearn.utils._run_folder import RunFolder
 
 _FORMAT = 2
 

@@ -3,11 +3,11 @@
 import numpy as np
 from sklearn.base import clone
 
-from smilearn._containers import take_samples
 from smilearn._delegating import is_aligned
 from smilearn._estimator_facts import params_named
 from smilearn._log_probabilities import log_probabilities
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._containers import take_samples
 
 
 def shadow_answers(estimator, seed, X, y, kept, params, classes, statistic):

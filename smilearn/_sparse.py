@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 
 from smilearn._directions import with_signs
 from smilearn._standardize import FARTHEST, inverse_scale_of
-from smilearn._threads import in_threads
+from smilearn.utils._threads import in_threads
 
 _FEW_FEATURES = 512  # up to which there is a covariance
 

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn._devices import working_on
 from smilearn._engine import staged_new
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._devices import working_on
 
 
 class SliceStaging:

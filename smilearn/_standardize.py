@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from smilearn._rows import row_blocks
-from smilearn._threads import in_threads
+from smilearn.utils._rows import row_blocks
+from smilearn.utils._threads import in_threads
 
 # A sample farther out than this many root-mean-squares is moved in to it: in float32
 # its square would overflow, and nothing in the score tells such distances apart.

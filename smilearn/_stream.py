@@ -13,10 +13,10 @@ from smilearn._batches import one_kind
 from smilearn._engine import project
 from smilearn._feature_moments import feature_moments
 from smilearn._moments import ClassMoments, sums_of
-from smilearn._out_of_memory import in_blocks
-from smilearn._rows import as_tensor
 from smilearn._samples import SortedSamples
 from smilearn._standardize import inverse_scale_of, standardize
+from smilearn.utils._out_of_memory import in_blocks
+from smilearn.utils._rows import as_tensor
 
 # of each slice and class, and what stands for a class without samples
 _EMPTY = {"mean": 0.0, "square": 0.0, "low": np.inf, "high": -np.inf}

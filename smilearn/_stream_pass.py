@@ -6,12 +6,12 @@ from smilearn._engine import score_new
 from smilearn._far import far_in_blocks
 from smilearn._moments import ClassMoments
 from smilearn._reliability import SliceTally
-from smilearn._rows import as_tensor
 from smilearn._standardize import standardize
 from smilearn._stream import extent_of, finished, measured, merged
 from smilearn._tables import nodes_needed
-from smilearn._weights import enough_weight
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._rows import as_tensor
+from smilearn.utils._weights import enough_weight
 
 
 class StreamPass:

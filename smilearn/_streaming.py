@@ -4,14 +4,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn._batches import Relabelled, filled, pieces, repeatable
-from smilearn._compat import fit_context
-from smilearn._devices import working_on
 from smilearn._engine import extend_until
 from smilearn._families import ENOUGH_RELIABILITY
 from smilearn._partial import PartialLearning
 from smilearn._stream_pass import StreamPass
-from smilearn._threads import from_caller
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._devices import working_on
+from smilearn.utils._sklearn_compat import fit_context
+from smilearn.utils._threads import from_caller
 
 
 class StreamLearning(PartialLearning):

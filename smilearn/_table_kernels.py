@@ -8,7 +8,7 @@ would keep the loops from being vectorized; both are good to 1e-15.
 import numpy as np
 
 from smilearn._kernels import compiled
-from smilearn._threads import in_threads
+from smilearn.utils._threads import in_threads
 
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
 _LOST = 1e-280  # a sum of exponentials below it has lost terms

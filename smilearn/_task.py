@@ -9,13 +9,13 @@ import numpy as np
 from smilearn import _maps
 from smilearn._comparison import Comparison
 from smilearn._directions import SliceDirections
-from smilearn._fit_tasks import FitTask
 from smilearn._fold_scatter import FoldScatters, fourth_powers
 from smilearn._moments import ClassMoments
 from smilearn._reader import Settings
 from smilearn._samples import SortedSamples
 from smilearn._scatter import WithinScatter
 from smilearn._sparse import SparsePoints
+from smilearn.utils._fit_tasks import FitTask
 
 
 @dataclass(frozen=True)

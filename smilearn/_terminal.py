@@ -14,8 +14,8 @@ from functools import wraps
 import typer
 from typer.core import TyperGroup
 
-from smilearn._escapes import escaped
 from smilearn.exceptions import InvalidInputError, SmilearnError
+from smilearn.utils._escapes import escaped
 
 MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
 

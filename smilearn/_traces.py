@@ -4,9 +4,9 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
-from smilearn._inputs import as_numpy
 from smilearn._logits import checked_logits, codes_of, log_probability, margin
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._inputs import as_numpy
 
 KINDS = ("aum", "cumulative_loss", "forgetting", "loss_iqr")
 

@@ -14,11 +14,11 @@ from smilearn._early_point import (
     evaluation_steps,
 )
 from smilearn._pooled_classifier import losses_and_correct
-from smilearn._random import subsample
-from smilearn._texts import check_texts
 from smilearn._trainer_record import TrainerRecord
 from smilearn._trainer_samples import TrainerSamples, texts_of, untouched
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+from smilearn.utils._random import subsample
+from smilearn.utils._texts import check_texts
 
 
 class TrainerWatch(TrainerCallback):

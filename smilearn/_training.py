@@ -14,9 +14,9 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from smilearn._early_point import EarlyPoint, evaluation_plan, evaluation_steps
 from smilearn._pooled_classifier import PooledClassifier, losses_and_correct, read
-from smilearn._random import subsample
-from smilearn._run_folder import RunFolder
 from smilearn._text_samples import TextSamples
+from smilearn.utils._random import subsample
+from smilearn.utils._run_folder import RunFolder
 
 
 @dataclass

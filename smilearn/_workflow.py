@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 
 from smilearn._pretrained import DEFAULT_MODEL
-from smilearn._texts import check_labelled_texts, check_labels
 from smilearn.datasets import packaged_minilm
 from smilearn.embedding import SentenceEmbedder
 from smilearn.exceptions import MissingDependencyError
 from smilearn.finetuning import FineTunedEmbedder
 from smilearn.risk_table import RiskTable
 from smilearn.scorer import SlicedMIScorer
+from smilearn.utils._texts import check_labelled_texts, check_labels
 
 
 @dataclass

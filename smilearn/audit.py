@@ -16,16 +16,16 @@ from sklearn.utils.metadata_routing import (
 
 from smilearn._audit_answers import AuditAnswers
 from smilearn._audit_training import AuditTraining
-from smilearn._compat import (
+from smilearn.exceptions import InvalidInputError
+from smilearn.utils._containers import check_aligned, class_labels
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
     fit_context,
     routing_enabled,
 )
-from smilearn._containers import check_aligned, class_labels
-from smilearn._documentation import Documented
-from smilearn.exceptions import InvalidInputError
 
 __all__ = ["ShadowAudit"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn._optional import require
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._optional import require
 
 __all__ = ["RecordBatches"]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn._large_array import large_array
 from smilearn._row_store import RowStore
 from smilearn._segment_upkeep import LIMIT, empty, evict, remove_left_over
 from smilearn._segments import text_digests, write_whole
 from smilearn.exceptions import CacheError, InvalidInputError
+from smilearn.utils._large_array import large_array
 
 __all__ = ["RowCache", "clear_cache", "limit_cache"]
 

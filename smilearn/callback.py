@@ -9,8 +9,6 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from smilearn._compat import HasMethods, Interval, StrOptions
-from smilearn._documentation import Documented
 from smilearn._early_point import RULES
 from smilearn._files import read_columns, write_columns
 from smilearn._pooling import POOLINGS
@@ -19,6 +17,8 @@ from smilearn.exceptions import EarlyPointWarning
 from smilearn.filtering import RiskFilter
 from smilearn.risk_table import RiskTable
 from smilearn.scorer import SlicedMIScorer
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
 
 __all__ = ["MemorizationCallback"]
 

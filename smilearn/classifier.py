@@ -5,11 +5,11 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn._compat import check_sample_weight, fit_context
-from smilearn._documentation import Documented
 from smilearn._fine_tuning import FineTuning
 from smilearn._pretrained import DEFAULT_MODEL
-from smilearn._texts import check_texts
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import check_sample_weight, fit_context
+from smilearn.utils._texts import check_texts
 
 
 class FineTunedClassifier(FineTuning, ClassifierMixin, Documented, BaseEstimator):

@@ -6,12 +6,12 @@ import narwhals as nw
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn._optional import require
-from smilearn._ranking import rank_correlation
 from smilearn._reliability import SliceTally
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
 from smilearn.scorer import SlicedMIScorer
+from smilearn.utils._optional import require
+from smilearn.utils._ranks import rank_correlation
 
 __all__ = ["SliceConvergence"]
 

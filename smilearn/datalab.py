@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from smilearn._optional import require
+from smilearn.utils._optional import require
 
 __all__ = ["register_memorization"]
 

@@ -9,12 +9,12 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from smilearn._gguf import unpack_gguf
-from smilearn._random import generator_from
 from smilearn.exceptions import (
     IntegrityError,
     InvalidInputError,
     MissingDependencyError,
 )
+from smilearn.utils._random import generator_from
 
 __all__ = [
     "flip_labels",

@@ -12,8 +12,6 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn._compat import Interval, fit_context
-from smilearn._documentation import Documented
 from smilearn._encoder_fingerprint import encoder_fingerprint
 from smilearn._pretrained import DEFAULT_MODEL
 from smilearn._sentences import (
@@ -23,8 +21,10 @@ from smilearn._sentences import (
     prompt_text,
     truncated_texts,
 )
-from smilearn._texts import check_texts, warn_truncated
 from smilearn.caching import RowCache
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import Interval, fit_context
+from smilearn.utils._texts import check_texts, warn_truncated
 
 
 class SentenceEmbedder(

@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.base import clone
 
 from smilearn._audit_table import AuditTable
-from smilearn._containers import check_aligned, class_labels
 from smilearn._filter_arms import (
     ALL,
     FILTERED,
@@ -25,6 +24,7 @@ from smilearn._shadow_design import check_classes_seen
 from smilearn._wide_table import WideTable
 from smilearn.audit import ShadowAudit
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._containers import check_aligned, class_labels
 
 __all__ = ["FilterAudit", "audit_filter"]
 

@@ -5,11 +5,11 @@ from typing import ClassVar
 from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
-from smilearn._compat import HasMethods, fit_context
-from smilearn._containers import check_aligned, take_samples
 from smilearn._delegating import Delegating, is_aligned
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering import RiskFilter
+from smilearn.utils._containers import check_aligned, take_samples
+from smilearn.utils._sklearn_compat import HasMethods, fit_context
 
 
 class FilteredEstimator(Delegating):

@@ -10,25 +10,25 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from smilearn._compat import (
+from smilearn._removal import Rule, spared
+from smilearn._risks import default_scorer, risks_of
+from smilearn._sampling import tags_of_sampler
+from smilearn.exceptions import LowSupportWarning
+from smilearn.risk_table import RiskTable
+from smilearn.utils._containers import (
+    check_aligned,
+    class_labels,
+    require_labels,
+    take_samples,
+)
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
     fit_context,
     routing_enabled,
 )
-from smilearn._containers import (
-    check_aligned,
-    class_labels,
-    require_labels,
-    take_samples,
-)
-from smilearn._documentation import Documented
-from smilearn._removal import Rule, spared
-from smilearn._risks import default_scorer, risks_of
-from smilearn._sampling import tags_of_sampler
-from smilearn.exceptions import LowSupportWarning
-from smilearn.risk_table import RiskTable
 
 
 class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):

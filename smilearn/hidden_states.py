@@ -13,9 +13,9 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn import _hidden_rows
-from smilearn._compat import HasMethods, Interval, StrOptions, fit_context
-from smilearn._documentation import Documented
-from smilearn._texts import check_texts, warn_truncated
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions, fit_context
+from smilearn.utils._texts import check_texts, warn_truncated
 
 __all__ = ["HiddenStateEmbedder"]
 

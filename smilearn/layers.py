@@ -11,9 +11,9 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn._compat import fit_context
-from smilearn._documentation import Documented
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import fit_context
 
 __all__ = ["LayerSelector"]
 

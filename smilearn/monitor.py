@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from smilearn._compat import Interval, StrOptions
-from smilearn._documentation import Documented
 from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import Interval, StrOptions
 
 __all__ = ["EarlyPointMonitor"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jinja2
 
-from smilearn._replacing import replacing
+from smilearn.utils._files import replacing
 
 __all__ = ["write_report"]
 

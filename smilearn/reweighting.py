@@ -10,17 +10,17 @@ from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from smilearn._compat import (
+from smilearn._delegating import Delegating
+from smilearn.exceptions import InvalidInputError
+from smilearn.filtering import RiskFilter
+from smilearn.utils._containers import check_aligned
+from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
     fit_context,
     routing_enabled,
 )
-from smilearn._containers import check_aligned
-from smilearn._delegating import Delegating
-from smilearn.exceptions import InvalidInputError
-from smilearn.filtering import RiskFilter
 
 
 class RiskReweighter(Delegating):

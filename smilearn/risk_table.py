@@ -4,14 +4,14 @@ import numpy as np
 
 from smilearn._column_table import ColumnTable, checked_count
 from smilearn._columns import as_column, numbers, objects, support_of
-from smilearn._ranking import order_of, ranks_of
 from smilearn._risk_comparison import compare_tables
 from smilearn._risk_files import as_written, read_risk, write_risk
 from smilearn._risk_groups import risk_groups
 from smilearn._risk_join import join_risk
 from smilearn._risk_plot import plot_risk
-from smilearn._texts import check_labels, check_texts
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.utils._ranks import order_of, ranks_of
+from smilearn.utils._texts import check_labels, check_texts
 
 __all__ = ["RiskTable"]
 

@@ -6,12 +6,12 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from smilearn._compat import Interval, StrOptions
-from smilearn._documentation import Documented
 from smilearn._learning import SliceLearning
 from smilearn._mixture import FAMILIES
 from smilearn._scoring import SliceScoring
 from smilearn._streaming import StreamLearning
+from smilearn.utils._documentation import Documented
+from smilearn.utils._sklearn_compat import Interval, StrOptions
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _SHARE = Interval(Real, 0, 0.5, closed="right")

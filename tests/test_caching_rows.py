@@ -21,9 +21,9 @@ from cached_rows import (
     recomputed,
 )
 
-from smilearn import _large_array
 from smilearn.caching import RowCache, clear_cache
 from smilearn.exceptions import CacheError, CacheWarning, InvalidInputError
+from smilearn.utils import _large_array
 
 
 def in_new_process(code, folder):

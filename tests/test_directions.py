@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta, kstest
 
 from smilearn._directions import SliceDirections
-from smilearn._random import generator_from
+from smilearn.utils._random import generator_from
 
 FAR = 5  # standard errors: one false alarm in 1.7 million comparisons
 

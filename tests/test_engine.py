@@ -12,10 +12,10 @@ from smilearn._densities import DENSITIES
 from smilearn._directions import SliceDirections
 from smilearn._engine import TrainingPass, extend_until, score_new
 from smilearn._reader import PmiReader, Settings
-from smilearn._rows import as_tensor
 from smilearn._samples import SortedSamples
 from smilearn._standardize import standardize
 from smilearn._sums import SliceSums
+from smilearn.utils._rows import as_tensor
 
 KINDS = sorted(DENSITIES)
 TABLE_ERROR = 1e-4  # nats, of a mean over 256 slices; the largest seen was half of it

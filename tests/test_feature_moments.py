@@ -6,8 +6,8 @@ import torch
 from oracles import features, rounding
 
 from smilearn._feature_moments import feature_moments
-from smilearn._rows import row_blocks
 from smilearn._standardize import inverse_scale_of
+from smilearn.utils._rows import row_blocks
 
 FLOATS = [np.float32, np.float64]
 

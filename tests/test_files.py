@@ -19,12 +19,12 @@ from smilearn._files import (
     take_rows,
     write_columns,
 )
-from smilearn._replacing import replacing
 from smilearn.exceptions import (
     FileFormatError,
     InvalidInputError,
     MissingDependencyError,
 )
+from smilearn.utils._files import replacing
 
 SUFFIXES = [".csv", ".jsonl", ".ndjson", ".parquet"]
 TABLE = {

@@ -9,13 +9,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from test_hidden_states import TEXTS, expected
 
-from smilearn import (
-    HiddenStateEmbedder,
-    LayerSelector,
-    SlicedMIScorer,
-    _large_array,
-)
+from smilearn import HiddenStateEmbedder, LayerSelector, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError, TruncationWarning
+from smilearn.utils import _large_array
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
 

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import smilearn
-from smilearn import _documentation
-from smilearn._documentation import Documented, documentation_url, page_template
+from smilearn.utils import _documentation
+from smilearn.utils._documentation import Documented, documentation_url, page_template
 
 ROOT = Path(smilearn.__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

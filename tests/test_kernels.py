@@ -5,8 +5,9 @@ import pytest
 import torch
 from oracles import embeddings, fitted
 
-from smilearn import _kernels, _threads
-from smilearn._threads import own_threads
+from smilearn import _kernels
+from smilearn.utils import _threads
+from smilearn.utils._threads import own_threads
 
 CPU = torch.device("cpu")
 FLOATS = [np.float32, np.float64]

@@ -153,14 +153,14 @@ def test_threads_are_the_callers_between_stages(seed, monkeypatch):
     scorer, project, seen = fitted(X, y), smilearn._engine.project, []
 
     def watched(*arguments):
-        seen.append(hasattr(smilearn._threads._local, "n_threads"))
+        seen.append(hasattr(smilearn.utils._threads._local, "n_threads"))
         return project(*arguments)
 
     monkeypatch.setattr(smilearn._engine, "project", watched)
     stages = scorer.staged_score_samples(others, labels, at=[2, 4])
     next(stages)
     assert seen == [True]
-    assert not hasattr(smilearn._threads._local, "n_threads")
+    assert not hasattr(smilearn.utils._threads._local, "n_threads")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import torch
 from oracles import features, rounding
 
 from smilearn import _feature_moments, _standardize
-from smilearn._rows import as_tensor, row_blocks
 from smilearn._standardize import FARTHEST
+from smilearn.utils._rows import as_tensor, row_blocks
 
 FLOATS = [np.float32, np.float64]
 

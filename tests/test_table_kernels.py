@@ -8,7 +8,7 @@ from smilearn._densities import DENSITIES
 from smilearn._moments import ClassMoments
 from smilearn._reader import PmiReader, Settings
 from smilearn._table_kernels import _exp, _log
-from smilearn._threads import own_threads
+from smilearn.utils._threads import own_threads
 
 
 def test_logarithm_of_any_normal_number(seed):

@@ -10,8 +10,8 @@ import torch
 from test_freezing import TEXTS, Y, data
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder, _training
-from smilearn._weights import loss_weights
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+from smilearn.utils._weights import loss_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,0 +1,1 @@
+"""Validation, weights, devices, threads, files: what every room needs."""

@@ -1,0 +1,60 @@
+"""Texts of strangers, made harmless to a terminal."""
+
+from numbers import Integral, Real
+
+# line ends and tabs; what joins the parts of an emoji, or keeps letters apart
+_HARMLESS = "\n\t\u200d\u200c"
+
+
+def escaped(text, *, as_json=False):
+    """Show what acts on a terminal, and does not print, as an escape such as ``\\x1b``.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    as_json : bool, default=False
+        Whether `text` is JSON, and is to stay so: then it is ``\\u001b``.
+
+    Returns
+    -------
+    text : str
+        Without control characters, C1 too, and without marks that turn the direction
+        of writing. Line ends and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    escape = _in_json if as_json else _in_python
+    return "".join(c if c.isprintable() or c in _HARMLESS else escape(c) for c in text)
+
+
+def _in_python(character):
+    return character.encode("unicode_escape").decode()
+
+
+def _in_json(character):
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+
+
+def printable(value, width=60):
+    """Write a value in one line that does nothing to a terminal.
+
+    Parameters
+    ----------
+    value : object
+        What stands in the cell.
+
+    width : int, default=60
+        Most characters; the rest is cut.
+
+    Returns
+    -------
+    text : str
+        The value, without line ends, its control characters escaped.
+    """
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        return f"{value:.3f}"
+    line = escaped(" ".join(str(value).split()))
+    return line if len(line) <= width else line[: width - 1] + "…"

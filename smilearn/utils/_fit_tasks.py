@@ -1,0 +1,135 @@
+"""A fit as a tree of tasks, which scikit-learn's callbacks are told of."""
+
+from contextlib import contextmanager
+
+from sklearn.base import clone
+
+from smilearn.utils._sklearn_compat import CallbackSupportMixin
+
+STRIDE = 64  # slices in a task: the hooks cost next to nothing, the bar moves
+
+
+class FitTask:
+    """A task, or none: without callbacks nothing is told and nothing is kept.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        What is fitted.
+
+    context : CallbackContext, default=None
+        The task as scikit-learn knows it; None where nobody asks.
+
+    X, y : object, default=None
+        Samples and labels of the fit.
+    """
+
+    def __init__(self, estimator=None, context=None, X=None, y=None):
+        self.estimator, self.context, self.X, self.y = estimator, context, X, y
+
+    @contextmanager
+    def part(self, name, most=0, **facts):
+        """Work on a part of this task.
+
+        Parameters
+        ----------
+        name : str
+            What it is.
+
+        most : int, default=0
+            Most parts that it has itself.
+
+        **facts : dict
+            What its end is told with, as `call_on_fit_task_end` takes it.
+
+        Yields
+        ------
+        part : FitTask
+            The part; its end is told only where the work comes to one.
+        """
+        if self.context is None:
+            yield self
+            return
+        context = self.context.subcontext(task_name=name, max_subtasks=most)
+        context.call_on_fit_task_begin(estimator=self.estimator)
+        yield FitTask(self.estimator, context, self.X, self.y)
+        context.call_on_fit_task_end(estimator=self.estimator, **facts)
+
+    def slices(self):
+        """Parts of `STRIDE` slices each, that are told of as they are done."""
+        return SliceParts(self)
+
+
+class SliceParts:
+    """Parts of a task that are done in blocks of another length.
+
+    Parameters
+    ----------
+    task : FitTask
+        Whose parts they are.
+    """
+
+    def __init__(self, task):
+        self.task, self.n_slices, self.n_told = task, 0, 0
+
+    def add(self, n_slices):
+        """Count more slices as done, and tell of the parts that are complete."""
+        self.n_slices += n_slices
+        self._tell(self.n_slices // STRIDE)
+
+    def finish(self):
+        """Tell of the last part, where it is shorter."""
+        self._tell(n_parts(self.n_slices))
+
+    def _tell(self, n_done):
+        for _ in range(self.n_told, n_done):
+            with self.task.part("slices"):
+                self.n_told += 1
+
+
+def n_parts(n_slices):
+    """Parts that some slices are told of in."""
+    return -(-n_slices // STRIDE)
+
+
+class FitTasks(CallbackSupportMixin):
+    """The part of an estimator that tells callbacks how far its fit is."""
+
+    @contextmanager
+    def _fit_task(self, X=None, y=None, *, most=0, fitted=dict, **metadata):
+        """Tell callbacks of the whole fit; once a fit, inside `fit_context`.
+
+        Parameters
+        ----------
+        X, y : object, default=None
+            Samples and labels.
+
+        most : int, default=0
+            Most parts of the fit.
+
+        fitted : callable, default=dict
+            Gives attributes that the estimator still lacks when the task ends.
+
+        **metadata : dict
+            Other arguments of the fit, by name.
+
+        Yields
+        ------
+        task : FitTask
+            The fit.
+        """
+        if not {"_skl_callbacks", "_parent_callback_ctx"} & vars(self).keys():
+            yield FitTask()
+            return
+        context = self._init_callback_context(max_subtasks=most)
+        facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        context.call_on_fit_task_begin(**facts)
+        yield FitTask(self, context, X, y)
+        context.call_on_fit_task_end(**facts, reconstruction_attributes=fitted)
+
+
+def silent_clone(estimator):
+    """Clone an estimator, without its callbacks: for work inside its own fit."""
+    copy = clone(estimator)
+    vars(copy).pop("_skl_callbacks", None)
+    return copy

@@ -1,0 +1,214 @@
+"""Embeddings that are torch tensors, and columns of data sets."""
+
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from smilearn.exceptions import InvalidInputError
+
+
+def is_tensor(X):
+    """Tell whether X is a torch tensor."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(X, torch.Tensor)
+
+
+def as_numpy(values):
+    """Make NumPy arrays of torch tensors, whatever NumPy itself makes of them.
+
+    Parameters
+    ----------
+    values : object
+        A tensor on any device, with or without a gradient; lists and tuples of them, at
+        any depth. Anything else is given back.
+
+    Returns
+    -------
+    values : object
+        Arrays in place of tensors. Floats of half precision become float32: NumPy has
+        no bfloat16.
+
+    Raises
+    ------
+    InvalidInputError
+        If a tensor is sparse.
+    """
+    if "torch" not in sys.modules:
+        return values
+    if type(values) in (list, tuple) and values:
+        nested = is_tensor(values[0]) or type(values[0]) in (list, tuple)
+        return [as_numpy(each) for each in values] if nested else values
+    if not is_tensor(values):
+        return values
+    values = values.detach().cpu()
+    if str(values.layout) != "torch.strided":
+        raise InvalidInputError(
+            f"A tensor must be dense; got {values.layout}. Where sparse data are "
+            "taken, give a scipy.sparse.csr_array."
+        )
+    half = values.is_floating_point() and values.itemsize < 4
+    return (values.float() if half else values).numpy()
+
+
+def with_number_type(X):
+    """X, made an array if it is a list, and float32 if that holds all of its type."""
+    types = [getattr(X, "dtype", None)]
+    if hasattr(X, "iloc"):  # of pandas, whose own types name one of NumPy
+        types = [getattr(each, "numpy_dtype", each) for each in X.dtypes]
+    elif types[0] is None and hasattr(X, "columns"):  # of polars or Arrow
+        types = [np.asarray(X[:1]).dtype]
+    elif types[0] is None:
+        X = np.asarray(as_numpy(X))
+        types = [X.dtype]
+    narrow = [isinstance(t, np.dtype) and np.can_cast(t, np.float32) for t in types]
+    return X, np.float32 if all(narrow) else np.float64
+
+
+def read_column(values):
+    """Read a lazy column of a `datasets.Dataset` at once, row by row takes far longer.
+
+    Parameters
+    ----------
+    values : object
+        A column; anything else is given back.
+
+    Returns
+    -------
+    values : object
+        What the format of the data set makes of it: a list, an array, a tensor.
+    """
+    module = type(values).__module__.partition(".")[0]
+    lazy = module == "datasets" and hasattr(values, "__getitem__")
+    return values[:] if lazy else values
+
+
+def checked_tensor(estimator, X, *, reset, least):
+    """Check embeddings where they are, as `validate_data` checks arrays.
+
+    Parameters
+    ----------
+    estimator : object
+        Whose `n_features_in_` is set or compared.
+
+    X : Tensor of shape (n_samples, n_features)
+        Embeddings, of any number type, on any device.
+
+    reset : bool
+        Whether to set `n_features_in_`.
+
+    least : int
+        Fewest samples.
+
+    Returns
+    -------
+    X : Tensor of shape (n_samples, n_features), float32 or float64
+        Embeddings without their history, on the same device. What has fewer than 32
+        bits becomes float32; whole numbers of more become float64, where there is one.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are too few samples, no features, complex numbers, NaN or infinity.
+    """
+    X = X.detach()
+    if X.ndim != 2:
+        raise InvalidInputError(
+            "Expected 2D array, X of shape (n_samples, n_features); got a tensor of "
+            f"shape {tuple(X.shape)}."
+        )
+    if X.is_complex():
+        raise InvalidInputError("Complex data not supported: X must hold real numbers.")
+    if len(X) < least or not X.shape[1]:
+        raise InvalidInputError(
+            f"X must hold {least} sample(s) or more and 1 feature or more; got a "
+            f"tensor of shape {tuple(X.shape)}."
+        )
+    if str(X.layout) != "torch.strided":
+        raise InvalidInputError(
+            f"A tensor X must be dense; got {X.layout}. Sparse embeddings may be given "
+            "as scipy.sparse.csr_array."
+        )
+    if X.itemsize < 4 or not X.is_floating_point():
+        X = X.float() if X.itemsize < 4 or X.device.type == "mps" else X.double()
+    if not bool(X.isfinite().all()):
+        raise InvalidInputError(
+            "Input X contains NaN or infinity; every embedding must be finite."
+        )
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    return X
+
+
+def checked_labels(y, X):
+    """Labels as a NumPy array, as many as samples."""
+    if is_tensor(y):
+        y = y.detach().cpu().numpy()
+    y = column_or_1d(np.asarray(y) if isinstance(y, list) else y, warn=True)
+    check_consistent_length(X, y)
+    return y
+
+
+def check_class_labels(y):
+    """Refuse missing labels, and numbers that are no labels.
+
+    Raises
+    ------
+    ValueError
+        If `y` holds None or NaN, or is continuous.
+    """
+    if y.dtype == object:
+        missing = [i for i, label in enumerate(y) if label is None or label != label]
+        if missing:
+            raise InvalidInputError(
+                f"y must hold a label for each sample; {len(missing)} are missing, the "
+                f"first in row {missing[0]}."
+            )
+    check_classification_targets(y)
+
+
+def refuse_tables(values, name):
+    """Refuse a table, mapping or set where one column of texts, labels or ids is due.
+
+    Parameters
+    ----------
+    values : object
+        Anything.
+
+    name : str
+        What the column holds, in the plural.
+
+    Raises
+    ------
+    InvalidInputError
+        If `values` has names of columns, keys, or no order; names a column to take.
+    """
+    if isinstance(values, (set, frozenset)):
+        advice = "which has no order; give a list"
+    elif _names_in(values) is not None:
+        advice = f"give ds{_place(values, name.removesuffix('s'))}"
+    else:
+        return
+    raise InvalidInputError(
+        f"one column of {name} expected; got a {type(values).__name__}; {advice}."
+    )
+
+
+def _names_in(values):
+    """Names of the columns, or keys, of a table or mapping; None of anything else."""
+    if isinstance(values, Mapping):
+        return list(values)
+    names = getattr(getattr(values, "dtype", None), "names", None)
+    for attribute in ("column_names", "columns"):
+        names = getattr(values, attribute, None) if names is None else names
+    return None if names is None else list(names)
+
+
+def _place(values, best):
+    """Where a table has the column that is called best, or its first one: a key."""
+    names = _names_in(values) or [best]
+    name = best if best in names else names[0]
+    inner = values[name] if isinstance(values, Mapping) and name in values else None
+    return f"[{name!r}]" + (_place(inner, best) if _names_in(inner) else "")

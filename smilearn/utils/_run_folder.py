@@ -1,0 +1,129 @@
+"""The folder of a training run: what it is of, and how far it got."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from smilearn.exceptions import InvalidInputError
+from smilearn.utils._files import replacing
+
+_RUN = "run.json"
+_UNFINISHED = re.compile(r"\.run\.json\.[a-z0-9_]+")  # of a process killed in `claim`
+_DONE = "smilearn.json"  # written last: a checkpoint without it is not whole
+
+
+class RunFolder:
+    """Checkpoints of one run, which a run with the same facts may go on from.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder; made by :meth:`claim` if it does not exist.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def seed(self):
+        """Seed of the run that the folder holds, or None."""
+        facts = self._facts()
+        return None if facts is None else facts["seed"]
+
+    def claim(self, facts):
+        """Take the folder for a run, or say why it cannot be had.
+
+        Parameters
+        ----------
+        facts : dict of str to JSON values
+            What the result of the run depends on.
+
+        Raises
+        ------
+        InvalidInputError
+            If the folder holds a run with other facts, or other files.
+        """
+        facts = json.loads(json.dumps(facts))
+        held = self._facts()
+        if held is None:
+            if self.path.is_dir() and any(map(_is_other, self.path.iterdir())):
+                raise InvalidInputError(
+                    f"The folder {str(self.path)!r} holds other files and no run of "
+                    "smilearn. Give an empty or a new folder."
+                )
+            with replacing(self.path / _RUN) as temporary:
+                temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            return
+        names = sorted({*facts, *held})
+        other = [name for name in names if facts.get(name) != held.get(name)]
+        if other:
+            raise InvalidInputError(
+                f"The folder {str(self.path)!r} holds a run with other "
+                f"{', '.join(other)}. Give another folder, or delete this one."
+            )
+
+    def finish_checkpoint(self, step, progress):
+        """Note that the checkpoint of a step is whole, and the history so far.
+
+        Parameters
+        ----------
+        step : int
+            Optimizer steps so far.
+
+        progress : dict
+            `history`, `reached`.
+        """
+        with replacing(self.path / f"checkpoint-{step}" / _DONE) as temporary:
+            temporary.write_text(json.dumps(progress), encoding="utf-8")
+
+    def latest(self):
+        """Folder and progress of the last whole checkpoint; None, None without one."""
+        found = [
+            (int(file.parent.name.partition("-")[2]), file)
+            for file in self.path.glob(f"checkpoint-*/{_DONE}")
+        ]
+        if not found:
+            return None, None
+        file = max(found)[1]
+        return file.parent, json.loads(file.read_text(encoding="utf-8"))
+
+    def _facts(self):
+        file = self.path / _RUN
+        if not file.is_file():
+            return None
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{file} cannot be read ({error}). Delete the folder, or give another."
+            ) from error
+
+
+def _is_other(file):
+    return not (_UNFINISHED.fullmatch(file.name) and file.is_file())
+
+
+def digest(*values):
+    """Short name of arrays and texts, the same for equal ones only.
+
+    Parameters
+    ----------
+    *values : array-like or list of str
+        What to name.
+
+    Returns
+    -------
+    name : str
+        Sixteen hexadecimal digits.
+    """
+    state = hashlib.sha256()
+    for value in values:
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            state.update(str((value.dtype, value.shape)).encode())
+            state.update(np.ascontiguousarray(value).tobytes())
+        else:
+            listed = value.tolist() if isinstance(value, np.ndarray) else list(value)
+            state.update(json.dumps(listed, default=str).encode())
+    return state.hexdigest()[:16]

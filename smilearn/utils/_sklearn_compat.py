@@ -1,0 +1,31 @@
+"""The one door to scikit-learn's underscore names and newest parts.
+
+A new scikit-learn that moves one of them breaks this file alone.
+"""
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as take
+from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._set_output import _safe_set_output as safe_set_output
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+try:  # experimental, new in scikit-learn 1.9
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:
+        """Nothing: this scikit-learn has no callbacks."""
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "check_sample_weight",
+    "fit_context",
+    "routing_enabled",
+    "safe_set_output",
+    "take",
+]

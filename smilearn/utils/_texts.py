@@ -1,0 +1,189 @@
+"""Texts as people have them, turned into a list of strings."""
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length
+
+from smilearn.exceptions import InvalidInputError, MissingTextError, TruncationWarning
+from smilearn.utils._inputs import read_column, refuse_tables
+
+
+def check_texts(texts, *, again=False):
+    """Turn a column of texts into a list, or say which rows are not texts.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        A list, a tuple, a 1-D array, a pandas or polars Series, a column of Arrow or
+        of a `datasets.Dataset`.
+
+    again : bool, default=False
+        Whether the texts will be read again, which an iterator cannot be.
+
+    Returns
+    -------
+    texts : list of str
+        The texts in their order. An empty string is a text; None and NaN are not.
+
+    Raises
+    ------
+    MissingTextError
+        If a text is missing; names the rows.
+
+    InvalidInputError
+        If `texts` is one string, a table, a mapping or a set, has more than one
+        dimension, holds other things, or can be read only once where that is too few.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise InvalidInputError(
+            "texts must be a sequence of strings; got one string. Wrap it in a list."
+        )
+    refuse_tables(texts, "texts")
+    if again and isinstance(texts, Iterator):
+        raise InvalidInputError(
+            "texts are read twice here, by fit and by transform; got a "
+            f"{type(texts).__name__}, which can be read only once. Give list(texts)."
+        )
+    if getattr(texts, "ndim", 1) != 1:
+        raise InvalidInputError(
+            f"texts must be one column; got shape {getattr(texts, 'shape', None)}."
+        )
+    texts = read_column(texts)
+    if not np.iterable(texts):
+        raise InvalidInputError(f"texts must be a sequence of strings; got {texts!r}.")
+    values = list(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)
+    if set(map(type, values)) <= {str}:
+        return values
+    missing = [row for row, value in enumerate(values) if _is_missing(value)]
+    if missing:
+        raise MissingTextError(
+            f"{len(missing)} of {len(values)} texts are missing, in {_rows(missing)} "
+            "(counted from 0). Drop these rows or fill them in."
+        )
+    other = [row for row, value in enumerate(values) if not isinstance(value, str)]
+    if other:
+        raise InvalidInputError(
+            f"texts must be strings; {_rows(other)} (counted from 0) hold "
+            f"{type(values[other[0]]).__name__}, such as {values[other[0]]!r}."
+        )
+    return [str(value) for value in values]
+
+
+def check_labelled_texts(texts, y):
+    """Check texts and their class labels together.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        As in :func:`check_texts`.
+
+    y : array-like of shape (n_texts,)
+        Class labels, 2 classes or more.
+
+    Returns
+    -------
+    texts : list of str
+        The texts.
+
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted.
+
+    codes : ndarray of shape (n_texts,)
+        Index of the label of each text among them.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is one class only.
+    """
+    texts, y = check_texts(texts), check_labels(y)
+    check_consistent_length(texts, y)
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise InvalidInputError(
+            f"y must hold 2 classes or more; got {classes.tolist()} only."
+        )
+    return texts, classes, codes
+
+
+def check_labels(y):
+    """Check that no label is missing and that all are of one kind.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Class labels.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    InvalidInputError
+        If a label is missing, or strings and other things are mixed.
+    """
+    if not (hasattr(y, "columns") and len(y.columns) == 1):  # taken, with a warning
+        refuse_tables(y, "labels")
+    y = read_column(y)
+    if isinstance(y, (str, bytes)) or not np.iterable(y):
+        raise InvalidInputError(f"labels must be a sequence; got {y!r}.")
+    if _plainly_whole(y):
+        return column_or_1d(y, warn=True)
+    missing = [row for row, value in enumerate(y) if _is_missing(value)]
+    if missing:
+        raise InvalidInputError(
+            f"{len(missing)} labels are missing, in {_rows(missing)} (counted from 0). "
+            "Drop these rows or fill them in."
+        )
+    if len({isinstance(value, str) for value in y}) > 1:
+        raise InvalidInputError("labels mix strings and other values; use one kind.")
+    return column_or_1d(y, warn=True)
+
+
+def _plainly_whole(y):
+    """Whether the type of the values alone says that none is missing, and no mix."""
+    if isinstance(y, np.ndarray) and y.dtype.kind != "O":
+        return y.dtype.kind in "biuSU"
+    if not isinstance(y, (list, tuple, np.ndarray)):
+        return False
+    kinds = set(map(type, y))
+    return kinds == {str} or kinds == {int}
+
+
+def warn_truncated(n_truncated, n_texts, most_tokens):
+    """Warn that texts are longer than what is read of them.
+
+    Parameters
+    ----------
+    n_truncated, n_texts : int
+        Texts that were cut, and all texts; 0 cut texts give no warning.
+
+    most_tokens : int
+        Tokens that are read of a text.
+    """
+    if n_truncated:
+        warnings.warn(
+            f"{n_truncated} of {n_texts} texts are longer than the {most_tokens} "
+            "tokens that the model reads; their ends were not seen.",
+            TruncationWarning,
+            stacklevel=4,
+        )
+
+
+def _is_missing(value):
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
+
+
+def _rows(rows, shown=5):
+    listed = ", ".join(map(str, rows[:shown]))
+    more = f" and {len(rows) - shown} more" if len(rows) > shown else ""
+    return f"row{'s' if len(rows) > 1 else ''} {listed}{more}"

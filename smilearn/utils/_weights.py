@@ -1,0 +1,198 @@
+"""Statistics of weighted samples: a weight of w counts as w copies."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.stats import rankdata
+
+from smilearn.exceptions import InvalidInputError
+from smilearn.utils._sklearn_compat import check_sample_weight
+
+_MOST = 1e15  # sum of weights; beyond, one copy is lost in rounding
+
+
+def checked_weights(sample_weight, X):
+    """Check the weights of samples.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), float or None
+        Weights.
+
+    X : array-like of shape (n_samples, n_features)
+        The samples.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,) or None
+        Weights, float64; None where all are 1.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, NaN or infinite, or if there are not as many weights
+        as samples.
+    """
+    if sample_weight is None:
+        return None
+    weight = check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    if weight.sum() > _MOST:
+        raise InvalidInputError(
+            f"sample_weight must sum to {_MOST:.0e} at most, as it counts copies of a "
+            f"sample; got {weight.sum():.3g}."
+        )
+    nearest = np.round(weight)
+    weight = np.where(np.abs(weight - nearest) <= 1e-9 * nearest, nearest, weight)
+    return None if (weight == 1).all() else weight
+
+
+def enough_weight(weight, y):
+    """Refuse weights that leave a class without any, or with too little on average.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+
+    y : ndarray of shape (n_samples,)
+        Labels.
+
+    Raises
+    ------
+    InvalidInputError
+        If all samples of a class have weight 0, or if the weights add up to less than
+        one sample a class.
+    """
+    if weight is None:
+        return
+    labels, codes = np.unique(y, return_inverse=True)
+    n_classes, empty = len(labels), labels[np.bincount(codes, weight) == 0]
+    if len(empty):
+        raise InvalidInputError(
+            f"All samples of class {empty.tolist()[0]!r} have weight 0, so nothing is "
+            "known of it. Drop them, or give them some weight."
+        )
+    if weight.sum() < n_classes:
+        raise InvalidInputError(
+            "sample_weight counts copies of a sample, so it must add up to at least "
+            f"one a class; got a sum of {weight.sum():.3g} over {len(weight)} samples "
+            f"of {n_classes} classes. Weights that sum to 1 are to be multiplied by "
+            "the number of samples."
+        )
+
+
+def weighted_quantile(values, shares, weight=None):
+    """Quantiles between which values are interpolated, as of repeated values.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Values.
+
+    shares : float or array-like
+        Shares in [0, 1].
+
+    weight : ndarray of shape (n,), default=None
+        Weight of each value; None weighs all alike.
+
+    Returns
+    -------
+    quantiles : ndarray, of the shape of `shares`
+        The quantiles.
+    """
+    if weight is None:
+        return np.quantile(values, shares)
+    order = np.argsort(values)
+    ends = np.cumsum(weight[order])
+    position = np.asarray(shares) * max(ends[-1] - 1, 0)
+    below = np.floor(position)
+    ordered, last = values[order], len(values) - 1
+    low, high = (
+        ordered[np.searchsorted(ends, place, side="right").clip(max=last)]
+        for place in (below, np.ceil(position))
+    )
+    return low + (position - below) * (high - low)
+
+
+def ranks(values, weight=None):
+    """Mean ranks; a sample of weight w takes as many places as w equal ones.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Values.
+
+    weight : ndarray of shape (n,), default=None
+        Weight of each; None weighs all alike.
+
+    Returns
+    -------
+    ranks : ndarray of shape (n,)
+        From 1 to the sum of the weights.
+    """
+    if weight is None:
+        return rankdata(values)
+    _, place = np.unique(values, return_inverse=True)
+    tied = np.bincount(place, weight)
+    return (np.cumsum(tied) - (tied - 1) / 2)[place]
+
+
+def loss_weights(class_weight, classes, codes, sample_weight):
+    """Weight of each sample in a loss, 1 on average.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or dict of label to float
+        Weight of each class; labels that a dict does not name have 1.
+
+    classes : ndarray of shape (n_classes,)
+        Labels.
+
+    codes : ndarray of shape (n_samples,)
+        Place of the label of each sample among the labels.
+
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the samples.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_samples,)
+        Weights, float64.
+
+    Raises
+    ------
+    InvalidInputError
+        If a class has a weight and is no label, if a weight is not a finite number of 0
+        or more, or if all are 0.
+    """
+    weights = np.ones(len(codes)) if sample_weight is None else sample_weight
+    by_class = np.ones(len(classes))
+    if isinstance(class_weight, dict):
+        by_class = _named_weights(class_weight, classes.tolist())
+    elif class_weight == "balanced":
+        total = np.bincount(codes, weights)
+        by_class = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
+    weights = weights * by_class[codes]
+    if not (weights >= 0).all() or not weights.sum() > 0:
+        raise InvalidInputError(
+            "class_weight and sample_weight must be 0 or more, and not 0 for all "
+            f"texts; got class_weight={class_weight!r}."
+        )
+    return weights * (len(weights) / weights.sum())
+
+
+def _named_weights(class_weight, labels):
+    unknown = [label for label in class_weight if label not in labels]
+    if unknown:
+        raise InvalidInputError(
+            f"class_weight has {unknown[0]!r}, which is no label; labels are: "
+            f"{', '.join(map(repr, labels))}."
+        )
+    for label, weight in class_weight.items():
+        if not isinstance(weight, Real) or not np.isfinite(weight):
+            raise InvalidInputError(
+                f"class_weight of {label!r} must be a number; got {weight!r}."
+            )
+    return np.array([class_weight.get(label, 1.0) for label in labels], float)

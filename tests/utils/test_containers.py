@@ -1,0 +1,133 @@
+"""Samples and labels in whatever people keep them in."""
+
+import datasets
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import scipy.sparse as sp
+import torch
+
+from smilearn.exceptions import InvalidInputError
+from smilearn.utils._containers import (
+    check_aligned,
+    class_labels,
+    index_of,
+    take_samples,
+)
+
+NUMBERS = [3, 1, 4, 1, 5]
+ROWS = np.array([4, 0, 0])
+COLUMN = {
+    "list": NUMBERS,
+    "tuple": tuple(NUMBERS),
+    "array": np.array(NUMBERS),
+    "tensor": torch.tensor(NUMBERS),
+    "series": pd.Series(NUMBERS, index=[7, 7, 8, 9, 9]),
+    "category": pd.Series(NUMBERS, dtype="category"),
+    "frame": pd.DataFrame({"n": NUMBERS}),
+    "polars": pl.Series("n", NUMBERS),
+    "polars frame": pl.DataFrame({"n": NUMBERS}),
+    "arrow": pa.array(NUMBERS),
+    "chunks": pa.chunked_array([NUMBERS[:2], NUMBERS[2:]]),
+    "arrow table": pa.table({"n": NUMBERS}),
+    "data set": datasets.Dataset.from_dict({"n": NUMBERS}),
+    "object": np.array(NUMBERS, dtype=object),
+    **{
+        kind: sp.csr_array(np.array(NUMBERS)[:, None]).asformat(kind)
+        for kind in ("csr", "csc", "coo", "lil", "dia", "bsr", "dok")
+    },
+}
+
+
+def plain(values):
+    """Values as a list of numbers."""
+    if sp.issparse(values):
+        return values.toarray()[:, 0].tolist()
+    if hasattr(values, "column_names"):
+        values = values["n"]
+    if hasattr(values, "to_pylist"):
+        return values.to_pylist()
+    if isinstance(values, pd.DataFrame):
+        return values["n"].tolist()
+    return (
+        [row[0] for row in values.rows()]
+        if isinstance(values, pl.DataFrame)
+        else [int(value) for value in values]
+    )
+
+
+@pytest.mark.parametrize("values", COLUMN.values(), ids=COLUMN)
+def test_rows_come_in_the_container_they_were_in(values):
+    taken = take_samples(values, ROWS)
+    assert type(taken) is type(values)
+    assert plain(taken) == [5, 3, 3]
+    assert plain(take_samples(values, ROWS[:0])) == []
+
+
+def test_the_index_goes_with_the_rows():
+    taken = take_samples(COLUMN["series"], ROWS)
+    assert taken.index.tolist() == [9, 7, 7]
+    assert index_of(taken) is taken.index
+    assert all(index_of(values) is None for values in (NUMBERS, COLUMN["polars"]))
+
+
+def test_a_column_of_a_data_set_gives_a_list():
+    assert take_samples(COLUMN["data set"]["n"], ROWS) == [5, 3, 3]
+
+
+NAMES = ["ham", "spam", "ham"]
+LABELS = {
+    "list": NAMES,
+    "tuple": tuple(NAMES),
+    "object": np.array(NAMES, dtype=object),
+    "series": pd.Series(NAMES, index=[2, 2, 1]),
+    "category": pd.Series(NAMES, dtype="category"),
+    "arrow string": pd.Series(NAMES, dtype="string[pyarrow]"),
+    "frame": pd.DataFrame({"label": NAMES}),
+    "polars": pl.Series(NAMES),
+    "polars categories": pl.Series(NAMES, dtype=pl.Categorical),
+    "polars frame": pl.DataFrame({"label": NAMES}),
+    "chunks": pa.chunked_array([NAMES]),
+    "data set": datasets.Dataset.from_dict({"label": NAMES})["label"],
+}
+
+
+@pytest.mark.parametrize("y", LABELS.values(), ids=LABELS)
+def test_labels_are_read(y):
+    assert class_labels(y).tolist() == NAMES
+
+
+@pytest.mark.parametrize("make", [np.array, torch.tensor, sp.csr_array, pd.DataFrame])
+def test_one_column_a_class_is_the_class(make):
+    assert class_labels(make(np.eye(3)[[2, 0, 1]])).tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (None, "the target y is None"),
+        ([[1, 1], [0, 1]], "Multilabel and multioutput"),
+        ([[0, 0], [0, 1]], "Multilabel and multioutput"),
+        ([[0, 2], [0, 1]], "Multilabel and multioutput"),
+        (["a", None], "1 labels are missing, in row 1"),
+        ([0.5, 1.5], "Unknown label type"),
+        (pd.DataFrame({"label": ["a", None]}), "1 labels are missing, in row 1"),
+    ],
+)
+def test_what_is_no_label_is_refused(y, said):
+    y = np.array(y) if isinstance(y, list) and isinstance(y[0], list) else y
+    with pytest.raises(ValueError, match=said):
+        class_labels(y)
+
+
+@pytest.mark.parametrize(
+    ("values", "got"), [([1, 2], "2"), (3, "a int"), (np.ones((4, 2)), "4")]
+)
+def test_what_does_not_go_with_the_samples_is_named(values, got):
+    check_aligned(NUMBERS, {"weight": NUMBERS, "ids": COLUMN["series"]})
+    with pytest.raises(
+        InvalidInputError, match=f"weight must hold one .* 5 samples; got {got}"
+    ):
+        check_aligned(NUMBERS, {"ids": NUMBERS, "weight": values})
