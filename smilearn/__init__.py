@@ -17,7 +17,7 @@ _HOMES = {
     "MemorizationCallback": "callback",
     "RiskFilter": "filtering",
     "RiskReweighter": "reweighting",
-    "RiskTable": "risk_table",
+    "RiskTable": "tables",
     "SentenceEmbedder": "embedding",
     "ShadowAudit": "audit",
     "SliceConvergence": "convergence",

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from smilearn._column_table import ColumnTable
-from smilearn._columns import as_column, objects
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables._column_table import ColumnTable
+from smilearn.tables._columns import as_column, objects
 from smilearn.utils._texts import check_texts
 
 

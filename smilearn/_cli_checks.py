@@ -4,8 +4,8 @@ import math
 import os
 from pathlib import Path
 
-from smilearn._files import file_kind
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables._files import file_kind
 from smilearn.utils._optional import require
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from smilearn._row_streams import RowStream
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables._row_streams import RowStream
 
 
 def data_stream(data, stdin, kind):

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from smilearn._files import file_kind
+from smilearn.tables._files import file_kind
 from smilearn.utils._escapes import escaped
 
 

@@ -16,7 +16,7 @@ from smilearn._cli_input import (
 from smilearn._cli_output import write_table, write_to_stdout
 from smilearn._screen import early_line, print_riskiest
 from smilearn.exceptions import InvalidInputError
-from smilearn.risk_table import RiskTable
+from smilearn.tables._risk_table import RiskTable
 
 
 @dataclass

@@ -9,7 +9,7 @@ from smilearn._cli_checks import check_number, check_output
 from smilearn._cli_output import records, write_table
 from smilearn._screen import print_table
 from smilearn.exceptions import InvalidInputError
-from smilearn.risk_table import RiskTable
+from smilearn.tables._risk_table import RiskTable
 
 _BY_RANK = {"risk", "psmi", "rank"}  # all say the same order
 _SHARE = 0.1  # of the samples; are the riskiest those of the other table too?

@@ -6,11 +6,11 @@ label and text. The hash is Python's own, of 64 bits.
 
 import numpy as np
 
-from smilearn._files import MARK
-from smilearn._risk_files import parse_mark
-from smilearn._row_streams import RowStream
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.risk_table import RiskTable
+from smilearn.tables._files import MARK
+from smilearn.tables._risk_files import parse_mark
+from smilearn.tables._risk_table import RiskTable
+from smilearn.tables._row_streams import RowStream
 
 _ADVICE = "Score this very file first."
 

@@ -9,8 +9,8 @@ from sklearn.utils.metadata_routing import process_routing
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.pipelines import layers, score_samples
-from smilearn.risk_table import RiskTable
 from smilearn.scorer import SlicedMIScorer
+from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._containers import check_aligned, index_of
 from smilearn.utils._sklearn_compat import routing_enabled
 

@@ -12,8 +12,8 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from smilearn._files import file_kind
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables._files import file_kind
 from smilearn.utils._files import replacing
 from smilearn.utils._optional import require
 

@@ -7,7 +7,7 @@ from smilearn._fitted import FittedSlices
 from smilearn._staging import SliceStaging
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
-from smilearn.risk_table import RiskTable
+from smilearn.tables._risk_table import RiskTable
 
 
 class SliceScoring(SliceStaging, FittedSlices):

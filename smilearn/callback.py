@@ -10,13 +10,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from smilearn._early_point import RULES
-from smilearn._files import read_columns, write_columns
 from smilearn._pooling import POOLINGS
 from smilearn._trainer_watch import TrainerWatch
 from smilearn.exceptions import EarlyPointWarning
 from smilearn.filtering import RiskFilter
-from smilearn.risk_table import RiskTable
 from smilearn.scorer import SlicedMIScorer
+from smilearn.tables._files import read_columns, write_columns
+from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
 

@@ -21,9 +21,9 @@ from smilearn._filter_measures import (
     sample_measures,
 )
 from smilearn._shadow_design import check_classes_seen
-from smilearn._wide_table import WideTable
 from smilearn.audit import ShadowAudit
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables._wide_table import WideTable
 from smilearn.utils._containers import check_aligned, class_labels
 
 __all__ = ["FilterAudit", "audit_filter"]

@@ -14,7 +14,7 @@ from smilearn._removal import Rule, spared
 from smilearn._risks import default_scorer, risks_of
 from smilearn._sampling import tags_of_sampler
 from smilearn.exceptions import LowSupportWarning
-from smilearn.risk_table import RiskTable
+from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._containers import (
     check_aligned,
     class_labels,

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from command_line import run, succeed
 
-from smilearn import RiskTable, _row_streams
+from smilearn import RiskTable
 from smilearn._cli_filter import FilterJob
-from smilearn._files import read_columns, write_columns
 from smilearn._terminal import Voice
+from smilearn.tables import _row_streams
+from smilearn.tables._files import read_columns, write_columns
 
 folder, rows = command_line.folder, command_line.rows
 NO_RULE = {"share": None, "threshold": None, "n_remove": None}

@@ -12,8 +12,8 @@ from smilearn._cli_input import (
     load_embeddings,
     unique_column,
 )
-from smilearn._files import write_columns
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables._files import write_columns
 
 NAN = float("nan")
 

@@ -17,8 +17,8 @@ from command_line import LABELS, TEXTS, run, succeed
 from typer.testing import CliRunner
 
 from smilearn import RiskTable, _workflow
-from smilearn._files import read_columns, write_columns
 from smilearn.cli import app
+from smilearn.tables._files import read_columns, write_columns
 
 folder, data = command_line.folder, command_line.data
 OPTIONS = ["--label", "label", "--embeddings", "X.npy", "--n-slices", "16"]

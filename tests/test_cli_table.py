@@ -11,7 +11,7 @@ from command_line import run, succeed
 from rich.console import Console
 
 from smilearn import RiskTable, _screen
-from smilearn._files import read_columns
+from smilearn.tables._files import read_columns
 
 folder = command_line.folder
 IDS, LABELS = [10, 9, 7, 8], list("yxxy")

@@ -8,11 +8,11 @@ import torch
 from typer.testing import CliRunner
 
 from smilearn import SentenceEmbedder, SlicedMIScorer, _demo
-from smilearn._files import read_columns
 from smilearn._workflow import score_texts
 from smilearn.cli import app
 from smilearn.datasets import load_rotten_tomatoes
 from smilearn.exceptions import EarlyPointWarning
+from smilearn.tables._files import read_columns
 
 N_SAMPLES = 80  # 24 labels flipped, 4 samples removed
 ORIGINALS = {

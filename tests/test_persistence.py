@@ -30,7 +30,7 @@ skops = pytest.importorskip("skops.io")
 PAGE = Path(smilearn.__file__).parent.parent / "docs" / "neighbours.md"
 SCORER = "smilearn.scorer.SlicedMIScorer"
 FILTER = "smilearn.filtering.RiskFilter"
-TABLE = "smilearn.risk_table.RiskTable"
+TABLE = "smilearn.tables._risk_table.RiskTable"
 TEXTS = [
     "the film was good",
     "a bright scene",

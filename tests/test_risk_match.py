@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smilearn import RiskTable, _row_streams
-from smilearn._files import write_columns
+from smilearn import RiskTable
 from smilearn._risk_match import RiskRows
-from smilearn._row_streams import RowStream
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables import _row_streams
+from smilearn.tables._files import write_columns
+from smilearn.tables._row_streams import RowStream
 
 DATA = {
     "key": ["k1", "k2", "k3", "k4", "k5"],

@@ -2,11 +2,12 @@
 
 import pytest
 
-from smilearn import _row_streams, _row_writers
-from smilearn._files import file_kind, read_columns, write_columns
-from smilearn._row_streams import RowStream
+from smilearn import _row_writers
 from smilearn._row_writers import row_writer, shape_of
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables import _row_streams
+from smilearn.tables._files import file_kind, read_columns, write_columns
+from smilearn.tables._row_streams import RowStream
 
 SUFFIXES = [".csv", ".jsonl", ".parquet"]
 TEXTS = ["a", 'say "no"', "two\nlines", "lone\rreturn", "映画", ""]

@@ -1,10 +1,10 @@
-"""Risk by groups of samples (floor 3)."""
+"""Risk by groups of samples."""
 
 import numpy as np
 
-from smilearn._column_table import ColumnTable
-from smilearn._columns import as_column, coded, objects
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables._column_table import ColumnTable
+from smilearn.tables._columns import as_column, coded, objects
 from smilearn.utils._ranks import order_of
 
 _MISSING = "missing"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smilearn._columns import as_column, coded, support_of
+from smilearn.tables._columns import as_column, coded, support_of
 
 VALUES = {
     "strings": ["007", "a\0"],

@@ -1,4 +1,4 @@
-"""CSV, JSON Lines and Parquet, in and out, whole or not at all (floor 1).
+"""CSV, JSON Lines and Parquet, in and out, whole or not at all.
 
 A table is a dict of columns, each a list of plain Python values. CSV cells stay the
 text they are: what is written back is what was read.
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn._columns import arrow_columns
-from smilearn._line_files import read_csv, read_jsonl, write_csv, write_jsonl
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables._columns import arrow_columns
+from smilearn.tables._line_files import read_csv, read_jsonl, write_csv, write_jsonl
 from smilearn.utils._files import replacing
 from smilearn.utils._optional import require
 

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from smilearn import _row_streams
-from smilearn._files import read_columns, write_columns
-from smilearn._row_streams import RowStream
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables import _row_streams
+from smilearn.tables._files import read_columns, write_columns
+from smilearn.tables._row_streams import RowStream
 
 ODD = ["", " a ", 'say "no", or', "two\nlines", "lone\rreturn", "\ufeffmark", "映画 🎬"]
 SUFFIXES = [".csv", ".jsonl", ".parquet"]

@@ -1,4 +1,4 @@
-"""Columns as arrays: from what people have, in groups, to Arrow (floor 0)."""
+"""Columns as arrays: from what people have, in groups, to Arrow."""
 
 import itertools
 import operator

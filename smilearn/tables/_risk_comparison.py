@@ -1,11 +1,11 @@
-"""Two risk tables of the same samples, side by side (floor 3)."""
+"""Two risk tables of the same samples, side by side."""
 
 import numpy as np
 
-from smilearn._column_table import ColumnTable, checked_count
-from smilearn._columns import differ
-from smilearn._matching import places_of, unique_ids
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables._column_table import ColumnTable, checked_count
+from smilearn.tables._columns import differ
+from smilearn.tables._matching import places_of, unique_ids
 from smilearn.utils._ranks import order_of, rank_correlation
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from risk_tables import check_same, made_table
 
 from smilearn import RiskFilter, RiskTable
-from smilearn._files import write_columns
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables._files import write_columns
 
 KINDS = ["csv", "jsonl", "parquet"]
 

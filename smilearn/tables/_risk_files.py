@@ -1,4 +1,4 @@
-"""Risk tables in files that say of themselves what they are (floor 2).
+"""Risk tables in files that say of themselves what they are.
 
 The mark of a file is a line such as ``smilearn risk 1; whole; numbered 80; id int64;
 label U4``: the version, whether the rows are a whole table, what ids they have in what
@@ -12,8 +12,9 @@ import json
 
 import numpy as np
 
-from smilearn._columns import as_column, objects, support_of
-from smilearn._files import (
+from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables._columns import as_column, objects, support_of
+from smilearn.tables._files import (
     MARK,
     column_of,
     file_kind,
@@ -21,7 +22,6 @@ from smilearn._files import (
     read_columns,
     write_columns,
 )
-from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.utils._ranks import are_ranks
 
 _VERSION = 1

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from smilearn import RiskTable
-from smilearn._files import read_columns
 from smilearn.exceptions import InvalidInputError, MissingDependencyError
+from smilearn.tables._files import read_columns
 
 PSMI = [0.6, -1.5, 0.4, -1.5, 0.1]
 LABEL = ["ham", "spam", "ham", "ham", "eggs"]

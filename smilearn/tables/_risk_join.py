@@ -1,10 +1,10 @@
-"""Risk put beside the rows of a frame (floor 3)."""
+"""Risk put beside the rows of a frame."""
 
 import narwhals as nw
 
-from smilearn._columns import frame_column
-from smilearn._matching import places_of, unique_ids
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables._columns import frame_column
+from smilearn.tables._matching import places_of, unique_ids
 
 _ADDED = ("psmi", "std", "risk", "rank", "most_likely_label")
 

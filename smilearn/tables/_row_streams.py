@@ -1,4 +1,4 @@
-"""Tables read some rows at a time, so that memory does not grow with them (floor 2).
+"""Tables read some rows at a time, so that memory does not grow with them.
 
 A batch has its rows twice: as columns of values, and raw, as they stand in the file.
 """
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smilearn._files import column_of, file_kind
-from smilearn._line_files import json_object
 from smilearn.exceptions import FileFormatError
+from smilearn.tables._files import column_of, file_kind
+from smilearn.tables._line_files import json_object
 from smilearn.utils._optional import require
 
 STANDARD_INPUT = "standard input"

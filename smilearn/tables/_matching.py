@@ -1,4 +1,4 @@
-"""Rows of two tables matched by their ids (floor 2)."""
+"""Rows of two tables matched by their ids."""
 
 import itertools
 

@@ -1,10 +1,10 @@
-"""Measures with intervals, kept a row each and shown side by side (floor 3)."""
+"""Measures with intervals, kept a row each and shown side by side."""
 
 import html
 
 import numpy as np
 
-from smilearn._column_table import ColumnTable
+from smilearn.tables._column_table import ColumnTable
 
 
 class WideTable(ColumnTable):

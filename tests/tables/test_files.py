@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smilearn._files import (
+from smilearn.exceptions import (
+    FileFormatError,
+    InvalidInputError,
+    MissingDependencyError,
+)
+from smilearn.tables._files import (
     column_of,
     file_kind,
     read_columns,
     take_rows,
     write_columns,
-)
-from smilearn.exceptions import (
-    FileFormatError,
-    InvalidInputError,
-    MissingDependencyError,
 )
 from smilearn.utils._files import replacing
 

@@ -1,13 +1,13 @@
-"""A table of named columns: shown, cut, and given to other libraries (floor 2)."""
+"""A table of named columns: shown, cut, and given to other libraries."""
 
 import html
 
 import narwhals as nw
 import numpy as np
 
-from smilearn._columns import arrow_columns, frame_column
-from smilearn._files import file_kind, write_columns
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables._columns import arrow_columns, frame_column
+from smilearn.tables._files import file_kind, write_columns
 from smilearn.utils._escapes import printable
 from smilearn.utils._optional import require
 

@@ -1,9 +1,9 @@
-"""Pictures of a risk table (floor 3)."""
+"""Pictures of a risk table."""
 
 import numpy as np
 
-from smilearn._columns import coded
 from smilearn.exceptions import InvalidInputError
+from smilearn.tables._columns import coded
 from smilearn.utils._escapes import printable
 from smilearn.utils._optional import require
 from smilearn.utils._ranks import order_of

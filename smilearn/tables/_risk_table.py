@@ -1,15 +1,15 @@
-"""One row a sample: the form in which a person meets the scores (floor 4)."""
+"""One row a sample: the form in which a person meets the scores."""
 
 import numpy as np
 
-from smilearn._column_table import ColumnTable, checked_count
-from smilearn._columns import as_column, numbers, objects, support_of
-from smilearn._risk_comparison import compare_tables
-from smilearn._risk_files import as_written, read_risk, write_risk
-from smilearn._risk_groups import risk_groups
-from smilearn._risk_join import join_risk
-from smilearn._risk_plot import plot_risk
 from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables._column_table import ColumnTable, checked_count
+from smilearn.tables._columns import as_column, numbers, objects, support_of
+from smilearn.tables._risk_comparison import compare_tables
+from smilearn.tables._risk_files import as_written, read_risk, write_risk
+from smilearn.tables._risk_groups import risk_groups
+from smilearn.tables._risk_join import join_risk
+from smilearn.tables._risk_plot import plot_risk
 from smilearn.utils._ranks import order_of, ranks_of
 from smilearn.utils._texts import check_labels, check_texts
 

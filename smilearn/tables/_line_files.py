@@ -1,4 +1,4 @@
-"""CSV and JSON Lines, read and written as they are (floor 0)."""
+"""CSV and JSON Lines, read and written as they are."""
 
 import csv
 import datetime
