@@ -25,9 +25,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from smilearn import SlicedMIScorer, _fused
-from smilearn._engine import project
-from smilearn._reader import Settings
+from smilearn import SlicedMIScorer
+from smilearn.scoring import _fused
+from smilearn.scoring._engine import project
+from smilearn.scoring._reader import Settings
 from smilearn.utils._devices import resolve_device, working_on
 
 RESULTS = Path(__file__).parent / "results"

@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from smilearn import SlicedMIScorer
-from smilearn._mixture import location_and_scale, mixed, weights_of
 from smilearn.metrics import fpr_at_tpr, label_contrast
+from smilearn.scoring._mixture import location_and_scale, mixed, weights_of
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))

@@ -17,7 +17,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from smilearn import SlicedMIScorer, _engine
+from smilearn import SlicedMIScorer
+from smilearn.scoring import _engine
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))

@@ -10,7 +10,7 @@ from scipy.special import expit
 from sklearn.base import clone
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.scorer import SlicedMIScorer
+from smilearn.scoring._scorer import SlicedMIScorer
 
 
 class MemorizationIssueManager(IssueManager):

@@ -5,9 +5,9 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from smilearn._folds import folds_of, row_keys
 from smilearn._logits import own
 from smilearn.exceptions import InvalidInputError
+from smilearn.scoring._folds import folds_of, row_keys
 from smilearn.utils._documentation import Documented, documentation_url, page_template
 from smilearn.utils._inputs import as_numpy, check_class_labels
 from smilearn.utils._random import generator_from

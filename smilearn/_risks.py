@@ -9,7 +9,7 @@ from sklearn.utils.metadata_routing import process_routing
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.pipelines import layers, score_samples
-from smilearn.scorer import SlicedMIScorer
+from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._containers import check_aligned, index_of
 from smilearn.utils._sklearn_compat import routing_enabled

@@ -14,7 +14,7 @@ from smilearn._pooling import POOLINGS
 from smilearn._trainer_watch import TrainerWatch
 from smilearn.exceptions import EarlyPointWarning
 from smilearn.filtering import RiskFilter
-from smilearn.scorer import SlicedMIScorer
+from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._files import read_columns, write_columns
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented

@@ -97,4 +97,4 @@ def in_turn(X, _rng):
     return np.arange(len(X), dtype=float)
 
 
-same_folds = mock.patch("smilearn._learning.row_keys", in_turn)
+same_folds = mock.patch("smilearn.scoring._learning.row_keys", in_turn)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from smilearn import _comparison
-from smilearn._comparison import Comparison
 from smilearn.metrics import label_contrast
+from smilearn.scoring import _comparison
+from smilearn.scoring._comparison import Comparison
 
 
 def dealt(seed, n_samples, n_classes, n_folds=10):

@@ -10,7 +10,7 @@ from golden_files import check_golden
 MODULES = [
     "smilearn",
     "smilearn.baselines",
-    "smilearn.batches",
+    "smilearn.scoring._record_batches",
     "smilearn.caching",
     "smilearn.datalab",
     "smilearn.datasets",

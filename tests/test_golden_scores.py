@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 import smilearn
 from smilearn import SliceConvergence, SlicedMIScorer
-from smilearn.batches import RecordBatches
+from smilearn.scoring import RecordBatches
 
 SLICINGS = ["isotropic", "principal", "whitened", "discriminant", "joint", "adaptive"]
 X, Y = made_samples()

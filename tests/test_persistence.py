@@ -28,7 +28,7 @@ from smilearn import (
 
 skops = pytest.importorskip("skops.io")
 PAGE = Path(smilearn.__file__).parent.parent / "docs" / "neighbours.md"
-SCORER = "smilearn.scorer.SlicedMIScorer"
+SCORER = "smilearn.scoring._scorer.SlicedMIScorer"
 FILTER = "smilearn.filtering.RiskFilter"
 TABLE = "smilearn.tables._risk_table.RiskTable"
 TEXTS = [

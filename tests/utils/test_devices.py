@@ -10,10 +10,11 @@ import torch
 from oracles import embeddings
 
 import smilearn
-from smilearn import SlicedMIScorer, _device_check, _fitted
-from smilearn._device_check import TOLERANCE, check_device, computed_on
-from smilearn._reader import Settings
+from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
+from smilearn.scoring import _device_check, _fitted
+from smilearn.scoring._device_check import TOLERANCE, check_device, computed_on
+from smilearn.scoring._reader import Settings
 from smilearn.utils._devices import full_float32, resolve_device, working_on
 from smilearn.utils._rows import row_blocks
 

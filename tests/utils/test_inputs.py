@@ -13,8 +13,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
 from smilearn import SlicedMIScorer
-from smilearn._sparse import SparsePoints
 from smilearn.exceptions import InvalidInputError
+from smilearn.scoring._sparse import SparsePoints
 
 FAMILIES = ["isotropic", "principal", "discriminant", "joint", "adaptive"]
 

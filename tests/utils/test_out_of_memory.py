@@ -7,9 +7,10 @@ import pytest
 import torch
 from oracles import embeddings
 
-from smilearn import SlicedMIScorer, _engine, _stream
-from smilearn._reader import PmiReader, Settings
+from smilearn import SlicedMIScorer
 from smilearn.exceptions import DeviceMemoryError
+from smilearn.scoring import _engine, _stream
+from smilearn.scoring._reader import PmiReader, Settings
 from smilearn.utils import _out_of_memory
 
 CPU = torch.device("cpu")

@@ -7,9 +7,9 @@ from scipy.special import logsumexp
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from smilearn import SlicedMIScorer
-from smilearn._folds import folds_of
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
+from smilearn.scoring._folds import folds_of
 from smilearn.utils._weights import ranks, weighted_quantile
 
 FAMILIES = ["isotropic", "principal", "whitened", "discriminant", "joint", "adaptive"]
@@ -89,9 +89,9 @@ def test_weights_that_are_no_whole_numbers_leave_out_folds(seed, monkeypatch):
         dealt.append(folds_of(*arguments))
         return dealt[-1]
 
-    monkeypatch.setattr("smilearn._learning.folds_of", remember)
+    monkeypatch.setattr("smilearn.scoring._learning.folds_of", remember)
     monkeypatch.setattr(
-        "smilearn._learning.row_keys", lambda X, _: np.arange(float(len(X)))
+        "smilearn.scoring._learning.row_keys", lambda X, _: np.arange(float(len(X)))
     )
     X, y, weight = weighted_problem(seed)
     weight = weight * 0.75

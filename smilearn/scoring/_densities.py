@@ -1,0 +1,220 @@
+"""One-dimensional class-conditional densities as functions of z.
+
+For slice j and class c, with count n, mean m and variance v of the projections z of
+the class (z is centred: the mean of all samples is 0) and s0 the pooled within-class
+variance of the slice:
+
+gaussian
+    Normal(m, v), the plug-in density of Wongso et al. (ISIT 2023) and of
+    arXiv:2409.18858.
+
+student
+    The posterior predictive of a normal model under a normal-inverse-chi-square prior
+    with PRIOR_DOF degrees of freedom around s0 and PRIOR_COUNT observations at 0
+    (Murphy, "Conjugate Bayesian analysis of the Gaussian distribution", 2007):
+    a Student t. A small class is drawn towards the crowd instead of fitting itself.
+
+*Left out* means: the moments of the class without the sample at z itself. Both are
+closed forms of z, so that a table over z serves every sample of the class.
+
+Every function takes `z` of shape (S, 1, G) and parameters of shape (S, K, 1), and
+gives (S, K, G), in nats. An `offset`, such as the log share of the class, is added in
+passing.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+PRIOR_DOF = 2.0
+PRIOR_COUNT = 1.0
+# Of the pooled variance: a class of equal rows must not become a spike.
+VARIANCE_FLOOR = 1e-4
+_LOG_2PI = 1.8378770664093453
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Normal density of each class of each slice.
+
+    Parameters
+    ----------
+    count, mean, variance, pooled : Tensor of shape (S, K, 1)
+        Moments; `count` and `pooled` may broadcast.
+    """
+
+    count: torch.Tensor
+    mean: torch.Tensor
+    variance: torch.Tensor
+    pooled: torch.Tensor
+    nodes_per_width: ClassVar[int] = 12  # of a table, for an error below 1e-4 nats
+
+    def log_density(self, z, offset=0.0):
+        """Log density at z of each class plus an offset, (S, K, G)."""
+        variance = torch.maximum(self.variance, VARIANCE_FLOOR * self.pooled)
+        return _log_normal(z - self.mean, variance) + offset
+
+    def log_left_out(self, z, offset=0.0):
+        """Log density at z of each class without one sample at z, (S, K, G)."""
+        others = (self.count - 1).clamp_min(1)
+        centred = z - self.mean
+        variance = self.variance - centred.square() / others  # of n - 1, times (n-1)/n
+        variance = torch.maximum(
+            variance * (self.count / others), VARIANCE_FLOOR * self.pooled
+        )
+        left_out = _log_normal(centred * (self.count / others), variance)
+        alone = _log_normal(z, self.pooled)  # nothing else is known of such a class
+        return torch.where(self.count > 1, left_out, alone) + offset
+
+    def coefficients(self, offset):
+        """What `_table_kernels` makes both log densities from, (S, K, 10).
+
+        Centre, offset and factor of the log density, and a blank; centre, offset,
+        factor, variance, share of a sample in it and floor of the one left out.
+        """
+        floor = VARIANCE_FLOOR * self.pooled
+        variance = torch.maximum(self.variance, floor)
+        others = (self.count - 1).clamp_min(1)
+        ratio = self.count / others
+        alone = self.count == 1
+        scale = offset - 0.5 * _LOG_2PI
+        columns = (
+            self.mean,
+            scale - 0.5 * variance.log(),
+            -0.5 / variance,
+            self.mean.new_zeros(()),
+            torch.where(alone, 0.0, self.mean),
+            scale,
+            torch.where(alone, 1.0, ratio.square()),
+            torch.where(alone, self.pooled, self.variance * ratio),
+            torch.where(alone, 0.0, ratio / others),
+            floor,
+        )
+        return _side_by_side(columns)
+
+    def narrowest(self, reach):
+        """Width in z over which the log densities stay near a parabola, (S, K, 1).
+
+        `reach` is the largest distance of a sample of the class from its mean. Where
+        the sample leaves a share s of the variance, the left-out log density bends as
+        the inverse cube of s.
+        """
+        floor = VARIANCE_FLOOR * self.pooled
+        others = (self.count - 1).clamp_min(1)
+        variance = torch.maximum(self.variance, floor)
+        spared = torch.maximum(self.variance - reach.square() / others, floor)
+        share = torch.where(self.count > 1, spared / variance, 1.0)
+        return variance.sqrt() * share**1.5
+
+
+@dataclass(frozen=True)
+class Student:
+    """Posterior predictive density of each class of each slice, a Student t.
+
+    Parameters
+    ----------
+    count, mean, variance, pooled : Tensor of shape (S, K, 1)
+        Moments; `count` and `pooled` may broadcast.
+    """
+
+    count: torch.Tensor
+    mean: torch.Tensor
+    variance: torch.Tensor
+    pooled: torch.Tensor
+    nodes_per_width: ClassVar[int] = 10
+
+    @property
+    def _strength(self):
+        return PRIOR_COUNT + self.count
+
+    @property
+    def _location(self):
+        return self.count * self.mean / self._strength
+
+    @property
+    def _squares(self):
+        """Degrees of freedom times the posterior variance."""
+        offset = PRIOR_COUNT * self.count / self._strength * self.mean.square()
+        return PRIOR_DOF * self.pooled + self.count * self.variance + offset
+
+    def log_density(self, z, offset=0.0):
+        """Log density at z of each class plus an offset, (S, K, G)."""
+        dof = PRIOR_DOF + self.count
+        spread = self._squares * (1 + 1 / self._strength)
+        distance = (z - self._location).square_().mul_(1 / spread)
+        scale = _log_scale(dof, spread) + offset
+        return distance.log1p_().mul_(-0.5 * (dof + 1)).add_(scale)
+
+    def log_left_out(self, z, offset=0.0):
+        """Log density at z of each class without one sample at z, (S, K, G).
+
+        Taking a sample out of a conjugate posterior is the update run backwards: the
+        squares fall by the share t that the sample has in them. With t both in the
+        scale and in the distance, the Student t collapses to one power of 1 - t.
+        """
+        dof = PRIOR_DOF + self.count - 1
+        growth = self._strength / (self._strength - 1)
+        # no sample of the class can bring the squares below the prior's share, but
+        # nodes between samples may: half of it keeps their bend away from samples
+        most = 1 - 0.5 * PRIOR_DOF * self.pooled / self._squares
+        lost = (z - self._location).square_().mul_(-growth / self._squares)
+        remaining = torch.maximum(lost, -most, out=lost).log1p_()
+        scale = _log_scale(dof, self._squares * growth) + offset
+        return remaining.mul_(0.5 * dof).add_(scale)
+
+    def coefficients(self, offset):
+        """What `_table_kernels` makes both log densities from, (S, K, 10).
+
+        Centre, offset, factor and share of the log density; centre, offset, factor,
+        a blank, share and its limit of the one left out.
+        """
+        dof = PRIOR_DOF + self.count
+        spread = self._squares * (1 + 1 / self._strength)
+        growth = self._strength / (self._strength - 1)
+        columns = (
+            self._location,
+            _log_scale(dof, spread) + offset,
+            -0.5 * (dof + 1),
+            1 / spread,
+            self._location,
+            _log_scale(dof - 1, self._squares * growth) + offset,
+            0.5 * (dof - 1),
+            self.mean.new_zeros(()),
+            growth / self._squares,
+            1 - 0.5 * PRIOR_DOF * self.pooled / self._squares,
+        )
+        return _side_by_side(columns)
+
+    def narrowest(self, reach):
+        """Width in z over which the log densities stay near a parabola, (S, K, 1).
+
+        `reach` is the largest distance of a sample of the class from its mean. Where
+        the sample leaves a share s of the squares, the left-out log density bends as
+        the inverse square of s.
+        """
+        reach = reach + (self.mean - self._location).abs()
+        growth = self._strength / (self._strength - 1)
+        spared = self._squares - growth * reach.square()
+        share = torch.maximum(spared, PRIOR_DOF * self.pooled) / self._squares
+        return (self._squares / (PRIOR_DOF + self.count)).sqrt() * share
+
+
+DENSITIES = {"gaussian": Gaussian, "student": Student}
+
+
+def _log_normal(centred, variance):
+    return -0.5 * (centred.square() / variance + variance.log() + _LOG_2PI)
+
+
+def _side_by_side(columns):
+    """Tensors (S, K, 1) that broadcast, as one array (S, K, len(columns))."""
+    return torch.cat(torch.broadcast_tensors(*columns), -1).numpy()
+
+
+def _log_scale(dof, spread):
+    """Log of a Student t at its centre; `spread` is dof times the squared scale."""
+    # two large numbers apart by little: float32 would lose 1e-3 nats at 10,000 samples
+    half = 0.5 * dof.cpu().double()
+    gammas = torch.lgamma(half + 0.5) - torch.lgamma(half)
+    return gammas.to(spread) - 0.5 * (torch.pi * spread).log()

@@ -1,0 +1,297 @@
+"""The in-memory schedule: blocks of slices outside, samples inside.
+
+For each block of slices: one product, moments, tables, look-ups. The block of
+projections is reused, so that memory does not grow with the number of slices.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from smilearn.scoring._moments import ClassMoments, moments_of, plain_moments
+from smilearn.scoring._reader import PmiReader
+from smilearn.scoring._reliability import SliceTally
+from smilearn.scoring._sums import SliceSums
+from smilearn.scoring._tables import nodes_needed
+from smilearn.utils._out_of_memory import in_blocks
+from smilearn.utils._threads import in_threads
+
+_FIRST_SLICES = 256
+
+
+class TrainingPass:
+    """Fit slices and score the samples they are fitted on, as many as are asked for.
+
+    Parameters
+    ----------
+    samples : SortedSamples
+        Standardized training samples, sorted by class. Their points are overwritten.
+
+    settings : Settings
+        Density, device, precision.
+
+    block_length : int
+        Directions in an orthonormal block.
+
+    left_out : bool
+        Whether a sample is left out of the moments it is scored with.
+
+    folds : list of ndarray of int, default=None
+        Samples that are left out together; None leaves out one by one.
+
+    verbose : bool, default=False
+        Whether to show a progress bar over blocks of slices.
+    """
+
+    def __init__(
+        self, samples, settings, *, block_length, left_out, folds=None, verbose=False
+    ):
+        self.settings, self.verbose = settings, verbose
+        self.done = lambda n_slices: None  # told of slices as they are scored
+        self.left_out, self._folds = left_out, folds
+        self.count, self._segments = samples.count, samples.segments
+        self._weight, self._weight_of = samples.weight, samples.weight_of
+        points = samples.points
+        self._sparse = None if isinstance(points, torch.Tensor) else points
+        self._residuals, self._class_means = samples.centred()  # (n, d), (K, d)
+        self._codes = torch.as_tensor(samples.codes, device=settings.device)
+        self.tally = SliceTally(len(self._residuals), block_length, samples.weight)
+        self._parts, self._nodes, self._buffer = [], [], None
+
+    def extend(self, directions):
+        """Score with the slices of `directions`, (S, d), not counted in so far."""
+        start = self.tally.n_slices
+        n_slices = len(directions) - start
+
+        def scored(block):
+            product, *fitted = self._fit(directions[block])
+            places = np.arange(block.start, block.stop)
+            yield block.stop, (places, fitted, self._read(product, *fitted, places))
+
+        with tqdm(desc="slices", total=n_slices, disable=not self.verbose) as bar:
+            for places, fitted, sums in self._in_blocks(scored, start, len(directions)):
+                self._keep(*fitted)
+                self.tally.add(places, *sums)
+                bar.update(len(places))
+                self.done(len(places))
+
+    def measure(self, directions):
+        """Take the moments of the slices of `directions`, (S, d); score nothing."""
+
+        def fitted(block):
+            _, *found = self._fit(directions[block])
+            yield block.stop, found
+
+        for found in self._in_blocks(fitted, 0, len(directions)):
+            self._keep(*found)
+
+    def _in_blocks(self, work, start, stop):
+        """What some work finds on the slices from start to stop, block by block."""
+
+        def free():
+            self._buffer = None
+
+        found = in_blocks(work, self.settings, start, stop, len(self._residuals), free)
+        return (values for _, values in found)
+
+    def _keep(self, moments, nodes):
+        self._parts.append(moments)
+        self._nodes.append(nodes)
+
+    def _read(self, product, moments, nodes, places):
+        """Sums of the pmi over some slices, and of its square."""
+        if self._folds is not None:
+            return self._read_in_folds(product, moments, places)
+        options = {"training": True, "left_out": self.left_out}
+        reader = PmiReader(self.settings, moments, nodes, **options)
+        sums = SliceSums(self.tally.groups(places), 4, product)
+        reader.add_to([sums], product, [self._codes])
+        return sums.values()
+
+    def _read_in_folds(self, product, moments, places):
+        """Sums over slices, each fold by the moments of the others: total minus it."""
+        sums, squares = np.empty((4, product.shape[1])), np.empty(product.shape[1])
+        for rows in self._folds:
+            some, codes = product[:, rows].contiguous(), self._codes[rows]
+            part = plain_moments(some, codes, len(self.count), self._weight_of(rows))
+            rest = moments.without(part)
+            nodes = nodes_needed(self.settings.densities(rest), rest)
+            reader = PmiReader(self.settings, rest, nodes, training=True)
+            its_sums = SliceSums(self.tally.groups(places), 4, some)
+            reader.add_to([its_sums], some, [codes])
+            sums[:, rows], squares[rows] = its_sums.values()
+        return sums, squares
+
+    def _fit(self, directions):
+        """Project on some slices, and take their moments."""
+        product = self._product(directions)
+        means = directions @ self._class_means.T  # (S, K)
+        moments = moments_of(product, self._segments, self.count, means, self._weight)
+        return product, moments, nodes_needed(self.settings.densities(moments), moments)
+
+    def points_of(self, rows):
+        """Standardized samples of some rows, (n, d)."""
+        if self._sparse is not None:
+            return self._sparse[rows]
+        means = torch.as_tensor(self._class_means).to(self._residuals)
+        return self._residuals[rows] + means[self._codes[rows]]
+
+    def _product(self, directions):
+        """Project on some slices, (S, n), in memory that every block uses again."""
+        if self._buffer is None or len(self._buffer) < len(directions):
+            shape = len(directions), len(self._residuals)
+            self._buffer = self._residuals.new_empty(shape)
+        product = self._buffer[: len(directions)]
+        return project(self.settings.tensor(directions), self._residuals, product)
+
+    @property
+    def moments(self):
+        """Moments of all slices so far."""
+        return ClassMoments.concatenate(self._parts)
+
+    @property
+    def nodes(self):
+        """Grid size of all slices so far, (n_slices,)."""
+        return np.concatenate(self._nodes)
+
+
+def extend_until(training, reliability, directions, most):
+    """Double the slices of a pass until the ranking is reliable, or there are `most`.
+
+    Parameters
+    ----------
+    training : TrainingPass or StreamPass
+        Pass that has no slices yet.
+
+    reliability : float
+        Reliability wanted.
+
+    directions : SliceDirections
+        Where the slices come from.
+
+    most : int
+        Most slices.
+    """
+    wanted = min(_FIRST_SLICES, most)
+    training.extend(directions.first(wanted))
+    while training.tally.reliability < reliability and wanted < most:
+        wanted = min(2 * wanted, most)
+        training.extend(directions.first(wanted))
+
+
+def project(directions, X, out):
+    """Project on some slices, ``directions @ X.T`` of shape (S, n), in given memory.
+
+    On the host by NumPy, whose BLAS is as fast as torch's or faster.
+    """
+    if not isinstance(X, torch.Tensor):
+        return X.project(directions, out)
+    on_host = X.device.type == "cpu"
+    if on_host:
+        left, right, result = directions.numpy(), X.numpy(), out.numpy()
+
+    def work(begin, end):
+        if on_host:
+            np.matmul(left, right[begin:end].T, out=result[:, begin:end])
+        else:
+            torch.mm(directions, X[begin:end].T, out=out[:, begin:end])
+
+    in_threads(work, len(X), len(directions) * X.numel())
+    return out
+
+
+def score_new(
+    X, columns, directions, moments, nodes, settings, tally=None, left_out=False
+):
+    """Mean pmi over fitted slices of samples that were not fitted.
+
+    Parameters
+    ----------
+    X : Tensor or SparsePoints of shape (n_samples, n_features)
+        Standardized embeddings, on the device and in the precision of `settings`.
+
+    columns : list of ndarray of shape (n_samples,)
+        Label of each sample, once for each column wanted.
+
+    directions : ndarray of shape (n_slices, n_features)
+        The slices.
+
+    moments : ClassMoments
+        Their moments.
+
+    nodes : ndarray of shape (n_slices,)
+        Their grid sizes.
+
+    settings : Settings
+        Density, device, precision.
+
+    tally : SliceTally, default=None
+        Where the slices of the first column are counted in too.
+
+    left_out : bool, default=False
+        Whether the samples are among those fitted, each to be left out.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples, n_columns)
+        In nats.
+    """
+    fitted, all_of_them = (directions, moments, nodes, settings), [len(directions)]
+    (scores,) = staged_new(X, columns, *fitted, all_of_them, tally, left_out)
+    return scores
+
+
+def staged_new(
+    X,
+    columns,
+    directions,
+    moments,
+    nodes,
+    settings,
+    counts,
+    tally=None,
+    left_out=False,
+):
+    """Scores of :func:`score_new` after the first slices, in one pass over them.
+
+    Blocks are projected whole and read in pieces, cut where a score is wanted.
+
+    Parameters
+    ----------
+    X, columns, directions, moments, nodes, settings, tally, left_out
+        As in :func:`score_new`.
+
+    counts : sequence of int
+        After how many slices, ascending.
+
+    Yields
+    ------
+    scores : ndarray of shape (n_samples, n_columns)
+        Mean over the first slices, in nats; one array for each count.
+    """
+    columns = [torch.as_tensor(codes, device=settings.device) for codes in columns]
+    totals, counts = np.zeros((len(columns), len(X))), np.asarray(counts)
+    first = 0 if tally is None else tally.n_slices
+
+    def read(block):
+        product = X.new_empty((block.stop - block.start, len(X)))
+        project(settings.tensor(directions[block]), X, product)
+        cuts = counts[(block.start < counts) & (counts < block.stop)]
+        for begin, end in pairwise([block.start, *cuts, block.stop]):
+            piece, places = slice(begin, end), first + np.arange(begin, end)
+            Z = product[begin - block.start : end - block.start]
+            groups = 0 * places if tally is None else tally.groups(places)
+            sums = [SliceSums(groups, 1 if tally is None else 4, Z) for _ in columns]
+            options = {"left_out": left_out}
+            reader = PmiReader(settings, moments[piece], nodes[piece], **options)
+            reader.add_to(sums, Z, columns)
+            yield end, (places, [column.values() for column in sums])
+
+    for end, (places, sums) in in_blocks(read, settings, 0, counts[-1], len(X)):
+        totals += [total.sum(0) for total, _ in sums]
+        if tally is not None:
+            tally.add(places, *sums[0])
+        if end in counts:
+            yield totals.T / end

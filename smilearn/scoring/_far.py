@@ -1,0 +1,221 @@
+"""Samples far from their class, which must not be learnt from.
+
+A few far samples of a class widen its density until it is the likeliest one out there:
+they become the safest samples of their class, and hide the others.
+"""
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array, issparse
+
+from smilearn.utils._rows import as_tensor, row_blocks
+from smilearn.utils._threads import in_threads
+from smilearn.utils._weights import weighted_quantile
+
+_FEW = 30  # weight of a class: its middle is the median of each feature, not the mean
+_ROUNDS = 10  # the farthest samples hide those that are less far
+
+
+def far_samples(X, codes, ratio, weight=None):
+    """Find the samples that are far from the middle of their class.
+
+    Parameters
+    ----------
+    X : ndarray, Tensor or csr_array of shape (n_samples, n_features)
+        Embeddings.
+
+    codes, ratio, weight
+        As in :func:`far_in_blocks`.
+
+    Returns
+    -------
+    far : ndarray of shape (n_samples,)
+        Whether each sample is far.
+    """
+    X = _in_range(csr_array(X, dtype=float)) if issparse(X) else as_tensor(X)
+    return far_in_blocks(lambda: [(0, X)], codes, ratio, weight)
+
+
+def far_in_blocks(blocks, codes, ratio, weight=None):
+    """Find far samples among some that come in blocks, in two passes or more.
+
+    The middle of a class is the mean of the samples that are not far (of a small class
+    the median of each feature). Distances are measured in the median distance in the
+    class or in the typical class, whichever is larger, as equal rows are no reason to
+    call others far. Of a class with fat tails the farthest third at most is far.
+
+    Parameters
+    ----------
+    blocks : callable
+        Gives an iterable of the place of a block and its embeddings, a Tensor or
+        csr_array.
+
+    codes : ndarray of shape (n_samples,)
+        Class of each sample; no class is empty.
+
+    ratio : float
+        Distance beyond which a sample is far.
+
+    weight : ndarray of shape (n_samples,), default=None
+        Weight of each sample; None weighs all alike. No sample of weight 0 is far.
+
+    Returns
+    -------
+    far : ndarray of shape (n_samples,)
+        Whether each sample is far.
+    """
+    codes = np.ascontiguousarray(codes)
+    weight = np.ones(len(codes)) if weight is None else np.asarray(weight, float)
+    far = np.zeros(len(codes), bool)
+    for _ in range(_ROUNDS):
+        kept = weight * ~far
+        distance = _distances(blocks, _middles(blocks, codes, kept), codes)
+        typical = _class_medians(distance, codes, kept)
+        middle = weighted_quantile(typical, 0.5, np.bincount(codes, weight))
+        unit = np.maximum(typical, middle)
+        beyond = distance / np.where(unit > 0, unit, np.inf)[codes]
+        found = _farthest_third(beyond, far | (beyond > ratio), codes, weight)
+        if (found == far).all():
+            break
+        far = found
+    return far
+
+
+def _farthest_third(beyond, far, codes, weight):
+    """Far samples up to a third of the weight of each class, the farthest first."""
+    far &= weight > 0
+    rows = np.flatnonzero(far)
+    rows = rows[np.lexsort((-beyond[rows], codes[rows]))]
+    running = np.cumsum(weight[rows])
+    first = np.searchsorted(codes[rows], codes[rows])  # of the class
+    running -= (running - weight[rows])[first]
+    most = np.bincount(codes, weight)[codes[rows]] / 3
+    kept = np.zeros_like(far)
+    kept[rows[running <= most]] = True
+    return kept
+
+
+def _in_range(X):
+    """Multiply by a power of two, where squares would leave the range of numbers."""
+    largest = float(abs(X).max())
+    if 1e-100 < largest < 1e100 or largest == 0:
+        return X
+    return X * 2.0 ** -np.round(np.log2(largest))
+
+
+def _class_medians(values, codes, weight):
+    """Weighted median of the values of each class, (n_classes,); 0 for an empty one."""
+    rows = np.flatnonzero(weight > 0)
+    rows = rows[np.argsort(values[rows])]  # by value, then by class: twice as fast
+    rows = rows[np.argsort(codes[rows], kind="stable")]  # as a sort by both at once
+    total = np.bincount(codes, weight)
+    running = np.append(np.cumsum(weight[rows]), np.inf)
+    begin = np.cumsum(total) - total
+    middle = np.maximum(total - 1, 0) / 2
+    ordered, last = np.append(values[rows], 0.0), len(rows) - 1
+    places = begin + 1e-9 + [np.floor(middle), np.ceil(middle)]  # sums round
+    low, high = ordered[np.searchsorted(running, places, side="right").clip(0, last)]
+    return np.where(total > 0, low + (middle - np.floor(middle)) * (high - low), 0.0)
+
+
+def _middles(blocks, codes, weight):
+    """Middle of each class, (n_classes, n_features), float64."""
+    total = np.bincount(codes, weight)
+    size = np.bincount(codes[weight > 0], minlength=len(total))
+    few = np.flatnonzero((size > 2) & (total <= _FEW))  # of two, it is the mean
+    wanted = np.flatnonzero(np.isin(codes, few) & (weight > 0))
+    share = weight / np.where(total > 0, total, 1)[codes]  # no sum leaves the range
+    middles, rows = 0.0, []
+    for begin, X in blocks():
+        block = slice(begin, begin + X.shape[0])
+        middles = middles + _class_sums(X, codes[block], share[block], len(total))
+        inside = wanted[(wanted >= block.start) & (wanted < block.stop)]
+        if len(inside):
+            rows.append(_dense_rows(X, inside - begin))
+    if len(wanted):
+        rows, order = np.concatenate(rows), np.argsort(codes[wanted], kind="stable")
+        for own in np.split(order, np.flatnonzero(np.diff(codes[wanted][order])) + 1):
+            label = codes[wanted[own[0]]]
+            middles[label] = _medians(rows[own], weight[wanted[own]])
+    return middles
+
+
+def _dense_rows(X, rows):
+    if issparse(X):
+        return X[rows].toarray()
+    return X[torch.as_tensor(rows, device=X.device)].double().cpu().numpy()
+
+
+def _class_sums(X, codes, weight, n_classes):
+    """Weighted sum of each class, (n_classes, n_features)."""
+    if issparse(X):
+        shape = len(codes), n_classes
+        member = csr_array((weight, codes, np.arange(len(codes) + 1)), shape=shape)
+        return (member.T @ X).toarray()
+    index = torch.as_tensor(codes, device=X.device)
+    copies = torch.as_tensor(weight, device=X.device)[:, None]
+
+    def work(begin, end):
+        sums = copies.new_zeros((n_classes, X.shape[1]))
+        for rows in row_blocks(X[begin:end]):
+            some = slice(begin, begin + len(rows))
+            sums.index_add_(0, index[some], rows.double() * copies[some])
+            begin += len(rows)
+        return sums
+
+    return sum(in_threads(work, len(X), X.numel())).cpu().numpy()
+
+
+def _medians(X, weight):
+    """Weighted median of each feature."""
+    order = np.argsort(X, axis=0)
+    below = np.cumsum(weight[order], axis=0) / weight.sum()
+    ordered = np.take_along_axis(X, order, 0)
+    low, high = (
+        np.take_along_axis(ordered, reached.argmax(0)[None], 0)[0]
+        for reached in (below >= 0.5, below > 0.5)
+    )
+    return low / 2 + high / 2
+
+
+def _distances(blocks, middles, codes):
+    """Distance of each sample from the middle of its class, (n_samples,)."""
+    parts = [
+        _block_distances(X, middles, codes[begin : begin + X.shape[0]])
+        for begin, X in blocks()
+    ]
+    return np.concatenate(parts)
+
+
+def _block_distances(X, middles, codes):
+    if issparse(X):
+        own = np.concatenate(
+            [
+                (X[rows].multiply(middles[codes[rows]])).sum(1)
+                for rows in np.array_split(np.arange(len(codes)), len(codes) // 256 + 1)
+            ]
+        )
+        square = X.multiply(X).sum(1) - 2 * own + (middles**2).sum(1)[codes]
+        return np.sqrt(square.clip(0))
+    index, middles = (torch.as_tensor(v, device=X.device) for v in (codes, middles))
+
+    def work(begin, end):
+        distance = middles.new_empty(end - begin)
+        start = 0
+        for rows in row_blocks(X[begin:end]):
+            stop = start + len(rows)
+            own = middles.index_select(0, index[begin + start : begin + stop])
+            distance[start:stop] = _lengths(own.sub_(rows))
+            start = stop
+        return distance
+
+    return torch.cat(in_threads(work, len(X), X.numel())).cpu().numpy()
+
+
+def _lengths(X):
+    """Length of each row, float64; also where squares leave the range of numbers."""
+    largest = float(torch.maximum(X.amax(), -X.amin()))
+    unit = 1.0
+    if largest and not 1e-100 < largest < 1e100:
+        unit = 2.0 ** np.clip(np.round(np.log2(largest)), -1000, 1000)
+    return torch.linalg.vector_norm(X if unit == 1 else X.div_(unit), dim=1).mul_(unit)

@@ -1,0 +1,238 @@
+"""How a scorer learns from standardized samples."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import issparse
+
+from smilearn.exceptions import InvalidInputError, ReliabilityWarning
+from smilearn.scoring._batches import ENOUGH, ArrayBatches
+from smilearn.scoring._families import ENOUGH_RELIABILITY
+from smilearn.scoring._far import far_samples
+from smilearn.scoring._folds import folds_of, row_keys
+from smilearn.scoring._indicators import IndicatorLabels, holds_indicators
+from smilearn.scoring._keeping import SliceKeeping
+from smilearn.scoring._line import LineDrawing
+from smilearn.scoring._mixture import learn, members_for, most_parts
+from smilearn.scoring._samples import SortedSamples
+from smilearn.scoring._task import Task
+from smilearn.utils._devices import resolve_device, working_on
+from smilearn.utils._fit_tasks import FitTasks
+from smilearn.utils._inputs import check_class_labels
+from smilearn.utils._random import generator_from
+from smilearn.utils._rows import as_tensor
+from smilearn.utils._sklearn_compat import fit_context
+from smilearn.utils._weights import checked_weights, enough_weight
+
+# fitted attributes that not every fit sets
+_OF_A_FAMILY = {
+    "coef_",
+    "components_",
+    "contrast_",
+    "directions_",
+    "feature_extent_",
+    "false_flag_rate_",
+    "intercept_",
+    "label_scorers_",
+    "label_scores_",
+    "member_places_",
+    "members_",
+    "slice_means_",
+    "slice_nodes_",
+    "slice_range_",
+    "slice_reach_",
+    "slice_variances_",
+    "stream_",
+    "stream_classes_",
+    "weights_",
+}
+_SMALL = 2**20  # numbers, for which double precision costs next to nothing
+
+
+class SliceLearning(FitTasks, SliceKeeping, LineDrawing, IndicatorLabels):
+    """The fitting of a scorer; expects its parameters."""
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the slices to labelled embeddings and score these samples.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or Tensor of shape (n_samples, n_features)
+            Embeddings, 2 samples or more. A torch tensor stays on its device; a sparse
+            matrix stays sparse ("adaptive" has no discriminant and joint member then);
+            a large `numpy.memmap` is read a batch at a time for isotropic slices.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels, 2 classes or more; or, for samples with several labels, a
+            matrix of 0 and 1: each label is scored as present or absent, and a sample
+            scores the mean over the labels (see `label_scores_`).
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample, 0 or more: a sample of weight 2 counts as two equal
+            ones. One copy is left out when a sample is scored; where weights are not
+            whole numbers, samples are left out a fold at a time (see `cross_fit`).
+            Samples of weight 0 are not fitted, but are scored.
+
+        Returns
+        -------
+        self : SlicedMIScorer
+            The fitted scorer.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds NaN or infinity, if `y` holds one class only or is not made of
+            class labels, or if weights are negative or sum to less than 1 a class.
+
+        Warns
+        -----
+        ReliabilityWarning
+            If ``n_slices="auto"`` stops at `max_slices` before the ranking settles.
+        """
+        if holds_indicators(y):
+            return self._fit_indicators(X, y, sample_weight)
+        if self._is_read_in_batches(X, sample_weight):
+            return self.fit_batches(ArrayBatches(X, y, sample_weight))
+        X, y = self._validated(X, y, reset=True)
+        check_class_labels(y)
+        weight = checked_weights(sample_weight, X)
+        enough_weight(weight, y)
+        if issparse(X) and self.slicing in ("whitened", "discriminant", "joint"):
+            raise InvalidInputError(
+                f"slicing={self.slicing!r} needs the covariance of all features, which "
+                "sparse embeddings have too many of. Reduce them first, by "
+                "sklearn.decomposition.TruncatedSVD, or take another slicing."
+            )
+        used = self._used(X, y, weight)
+        some = weight if weight is None else weight[used]
+        most = self._most_parts(X)
+        with self._fit_task(X, y, most=most, sample_weight=weight) as follow:
+            self._learn_from(X[used], y[used], some, follow)
+            if len(self.labels_) < len(y):
+                self._score_the_rest(X, y, ~used)
+            self._draw_the_line(
+                lambda null, labels: null.fit(X, labels, sample_weight=weight),
+                y,
+                weight,
+            )
+        return self
+
+    def _most_parts(self, X):
+        """Most parts that callbacks are told of: members, or some slices at a time."""
+        if self.slicing == "adaptive":
+            return len(members_for(X.shape[1], issparse(X)))
+        return most_parts(self.slicing, self.n_slices, self.max_slices)
+
+    def _is_read_in_batches(self, X, sample_weight):
+        """Whether X is a large file and can be read a batch at a time."""
+        large = isinstance(X, np.memmap) and X.ndim == 2 and X.size > ENOUGH
+        if not large or self.slicing != "isotropic":
+            return False
+        if sample_weight is None or not self.leave_one_out:
+            return True
+        return not np.any(np.mod(sample_weight, 1))  # or folds are left out
+
+    def _forget(self):
+        """Drop what an earlier fit has left."""
+        for name in _OF_A_FAMILY & vars(self).keys():
+            delattr(self, name)
+
+    def _learn_from(self, X, y, weight, follow):
+        self._forget()
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InvalidInputError(
+                "y must hold 2 classes or more, as the score compares labels; "
+                f"got 1 class: {self.classes_.tolist()[0]!r} for all {len(y)} samples."
+            )
+        self.labels_, self.class_count_ = y, np.bincount(codes, weight)
+        self.class_prior_ = self.class_count_ / self.class_count_.sum()
+        self.whole_weights_ = weight is None or bool((weight % 1 == 0).all())
+        small = X.shape[0] * X.shape[1] <= _SMALL
+        wanted = "float64" if small else "float32"
+        self.dtype_ = wanted if self.dtype == "auto" else self.dtype
+        settings, seed = self._settings(), self._fixed_seed()
+        with working_on(settings.device):
+            task = self._task(X, codes, weight, settings, seed)
+            task = replace(task, follow=follow)
+            if self.slicing == "adaptive":
+                self._mix(task)
+            else:
+                self._keep(task, learn(task, self.slicing, self.n_components))
+        self._warn_if_unreliable()
+
+    def _task(self, X, codes, weight, settings, seed):
+        """What there is to learn from, and how."""
+        # the deal does not follow the seed: a seed is for slices alone
+        keys = self._keys(X, generator_from(0, "folds"))
+        samples = SortedSamples.of(X, codes, settings, weight, keys)
+        fold = None
+        if keys is not None:
+            fold = folds_of(samples.codes, keys[samples.order], self.cross_fit)
+        return Task(
+            samples,
+            settings,
+            fold,
+            lambda: generator_from(seed, "slices"),
+            n_slices=self.n_slices,
+            max_slices=self.max_slices,
+            orthogonal=self.orthogonal,
+            left_out=self.leave_one_out,
+            verbose=bool(self.verbose),
+        )
+
+    def _used(self, X, y, weight):
+        """Samples to learn from, and `far_`, those that are not to be."""
+        used = np.ones(len(y), bool) if weight is None else weight > 0
+        self.far_ = np.zeros(len(y), bool)
+        if self.far is not None:
+            _, codes = np.unique(y, return_inverse=True)
+            with working_on(resolve_device(self.device)):
+                self.far_ = far_samples(X, codes, self.far, weight)
+        used &= ~self.far_
+        return slice(None) if used.all() else used
+
+    def _keys(self, X, rng):
+        """Order of the samples by content, where some family may ask for folds."""
+        if self.slicing in ("isotropic", "principal") and self.whole_weights_:
+            return None
+        return row_keys(X if issparse(X) else as_tensor(X), rng)
+
+    def _score_the_rest(self, X, y, rest):
+        """Score far samples and those of weight 0 by what the others have taught.
+
+        Far ones score at most 0: they speak for no label, even where a small class has
+        the fattest tails.
+        """
+        scores, errors = self._scores_and_errors(X[rest], self._encode(y[rest]))
+        scores = np.where(self.far_[rest], np.minimum(scores, 0), scores)
+        for name, values in (("scores_", scores), ("scores_std_", errors)):
+            joined = np.empty(len(y))
+            joined[~rest], joined[rest] = getattr(self, name), values
+            setattr(self, name, joined)
+        self.labels_ = y
+
+    def _fixed_seed(self):
+        """An int that gives the same streams each time one is asked for."""
+        state = self.random_state
+        if isinstance(state, np.random.Generator):
+            return int(state.integers(2**63))
+        if isinstance(state, np.random.RandomState):
+            return int(state.randint(2**32, dtype=np.uint64))
+        return int(np.random.SeedSequence().entropy) if state is None else state
+
+    def _warn_if_unreliable(self):
+        if self.reliability_ >= ENOUGH_RELIABILITY or self.n_slices != "auto":
+            return
+        more = f"max_slices={self.max_slices}"
+        if self.slicing not in ("isotropic", "principal"):
+            more = "n_slices, which must be a number for that"
+        warnings.warn(
+            f"The ranking of the samples has reliability {self.reliability_:.3f} after "
+            f"{self.n_slices_} slices, below {ENOUGH_RELIABILITY}. Raise {more}, or "
+            "take small differences of score with care.",
+            ReliabilityWarning,
+            stacklevel=5,
+        )

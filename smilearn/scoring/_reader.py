@@ -1,0 +1,298 @@
+"""From projections to pmi: one block of fitted slices, read by table."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from smilearn.scoring import _kernels
+from smilearn.scoring._densities import DENSITIES
+from smilearn.scoring._fused import fused_for
+from smilearn.scoring._table_kernels import tables
+from smilearn.scoring._tables import chunks, class_pmi, grid_of, locate, read, tabulate
+from smilearn.utils._out_of_memory import most_slices
+
+# of projections held at once: pieces that malloc reuses, or that keep a GPU busy
+_BLOCK_BYTES = {"cpu": 30 * 2**20, "cuda": 2**30}
+_BLOCK_RANGE = (16, 512)
+_COEFFICIENTS = 10  # of a density
+_WIDE = 200  # slices: narrower products lose a tenth of their speed
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a pass needs to know beside its data.
+
+    Parameters
+    ----------
+    density : {"gaussian", "student"}
+        Class-conditional density.
+
+    device : torch.device
+        Where products and look-ups run.
+
+    dtype : {"float32", "float64"}
+        Precision of products and tables.
+
+    block_size : int or None
+        Slices in a block; None chooses by memory.
+    """
+
+    density: str
+    device: torch.device
+    dtype: str
+    block_size: int | None = None
+
+    def tensor(self, array):
+        """Move an array to the device in the precision of the pass."""
+        return torch.as_tensor(np.asarray(array, self.dtype), device=self.device)
+
+    @property
+    def torch_dtype(self):
+        """Precision of the pass, as torch names it."""
+        return getattr(torch, self.dtype)
+
+    @property
+    def exactly(self):
+        """The same in double precision, where the device has it."""
+        best = "float32" if self.device.type == "mps" else "float64"
+        return replace(self, dtype=best)
+
+    def blocks(self, start, stop, n_samples):
+        """Cut the slices from start to stop into blocks."""
+        slice_bytes = np.dtype(self.dtype).itemsize * max(n_samples, 1)
+        most, size = most_slices(self.device, slice_bytes), self.block_size
+        if size is None:
+            most_bytes = _BLOCK_BYTES.get(self.device.type, _BLOCK_BYTES["cpu"])
+            fits = np.clip(most_bytes // slice_bytes, *_BLOCK_RANGE)
+            if fits < _WIDE and _WIDE * slice_bytes <= 1.5 * most_bytes:
+                fits = _WIDE
+            n_blocks = math.ceil((stop - start) / min(fits, most))
+            size = math.ceil((stop - start) / max(n_blocks, 1)) or 1
+        size = min(size, most)
+        return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
+
+    def densities(self, moments):
+        """Class-conditional densities of some slices."""
+        columns = (moments.count[None], moments.mean, moments.variance)
+        tensors = [self.tensor(values)[..., None] for values in columns]
+        return DENSITIES[self.density](
+            *tensors, self.tensor(moments.pooled)[:, None, None]
+        )
+
+
+class PmiReader:
+    """The pmi of projections on one block of fitted slices.
+
+    Parameters
+    ----------
+    settings : Settings
+        Density, device, precision.
+
+    moments : ClassMoments
+        Moments of the slices.
+
+    nodes : ndarray of shape (S,)
+        Grid size of each slice; 0 computes it exactly.
+
+    training : bool, default=False
+        Whether all projections to be read are among those the slices were fitted on,
+        and so inside the grids.
+
+    left_out : bool, default=False
+        Whether each of them is to be left out of the moments of its class.
+    """
+
+    def __init__(self, settings, moments, nodes, *, training=False, left_out=False):
+        self.settings = settings
+        self.moments, self.nodes = moments, nodes
+        self.training, self.left_out = training, left_out
+
+    def add_to(self, sums, Z, columns):
+        """Look each projection up, and add what is read to the sums of its sample.
+
+        Parameters
+        ----------
+        sums : list of SliceSums
+            One for each column wanted.
+
+        Z : Tensor of shape (S, n_samples)
+            Projections.
+
+        columns : list of Tensor of shape (n_samples,), int64
+            Label of each sample, once for each column wanted.
+        """
+        for level in np.unique(self.nodes):
+            rows = np.flatnonzero(self.nodes == level)
+            if level and _kernels.usable(Z.device):
+                self._add_compiled(sums, Z, columns, rows, int(level))
+                continue
+            fused = fused_for(Z, sums[0].n_groups) if level else None
+            if fused:
+                self._add_fused(fused, sums, Z, columns, rows, int(level))
+                continue
+            work = self._tabulated if level else self._exact
+            for some, pmi in work(Z, columns, rows, int(level)):
+                for column_sums, values in zip(sums, pmi, strict=True):
+                    column_sums.add(some, values)
+
+    def _add_compiled(self, sums, Z, columns, rows, n_nodes):
+        offsets = [(codes * n_nodes).int().numpy() for codes in columns]
+        for some, table, (origin, step) in self._compiled_tables(rows, n_nodes):
+            cells = origin, step, n_nodes
+            for column_sums, offset in zip(sums, offsets, strict=True):
+                _kernels.look_up(
+                    Z.numpy(),
+                    some,
+                    cells,
+                    table,
+                    offset,
+                    *column_sums.arrays(some),
+                )
+            if not self.training:
+                table, *grid = map(torch.from_numpy, (table, origin, step))
+                self._make_good(sums, Z, columns, some, table, grid, n_nodes)
+
+    def _compiled_tables(self, rows, n_nodes):
+        student, log_prior = self.settings.density == "student", self._log_prior
+        for some, coefficients, flat in self._coefficients(rows):
+            moments = self.moments[some]
+            grid = grid_of(moments.low, moments.high, n_nodes)
+            origin, step = (values.astype(self.settings.dtype) for values in grid)
+            for part in chunks(len(some), n_nodes * len(log_prior)):
+                cells = origin[part], step[part]
+                nodes = *cells, n_nodes
+                which = coefficients[part]
+                table = tables(student, which, log_prior, nodes, self.left_out)
+                table[flat[part]] = 0
+                yield some[part], table.reshape(len(table), -1), cells
+
+    def _coefficients(self, rows):
+        """Coefficients of the densities of some slices, for `tables`."""
+        offset = torch.from_numpy(self._log_prior)[:, None]
+        for part in chunks(len(rows), _COEFFICIENTS * len(offset)):
+            moments = self.moments[rows[part]]
+            density = self.settings.exactly.densities(moments)
+            yield rows[part], density.coefficients(offset), moments.total == 0
+
+    @property
+    def _log_prior(self):
+        return np.log(self.moments.share)
+
+    def _add_fused(self, look_up, sums, Z, columns, rows, n_nodes):
+        for some, table, (origin, step) in self._tables(rows, n_nodes):
+            entries, grid = torch.view_as_real(table), (origin, step, n_nodes)
+            for column_sums, codes in zip(sums, columns, strict=True):
+                group = column_sums.group_of(some)
+                offset, index = codes * n_nodes, self._index(some)
+                column_sums.count(*look_up(Z, index, grid, entries, offset, group))
+            if not self.training:
+                self._make_good(sums, Z, columns, some, table, grid[:2], n_nodes)
+
+    def _make_good(self, sums, Z, columns, some, table, grid, n_nodes):
+        """Put the exact value in the place of what was read at the end of a grid."""
+        for inner in chunks(len(some), Z.shape[1]):
+            rows, (origin, step) = some[inner], (values[inner] for values in grid)
+            _, outside = _split(Z[self._index(rows)], origin, step, n_nodes)
+            row, column, z = outside
+            edge = torch.where(z > origin[row], n_nodes - 1, 0)
+            for part, exact in self._outside(outside, columns, rows):
+                slices, samples = row[part], column[part]
+                for column_sums, codes, values in zip(
+                    sums, columns, exact, strict=True
+                ):
+                    place = codes[samples] * n_nodes + edge[part]
+                    read_at, its = table[inner][slices, place].real, slices.cpu()
+                    column_sums.replace(rows[its.numpy()], samples, read_at, values)
+
+    def _function(self, rows, settings):
+        """The pmi on some slices as a function of z."""
+        moments = self.moments[rows]
+        density = settings.densities(moments)
+        log_prior = settings.tensor(np.log(moments.share))[:, None]
+        # a slice on which all samples are one point tells nothing of any label
+        flat = torch.as_tensor(moments.total == 0, device=settings.device)
+
+        def function(z):
+            pmi = class_pmi(density, log_prior, z, left_out=self.left_out)
+            pmi[flat] = 0
+            return pmi
+
+        return function
+
+    def _exact(self, Z, columns, rows, _):
+        n_classes, n_samples = len(self.moments.count), Z.shape[1]
+        for row in rows:
+            exactly = self.settings.exactly
+            function = self._function([row], exactly)
+            pmi = [Z.new_empty((1, n_samples)) for _ in columns]
+            for part in chunks(n_samples, n_classes):
+                z = Z[row, part].to(exactly.torch_dtype)
+                table = function(z[None, None])[0]  # (K, part)
+                for values, codes in zip(pmi, columns, strict=True):
+                    values[0, part] = table.gather(0, codes[part][None])[0].to(Z)
+            yield self._index([row]), pmi
+
+    def _tables(self, rows, n_nodes):
+        """Tables of some slices, as many at a time as a temporary may hold."""
+        most = -self.settings.tensor(np.log(self.moments.share))[:, None]
+        for part in chunks(len(rows), n_nodes * len(self.moments.count)):
+            some = rows[part]
+            grid = grid_of(self.moments.low[some], self.moments.high[some], n_nodes)
+            origin, step = (self.settings.tensor(values) for values in grid)
+            function = self._function(some, self.settings)
+            yield some, tabulate(function, origin, step, n_nodes, most), (origin, step)
+
+    def _tabulated(self, Z, columns, rows, n_nodes):
+        offsets = [codes * n_nodes for codes in columns]
+        for some, table, (origin, step) in self._tables(rows, n_nodes):
+            for inner in chunks(len(some), Z.shape[1]):
+                index, cells = self._index(some[inner]), (origin[inner], step[inner])
+                inside, outside = Z[index], None
+                if not self.training:
+                    inside, outside = _split(inside, *cells, n_nodes)
+                node, fraction = locate(inside, *cells)
+                pmi = [
+                    read(table[inner], node + offset, fraction) for offset in offsets
+                ]
+                for part, exact in self._outside(outside, columns, some[inner]):
+                    row, column = outside[0][part], outside[1][part]
+                    for values, own in zip(pmi, exact, strict=True):
+                        values[row, column] = own
+                yield index, pmi
+
+    def _index(self, rows):
+        return torch.as_tensor(rows, device=self.settings.device)
+
+    def _outside(self, outside, columns, some):
+        """Exact values of projections outside the grid, some at a time.
+
+        Yields
+        ------
+        part : slice
+            Which of those outside.
+
+        exact : list of Tensor of shape (len(part),)
+            One for each column.
+        """
+        row, column, z = outside or ((), (), ())
+        for part in chunks(len(row), len(self.moments.count)):
+            exactly = self.settings.exactly
+            function = self._function(some[row[part].cpu().numpy()], exactly)
+            table = function(z[part, None, None].to(exactly.torch_dtype))[..., 0]
+            yield (
+                part,
+                [
+                    table.gather(1, codes[column[part]][:, None])[:, 0].to(z)
+                    for codes in columns
+                ],
+            )
+
+
+def _split(Z, origin, step, n_nodes):
+    """Move projections outside the grid to its edge; say where they were."""
+    low, high = origin[:, None], (origin + step * (n_nodes - 1))[:, None]
+    row, column = ((low > Z) | (high < Z)).nonzero(as_tuple=True)
+    outside = row, column, Z[row, column]
+    return torch.minimum(torch.maximum(Z, low), high), outside

@@ -1,0 +1,250 @@
+"""Moments of slices from one batch after another.
+
+Each batch is centred and scaled by itself, so that its sums keep their digits; what it
+says is then moved to one origin and unit, in double precision, and merged by Chan's
+rule. A state is a dict of arrays whose size does not depend on how many samples have
+gone by: about ``4 * n_slices * n_classes + 3 * n_features`` numbers.
+"""
+
+import numpy as np
+import torch
+
+from smilearn.scoring._batches import one_kind
+from smilearn.scoring._engine import project
+from smilearn.scoring._feature_moments import feature_moments
+from smilearn.scoring._moments import ClassMoments, sums_of
+from smilearn.scoring._samples import SortedSamples
+from smilearn.scoring._standardize import inverse_scale_of, standardize
+from smilearn.utils._out_of_memory import in_blocks
+from smilearn.utils._rows import as_tensor
+
+# of each slice and class, and what stands for a class without samples
+_EMPTY = {"mean": 0.0, "square": 0.0, "low": np.inf, "high": -np.inf}
+
+
+def measured(X, y, weight, directions, settings):
+    """Take the sums of one batch.
+
+    Parameters
+    ----------
+    X : ndarray or Tensor of shape (n_samples, n_features)
+        Embeddings.
+
+    y : ndarray of shape (n_samples,)
+        Their labels.
+
+    weight : ndarray of shape (n_samples,) or None
+        Weight of each, above 0.
+
+    directions : ndarray of shape (n_slices, n_features)
+        The slices.
+
+    settings : Settings
+        Device and precision.
+
+    Returns
+    -------
+    state : dict of str to ndarray
+        For :func:`merged` and :func:`finished`.
+    """
+    labels, codes = np.unique(y, return_inverse=True)
+    X, order = as_tensor(X, settings.device), np.argsort(codes, kind="stable")
+    weights = None if weight is None else torch.as_tensor(weight, device=X.device)
+    centre, spread, largest = feature_moments(X, weights)
+    eps = torch.finfo(X.dtype).eps
+    inverse = _batch_scale(spread, largest, eps)
+    index = torch.as_tensor(order, device=X.device)
+    points = standardize(X, centre, inverse, settings.torch_dtype, index)
+    whole = weight is None or (weight % 1 == 0).all()
+    weight = None if weight is None else weight[order]
+    points = points.to(settings.device)
+    samples = SortedSamples(points, codes[order], order, centre, inverse, weight)
+    scale = 1 / inverse.max() if inverse.any() else 0.0
+    unit = _power_of_two(scale)
+    ratio = scale / (unit or 1)
+    middle, (mean, square, low, high) = _sums(samples, directions, settings)
+    return {
+        "labels": labels,
+        "count": samples.count.astype(float),
+        "whole": np.array(whole),  # one copy can be left out
+        "unit": np.array(unit),
+        "eps": np.array(eps),
+        "origin": centre,
+        "feature_mean": middle * ratio,  # the centre is rounded, this is not
+        "feature_square": samples.count.sum() * (spread / (unit or 1)) ** 2,
+        "largest": largest,
+        "mean": mean * ratio,
+        "square": square * ratio**2,
+        "low": low * ratio,
+        "high": high * ratio,
+    }
+
+
+def _batch_scale(spread, largest, eps):
+    """What to multiply the features of a batch by, which may be a sliver of them all.
+
+    What is rounding is for all samples to tell, in :func:`finished`: a feature that is
+    nearly constant in a batch may tell the batches apart. Only where its rounding would
+    drown the other features, it is left out of the batch.
+    """
+    clear = spread > 10 * eps * largest
+    widest = spread[clear].max() if clear.any() else np.inf
+    return inverse_scale_of(np.where(clear | (spread <= widest), spread, 0), largest, 0)
+
+
+def _sums(samples, directions, settings):
+    """Mean of standardized samples, and sums of each slice and class."""
+    segments, share = samples.segments, samples.count / samples.count.sum()
+    residuals, class_means = samples.centred()
+
+    def measured_on(block):
+        product = residuals.new_empty((block.stop - block.start, len(residuals)))
+        project(settings.tensor(directions[block]), residuals, product)
+        mean = directions[block] @ class_means.T
+        square, low, high = sums_of(product, segments, mean, samples.weight)
+        yield block.stop, (mean, square, low + mean, high + mean)
+
+    found = in_blocks(measured_on, settings, 0, len(directions), len(residuals))
+    parts = [part for _, part in found]
+    sums = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    return share @ class_means, sums
+
+
+def merged(first, second, directions):
+    """Join the sums of two sets of samples.
+
+    Parameters
+    ----------
+    first, second : dict of str to ndarray
+        From :func:`measured`, on the same slices.
+
+    directions : ndarray of shape (n_slices, n_features)
+        The slices.
+
+    Returns
+    -------
+    state : dict of str to ndarray
+        Sums of all samples.
+
+    Raises
+    ------
+    InvalidInputError
+        If the labels of one are words and those of the other are numbers.
+    """
+    one_kind(second["labels"], first["labels"])
+    apart = np.abs(second["origin"] - first["origin"]).max()
+    unit = max(first["unit"], second["unit"], _power_of_two(apart))
+    labels = np.union1d(first["labels"], second["labels"])
+    states = [
+        _moved(state, first["origin"], unit, labels, directions)
+        for state in (first, second)
+    ]
+    one, two = states
+    mean, square = _chan(*((s["count"], s["mean"], s["square"]) for s in states))
+    weights = [np.full(1, state["count"].sum()) for state in states]
+    features = [(s["feature_mean"], s["feature_square"]) for s in states]
+    feature_mean, feature_square = _chan(
+        *((n, *sums) for n, sums in zip(weights, features, strict=True))
+    )
+    return {
+        "labels": labels,
+        "count": one["count"] + two["count"],
+        "whole": first["whole"] & second["whole"],
+        "unit": np.array(unit),
+        "eps": np.maximum(first["eps"], second["eps"]),
+        "origin": first["origin"],
+        "feature_mean": feature_mean,
+        "feature_square": feature_square,
+        "largest": np.maximum(first["largest"], second["largest"]),
+        "mean": mean,
+        "square": square,
+        "low": np.minimum(one["low"], two["low"]),
+        "high": np.maximum(one["high"], two["high"]),
+    }
+
+
+def _moved(state, origin, unit, labels, directions):
+    """The same sums from another origin, in another unit, for more classes."""
+    ratio, unit = state["unit"] / (unit or 1), unit or 1
+    shift = (state["origin"] - origin) / unit
+    along = (directions @ shift)[:, None]
+    moved = {
+        "feature_mean": state["feature_mean"] * ratio + shift,
+        "feature_square": state["feature_square"] * ratio**2,
+        "mean": state["mean"] * ratio + along,
+        "square": state["square"] * ratio**2,
+        # a class without samples stays at infinity
+        **{
+            n: np.where(np.isinf(state[n]), state[n], state[n] * ratio + along)
+            for n in ("low", "high")
+        },
+    }
+    place = np.searchsorted(labels, state["labels"])
+    for name, empty in _EMPTY.items():
+        wide = np.full((len(directions), len(labels)), empty)
+        wide[:, place] = moved[name]
+        moved[name] = wide
+    moved["count"] = np.zeros(len(labels))
+    moved["count"][place] = state["count"]
+    return moved
+
+
+def _chan(first, second):
+    """Mean and sum of squares of two sets of samples, by Chan's rule."""
+    (n, mean, square), (m, other_mean, other_square) = first, second
+    share = m / np.where(n + m > 0, n + m, 1)
+    apart = other_mean - mean
+    return mean + share * apart, square + other_square + n * share * apart**2
+
+
+def _power_of_two(value):
+    return float(2.0 ** np.ceil(np.log2(value))) if value > 0 else 0.0
+
+
+def extent_of(state):
+    """Spread and largest value of each feature, in the precision of the samples."""
+    spread = np.sqrt(state["feature_square"] / state["count"].sum()) * state["unit"]
+    single = state["eps"] == np.finfo(np.float32).eps
+    extent = np.stack([spread, state["largest"]])
+    return extent.astype(np.float32 if single else np.float64)
+
+
+def finished(state, directions):
+    """Moments of standardized samples, as of one pass over all of them.
+
+    Parameters
+    ----------
+    state : dict of str to ndarray
+        From :func:`measured` or :func:`merged`.
+
+    directions : ndarray of shape (n_slices, n_features)
+        The slices.
+
+    Returns
+    -------
+    centre, inverse_scale : ndarray of shape (n_features,)
+        How samples are to be standardized.
+
+    moments : ClassMoments
+        Moments of the classes seen.
+    """
+    unit = state["unit"] or 1.0
+    centre = state["origin"] + state["feature_mean"] * unit
+    if state["eps"] == np.finfo(np.float32).eps:  # what is subtracted from float32
+        centre = centre.astype(np.float32).astype(float)
+    spread, largest = extent_of(state).astype(float)
+    inverse_scale = inverse_scale_of(spread, largest, float(state["eps"]))
+    factor = inverse_scale.max() * unit
+    shift = (directions @ ((centre - state["origin"]) / unit))[:, None]
+    mean, low, high = (
+        (state[name] - shift) * factor for name in ("mean", "low", "high")
+    )
+    moments = ClassMoments(
+        count=state["count"],
+        mean=mean,
+        variance=state["square"] / state["count"] * factor**2,
+        reach=np.maximum(mean - low, high - mean).clip(0),
+        low=low.min(1),
+        high=high.max(1),
+    )
+    return centre, inverse_scale, moments

@@ -1,0 +1,284 @@
+"""A curve from one fit against refits, other seeds and plain statements."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from oracles import embeddings, fitted
+from scipy.stats import spearmanr
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+
+from smilearn import SliceConvergence, SlicedMIScorer
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.scoring._convergence import _doubling, _second_sets
+
+
+def halves(seed, sizes=(160, 110, 60), n_features=8, **options):
+    """Samples to fit and others of the same classes, mixed."""
+    X, y = embeddings(seed, sizes, n_features, **options)
+    mixed = np.random.default_rng(seed).permutation(len(y))
+    X, y, half = X[mixed], y[mixed], len(y) // 2
+    return (X[:half], y[:half]), (X[half:], y[half:])
+
+
+def pmi_of(scorer, X, y):
+    """Pmi of each sample on each slice, (n_slices, n_samples), one after the other."""
+    means = np.array(list(scorer.staged_score_samples(X, y)))
+    totals = means * np.arange(1, len(means) + 1)[:, None]
+    return np.diff(totals, axis=0, prepend=0)
+
+
+@pytest.mark.parametrize("orthogonal", [True, False])
+@pytest.mark.parametrize("slicing", ["isotropic", "principal", "discriminant"])
+def test_contrast_is_that_of_refits(seed, slicing, orthogonal):
+    train, test = halves(seed, apart=0.5)
+    options = {"slicing": slicing, "n_components": 5, "orthogonal": orthogonal}
+    scorer = fitted(*train, n_slices=48, **options)
+    curve = SliceConvergence.from_estimator(scorer, *test)
+    assert curve.n_slices[-1] == 48
+    for count, contrast in zip(curve.n_slices, curve.contrast, strict=True):
+        alone = fitted(*train, n_slices=int(count), **options)
+        # a pair that ties but for rounding may count half a pair more or less
+        assert contrast == pytest.approx(alone.score(*test), abs=2 / len(test[1]))
+    assert curve.contrast[-1] > 0.6
+
+
+def test_reliability_and_agreement_are_plain_rank_correlations(seed):
+    train, test = halves(seed, apart=0.5)
+    scorer = fitted(*train, n_slices=64, dtype="float64")
+    counts = [16, 32]  # of blocks of 8: halves of whole blocks
+    curve = SliceConvergence.from_estimator(scorer, *test, counts=counts)
+    pmi = pmi_of(scorer, *test)
+    for row, count in enumerate(counts):
+        odd = np.arange(count) // 8 % 2 == 1
+        r = spearmanr(pmi[:count][odd].sum(0), pmi[:count][~odd].sum(0)).statistic
+        assert 0 < curve.reliability[row] == pytest.approx(2 * r / (1 + r))
+        both = pmi[:count].sum(0), pmi[count : 2 * count].sum(0)
+        assert curve.agreement[row] == pytest.approx(spearmanr(*both).statistic)
+
+
+def test_a_second_set_begins_with_a_block(seed):
+    train, test = halves(seed, apart=0.5)
+    scorer = fitted(*train, n_slices=30, dtype="float64")
+    curve = SliceConvergence.from_estimator(scorer, *test, counts=[3, 8, 11, 14, 15])
+    pmi = pmi_of(scorer, *test)
+    second = {3: 8, 8: 8, 11: 16, 14: 16}  # there is no 16 + 15
+    expected = [
+        spearmanr(pmi[:k].sum(0), pmi[begin : begin + k].sum(0)).statistic
+        for k, begin in second.items()
+    ]
+    np.testing.assert_allclose(curve.agreement, expected)
+
+
+@pytest.mark.parametrize("orthogonal", [True, False])
+@pytest.mark.parametrize("slicing", ["isotropic", "principal"])
+def test_agreement_is_that_of_another_seed(seed, slicing, orthogonal):
+    """Also within a block of 8; of 40 fits, each with itself and with the others."""
+    train, test = halves(seed, apart=0.4)
+    options = {"slicing": slicing, "n_components": 8, "orthogonal": orthogonal}
+    counts, claimed, scores = [4, 8, 16], [], []
+    for state in range(40 * seed, 40 * seed + 40):
+        scorer = fitted(*train, n_slices=32, random_state=state, **options)
+        curve = SliceConvergence.from_estimator(scorer, *test, counts=counts)
+        claimed.append(curve.agreement)
+        scores.append(list(scorer.staged_score_samples(*test, at=counts)))
+    pairs = np.triu_indices(len(scores), 1)
+    observed = [
+        spearmanr(runs, axis=1).statistic[pairs].mean()
+        for runs in np.swapaxes(scores, 0, 1)
+    ]
+    np.testing.assert_allclose(np.mean(claimed, 0), observed, atol=0.1)
+    assert observed[0] < 0.8  # there is something to tell
+
+
+@pytest.mark.parametrize(
+    ("n_slices", "block_length", "expected"),
+    [
+        (1, 1, [1]),
+        (1, 384, [1]),
+        (2, 1, [2]),
+        (20, 1, [2, 4, 8, 16, 20]),
+        (64, 5, [2, 5, 10, 20, 40, 64]),
+        (100, 384, [3, 6, 12, 24, 48, 96, 100]),
+        (1000, 384, [3, 6, 12, 24, 48, 96, 192, 384, 768, 1000]),
+    ],
+)
+def test_counts_double_through_the_block(n_slices, block_length, expected):
+    assert _doubling(n_slices, block_length) == expected
+
+
+@pytest.mark.parametrize("block_length", [1, 2, 7, 64])
+@pytest.mark.parametrize("n_slices", [1, 2, 9, 100])
+def test_second_sets_share_no_block(n_slices, block_length):
+    counts = list(range(1, n_slices + 1))
+    sets = _second_sets(counts, n_slices, block_length)
+    assert list(sets) == counts[: len(sets)]  # so agreements are those of the first
+    for count, (begin, end) in sets.items():
+        assert end - begin == count
+        assert end <= n_slices
+        assert begin % block_length == 0
+        assert (count - 1) // block_length < begin // block_length
+    left_out = counts[len(sets) :][:1]
+    blocks = [-(-count // block_length) for count in left_out]
+    assert all(
+        block * block_length + count > n_slices
+        for block, count in zip(blocks, left_out, strict=True)
+    )
+
+
+@pytest.mark.parametrize("options", [{"slicing": "joint"}, {"n_components": 1}])
+def test_a_single_direction_is_reliable(seed, options):
+    train, test = halves(seed)
+    scorer = fitted(*train, **({"slicing": "principal"} | options))
+    curve = SliceConvergence.from_estimator(scorer, *test)
+    assert curve.n_slices.tolist() == [1]
+    assert curve.reliability.tolist() == [1]
+    assert curve.agreement.tolist() == []
+    assert curve.contrast[0] == pytest.approx(scorer.score(*test))
+    assert curve.smallest_within() == 1
+
+
+def test_one_of_many_directions_is_not(seed):
+    train, test = halves(seed)
+    curve = SliceConvergence.from_estimator(fitted(*train), *test, counts=[1, 2])
+    assert curve.reliability[0] == 0
+
+
+def test_of_a_mixture_its_members(seed):
+    train, test = halves(seed)
+    scorer = fitted(*train, slicing="adaptive", cross_fit=3)
+    with pytest.raises(InvalidInputError, match=r"members_\['isotropic'\]"):
+        SliceConvergence.from_estimator(scorer, *test)
+    assert "joint" in scorer.members_
+    for member in scorer.members_.values():
+        curve = SliceConvergence.from_estimator(member, *test)
+        assert curve.n_slices[-1] == member.n_slices_
+        assert curve.contrast[-1] == pytest.approx(member.score(*test), abs=0.01)
+
+
+def test_labels_never_seen_are_left_out(seed):
+    train, (X, y) = halves(seed)
+    scorer = fitted(*train)
+    more, labels = np.concatenate([X, X[:5]]), np.append(y, [7] * 5)
+    with pytest.warns(LowSupportWarning, match="5 of 170 samples") as caught:
+        curve = SliceConvergence.from_estimator(scorer, more, labels)
+    assert caught[0].filename == __file__
+    expected = SliceConvergence.from_estimator(scorer, X, y)
+    np.testing.assert_array_equal(curve.contrast, expected.contrast)
+    with pytest.raises(InvalidInputError, match="labels that were not seen"):
+        SliceConvergence.from_estimator(scorer, X, y + 9)
+
+
+def test_what_is_no_fitted_scorer_is_named(seed):
+    train, test = halves(seed)
+    pipeline = make_pipeline(fitted(*train))
+    with pytest.raises(InvalidInputError, match=r"got Pipeline. .* hand over the last"):
+        SliceConvergence.from_estimator(pipeline, *test)
+    with pytest.raises(NotFittedError):
+        SliceConvergence.from_estimator(SlicedMIScorer(), *test)
+
+
+@pytest.mark.parametrize("counts", [[], [0, 2], [2, 65], [4, 2], [0.5]], ids=str)
+def test_counts_that_make_no_sense_are_named(seed, counts):
+    train, test = halves(seed)
+    with pytest.raises(InvalidInputError, match=r"counts must be .* from 1 to the 64"):
+        SliceConvergence.from_estimator(fitted(*train), *test, counts=counts)
+
+
+def test_memory_does_not_grow_with_the_slices(seed):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(2, size=20_000)
+    X, peaks = rng.normal(size=(len(y), 4)) + y[:, None], []
+    for n_slices in (64, 1024):
+        scorer = fitted(X[:500], y[:500], n_slices=n_slices, block_size=16)
+        SliceConvergence.from_estimator(scorer, X[:500], y[:500])  # compiled by now
+        tracemalloc.start()
+        SliceConvergence.from_estimator(scorer, X, y)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 3 * y.nbytes  # 1,024 slices: 960 columns more
+
+
+CURVE = SliceConvergence(
+    [2, 4, 8, 16, 32],
+    [0.60, 0.71, 0.70, 0.695, 0.70],
+    [0.50, 0.90, 0.94, 0.96, 0.98],
+    [0.45, -0.25, 0.95],
+)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "reliability", "expected"),
+    [
+        (0.0, 0.95, 32),
+        (0.006, 0.95, 16),
+        (0.006, 0.94, 8),
+        (0.011, 0.9, 4),
+        (0.006, 0.9, 8),  # a contrast above the last is not there yet either
+        (1, 0, 2),
+    ],
+)
+def test_the_smallest_count_that_is_enough(tolerance, reliability, expected):
+    assert CURVE.smallest_within(tolerance, reliability=reliability) == expected
+
+
+def test_a_count_that_is_left_again_is_not_enough():
+    contrast, reliability = [0.7, 0.6, 0.6, 0.7, 0.7], [0.96, 0.2, 0.9, 0.96, 0.97]
+    curve = SliceConvergence([2, 4, 8, 16, 32], contrast, reliability, [])
+    assert curve.smallest_within(0.005) == 16
+    assert curve.smallest_within(0.005, reliability=0) == 16  # for the contrast alone
+    assert curve.smallest_within(1) == 16  # for the reliability alone
+    curve = SliceConvergence([2, 4], [0.7, 0.7], [0.96, 0.94], [])
+    with pytest.raises(InvalidInputError, match="4 slices are not enough"):
+        curve.smallest_within()
+
+
+def test_too_few_slices_are_no_answer():
+    message = "32 slices are not enough: their reliability is 0.980, and 0.99 is"
+    with pytest.raises(InvalidInputError, match=message):
+        CURVE.smallest_within(1, reliability=0.99)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"tolerance": -0.1}, "tolerance must be a number, 0 or more; got -0.1"),
+        ({"tolerance": np.nan}, "tolerance must be .* got nan"),
+        ({"tolerance": "auto"}, "tolerance must be .* got 'auto'"),
+        ({"reliability": 1.5}, "reliability must be a number, from 0 to 1; got 1.5"),
+    ],
+)
+def test_limits_that_make_no_sense_are_named(wrong, message):
+    with pytest.raises(InvalidInputError, match=message):
+        CURVE.smallest_within(**wrong)
+
+
+@pytest.mark.parametrize("lengths", [(0, 0, 0, 0), (2, 1, 2, 1), (2, 2, 1, 1)])
+def test_columns_fit_together(lengths):
+    with pytest.raises(InvalidInputError, match=r"got lengths \["):
+        SliceConvergence(*(np.ones(length) for length in lengths))
+    with pytest.raises(InvalidInputError, match=r"got lengths \[1, 1, 1, 2\]"):
+        SliceConvergence([1], [1], [1], [1, 1])
+
+
+def test_reads_as_a_table():
+    assert repr(CURVE).splitlines() == [
+        "n_slices  contrast  reliability  agreement",
+        "       2     0.600        0.500      0.450",
+        "       4     0.710        0.900     -0.250",
+        "       8     0.700        0.940      0.950",
+        "      16     0.695        0.960          -",
+        "      32     0.700        0.980          -",
+    ]
+
+
+def test_frames():
+    frame = CURVE.to_pandas()
+    assert frame.dtypes.astype(str).tolist() == ["int64"] + 3 * ["float64"]
+    assert frame["n_slices"].tolist() == [2, 4, 8, 16, 32]
+    assert frame["agreement"].isna().tolist() == [False] * 3 + [True] * 2
+    table = CURVE.to_polars()
+    assert table.columns == ["n_slices", "contrast", "reliability", "agreement"]
+    assert table["agreement"].to_list() == [0.45, -0.25, 0.95, None, None]
+    np.testing.assert_array_equal(table["contrast"].to_numpy(), CURVE.contrast)

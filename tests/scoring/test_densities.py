@@ -1,0 +1,264 @@
+"""Log densities against SciPy, and left-out ones against moments made anew."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from oracles import log_density
+from scipy.integrate import quad
+from scipy.stats import norm, t
+
+from smilearn.scoring._densities import (
+    DENSITIES,
+    PRIOR_COUNT,
+    PRIOR_DOF,
+    VARIANCE_FLOOR,
+    Student,
+)
+from smilearn.scoring._moments import ClassMoments
+from smilearn.scoring._tables import nodes_needed
+
+KINDS = sorted(DENSITIES)
+SIZES = (40, 5, 3, 2, 1)
+
+
+def column(values):
+    """One slice, one value a class: (1, K, 1)."""
+    return torch.as_tensor(np.asarray(values, np.float64))[None, :, None]
+
+
+def density_of(kind, classes, pooled, dtype=torch.float64):
+    moments = [
+        [len(values) for values in classes],
+        [values.mean() for values in classes],
+        [values.var() for values in classes],
+        [pooled],
+    ]
+    return DENSITIES[kind](*(column(values).to(dtype) for values in moments))
+
+
+def at(function, z):
+    """Values of a log density at some points, (K, G)."""
+    return function(torch.as_tensor(np.atleast_1d(z))[None, None])[0].numpy()
+
+
+def samples(seed, sizes=SIZES):
+    """Projections of classes of different place and spread."""
+    rng = np.random.default_rng(seed)
+    return [
+        rng.normal(2 * rng.normal(), rng.uniform(0.3, 3), size=size) for size in sizes
+    ]
+
+
+def test_gaussian_is_normal(seed):
+    classes, z = samples(seed, (40, 5, 3)), np.linspace(-30, 30, 61)
+    logs = at(density_of("gaussian", classes, 1.7).log_density, z)
+    for values, own in zip(logs, classes, strict=True):
+        expected = norm.logpdf(z, own.mean(), own.std())
+        np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+def test_gaussian_of_a_point_has_a_width_all_the_same():
+    classes, pooled = [np.full(4, 0.5), np.array([-2.0])], 3.0
+    logs = at(density_of("gaussian", classes, pooled).log_density, [0.5, -2])
+    width = np.sqrt(VARIANCE_FLOOR * pooled)
+    assert logs[0, 0] == pytest.approx(norm.logpdf(0, scale=width))
+    assert logs[1, 1] == pytest.approx(norm.logpdf(0, scale=width))
+
+
+def test_student_is_the_posterior_predictive(seed):
+    """Murphy (2007), equations 139 to 142 and 201, with the prior at 0."""
+    classes, pooled, z = samples(seed), 1.7, np.linspace(-30, 30, 61)
+    logs = at(density_of("student", classes, pooled).log_density, z)
+    for values, own in zip(logs, classes, strict=True):
+        n, mean = len(own), own.mean()
+        kappa, nu = PRIOR_COUNT + n, PRIOR_DOF + n
+        squares = PRIOR_DOF * pooled + ((own - mean) ** 2).sum()
+        squares += n * PRIOR_COUNT / kappa * mean**2
+        scale = np.sqrt((1 + kappa) / kappa * squares / nu)
+        expected = t.logpdf(z, nu, n * mean / kappa, scale)
+        np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+def test_student_is_exchangeable(seed):
+    """Bayes: the chain of predictive densities of a class has no order."""
+    own = 1.5 + np.random.default_rng(seed).normal(size=4)
+
+    def joint(values):
+        growing = [np.array(values[: i + 1]) for i in range(len(values))]
+        return sum(
+            at(density_of("student", [seen], 0.8).log_left_out, seen[-1])[0, 0]
+            for seen in growing
+        )
+
+    joints = [joint(order) for order in permutations(own)]
+    np.testing.assert_allclose(joints, joints[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", SIZES)
+def test_left_out_equals_moments_made_without_the_sample(seed, kind, size):
+    own, pooled = samples(seed, (size,))[0], 1.7
+    left_out = at(density_of(kind, [own], pooled).log_left_out, own)[0]
+    for i, value in enumerate(own):
+        others = np.delete(own, i)
+        expected = log_density(value, others, pooled, kind)
+        assert left_out[i] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        if size > 1:
+            anew = at(density_of(kind, [others], pooled).log_density, value)[0, 0]
+            assert left_out[i] == pytest.approx(anew, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("distance", [1e2, 1e4])
+def test_left_out_far_outlier(seed, kind, distance):
+    """The outlier is judged by the others, the others by a class that holds it."""
+    own = samples(seed, (12,))[0]
+    own[4] = distance
+    left_out = at(density_of(kind, [own], 1.0).log_left_out, own)[0]
+    expected = [log_density(z, np.delete(own, i), 1.0, kind) for i, z in enumerate(own)]
+    np.testing.assert_allclose(left_out, expected, rtol=1e-6)
+    assert left_out.argmin() == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_left_out_is_finite_between_and_beyond_samples(seed, kind):
+    """Nodes of a table lie where no sample can: there a floor must hold."""
+    classes, z = samples(seed), np.linspace(-1e3, 1e3, 4001)
+    assert np.isfinite(at(density_of(kind, classes, 1.7).log_left_out, z)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_density_integrates_to_one(seed, kind):
+    for own in samples(seed):
+        density = density_of(kind, [own], 1.7)
+        middle, width = own.mean(), np.sqrt(1.7 / 10)
+
+        def mass(u, density=density, middle=middle, width=width):
+            """In z = middle + width sinh u, which brings heavy tails near."""
+            z = middle + width * np.sinh(u)
+            return np.exp(at(density.log_density, z)[0, 0]) * width * np.cosh(u)
+
+        total, _ = quad(mass, -20, 20, points=[0], limit=500)
+        assert total == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_slices_and_points_broadcast(seed, kind):
+    """Many slices at once equal each on its own."""
+    rng = np.random.default_rng(seed)
+    count = torch.tensor([9.0, 2.0, 30.0], dtype=torch.float64)[None, :, None]
+    mean, variance = torch.as_tensor(rng.uniform(0.5, 2, (2, 4, 3, 1)))
+    pooled = torch.as_tensor(rng.uniform(0.5, 2, (4, 1, 1)))
+    z = torch.as_tensor(rng.normal(size=(4, 1, 6)))
+    together = DENSITIES[kind](count, mean, variance, pooled)
+    for name in ("log_density", "log_left_out"):
+        values, before = getattr(together, name)(z), z.clone()
+        assert values.shape == (4, 3, 6)
+        assert torch.equal(z, before)  # nothing is written over
+        for s in range(4):
+            rows = slice(s, s + 1)
+            alone = DENSITIES[kind](count, mean[rows], variance[rows], pooled[rows])
+            torch.testing.assert_close(values[rows], getattr(alone, name)(z[rows]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_offset_is_added_to_each_class(seed, kind):
+    density, z = density_of(kind, samples(seed), 1.7), torch.linspace(-9, 9, 19)
+    shares = np.log(np.array(SIZES) / sum(SIZES))
+    for function in (density.log_density, density.log_left_out):
+        got = function(z[None, None], torch.as_tensor(shares)[:, None])
+        expected = at(function, z.numpy()) + shares[:, None]
+        np.testing.assert_allclose(got[0], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("left_out", [False, True])
+@pytest.mark.parametrize("count", [5, 100, 10_000, 1_000_000, 10_000_000])
+def test_float32_agrees_for_classes_of_any_size(kind, left_out, count):
+    """Ten million samples: no term as large as the count may round."""
+    moments = (column([value]) for value in (count, 0.3, 0.8, 1.1))
+    double = DENSITIES[kind](*moments)
+    single = DENSITIES[kind](*(value.float() for value in vars(double).values()))
+    name = "log_left_out" if left_out else "log_density"
+    z = np.linspace(-1.2, 1.8, 31)
+    expected = at(getattr(double, name), z)
+    np.testing.assert_allclose(
+        at(getattr(single, name), z.astype(np.float32)), expected, atol=2e-5
+    )
+
+
+def slice_of(rng, crowd):
+    """Samples and moments of one slice with classes of 1 to 100 samples."""
+    count = np.append(rng.choice([20, 100]), rng.choice([1, 2, 3, 5, 40], size=2))
+    y = np.repeat(np.arange(len(count)), count)
+    z = rng.normal(size=len(y)) + rng.normal(size=len(count))[y]
+    if crowd == "outlier":
+        z[-1] = 10 ** rng.uniform(0.3, 3)
+    if crowd == "narrow classes":
+        z *= (10 ** rng.uniform(-2.5, 0, size=len(count)))[y]
+    z -= z.mean()
+    classes = [z[y == c] for c in range(len(count))]
+
+    def each(function):
+        return np.array([[function(own) for own in classes]])
+
+    reach = each(lambda own: np.abs(own - own.mean()).max())
+    spread = each(np.mean), each(np.var), reach
+    return classes, ClassMoments(count, *spread, z.min(keepdims=1), z.max(keepdims=1))
+
+
+def bends(function, classes, width):
+    """Largest second difference in the range of each class, in units of `width`."""
+    ranges = torch.linspace(0, 1, 301, dtype=torch.float64)
+    low, high = (column([end(own) for own in classes]) for end in (np.min, np.max))
+    z, step = low + (high - low) * ranges, width / 12
+    left, middle, right = (function(z + shift) for shift in (-step, 0, step))
+    bend = (left - 2 * middle + right).abs() * 12**2
+    return bend.amax((0, 2)).numpy()
+
+
+@pytest.mark.parametrize("crowd", ["even", "outlier", "narrow classes"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_log_density_bends_more_than_a_parabola_at_its_width(seed, kind, crowd):
+    """Of tabulated slices; a parabola of width 1 has bend 1.
+
+    A left-out normal of n samples bends by ``(4 - 3 s) n / (n - 1)``, where s is the
+    share of the variance that its sample spares. That of a pair has a kink where the
+    floor of its variance begins. For a left-out Student t the bound was measured.
+    """
+    rng, tabulated = np.random.default_rng(seed), 0
+    for _ in range(200):
+        classes, moments = slice_of(rng, crowd)
+        density = density_of(kind, classes, moments.pooled[0])
+        if nodes_needed(density, moments)[0] == 0:
+            continue
+        tabulated += 1
+        width = density.narrowest(column(moments.reach[0]))
+        assert (bends(density.log_density, classes, width) <= 1 + 1e-6).all()
+        largest = 2.75
+        if kind == "gaussian":
+            others = np.maximum(moments.count - 1, 1)
+            largest = np.where(others > 1, 4 * moments.count / others + 1e-6, 20)
+        assert (bends(density.log_left_out, classes, width) <= largest).all()
+    assert tabulated >= 3
+
+
+def test_narrowest_is_the_width_of_the_curve_for_a_large_class():
+    own = np.random.default_rng(0).normal(size=100_000) * 0.7
+    for kind in KINDS:
+        density = density_of(kind, [own], 1.0)
+        width = density.narrowest(column([np.abs(own).max()])).item()
+        assert width == pytest.approx(0.7, rel=0.01)
+
+
+def test_student_of_a_small_class_is_drawn_towards_the_crowd():
+    """A pair far from the crowd: wide, and on its way to the centre."""
+    pair = np.array([5.0, 5.2])
+    density = density_of("student", [pair], 1.0)
+    assert isinstance(density, Student)
+    z = np.linspace(-5, 15, 2001)
+    logs = at(density.log_density, z)[0]
+    assert 0 < z[logs.argmax()] == pytest.approx(5.1 * 2 / 3, abs=0.01)
+    assert logs.max() < norm.logpdf(0, scale=pair.std())

@@ -1,0 +1,163 @@
+"""Slices: unit, orthonormal in blocks, Haar, and the same however asked for."""
+
+import numpy as np
+import pytest
+from scipy.stats import beta, kstest
+
+from smilearn.scoring._directions import SliceDirections
+from smilearn.utils._random import generator_from
+
+FAR = 5  # standard errors: one false alarm in 1.7 million comparisons
+
+
+def drawn(seed, n_features, n_slices, *, orthogonal=True):
+    rng = np.random.default_rng(seed)
+    return SliceDirections(n_features, rng, orthogonal=orthogonal).first(n_slices)
+
+
+def many_blocks(seed, n_features, n_blocks):
+    """Whole orthonormal blocks, (n_blocks, d, d)."""
+    rows = drawn(seed, n_features, n_blocks * n_features)
+    return rows.reshape(n_blocks, n_features, n_features)
+
+
+@pytest.mark.parametrize("orthogonal", [True, False])
+@pytest.mark.parametrize(("n_features", "n_slices"), [(1, 7), (2, 5), (7, 30), (64, 9)])
+def test_directions_are_unit_vectors(seed, n_features, n_slices, orthogonal):
+    rows = drawn(seed, n_features, n_slices, orthogonal=orthogonal)
+    assert rows.shape == (n_slices, n_features)
+    assert rows.dtype == np.float64
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("n_features", "n_slices"),
+    [(1, 3), (2, 2), (2, 5), (7, 3), (7, 7), (7, 8), (7, 27), (64, 100)],
+)
+def test_blocks_are_orthonormal_even_unfinished_ones(seed, n_features, n_slices):
+    rows = drawn(seed, n_features, n_slices)
+    for start in range(0, n_slices, n_features):
+        block = rows[start : start + n_features]
+        np.testing.assert_allclose(block @ block.T, np.eye(len(block)), atol=1e-13)
+
+
+def test_directions_of_different_blocks_are_independent(seed):
+    """The squared cosine of two independent directions is Beta(1/2, (d - 1)/2)."""
+    blocks = many_blocks(seed, 5, 4000)
+    cosines = np.einsum("bi,bi->b", blocks[::2, 0], blocks[1::2, 4])
+    assert kstest(cosines**2, beta(0.5, 2).cdf).pvalue > 1e-4
+    assert abs(cosines.mean()) < FAR / np.sqrt(5 * len(cosines))
+
+
+def test_independent_directions_are_not_orthogonalized(seed):
+    """Their cosines are those of independent directions within a would-be block too."""
+    rows = drawn(seed, 5, 10_000, orthogonal=False).reshape(2000, 5, 5)
+    cosines = np.einsum("bi,bi->b", rows[:, 0], rows[:, 1])
+    assert kstest(cosines**2, beta(0.5, 2).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("n_features", [2, 4])
+@pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
+def test_every_direction_of_a_block_is_uniform_on_the_sphere(seed, n_features, place):
+    """Mean 0 and variance 1/d of each coordinate, and the law of its square."""
+    rows = many_blocks(seed, n_features, 5000)[:, place]
+    error = FAR / np.sqrt(n_features * len(rows))
+    np.testing.assert_allclose(rows.mean(0), 0, atol=error)
+    np.testing.assert_allclose(
+        rows.T @ rows / len(rows), np.eye(n_features) / n_features, atol=error
+    )
+    law = beta(0.5, (n_features - 1) / 2)
+    for coordinate in rows.T:
+        assert kstest(coordinate**2, law.cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3, 8])
+def test_half_of_the_blocks_are_reflections(seed, n_features):
+    """Haar on O(d): the determinant is a fair coin."""
+    determinants = np.linalg.det(many_blocks(seed, n_features, 2000))
+    np.testing.assert_allclose(np.abs(determinants), 1, atol=1e-12)
+    assert abs(determinants.mean()) < FAR / np.sqrt(2000)
+
+
+def test_rotating_a_block_changes_no_moment(seed):
+    """Haar: E[q_ia q_ib q_ja q_jb] = -1 / (d (d - 1) (d + 2)) for i != j, a != b."""
+    d, n_blocks = 4, 20_000
+    blocks = many_blocks(seed, d, n_blocks)
+    for i, j in [(0, 1), (0, 3), (2, 3)]:
+        products = blocks[:, i, 0] * blocks[:, i, 1] * blocks[:, j, 0] * blocks[:, j, 1]
+        error = FAR * products.std() / np.sqrt(n_blocks)
+        expected = -1 / (d * (d - 1) * (d + 2))
+        assert products.mean() == pytest.approx(expected, abs=error)
+        assert error < abs(expected) / 2
+
+
+@pytest.mark.parametrize("orthogonal", [True, False])
+@pytest.mark.parametrize("n_features", [1, 2, 16, 150])
+@pytest.mark.parametrize(
+    "asked", [(10, 100), (1, 2, 3, 100), (16, 32, 33, 100), (99, 100)]
+)
+def test_prefix_does_not_depend_on_how_it_is_asked_for(
+    seed, n_features, asked, orthogonal
+):
+    expected = drawn(seed, n_features, 100, orthogonal=orthogonal)
+    rng = np.random.default_rng(seed)
+    directions = SliceDirections(n_features, rng, orthogonal=orthogonal)
+    for n_slices in (*asked, 5):
+        rows = directions.first(n_slices)
+        np.testing.assert_allclose(rows, expected[:n_slices], atol=1e-12)
+
+
+def test_what_was_handed_out_stays_as_it_was(seed):
+    directions = SliceDirections(6, np.random.default_rng(seed))
+    early = directions.first(4)
+    kept = early.copy()
+    directions.first(50)
+    np.testing.assert_array_equal(early, kept)
+
+
+def test_int_and_purpose_name_a_stream(seed):
+    """The same each time, and no other than its own: data of that seed shares none."""
+    draws = [generator_from(seed, "slices").random(5) for _ in range(2)]
+    np.testing.assert_array_equal(*draws)
+    for other in (
+        generator_from(seed, "sample"),
+        generator_from(seed, "slice"),
+        generator_from(seed + 1, "slices"),
+        np.random.default_rng(seed),
+    ):
+        assert not np.isin(other.random(5), draws).any()
+
+
+def test_none_is_a_fresh_stream():
+    first, second = (generator_from(None, "slices").random() for _ in range(2))
+    assert first != second
+
+
+def test_generator_is_used_as_it_is(seed):
+    rng = np.random.default_rng(seed)
+    assert generator_from(rng, "slices") is rng
+
+
+def test_random_state_gives_successive_reproducible_streams(seed):
+    def two_draws():
+        state = np.random.RandomState(seed)
+        return [generator_from(state, "slices").random() for _ in range(2)]
+
+    first, second = two_draws()
+    assert first != second
+    assert two_draws() == [first, second]
+
+
+@pytest.mark.parametrize("kind", ["int", "none", "generator", "random state"])
+def test_global_stream_is_left_alone(seed, kind):
+    random_state = {
+        "int": seed,
+        "none": None,
+        "generator": np.random.default_rng(seed),
+        "random state": np.random.RandomState(seed),
+    }[kind]
+    np.random.seed(3)  # noqa: NPY002
+    expected = np.random.random()  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002
+    SliceDirections(4, generator_from(random_state, "slices")).first(9)
+    assert np.random.random() == expected  # noqa: NPY002

@@ -1,0 +1,231 @@
+"""Far samples become neither the safest of their class nor the ruin of the others."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from oracles import embeddings, fitted, sparse_rows
+from scipy.sparse import csr_array
+from sklearn.metrics import roc_auc_score
+
+from smilearn import SlicedMIScorer
+from smilearn.scoring._far import _medians, far_samples
+
+SLICINGS = ["isotropic", "principal", "whitened", "discriminant", "joint", "adaptive"]
+
+
+def with_far(X, y, label, n_far, spreads, rng, *, apart=False):
+    """Add far samples to a class, in one place or apart."""
+    own = X[y == label]
+    spread = np.linalg.norm(own - own.mean(0), axis=1).mean()
+    way = rng.normal(size=(n_far, X.shape[1]))
+    way = way if apart else np.broadcast_to(way[0], way.shape)
+    way = way / np.linalg.norm(way, axis=1, keepdims=True)
+    added = (
+        own.mean(0) + spreads * spread * way + 0.1 * spread * rng.normal(size=way.shape)
+    )
+    return np.concatenate([X, added]), np.append(y, [label] * n_far)
+
+
+@pytest.fixture
+def flipped(seed):
+    X, y = embeddings(seed, (90, 80, 40), 12, apart=1.0)
+    flips = np.random.default_rng(seed).random(len(y)) < 0.1
+    y[flips] = (y[flips] + 1) % 3
+    return X, y, flips
+
+
+@pytest.mark.parametrize("slicing", SLICINGS)
+@pytest.mark.parametrize(
+    ("n_far", "spreads", "apart"), [(3, 10, 0), (10, 1e5, 0), (3, 1e3, 1)]
+)
+def test_far_samples_are_at_risk_and_hide_nobody(
+    flipped, seed, slicing, n_far, spreads, apart
+):
+    X, y, flips = flipped
+    rng = np.random.default_rng(seed)
+    X_far, y_far = with_far(X, y, 1, n_far, spreads, rng, apart=apart)
+    options = {"slicing": slicing, "n_components": 6}
+    clean = fitted(X, y, **options)
+    scorer = fitted(X_far, y_far, **options)
+    assert scorer.far_.tolist() == [False] * len(y) + [True] * n_far
+    own = scorer.scores_[: len(y)][y == 1]
+    assert scorer.scores_[len(y) :].max() <= min(0, np.median(own))
+    assert np.isfinite(scorer.scores_std_).all()
+    # folds are dealt anew, so that the scores are not the same to the last digit
+    quality = roc_auc_score(flips, -clean.scores_)
+    assert roc_auc_score(flips, -scorer.scores_[: len(y)]) > quality - 0.01
+
+
+@pytest.mark.parametrize("slicing", ["isotropic", "principal"])
+@pytest.mark.parametrize("density", ["student", "gaussian"])
+def test_the_others_score_as_if_far_ones_were_not_there(
+    flipped, seed, slicing, density
+):
+    X, y, _ = flipped
+    X_far, y_far = with_far(X, y, 0, 3, 100, np.random.default_rng(seed))
+    order = np.random.default_rng(seed).permutation(len(y_far))
+    options = {"slicing": slicing, "density": density, "dtype": "float64"}
+    options |= {"n_components": 6}
+    clean, scorer = (
+        fitted(X, y, **options),
+        fitted(X_far[order], y_far[order], **options),
+    )
+    near = order < len(y)
+    np.testing.assert_allclose(
+        scorer.scores_[near], clean.scores_[order[near]], 1e-6, 1e-9
+    )
+    np.testing.assert_allclose(
+        scorer.scores_std_[near], clean.scores_std_[order[near]], 1e-5, 1e-9
+    )
+    unseen = clean.score_samples(X_far[order][~near], y_far[order][~near])
+    np.testing.assert_allclose(scorer.scores_[~near], np.minimum(unseen, 0), 1e-6)
+    assert scorer.class_count_.tolist() == np.bincount(y).tolist()
+    assert scorer.labels_.tolist() == y_far[order].tolist()
+
+
+def test_without_far_samples_nothing_changes(flipped):
+    X, y, _ = flipped
+    kept, all_in = fitted(X, y), fitted(X, y, far=None)
+    assert not kept.far_.any()
+    assert kept.scores_.tolist() == all_in.scores_.tolist()
+
+
+def test_kept_in_far_samples_are_the_safest_and_hide_the_others(flipped, seed):
+    X, y, flips = flipped
+    X_far, y_far = with_far(X, y, 1, 10, 1e3, np.random.default_rng(seed))
+    scorer = fitted(X_far, y_far, far=None)
+    assert not scorer.far_.any()
+    assert scorer.scores_[len(y) :].min() > scorer.scores_[: len(y)][y == 1].max()
+    clean = roc_auc_score(flips, -fitted(X, y).scores_)
+    assert roc_auc_score(flips, -scorer.scores_[: len(y)]) < clean - 0.1
+
+
+def test_far_is_a_multiple_of_the_larger_median_distance():
+    tight = [0, 0.1, -0.1, 0.2, -0.2, 0.1, 60]  # median 0.1, of the distances 0.1
+    wide = [0, 3, -3, 14.9, 0, 0, 15.1, 0]  # median 0, of the distances 1.5
+    X = np.array(tight + wide)[:, None]  # the larger class is the typical one
+    y = np.repeat([0, 1], [7, 8])
+    assert np.flatnonzero(far_samples(X, y, 9.9)).tolist() == [6, 10, 13]
+    assert np.flatnonzero(far_samples(X, y, 10)).tolist() == [6, 13]
+    assert np.flatnonzero(far_samples(X, y, 39)).tolist() == [6]
+    assert np.flatnonzero(far_samples(X, y, 40)).tolist() == []
+    assert np.flatnonzero(far_samples(X[::-1], y[::-1], 10)).tolist() == [1, 8]
+
+
+def test_equal_rows_call_nobody_far():
+    y = np.repeat([0, 1], 10)
+    X = np.zeros((20, 2))
+    assert not far_samples(X, y, 1.0).any()
+    X[[0, 10]] = 7.0  # most distances are 0, so that nothing is known of a spread
+    assert not far_samples(X, y, 1.0).any()
+
+
+@pytest.mark.parametrize(
+    ("scale", "spreads", "dtype"),
+    [
+        (1e-30, 100, np.float32),
+        (1e30, 100, np.float32),
+        (1e-8, 1e38, np.float32),
+        (1e-200, 100, np.float64),
+        (1e200, 100, np.float64),
+        (1e305, 100, np.float64),
+    ],
+)
+def test_no_scale_is_too_small_or_large(flipped, seed, scale, spreads, dtype):
+    X, y, _ = flipped
+    X, y = with_far(X, y, 1, 3, spreads, np.random.default_rng(seed))
+    X = (X * scale).astype(dtype)
+    assert np.flatnonzero(far_samples(X, y, 5.0)).tolist() == [210, 211, 212]
+    if spreads == 100:  # what comes in batches has no range of its own
+        scorer = SlicedMIScorer(8, slicing="isotropic", random_state=0)
+        scorer.fit_batches([(X[:100], y[:100]), (X[100:], y[100:])])
+        assert np.flatnonzero(scorer.far_).tolist() == [210, 211, 212]
+
+
+def test_far_is_a_number_from_1_on_or_none(flipped):
+    X, y, _ = flipped
+    with pytest.raises(
+        ValueError, match=r"'far' parameter .* must be a float in the ra"
+    ):
+        SlicedMIScorer(8, far=0.5).fit(X, y)
+
+
+def test_the_farthest_do_not_hide_the_less_far(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(400, 8)), np.repeat([0, 1], 200)
+    X[:20] += 1e6
+    X[20:30] += 40
+    assert np.flatnonzero(far_samples(X, y, 5.0)).tolist() == list(range(30))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_order_copies_and_kind_of_matrix_do_not_matter(flipped, seed, sparse):
+    X, y, _ = flipped
+    rng = np.random.default_rng(seed)
+    X, y = with_far(X, y, 1, 3, 8, rng)
+    weight = rng.integers(1, 4, len(y))
+    expected = far_samples(X, y, 2.0, weight)
+    assert 3 <= expected.sum() < 40
+    order = rng.permutation(np.repeat(np.arange(len(y)), weight))
+    copies = X[order] if not sparse else csr_array(X[order])
+    found = far_samples(copies, y[order], 2.0)
+    # of a class of few samples, the middle is made from medians; of copies, from more
+    assert (found != expected[order]).mean() < (0.05 if sparse else 0.02)
+
+
+def test_samples_of_no_weight_say_nothing_of_who_is_far(flipped, seed):
+    X, y, _ = flipped
+    weight = np.ones(len(y))
+    weight[y == 2] = 0
+    X = X.copy()
+    X[y == 2] += 1e5
+    assert not far_samples(X, y, 5.0, weight).any()
+
+
+@pytest.mark.parametrize("slicing", ["isotropic", "principal"])
+def test_sparse_far_samples(flipped, seed, slicing):
+    X, y, _ = flipped
+    X, y = with_far(X, y, 1, 3, 100, np.random.default_rng(seed))
+    dense, sparse = (fitted(points, y, slicing=slicing) for points in (X, csr_array(X)))
+    assert sparse.far_.tolist() == dense.far_.tolist()
+    np.testing.assert_allclose(sparse.scores_, dense.scores_, atol=1e-6)
+
+
+def test_of_fat_tails_a_third_is_far_at_most(seed):
+    """The farthest of each class, in weight; none would be a class any more."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat([0, 1], [200, 100])
+    X = np.exp(4 * rng.normal(size=(300, 1)))
+    weight = rng.integers(1, 4, 300).astype(float)
+    far = far_samples(X, y, 1.0, weight)
+    for label in range(2):
+        own = y == label
+        assert 0.25 < weight[own & far].sum() / weight[own].sum() <= 1 / 3
+        assert X[own & far].min() > np.median(X[own])
+
+
+def test_usual_distances_are_those_of_all_copies():
+    """Few samples of much weight make the typical class that of wide spread."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(60, 4)), 30 * rng.normal(size=(40, 4))])
+    y, weight = np.repeat([[0, 1], [1, 3]], [60, 40], axis=1)
+    X[0] = 20
+    expected = far_samples(X.repeat(weight, axis=0), y.repeat(weight), 5.0)
+    assert not expected.any()
+    assert far_samples(X, y, 5.0).any()
+    assert far_samples(X, y, 5.0, weight.astype(float)).sum() == 0
+
+
+@pytest.mark.parametrize("n_rows", [3, 4])
+def test_the_middle_of_few_samples_is_their_median(seed, n_rows):
+    X = np.random.default_rng(seed).normal(size=(n_rows, 5))
+    assert_allclose(_medians(X, np.ones(n_rows)), np.median(X, axis=0))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_sparse_samples_have_no_range_either(seed, scale):
+    rng = np.random.default_rng(seed)
+    X, y = sparse_rows(rng, (200, 30), 0.3).tolil(), np.repeat([0, 1], 100)
+    X[5, :3] = 100
+    found = far_samples(X.tocsr() * scale, y, 5.0)
+    assert np.flatnonzero(found).tolist() == [5]

@@ -1,0 +1,120 @@
+"""Moments against plain float64 NumPy."""
+
+import numpy as np
+import pytest
+import torch
+
+from smilearn.scoring._moments import POOLED_FLOOR, ClassMoments, moments_of
+
+FLOATS = [np.float32, np.float64]
+FIELDS = ("mean", "variance", "reach", "low", "high")
+
+
+def rounding(dtype, factor):
+    return factor * np.finfo(dtype).eps
+
+
+def projections(seed, counts=(40, 7, 2, 1), n_slices=5, apart=3.0):
+    """Centred projections (S, n) sorted by class, and the columns of each class."""
+    rng = np.random.default_rng(seed)
+    ends = np.cumsum(counts)
+    segments = [slice(e - c, e) for e, c in zip(ends, counts, strict=True)]
+    Z = rng.normal(size=(n_slices, ends[-1]))
+    for columns in segments:
+        Z[:, columns] += apart * rng.normal(size=(n_slices, 1))
+    return Z - Z.mean(1, keepdims=True), segments
+
+
+def plain_moments(Z, segments):
+    parts = [Z[:, columns] for columns in segments]
+    mean = np.stack([part.mean(1) for part in parts], 1)
+    return ClassMoments(
+        count=np.array([part.shape[1] for part in parts]),
+        mean=mean,
+        variance=np.stack([part.var(1) for part in parts], 1),
+        reach=np.stack(
+            [np.abs(p - m[:, None]).max(1) for p, m in zip(parts, mean.T, strict=True)],
+            1,
+        ),
+        low=Z.min(1),
+        high=Z.max(1),
+    )
+
+
+def measured(Z, segments, dtype):
+    """Moments by `moments_of`, and the projections it leaves behind."""
+    expected = plain_moments(Z, segments)
+    residual = Z.copy()
+    for code, columns in enumerate(segments):
+        residual[:, columns] -= expected.mean[:, [code]]
+    tensor = torch.as_tensor(residual.astype(dtype))
+    moments = moments_of(tensor, segments, expected.count, expected.mean)
+    return moments, tensor.numpy(), expected
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("apart", [0.0, 3.0, 1e4])
+def test_moments_are_those_of_numpy(seed, dtype, apart):
+    """Even where class means are 1e4 standard deviations apart: nothing cancels."""
+    moments, left, expected = measured(*projections(seed, apart=apart), dtype)
+    Z, _ = projections(seed, apart=apart)
+    np.testing.assert_array_equal(moments.count, [40, 7, 2, 1])
+    size = np.abs(Z).max()
+    np.testing.assert_array_equal(moments.mean, expected.mean)
+    spread = {"rtol": rounding(dtype, 20), "atol": 1e-15}
+    np.testing.assert_allclose(moments.variance, expected.variance, **spread)
+    np.testing.assert_allclose(moments.reach, expected.reach, **spread)
+    np.testing.assert_allclose(moments.low, expected.low, atol=rounding(dtype, size))
+    np.testing.assert_allclose(moments.high, expected.high, atol=rounding(dtype, size))
+    np.testing.assert_allclose(left, Z, atol=rounding(dtype, size))  # means are back
+    assert all(getattr(moments, name).dtype == np.float64 for name in FIELDS)
+
+
+def test_total_and_pooled_variance(seed):
+    Z, segments = projections(seed)
+    moments = plain_moments(Z, segments)
+    np.testing.assert_allclose(moments.total, Z.var(1))
+    within = sum(Z[:, columns].var(1) * Z[:, columns].shape[1] for columns in segments)
+    np.testing.assert_allclose(moments.pooled, within / (50 - 4))
+
+
+def test_pooled_without_a_second_sample_in_any_class(seed):
+    """K = n: nothing is within a class, so the whole variance stands in."""
+    Z, segments = projections(seed, counts=(1,) * 6)
+    moments = plain_moments(Z, segments)
+    np.testing.assert_allclose(moments.pooled, Z.var(1))
+
+
+def test_pooled_of_classes_that_are_points(seed):
+    """Rows equal within each class: a millionth of the whole variance."""
+    Z, segments = projections(seed, counts=(5, 3, 2))
+    for columns in segments:
+        Z[:, columns] = Z[:, columns].mean(1, keepdims=True)
+    moments = plain_moments(Z - Z.mean(1, keepdims=True), segments)
+    np.testing.assert_allclose(moments.pooled, POOLED_FLOOR * moments.total)
+    assert (moments.total > 0).all()
+
+
+@pytest.mark.parametrize("counts", [(4, 2), (1, 1)])
+def test_pooled_where_all_projections_are_one_point(counts):
+    segments = [slice(0, counts[0]), slice(counts[0], sum(counts))]
+    moments = plain_moments(np.zeros((3, sum(counts))), segments)
+    np.testing.assert_array_equal(moments.total, 0)
+    np.testing.assert_array_equal(moments.pooled, 1)
+
+
+@pytest.mark.parametrize("rows", [slice(1, 3), [4], np.array([3, 0]), slice(0, 0)])
+def test_slicing_keeps_the_slices_asked_for(seed, rows):
+    moments = plain_moments(*projections(seed))
+    some = moments[rows]
+    np.testing.assert_array_equal(some.count, moments.count)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(some, name), getattr(moments, name)[rows])
+
+
+def test_concatenate_undoes_slicing(seed):
+    moments = plain_moments(*projections(seed))
+    joined = ClassMoments.concatenate([moments[:2], moments[2:3], moments[3:]])
+    np.testing.assert_array_equal(joined.count, moments.count)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(joined, name), getattr(moments, name))

@@ -1,0 +1,296 @@
+"""What must not change a score: batches, order, names, units, constant columns."""
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from adversarial import FAMILIES, examples, learnable, same_folds, samples, tame_samples
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from oracles import fitted
+
+from smilearn.scoring._directions import SliceDirections
+
+# Families with random slices in one order: "joint" has none, and a mixture those of
+# its members.
+SLICED = tuple(name for name in FAMILIES if name not in ("joint", "adaptive"))
+STATE = ("slice_means_", "slice_variances_", "slice_reach_")
+EITHER = st.sampled_from(["student", "gaussian"])
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.filterwarnings("ignore:The number of unique classes"),
+]
+
+
+def exactly(X, y, slicing, density="student", n_slices=8, **options):
+    """Fit in double precision, where only thresholds tell roundings apart."""
+    options = {"density": density, "n_slices": n_slices, "dtype": "float64"} | options
+    return fitted(X, y, slicing=slicing, **options)
+
+
+def assert_close(values, expected, atol=1e-6):
+    """Equal up to rounding; far outliers have scores of many digits."""
+    assert_allclose(values, expected, rtol=1e-6, atol=atol)
+
+
+def assert_equal_on_average(one, other):
+    """Equal up to what two draws of slices may differ by: 6 standard errors.
+
+    And 0.06 nats: a single slice has no such error, but its grid may be mirrored. All
+    samples together may not be off by more than 1 of either.
+    """
+    error = np.hypot(one.scores_std_, other.scores_std_) + 0.01
+    apart = (other.scores_ - one.scores_) / error
+    assert np.abs(apart).max() < 6
+    assert abs(apart.mean()) < 1
+
+
+def rotation_of(n_features, seed):
+    square = np.random.default_rng(seed).normal(size=(n_features, n_features))
+    return np.linalg.qr(square)[0]
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_a_new_score_depends_on_its_sample_alone(slicing):
+    """Not on its batch, its place, or which samples come along."""
+
+    @examples(8)
+    @given(
+        learnable(slicing), EITHER, st.integers(1, 9), st.randoms(use_true_random=False)
+    )
+    def check(data, density, size, random):
+        X, y = data
+        scorer = exactly(X, y, slicing, density)
+        whole, table = scorer.score_samples(X, y), scorer.score_table(X)
+        some = np.array([random.randrange(len(y)) for _ in range(2 * len(y))])
+        for rows in np.split(some, range(size, len(some), size)):
+            assert_close(scorer.score_samples(X[rows], y[rows]), whole[rows])
+            assert_close(scorer.score_table(X[rows]), table[rows])
+        assert_close(table[np.arange(len(y)), y], whole)
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+@pytest.mark.parametrize("leave_one_out", [True, False])
+def test_order_of_training_samples(slicing, leave_one_out):
+    @examples(10)
+    @given(learnable(slicing), EITHER, st.integers(0, 99))
+    def check(data, density, seed):
+        X, y = data
+        order = np.random.default_rng(seed).permutation(len(y))
+        one, other = (
+            exactly(X[rows], y[rows], slicing, density, leave_one_out=leave_one_out)
+            for rows in (slice(None), order)
+        )
+        assert_close(other.scores_, one.scores_[order])
+        assert_close(other.scores_std_, one.scores_std_[order], 1e-4)
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_names_of_labels_in_the_same_order(slicing):
+    @examples(5)
+    @given(learnable(slicing), EITHER, st.data())
+    def check(data, density, drawn):
+        X, y = data
+        size = int(y.max()) + 1
+        names = drawn.draw(
+            st.sets(st.text("abcxyzäß ", max_size=5), min_size=size, max_size=size)
+        )
+        one = exactly(X, y, slicing, density)
+        other = exactly(X, np.array(sorted(names))[y], slicing, density)
+        assert other.classes_.tolist() == sorted(names)
+        assert_array_equal(other.scores_, one.scores_)
+        assert_array_equal(other.score_table(X), one.score_table(X))
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_names_of_labels_in_another_order(slicing):
+    @examples(10)
+    @given(learnable(slicing), EITHER, st.integers(0, 99))
+    def check(data, density, seed):
+        X, y = data
+        names = np.random.default_rng(seed).permutation(y.max() + 1)
+        one, other = (
+            exactly(X, codes, slicing, density) for codes in (y, 10 * names[y])
+        )
+        assert_close(other.scores_, one.scores_)
+        assert_close(other.score_table(X)[:, names], one.score_table(X))
+
+    check()
+
+
+@examples(12)
+@given(tame_samples(), EITHER, st.booleans(), st.integers(0, 99))
+def test_turned_samples_on_turned_slices(data, density, leave_one_out, seed):
+    (X, y), first = data, SliceDirections.first
+    rotation = rotation_of(X.shape[1], seed)
+    options = {"leave_one_out": leave_one_out}
+    one = exactly(X, y, "isotropic", density, **options)
+
+    def turned(self, n_slices):
+        return first(self, n_slices) @ rotation
+
+    with mock.patch.object(SliceDirections, "first", turned):
+        other = exactly(X @ rotation, y, "isotropic", density, **options)
+    assert_close(other.scores_, one.scores_)
+    assert_close(other.score_table(X @ rotation), one.score_table(X))
+
+
+@same_folds
+@examples(12)
+@given(tame_samples(), st.integers(0, 99))
+def test_rotation_is_nothing_to_the_joint_family(data, seed):
+    X, y = data
+    rotation = rotation_of(X.shape[1], seed)
+    one, other = exactly(X, y, "joint"), exactly(X @ rotation, y, "joint")
+    assert_close(other.scores_, one.scores_)
+    assert_close(other.score_table(X @ rotation), one.score_table(X))
+
+
+@same_folds
+@pytest.mark.parametrize("slicing", SLICED)
+def test_rotation_changes_scores_by_the_draw_of_slices_only(slicing):
+    @examples(5)
+    @given(
+        tame_samples(features=st.integers(3, 6), in_class=2), EITHER, st.integers(0, 99)
+    )
+    def check(data, density, seed):
+        X, y = data
+        rotation = rotation_of(X.shape[1], seed)
+        one = exactly(X, y, slicing, density, 400)
+        other = exactly(X @ rotation, y, slicing, density, 400)
+        assert_equal_on_average(one, other)
+
+    check()
+
+
+@same_folds
+@examples(10)
+@given(tame_samples(most_classes=2, in_class=2), EITHER, st.integers(0, 99))
+def test_rotation_is_nothing_to_one_discriminant(data, density, seed):
+    """Two classes have one discriminant axis: no draw, but for its sign.
+
+    Unless one of them is a single sample: without it no axis is the better one.
+    """
+    X, y = data
+    rotation = rotation_of(X.shape[1], seed)
+    one, other = (
+        exactly(points, y, "discriminant", density) for points in (X, X @ rotation)
+    )
+    # a mirrored grid has its nodes elsewhere, and both are one slice
+    assert_allclose(other.scores_, one.scores_, atol=0.06)
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_powers_of_two_change_no_bit(slicing):
+    @examples(5)
+    @given(samples(scales=False), EITHER, st.integers(-100, 100))
+    def check(data, density, exponent):
+        X, y = data
+        one, other = (
+            exactly(points, y, slicing, density) for points in (X, X * 2.0**exponent)
+        )
+        assert_array_equal(other.scores_, one.scores_)
+        table = other.score_table(X * 2.0**exponent)
+        assert_array_equal(table, one.score_table(X))
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_unit_and_origin_do_not_matter(slicing):
+    """Factors of 1e-30 to 1e30, and shifts of up to a million spreads."""
+
+    @examples(5)
+    @given(
+        tame_samples(), EITHER, st.floats(-30, 30), st.sampled_from([-1e6, -1e3, 0, 7])
+    )
+    def check(data, density, exponent, shift):
+        X, y = data
+        moved = (X + shift) * 10.0**exponent
+        one, other = (exactly(points, y, slicing, density) for points in (X, moved))
+        assert_allclose(other.scores_, one.scores_, atol=1e-5)
+        assert_allclose(other.score_table(moved), one.score_table(X), atol=1e-5)
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", SLICED)
+def test_first_slices_of_a_longer_run(slicing):
+    @examples(5)
+    @given(samples(scales=False), EITHER, st.integers(1, 40), st.integers(1, 40))
+    def check(data, density, few, more):
+        X, y = data
+        small = exactly(X, y, slicing, density, few)
+        large = exactly(X, y, slicing, density, few + more, block_size=1 + more // 4)
+        k = small.n_slices_  # 1 where there is one direction only
+        assert_allclose(large.directions_[:k], small.directions_, atol=1e-12)
+        for name in STATE:
+            extent = np.abs(getattr(small, name)).max()
+            values = getattr(large, name)[:k], getattr(small, name)
+            assert_allclose(*values, rtol=1e-9, atol=1e-12 * extent)
+        extent = np.abs(small.slice_range_).max()
+        assert_allclose(
+            large.slice_range_[:, :k], small.slice_range_, atol=1e-12 * extent
+        )
+
+    check()
+
+
+@pytest.mark.parametrize("slicing", FAMILIES)
+def test_what_a_constant_column_holds_does_not_matter(slicing):
+    """Nor what new samples hold there."""
+
+    @examples(5)
+    @given(tame_samples(), EITHER, st.floats(-1e300, 1e300), st.integers(0, 99))
+    def check(data, density, value, seed):
+        X, y = data
+        zero, held = np.zeros((len(y), 1)), np.full((len(y), 1), value)
+        place = seed % (X.shape[1] + 1)
+        one, other = (
+            np.hstack([X[:, :place], column, X[:, place:]]) for column in (zero, held)
+        )
+        first, second = (
+            exactly(points, y, slicing, density) for points in (one, other)
+        )
+        assert_array_equal(first.scores_, second.scores_)
+        assert_array_equal(first.score_table(other), second.score_table(one))
+
+    check()
+
+
+@examples(12)
+@given(tame_samples(), EITHER, st.integers(1, 5))
+def test_constant_columns_are_nothing_to_principal_slices(data, density, n_columns):
+    X, y = data
+    wider = np.hstack([X, np.full((len(y), n_columns), 0.1)])
+    options = {"n_components": X.shape[1]}
+    one, other = (
+        exactly(points, y, "principal", density, **options) for points in (X, wider)
+    )
+    axes = one.components_ * one.inverse_scale_
+    wide_axes = (other.components_ * other.inverse_scale_)[:, : X.shape[1]]
+    # an axis may point the other way
+    assert_allclose(np.abs(wide_axes), np.abs(axes), atol=1e-7 * np.abs(axes).max())
+    many = exactly(X, y, "principal", density, 400, **options)
+    assert_equal_on_average(
+        many, exactly(wider, y, "principal", density, 400, **options)
+    )
+
+
+@examples(10)
+@given(tame_samples(features=st.integers(2, 5)), EITHER, st.integers(1, 5))
+def test_constant_columns_change_isotropic_scores_by_the_draw(data, density, extra):
+    X, y = data
+    wider = np.hstack([X, np.full((len(y), extra), 0.1)])
+    one, other = (
+        exactly(points, y, "isotropic", density, 400) for points in (X, wider)
+    )
+    assert_equal_on_average(one, other)

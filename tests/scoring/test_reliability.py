@@ -1,0 +1,213 @@
+"""Reliability against simulated agreement, and the running sums behind it."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from smilearn.scoring._reliability import SliceTally, split_half_reliability
+
+BALANCE = 0.75  # what the tally assumes of slices within an orthonormal block
+INDEPENDENT = {"half": 1.0, "shared": 0.0, "whole": 0.5}
+
+
+def rank_correlation(first, second):
+    return spearmanr(first, second).statistic
+
+
+def replicates(rng, half, shared, n_samples=100_000):
+    """True scores of variance 1, and two runs of two noisy halves each."""
+    true = rng.normal(size=n_samples)
+    covariance = [[half, shared], [shared, half]]
+    noise = rng.multivariate_normal([0, 0], covariance, size=(2, n_samples))
+    return true[:, None] + noise  # (2 runs, n, 2 halves)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.3, -0.7, 0.3])
+@pytest.mark.parametrize("half", [0.02, 0.3, 1.0, 4.0])
+def test_foretells_the_agreement_of_two_runs(seed, half, share):
+    """Whatever noise the halves share; 0.05 for ranks in place of values."""
+    rng = np.random.default_rng(seed)
+    runs = replicates(rng, half, share * half)
+    whole = half * (1 + share) / 2
+    claimed = [
+        split_half_reliability(*run.T, half=half, shared=share * half, whole=whole)
+        for run in runs
+    ]
+    observed = rank_correlation(*runs.mean(2))
+    assert claimed == pytest.approx([observed, observed], abs=0.05)
+
+
+def test_noise_that_is_shared_must_be_declared(seed):
+    """Taken for independent, halves that shun each other's noise claim too little."""
+    run = replicates(np.random.default_rng(seed), 4.0, -2.0)[0]
+    naive = split_half_reliability(*run.T, half=4.0, shared=0.0, whole=2.0)
+    honest = split_half_reliability(*run.T, half=4.0, shared=-2.0, whole=1.0)
+    assert honest == pytest.approx(0.5, abs=0.05)
+    assert naive < 0.1
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
+def test_spearman_brown_is_the_special_case(seed, noise):
+    rng = np.random.default_rng(seed)
+    true = rng.normal(size=500)
+    first, second = true + noise * rng.normal(size=(2, 500))
+    r = rank_correlation(first, second)
+    expected = 2 * r / (1 + r)
+    assert split_half_reliability(first, second, **INDEPENDENT) == pytest.approx(
+        expected, rel=1e-12
+    )
+    scaled = {name: 1e-5 * value for name, value in INDEPENDENT.items()}
+    assert split_half_reliability(first, second, **scaled) == pytest.approx(expected)
+
+
+def test_ranks_with_ties(seed):
+    first, second = np.random.default_rng(seed).integers(0, 4, size=(2, 60))
+    second += 2 * first
+    r = rank_correlation(first, second)
+    claimed = split_half_reliability(first, second, **INDEPENDENT)
+    assert claimed == pytest.approx(2 * r / (1 + r))
+
+
+def test_only_ranks_count(seed):
+    first, second = np.random.default_rng(seed).normal(size=(2, 50)) + np.arange(50) / 9
+    expected = split_half_reliability(first, second, **INDEPENDENT)
+    bent = split_half_reliability(np.exp(first), second**3, **INDEPENDENT)
+    assert 0 < bent == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shared", [0.0, -0.5, 0.5])
+def test_edges(seed, shared):
+    noise = {"half": 1.0, "shared": shared, "whole": (1 + shared) / 2}
+    values, same = np.random.default_rng(seed).normal(size=9), np.full(9, 0.1)
+    assert split_half_reliability(values, values.copy(), **noise) == 1
+    assert split_half_reliability(values, 5 * values - 2, **noise) == 1
+    assert split_half_reliability(same, 3 * same, **noise) == 1
+    assert split_half_reliability(same, values, **noise) == 0
+    assert split_half_reliability(values, same, **noise) == 0
+    assert split_half_reliability(values, -values, **noise) == 0
+
+
+def count_in(tally, pmi, start=0):
+    """Add the rows of pmi (S, n) as the slices that follow `start`."""
+    places = np.arange(start, start + len(pmi))
+    groups = tally.groups(places)
+    sums = np.stack([pmi[groups == group].sum(0) for group in range(4)])
+    tally.add(places, sums, (pmi**2).sum(0))
+
+
+def tally_of(pmi, block_length):
+    tally = SliceTally(pmi.shape[1], block_length)
+    count_in(tally, pmi)
+    return tally
+
+
+def block_noise(rng, n_slices, block_length, n_samples):
+    """Noise of variance 1 whose slices correlate within blocks as the tally assumes."""
+    n_blocks = -(-n_slices // block_length)
+    draws = rng.normal(size=(n_blocks, block_length, n_samples))
+    if block_length > 1:
+        correlation = -BALANCE / (block_length - 1)
+        pull = 1 - np.sqrt(1 + block_length * correlation / (1 - correlation))
+        draws -= pull * draws.mean(1, keepdims=True)
+        draws *= np.sqrt(1 - correlation)
+    return draws.reshape(-1, n_samples)[:n_slices]
+
+
+def test_block_noise_is_what_it_says(seed):
+    noise = block_noise(np.random.default_rng(seed), 8, 4, 100_000)
+    expected = np.kron(np.eye(2), np.full((4, 4), -0.25)) + 1.25 * np.eye(8)
+    np.testing.assert_allclose(np.cov(noise), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("block_length", [1, 2, 3, 16, 384])
+def test_groups_are_block_parity_and_parity(block_length):
+    places = np.arange(1000)
+    groups = SliceTally(1, block_length).groups(places)
+    expected = [2 * ((p // block_length) % 2) + p % 2 for p in range(1000)]
+    assert groups.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("n_slices", "block_length"), [(1, 4), (2, 1), (30, 4), (33, 8)]
+)
+def test_mean_and_standard_error_are_those_of_numpy(seed, n_slices, block_length):
+    pmi = np.random.default_rng(seed).normal(-0.5, 2, size=(n_slices, 40))
+    tally = tally_of(pmi, block_length)
+    assert tally.n_slices == n_slices
+    np.testing.assert_allclose(tally.mean, pmi.mean(0))
+    spread = pmi.std(0, ddof=1) if n_slices > 1 else np.zeros(40)
+    np.testing.assert_allclose(
+        tally.standard_error, spread / np.sqrt(n_slices), atol=1e-12
+    )
+
+
+def test_standard_error_of_equal_slices_is_not_nan():
+    tally = tally_of(np.full((7, 3), 0.1), 1)
+    np.testing.assert_allclose(tally.standard_error, 0, atol=1e-7)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 8, 20])
+def test_two_portions_equal_one(seed, cut):
+    rng = np.random.default_rng(seed)
+    pmi = rng.normal(size=60) + rng.normal(size=(40, 60))
+    once, twice = tally_of(pmi, 8), SliceTally(60, 8)
+    count_in(twice, pmi[:cut])
+    count_in(twice, pmi[cut:], start=cut)
+    assert twice.n_slices == once.n_slices
+    np.testing.assert_allclose(twice.mean, once.mean)
+    np.testing.assert_allclose(twice.standard_error, once.standard_error)
+    assert twice.reliability == pytest.approx(once.reliability)
+
+
+@pytest.mark.parametrize("block_length", [1, 4, 5])
+def test_from_two_blocks_on_halves_are_whole_blocks(seed, block_length):
+    rng = np.random.default_rng(seed)
+    pmi = rng.normal(size=80) + 2 * rng.normal(size=(4 * block_length, 80))
+    odd_block = np.arange(len(pmi)) // block_length % 2 == 1
+    r = rank_correlation(pmi[odd_block].sum(0), pmi[~odd_block].sum(0))
+    claimed = tally_of(pmi, block_length).reliability
+    assert 0 < claimed == pytest.approx(2 * r / (1 + r))
+
+
+def test_within_two_blocks_halves_are_odd_and_even_slices(seed):
+    """Of one block of 16: noise -0.05 a pair, 8 slices a half."""
+    rng = np.random.default_rng(seed)
+    pmi = rng.normal(size=80) + 2 * rng.normal(size=(16, 80))
+    claimed = tally_of(pmi, 16).reliability
+    expected = split_half_reliability(
+        pmi[::2].sum(0),
+        pmi[1::2].sum(0),
+        half=(1 - 7 * 0.05) / 8,
+        shared=-0.05,
+        whole=(1 - 15 * 0.05) / 16,
+    )
+    assert 0 < claimed == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("block_length", [1, 2, 16])
+@pytest.mark.parametrize("n_slices", [8, 15, 16, 24, 31, 32, 40, 64])
+def test_tally_foretells_the_agreement_of_two_draws(seed, n_slices, block_length):
+    """Of slices that are as balanced within a block as is assumed."""
+    rng = np.random.default_rng(seed)
+    true, n_samples = rng.normal(size=10_000), 10_000
+    for loudness in (1.0, 6.0):
+        runs = [
+            true + loudness * block_noise(rng, n_slices, block_length, n_samples)
+            for _ in range(2)
+        ]
+        claimed = [tally_of(run, block_length).reliability for run in runs]
+        observed = rank_correlation(*(run.mean(0) for run in runs))
+        assert np.mean(claimed) == pytest.approx(observed, abs=0.05)
+
+
+@pytest.mark.parametrize("block_length", [1, 2, 16])
+def test_one_slice_is_not_reliable(block_length):
+    assert SliceTally(9, block_length).reliability == 0
+    assert tally_of(np.arange(9.0)[None], block_length).reliability == 0
+
+
+def test_slices_that_agree_are_reliable():
+    for n_slices in (2, 3, 9):
+        for block_length in (1, 2, 6):
+            pmi = np.tile(np.arange(9.0), (n_slices, 1))
+            assert tally_of(pmi, block_length).reliability == 1

@@ -1,0 +1,246 @@
+"""Standardizing against plain float64 NumPy, at every scale."""
+
+import numpy as np
+import pytest
+import torch
+from oracles import features, rounding
+
+from smilearn.scoring import _feature_moments, _standardize
+from smilearn.scoring._standardize import FARTHEST
+from smilearn.utils._rows import as_tensor, row_blocks
+
+FLOATS = [np.float32, np.float64]
+
+
+CPU = torch.device("cpu")
+
+
+def centre_and_scale(X):
+    return _feature_moments.centre_and_scale(as_tensor(X, CPU))[:2]
+
+
+def standardize(X, centre, inverse_scale, dtype, order=None):
+    dtype = torch.from_numpy(np.empty(0, dtype)).dtype
+    order = None if order is None else torch.as_tensor(order)
+    tensor = as_tensor(X, CPU)
+    return _standardize.standardize(tensor, centre, inverse_scale, dtype, order).numpy()
+
+
+def plainly_standardized(X):
+    centred = np.asarray(X, np.float64) - np.asarray(X, np.float64).mean(0)
+    return centred / np.sqrt((centred**2).mean())
+
+
+def standardized(X, dtype=None, **options):
+    return standardize(X, *centre_and_scale(X), dtype or X.dtype, **options)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_centre_and_scale_of_ordinary_features(seed, dtype):
+    X = features(seed).astype(dtype)
+    centre, inverse = centre_and_scale(X)
+    plain = X.astype(np.float64)
+    assert centre.dtype == inverse.dtype == np.float64
+    tolerance = rounding(dtype, 20)
+    np.testing.assert_allclose(centre, plain.mean(0), rtol=tolerance, atol=tolerance)
+    rms = np.sqrt(((plain - plain.mean(0)) ** 2).mean())
+    np.testing.assert_allclose(inverse, 1 / rms, rtol=rounding(dtype, 100))
+    assert len(set(inverse)) == 1  # one factor for all: directions keep their meaning
+
+
+@pytest.mark.parametrize("result", FLOATS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_standardize_ordinary_features(seed, dtype, result):
+    X = features(seed).astype(dtype)
+    Z = standardized(X, result)
+    assert Z.dtype == result
+    coarsest = max(rounding(dtype, 20), rounding(result, 20))
+    np.testing.assert_allclose(Z, plainly_standardized(X), atol=coarsest)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "exponent"),
+    [(np.float64, e) for e in (-300, -160, 160, 300)]
+    + [(np.float32, e) for e in (-37, -20, 20, 37)],
+)
+def test_scale_of_the_features_does_not_matter(seed, dtype, exponent):
+    """Squares of these numbers under- or overflow; all are negative."""
+    unit = features(seed) / 30 - 2
+    Z = standardized((unit * 10.0**exponent).astype(dtype))
+    np.testing.assert_allclose(Z, plainly_standardized(unit), atol=rounding(dtype, 50))
+
+
+@pytest.mark.parametrize("exponent", [-38, 38])
+def test_largest_and_smallest_float32(seed, exponent):
+    """At 1e-38 numbers are subnormal, at 1e38 a difference of two nearly overflows."""
+    unit = np.random.default_rng(seed).uniform(-1, 1, (200, 4))
+    Z = standardized((unit * 10.0**exponent).astype(np.float32))
+    np.testing.assert_allclose(Z, plainly_standardized(unit), atol=5e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1234.5678, 1e-30, 1e30])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_constant_columns_get_factor_zero(seed, dtype, value):
+    X = features(seed)
+    X[:, [1, 4]] = value
+    X = X.astype(dtype)
+    _, inverse = centre_and_scale(X)
+    assert np.flatnonzero(inverse == 0).tolist() == [1, 4]
+    Z = standardized(X)
+    assert not Z[:, [1, 4]].any()
+    expected = X.astype(np.float64)
+    expected[:, [1, 4]] = 0
+    np.testing.assert_allclose(
+        Z, plainly_standardized(expected), atol=rounding(dtype, 50)
+    )
+
+
+def test_features_known_to_be_near_are_not_looked_at(seed, monkeypatch):
+    X = features(seed)
+    fitted, largest = centre_and_scale(X), np.abs(X).max(0)
+    some = [torch.from_numpy(X), *fitted, torch.float64]
+    plain, looked_at = _standardize.standardize(*some), []
+    look = _standardize._standardized
+
+    def watched(*arguments):
+        looked_at.append(arguments)
+        return look(*arguments)
+
+    monkeypatch.setattr(_standardize, "_standardized", watched)
+    assert torch.equal(_standardize.standardize(*some, largest=largest), plain)
+    assert not looked_at
+    assert torch.equal(_standardize.standardize(*some, largest=1e9 * largest), plain)
+    assert looked_at
+
+
+@pytest.mark.parametrize("far", ["sample", "centre", "factor", "difference"])
+def test_features_that_are_not_near_are_moved_in_all_the_same(seed, far):
+    X, (centre, inverse) = features(seed), centre_and_scale(features(seed))
+    if far == "sample":
+        X[3] *= 1e9
+    if far == "centre":  # of other samples than these
+        centre = centre + 1e9
+    if far == "factor":
+        X, centre, inverse = X * 1e-40, centre * 1e-40, inverse * 1e40
+    if far == "difference":
+        X, centre, inverse = X * 1e37, centre - 3e38, inverse * 1e-37
+    X = X.astype(np.float32)
+    some = [torch.from_numpy(X), centre, inverse, torch.float32]
+    known = _standardize.standardize(*some, largest=np.abs(X).max(0).astype(float))
+    assert torch.equal(known, _standardize.standardize(*some))
+    assert known.isfinite().all()
+    assert known.abs().max() <= FARTHEST * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rounding_of_a_constant_is_no_signal_but_a_little_more_is(seed, dtype):
+    X, eps = features(seed), np.finfo(dtype).eps
+    ulps = np.random.default_rng(seed).integers(-1, 2, len(X))
+    X[:, 0] = 1 + 2 * eps * ulps
+    X[:, 1] = 1 + 200 * eps * ulps
+    _, inverse = centre_and_scale(X.astype(dtype))
+    assert inverse[0] == 0 < inverse[1]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n_samples", [2, 9, 1000, 30_000])
+def test_all_columns_constant(dtype, n_samples):
+    """However many roundings the sum of a column takes."""
+    X = np.tile(np.array([0.1, -3.0, 0.0, 1 / 3], dtype), (n_samples, 1))
+    _, inverse = centre_and_scale(X)
+    assert not inverse.any()
+    assert not standardized(X).any()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("distance", [1e7, 1e12, 1e25])
+def test_farthest_rows_are_moved_in_along_their_direction(seed, dtype, distance):
+    X = features(seed) - features(seed).mean(0)
+    fitted = centre_and_scale(X)
+    new = X[:20].copy()
+    new[3] *= distance / np.abs(new[3]).max()
+    Z = standardize(new.astype(dtype), *fitted, dtype)
+    expected = new * fitted[1]
+    assert np.abs(expected[3]).max() > FARTHEST
+    expected[3] *= FARTHEST / np.abs(expected[3]).max()
+    np.testing.assert_allclose(Z, expected, rtol=1e-5, atol=rounding(dtype, 100))
+    Z = standardize(-new.astype(dtype), *fitted, dtype)
+    np.testing.assert_allclose(Z, -expected, rtol=1e-5, atol=rounding(dtype, 100))
+
+
+def test_farthest_row_beyond_float32_does_not_overflow(seed):
+    """The row is 1e40 times the scale of the others: no float32 holds that."""
+    X = (features(seed) * 1e-12).astype(np.float32)
+    new = np.vstack([X[:5], np.float32(1e28) * np.eye(7, dtype=np.float32)])
+    Z = standardize(new, *centre_and_scale(X), np.float32)
+    np.testing.assert_allclose(Z[:5], standardized(X)[:5], atol=1e-6)
+    np.testing.assert_allclose(Z[5:], FARTHEST * np.eye(7), rtol=1e-6, atol=1e-6)
+
+
+def test_order_tells_the_row_each_result_is_made_from(seed):
+    X = features(seed)
+    order = np.random.default_rng(seed).permutation(len(X))
+    np.testing.assert_array_equal(standardized(X, order=order), standardized(X)[order])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_row_blocks_do_not_matter(seed, dtype, monkeypatch):
+    X = features(seed).astype(dtype)
+    X[7] *= 1e8
+    order = np.random.default_rng(seed).permutation(len(X))
+    fitted, Z = centre_and_scale(X), standardized(X, order=order)
+    monkeypatch.setattr(row_blocks, "__defaults__", (None, 1e-9))
+    assert [len(rows) for rows in row_blocks(as_tensor(X, CPU))] == [1] * len(X)
+    for alone, together in zip(centre_and_scale(X), fitted, strict=True):
+        np.testing.assert_allclose(alone, together, rtol=rounding(dtype, 100))
+    np.testing.assert_allclose(
+        standardized(X, order=order), Z, rtol=rounding(dtype, 100), atol=1e-6
+    )
+
+
+def test_more_rows_than_a_block_holds(seed):
+    X = features(seed, (50_000, 7))
+    assert len(list(row_blocks(as_tensor(X, CPU)))) == 3
+    np.testing.assert_allclose(standardized(X), plainly_standardized(X), atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-310, 3e307, 1e308])
+def test_numbers_at_either_end_of_double_precision(seed, scale):
+    unit = np.random.default_rng(seed).uniform(-1, 1, (200, 4))
+    Z = standardized(unit * scale)
+    assert np.isfinite(Z).all()
+    if scale > 1:
+        np.testing.assert_allclose(Z, plainly_standardized(unit), atol=1e-9)
+
+
+def test_a_constant_feature_that_jumps_in_new_rows(seed):
+    """The difference overflows, and the factor is 0."""
+    X = features(seed)
+    X[:, 0] = 8e307
+    new = X[:3].copy()
+    new[0, 0] = -1.7e308
+    Z = standardize(new, *centre_and_scale(X), np.float64)
+    assert np.isfinite(Z).all()
+    np.testing.assert_array_equal(Z[:, 0], 0)
+
+
+LAYOUTS = {
+    "read-only": lambda X: np.lib.stride_tricks.as_strided(X, writeable=False),
+    "Fortran": np.asfortranarray,
+    "reversed": lambda X: X[::-1][::-1].copy()[::-1],
+    "every other": lambda X: np.repeat(X, 2, 0)[::2],
+    "a field of records": lambda X: np.array(
+        [(row, 0) for row in X], dtype=[("x", X.dtype, (7,)), ("b", "i1")]
+    )["x"],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_memory_layout_does_not_matter(seed, dtype, layout):
+    X = features(seed).astype(dtype)
+    laid_out = LAYOUTS[layout](X)
+    tensor = as_tensor(laid_out, CPU)
+    np.testing.assert_array_equal(tensor.numpy(), laid_out)
+    if layout != "reversed":
+        np.testing.assert_allclose(standardized(laid_out), standardized(X), atol=1e-5)

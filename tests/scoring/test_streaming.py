@@ -1,0 +1,278 @@
+import itertools
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from oracles import embeddings, fitted
+
+from smilearn import SlicedMIScorer
+from smilearn.exceptions import InvalidInputError, ReliabilityWarning
+
+ATTRIBUTES = [
+    "centre_",
+    "inverse_scale_",
+    "class_prior_",
+    "slice_means_",
+    "slice_variances_",
+    "slice_reach_",
+    "slice_range_",
+    "directions_",
+]
+
+
+def scorer(**parameters):
+    return SlicedMIScorer(
+        **{"n_slices": 50, "random_state": 0, "slicing": "isotropic"} | parameters
+    )
+
+
+def problem(seed):
+    X, y = embeddings(seed, (80, 60, 12), 9, apart=0.7)
+    order = np.random.default_rng(seed).permutation(len(y))
+    return X[order], y[order]
+
+
+def cut(seed, n, n_cuts):
+    ends = np.random.default_rng(seed).choice(np.arange(1, n), n_cuts, replace=False)
+    return [slice(*pair) for pair in itertools.pairwise([0, *sorted(ends), n])]
+
+
+def streamed(parts, X, y, **parameters):
+    one = scorer(**parameters)
+    for rows in parts:
+        one.partial_fit(X[rows], y[rows])
+    return one
+
+
+@pytest.mark.parametrize("density", ["student", "gaussian"])
+@pytest.mark.parametrize("n_cuts", [0, 1, 7, 40, 151])
+def test_any_chunks_make_what_fit_makes(seed, n_cuts, density):
+    X, y = problem(seed)
+    whole = fitted(X, y, n_slices=50, density=density)
+    parts = cut(seed, len(y), n_cuts)
+    one = streamed(parts, X, y, density=density)
+    for name in ATTRIBUTES:
+        found, expected = getattr(one, name), getattr(whole, name)
+        assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=name)
+    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
+    assert_allclose(one.score_training_samples(X, y), whole.scores_, atol=1e-5)
+    batches = [(X[rows], y[rows]) for rows in parts]
+    again = scorer(density=density).fit_batches(batches)
+    assert_allclose(again.scores_, whole.scores_, atol=1e-5)
+    assert_allclose(again.scores_std_, whole.scores_std_, atol=1e-5)
+    assert again.reliability_ == pytest.approx(whole.reliability_, abs=1e-3)
+    assert_array_equal(again.labels_, y)
+
+
+def test_sorted_labels_and_new_classes_along_the_way(seed):
+    X, y = embeddings(seed, (30, 20, 7, 1), 5)
+    names = np.array(["d", "bb", "a", "cccc"])[y]
+    whole = fitted(X, names, n_slices=50)
+    one = streamed([slice(i, i + 6) for i in range(0, len(y), 6)], X, names)
+    assert_array_equal(one.classes_, whole.classes_)
+    assert_array_equal(one.class_count_, whole.class_count_)
+    assert_allclose(one.score_table(X), whole.score_table(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("offset", [0, 1e5])
+def test_far_origins_and_odd_units(seed, scale, offset):
+    X, y = problem(seed)
+    X = scale * (X + offset)
+    X[:40] = X[0]  # a constant beginning
+    whole = fitted(X, y, n_slices=50)
+    one = streamed([slice(i, i + 8) for i in range(0, len(y), 8)], X, y)
+    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-4)
+
+
+def test_constant_features_and_a_drifting_stream(seed):
+    X, y = problem(seed)
+    X[:, 3] = 7.3
+    X[:, 4] = np.arange(len(y)) // 50  # constant in a batch, not in all
+    whole = fitted(X, y, n_slices=50)
+    one = streamed([slice(i, i + 25) for i in range(0, len(y), 25)], X, y)
+    assert one.inverse_scale_[3] == 0
+    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
+
+
+def test_merging_is_fitting_to_both(seed):
+    X, y = problem(seed)
+    whole = streamed([slice(None)], X, y)
+    first, second = (streamed([rows], X, y) for rows in cut(seed, len(y), 1))
+    kept = pickle.dumps(second)
+    assert first.merge(second) is first
+    assert pickle.dumps(second) == kept
+    assert_allclose(first.score_samples(X, y), whole.score_samples(X, y), atol=1e-6)
+    first.partial_fit(X, y)  # and goes on
+    assert first.class_count_.sum() == 2 * len(y)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"random_state": 1}, "same slices"),
+        ({"n_slices": 49}, "same slices"),
+        ({"density": "gaussian"}, "same slices"),
+        ({"dtype": "float64"}, "same slices"),
+    ],
+)
+def test_only_the_same_slices_merge(seed, other, message):
+    X, y = problem(seed)
+    one = streamed([slice(None)], X, y)
+    with pytest.raises(InvalidInputError, match=message):
+        one.merge(streamed([slice(None)], X, y, **other))
+    with pytest.raises(InvalidInputError, match=message):
+        one.merge(scorer(**other).fit(X, y))
+    with pytest.raises(InvalidInputError, match=message):
+        scorer().merge(scorer(**other).fit(X, y))
+
+
+def test_whole_weights_are_copies_in_a_stream_too(seed):
+    X, y = problem(seed)
+    weight = np.random.default_rng(seed).integers(0, 4, len(y))
+    whole = scorer().fit(X, y, sample_weight=weight)
+    parts = cut(seed, len(y), 5)
+    batches = [(X[rows], y[rows], weight[rows]) for rows in parts]
+    one = scorer().fit_batches(batches)
+    assert_allclose(one.scores_, whole.scores_, atol=1e-5)
+    two = scorer()
+    for batch in batches:
+        two.partial_fit(*batch[:2], sample_weight=batch[2])
+    assert_allclose(two.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
+    with pytest.raises(InvalidInputError, match="whole numbers"):
+        scorer().fit_batches([(X, y, weight + 0.5)])
+
+
+def test_auto_stops_where_fit_stops(seed):
+    X, y = problem(seed)
+    whole = fitted(X, y, n_slices="auto")
+    one = scorer(n_slices="auto").fit_batches([(X[:99], y[:99]), (X[99:], y[99:])])
+    assert one.n_slices_ == whole.n_slices_
+    assert_allclose(one.scores_, whole.scores_, atol=1e-5)
+    noise = np.random.default_rng(seed).integers(0, 3, len(y))
+    with pytest.warns(ReliabilityWarning):
+        scorer(n_slices="auto", max_slices=64, orthogonal=False).fit_batches(
+            [(X, noise)]
+        )
+
+
+@pytest.mark.parametrize("contamination", [0.1, "permutation"])
+def test_the_line_in_a_stream(seed, contamination):
+    X, y = problem(seed)
+    parameters = {"contamination": contamination}
+    whole = fitted(X, y, n_slices=50, **parameters)
+    one = scorer(**parameters).fit_batches([(X[:70], y[:70]), (X[70:], y[70:])])
+    assert one.offset_ == pytest.approx(whole.offset_, abs=1e-4)
+
+
+def test_a_large_memory_map_is_read_in_batches(seed, tmp_path, monkeypatch):
+    monkeypatch.setattr("smilearn.scoring._learning.ENOUGH", 9 * 40)
+    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 9 * 40)
+    X, y = problem(seed)
+    np.save(tmp_path / "X.npy", X.astype(np.float32))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    sizes = []
+    measured = SlicedMIScorer._checked_batch
+
+    def watched(self, X, *rest, **options):
+        sizes.append(len(X))
+        return measured(self, X, *rest, **options)
+
+    monkeypatch.setattr(SlicedMIScorer, "_checked_batch", watched)
+    whole, one = fitted(X, y, n_slices=50), scorer().fit(mapped, y)
+    assert max(sizes) <= 40
+    assert_allclose(one.scores_, whole.scores_, atol=1e-5)
+    private = np.load(tmp_path / "X.npy", mmap_mode="c")
+    private[0] += 1  # must not be lost
+    changed = X.astype(np.float32)
+    changed[0] += 1
+    expected = fitted(changed, y, n_slices=50).scores_
+    assert_allclose(scorer().fit(private, y).scores_, expected, atol=1e-5)
+    assert_array_equal(private, changed)
+
+
+def test_memory_does_not_grow_with_the_stream(seed, monkeypatch):
+    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 50_000)
+    rng = np.random.default_rng(seed)
+
+    class Batches:
+        def __init__(self, n):
+            self.n = n
+
+        def __iter__(self):
+            for _ in range(self.n):
+                yield rng.normal(size=(500, 100)), np.arange(500) % 3
+
+    def peak(n):
+        tracemalloc.start()
+        scorer(n_slices=20).fit_batches(Batches(n))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(2)
+    assert peak(20) - peak(4) < 16 * 500 * 8 * 20
+
+
+def test_small_batches_are_joined_and_large_ones_cut(seed, monkeypatch):
+    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 9 * 32)
+    (X, y), whole = problem(seed), fitted(*problem(seed), n_slices=50)
+    for size in (1, 5, 31, 32, 33, 150):
+        batches = [(X[i : i + size], y[i : i + size]) for i in range(0, len(y), size)]
+        one = scorer().fit_batches(batches)
+        assert_allclose(one.scores_, whole.scores_, atol=1e-5)
+
+
+def test_what_cannot_be_streamed_says_so(seed):
+    X, y = problem(seed)
+    for slicing in ("principal", "adaptive", "joint"):
+        assert not hasattr(scorer(slicing=slicing), "partial_fit")
+        with pytest.raises(InvalidInputError, match="isotropic"):
+            scorer(slicing=slicing).fit_batches([(X, y)])
+    with pytest.raises(AttributeError, match="partial_fit") as refusal:
+        scorer(contamination=0.1).partial_fit(X, y)
+    assert "contamination" in str(refusal.value.__cause__)
+    with pytest.raises(InvalidInputError, match="more than once"):
+        scorer().fit_batches(iter([(X, y)]))
+    with pytest.raises(InvalidInputError, match="at least 1 batch"):
+        scorer().fit_batches([])
+    with pytest.raises(InvalidInputError, match=r"\(X, y\)"):
+        scorer().fit_batches([X])
+    with pytest.raises(InvalidInputError, match="2 classes"):
+        scorer().fit_batches([(X, np.zeros(len(y)))])
+    with pytest.raises(InvalidInputError, match="scores_"):
+        streamed([slice(None)], X, y).to_table()
+    with pytest.raises(InvalidInputError, match="joint"):
+        fitted(X, y, slicing="joint").score_training_samples(X, y)
+
+
+def test_batches_that_change_are_refused(seed):
+    X, y = problem(seed)
+    rng = np.random.default_rng(seed)
+
+    class Shuffling:
+        def __iter__(self):
+            order = rng.permutation(len(y))
+            yield X[order], y[order]
+
+    with pytest.raises(InvalidInputError, match="same"):
+        scorer(n_slices="auto", orthogonal=False).fit_batches(Shuffling())
+
+
+def test_one_class_so_far_tells_nothing(seed):
+    X, y = problem(seed)
+    one = scorer().partial_fit(X[y == 0], y[y == 0])
+    assert_allclose(one.score_samples(X[:5], np.zeros(5, int)), 0, atol=1e-9)
+    one.partial_fit(X[y > 0], y[y > 0])
+    expected = fitted(X, y, n_slices=50).score_samples(X, y)
+    assert_allclose(one.score_samples(X, y), expected, atol=1e-5)
+
+
+def test_fit_begins_anew_after_a_stream(seed):
+    X, y = problem(seed)
+    one = streamed([slice(None)], X, y)
+    one.fit(X, y)
+    assert not hasattr(one, "stream_")
+    assert_allclose(one.scores_, fitted(X, y, n_slices=50).scores_, atol=1e-6)

@@ -1,0 +1,288 @@
+"""The exact pmi against logsumexp, and tables against the functions they hold."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+
+from smilearn.scoring import _tables
+from smilearn.scoring._densities import DENSITIES
+from smilearn.scoring._moments import ClassMoments
+from smilearn.scoring._tables import (
+    FEWEST_NODES,
+    MOST_NODES,
+    chunks,
+    class_pmi,
+    grid_of,
+    locate,
+    nodes_needed,
+    read,
+    tabulate,
+)
+
+FLOATS = [torch.float64, torch.float32]
+
+
+def log_joints(seed, n_classes, spread, shape=(3, 40)):
+    """Log densities (S, K, G) far apart, those left out, and log priors (K, 1)."""
+    rng = np.random.default_rng(seed)
+    n_slices, n_points = shape
+    logs = spread * rng.normal(size=(n_slices, n_classes, n_points))
+    left_out = logs - spread * rng.exponential(size=logs.shape)
+    count = rng.integers(1, 100, n_classes)
+    return logs, left_out, np.log(count / count.sum())[:, None]
+
+
+def others(log_joint):
+    """Log of the sum over all classes but one, class by class."""
+    rest = [np.delete(log_joint, c, axis=1) for c in range(log_joint.shape[1])]
+    return np.stack([logsumexp(terms, axis=1) for terms in rest], 1)
+
+
+def plain_pmi(logs, left_out, log_prior):
+    if left_out is None:
+        mixture = logsumexp(logs + log_prior, axis=1, keepdims=True)
+        return np.minimum(logs - mixture, -log_prior)
+    mixture = np.logaddexp(others(logs + log_prior), left_out + log_prior)
+    return np.minimum(left_out - mixture, -log_prior)
+
+
+def measured_pmi(logs, left_out, log_prior, dtype=torch.float64):
+    """`class_pmi` of a density that is nothing but given values."""
+
+    def tensor(values):
+        return torch.as_tensor(values, dtype=dtype)
+
+    density = SimpleNamespace(
+        log_density=lambda z, offset: tensor(logs) + offset,
+        log_left_out=lambda z, offset: tensor(left_out) + offset,
+    )
+    z = torch.zeros((logs.shape[0], 1, logs.shape[2]), dtype=dtype)
+    prior = tensor(log_prior)
+    return class_pmi(density, prior, z, left_out=left_out is not None).numpy()
+
+
+def assert_equal_to_rounding(got, expected, dtype, size, roundings=20):
+    """Within some roundings of the largest number on the way."""
+    atol = roundings * torch.finfo(dtype).eps * max(1, size)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("spread", [0.0, 1.0, 30.0, 1e4])
+@pytest.mark.parametrize("n_classes", [2, 3, 50])
+@pytest.mark.parametrize("left_out", [False, True])
+def test_pmi_equals_logsumexp(seed, left_out, n_classes, spread, dtype):
+    """Whether all classes tie, or all but one underflow."""
+    logs, own, log_prior = log_joints(seed, n_classes, spread)
+    own = own if left_out else None
+    pmi = measured_pmi(logs, own, log_prior, dtype)
+    expected = plain_pmi(logs, own, log_prior)
+    size = max(np.abs(logs).max(), 0 if own is None else np.abs(own).max())
+    assert_equal_to_rounding(pmi, expected, dtype, size)
+    assert (pmi <= -log_prior.astype(pmi.dtype)).all()
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+@pytest.mark.parametrize("density", DENSITIES)
+def test_pmi_never_exceeds_minus_log_prior(seed, density, left_out):
+    rng = np.random.default_rng(seed)
+    moments = moments_like(rng, (80, 9, 2, 1), n_slices=20)
+    log_prior = torch.log(torch.tensor([[80], [9], [2], [1]]) / 92)
+    z = torch.as_tensor(rng.normal(size=(20, 1, 200)) * 30).float()
+    densities = density_of(density, moments, torch.float32)
+    pmi = class_pmi(densities, log_prior, z, left_out=left_out)
+    assert torch.isfinite(pmi).all()
+    assert (pmi <= -log_prior).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    "gap", [0, 1e-3, 5, 36, 60, 80, 86, 90, 94, 103, 700, 740, 1e4]
+)
+@pytest.mark.parametrize("n_classes", [2, 3, 50])
+def test_others_of_the_largest_class_survive_underflow(seed, n_classes, gap, dtype):
+    """One class `gap` nats above the others: their sum must not drown or vanish."""
+    rng = np.random.default_rng(seed)
+    joint = rng.uniform(-1, 1, size=(2, n_classes, 30)) - gap
+    joint[0, 0] += gap
+    joint[1, -1] += gap
+    got = _tables._log_of_others(torch.as_tensor(joint, dtype=dtype))
+    rounded = torch.as_tensor(joint, dtype=dtype).double().numpy()
+    assert_equal_to_rounding(got, others(rounded), dtype, gap + 5, roundings=3)
+
+
+def moments_like(rng, counts, n_slices, narrowest=0.5):
+    """Moments of classes whose standard deviations lie between `narrowest` and 1."""
+    counts = np.asarray(counts)
+    shape = n_slices, len(counts)
+    deviation = rng.uniform(narrowest, 1, shape)
+    mean = rng.normal(size=shape)
+    mean -= (mean @ counts / counts.sum())[:, None]
+    variance = np.where(counts > 1, deviation**2, 0)
+    reach = 2 * deviation * (counts > 5)
+    ends = mean - 4 * deviation, mean + 4 * deviation
+    return ClassMoments(counts, mean, variance, reach, ends[0].min(1), ends[1].max(1))
+
+
+def density_of(kind, moments, dtype=torch.float64):
+    values = moments.count[None], moments.mean, moments.variance
+    tensors = [torch.as_tensor(v, dtype=dtype)[..., None] for v in values]
+    pooled = torch.as_tensor(moments.pooled, dtype=dtype)[:, None, None]
+    return DENSITIES[kind](*tensors, pooled)
+
+
+def curves(z):
+    """Two smooth functions of z, (S, 2, G)."""
+    return torch.cat([torch.sin(3 * z), -torch.log1p(z.square())], 1)
+
+
+def parabolas(z):
+    return torch.cat([-0.5 * z.square(), 2 * z.square() - z], 1)
+
+
+def interpolated(function, low, high, n_nodes, z):
+    """What the table of `function` says at z (S, n) for class 1."""
+    origin, step = (torch.as_tensor(v) for v in grid_of(low, high, n_nodes))
+    table = tabulate(function, origin, step, n_nodes)
+    node, fraction = locate(torch.as_tensor(z), origin, step)
+    return read(table, node + n_nodes, fraction).numpy()
+
+
+def by_chords(function, low, high, n_nodes, z):
+    """Plain linear interpolation between exact nodes, by NumPy."""
+    values = []
+    for origin, step, points in zip(*grid_of(low, high, n_nodes), z, strict=True):
+        nodes = origin + step * np.arange(n_nodes)
+        exact = function(torch.as_tensor(nodes)[None, None])[0, 1].numpy()
+        values.append(np.interp(points, nodes, exact))
+    return np.stack(values)
+
+
+LOW, HIGH = np.array([-3.0, -1.0]), np.array([2.0, 6.0])
+
+
+@pytest.mark.parametrize("function", [curves, parabolas])
+def test_table_is_right_on_average_where_chords_are_not(function):
+    """Chords of a curve lie on one side of it: their errors do not average out."""
+    z = np.linspace(LOW, HIGH, 40_001, axis=1)
+    exact = function(torch.as_tensor(z)[:, None])[:, 1].numpy()
+    table = interpolated(function, LOW, HIGH, 128, z.copy()) - exact
+    chords = by_chords(function, LOW, HIGH, 128, z) - exact
+    regions = [slice(0, 20_000), slice(20_000, None)]
+    for part in regions:
+        bias = np.abs(chords[:, part].mean(1))
+        assert (np.abs(table[:, part].mean(1)) < 0.02 * bias).all()
+        assert (bias > 1e-6).all()
+    assert (np.abs(table).max(1) < 0.8 * np.abs(chords).max(1)).all()
+
+
+def test_error_of_a_parabola_is_known_in_closed_form():
+    """``f'' h^2 (u (1 - u) / 2 - 1 / 12)`` at u steps into a cell: of mean 0."""
+    (origin,), (step,) = grid_of(LOW[:1], HIGH[:1], 64)
+    u = np.linspace(0.001, 0.999, 500)
+    for cell in (1, 20, 61):  # the first and the last within the range, and one between
+        z = (origin + step * (cell + u))[None]
+        got = interpolated(parabolas, LOW[:1], HIGH[:1], 64, z.copy())
+        expected = 4 * step**2 * (u * (1 - u) / 2 - 1 / 12)
+        np.testing.assert_allclose(got - (2 * z**2 - z), expected[None], atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_locate_finds_both_ends_of_the_range(dtype):
+    """Low lies one step from the first node, high one step from the last."""
+    n_nodes = 256
+    grid = [torch.as_tensor(v.astype(dtype)) for v in grid_of(LOW, HIGH, n_nodes)]
+    ends = torch.as_tensor(np.stack([LOW, HIGH], 1).astype(dtype))
+    node, fraction = locate(ends.clone(), *grid)
+    place = node + fraction
+    expected = torch.tensor([1.0, n_nodes - 2.0]).expand(2, 2).to(place)
+    torch.testing.assert_close(place, expected, atol=1e-3, rtol=0)
+    assert (fraction >= 0).all() and (fraction < 1).all()
+
+
+def test_the_last_node_can_be_read(seed):
+    """In float32 it may lie a rounding beyond itself."""
+    ends = np.sort(np.random.default_rng(seed).normal(size=(2, 200)), axis=0)
+    origin, step = (torch.as_tensor(v).float() for v in grid_of(*ends, 1024))
+    table = tabulate(lambda z: 2 * z, origin, step, 1024)
+    last = origin + step * 1023
+    value = read(table, *locate(last[:, None].clone(), origin, step))[:, 0]
+    torch.testing.assert_close(value, 2 * last, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", DENSITIES)
+@pytest.mark.parametrize("narrowest", [0.9, 0.1, 0.01, 1e-4])
+def test_nodes_are_dense_enough_for_every_class(seed, kind, narrowest):
+    rng = np.random.default_rng(seed)
+    moments = moments_like(rng, (200, 50, 20), n_slices=60, narrowest=narrowest)
+    density = density_of(kind, moments)
+    nodes = nodes_needed(density, moments)
+    tabulated = nodes > 0
+    sizes = {2**k for k in range(7, 13)} | {3 * 2**k for k in range(6, 11)}
+    assert set(nodes) <= sizes | {0}
+    assert nodes[tabulated].min(initial=FEWEST_NODES) >= FEWEST_NODES
+    assert nodes.max() <= MOST_NODES
+    width = density.narrowest(torch.as_tensor(moments.reach)[..., None])
+    width = width.amin((1, 2)).numpy()
+    for n_nodes in np.unique(nodes[tabulated]):
+        rows = nodes == n_nodes
+        _, step = grid_of(moments.low[rows], moments.high[rows], n_nodes)
+        assert (step * density.nodes_per_width <= 1.01 * width[rows]).all()
+        if n_nodes > FEWEST_NODES:  # and two thirds of them would not do
+            assert (step * 1.55 * density.nodes_per_width > 0.98 * width[rows]).all()
+    span = moments.high - moments.low
+    assert (density.nodes_per_width * span > (MOST_NODES - 2) * width)[~tabulated].all()
+
+
+@pytest.mark.parametrize("kind", DENSITIES)
+def test_a_narrower_class_asks_for_more_nodes_until_the_exact_path(kind):
+    moments = moments_like(np.random.default_rng(0), (2000, 500), n_slices=1)
+    asked = []
+    for deviation in (0.5, 0.1, 0.02):
+        moments.variance[0, 1] = deviation**2
+        moments.reach[0, 1] = 3 * deviation
+        asked.append(nodes_needed(density_of(kind, moments), moments)[0])
+    assert FEWEST_NODES <= asked[0] < asked[1] < asked[2]
+    moments.high[0] = 1e4
+    assert nodes_needed(density_of(kind, moments), moments)[0] == 0
+
+
+def test_nodes_do_not_depend_on_the_slices_around(seed):
+    moments = moments_like(np.random.default_rng(seed), (50, 9, 30), 30, 0.02)
+
+    def nodes(some):
+        return nodes_needed(density_of("student", some), some).tolist()
+
+    alone = [nodes(moments[[j]])[0] for j in range(30)]
+    assert nodes(moments) == alone
+    assert len(set(alone)) > 1
+
+
+def test_a_slice_that_is_one_point_has_a_grid():
+    point = ClassMoments(np.array([3, 2]), *np.zeros((3, 1, 2)), *np.zeros((2, 1)))
+    assert nodes_needed(density_of("gaussian", point), point)[0] == FEWEST_NODES
+    origin, step = grid_of(point.low, point.high, FEWEST_NODES)
+    assert step == 1 and origin == -1
+
+
+@pytest.mark.parametrize("n_nodes", [128, 1024, 4096])
+def test_grid_covers_the_range_with_a_spare_step_at_either_end(seed, n_nodes):
+    low, high = np.sort(np.random.default_rng(seed).normal(size=(2, 50)), axis=0)
+    origin, step = grid_of(low, high, n_nodes)
+    np.testing.assert_allclose(origin + step, low, atol=1e-12)
+    np.testing.assert_allclose(origin + (n_nodes - 2) * step, high, atol=1e-12)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 1000, 1_000_001])
+@pytest.mark.parametrize("width", [0, 1, 640, 10**9])
+def test_chunks_cover_the_range_once(length, width):
+    length = min(length, 10**12 // max(width, 1))
+    pieces = list(chunks(length, width))
+    assert [i for piece in pieces for i in range(length)[piece]] == list(range(length))
+    longest = max(1, _tables._CHUNK // max(width, 1))
+    assert all(piece.stop - piece.start == longest for piece in pieces[:-1])
+    assert all(1 <= piece.stop - piece.start <= longest for piece in pieces)
+    assert [piece.stop for piece in pieces[-1:]] == [length] * (length > 0)
