@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
-from smilearn._pretrained import load_backbone, quiet_transformers
+from smilearn.embedding._pretrained import load_backbone, quiet_transformers
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 from smilearn.utils._devices import resolve_device
 from smilearn.utils._fit_tasks import FitTasks
@@ -212,7 +212,7 @@ class FineTuning(FitTasks):
 
     def _facts(self, network, texts, codes, weights, seed):
         """What the result depends on, for the folder of checkpoints."""
-        from smilearn._fingerprints import model_fingerprint
+        from smilearn.embedding._fingerprints import model_fingerprint
 
         parameters = {
             name: os.fspath(value) if isinstance(value, os.PathLike) else repr(value)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from smilearn._pooling import pool
+from smilearn.embedding._pooling import pool
 
 
 class PooledClassifier(nn.Module):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from smilearn._freezing import StoredStates
-from smilearn._tokens import own_tokenizer, pad, tokenize
+from smilearn.embedding._tokens import own_tokenizer, pad, tokenize
 
 _BATCH = 64
 

@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
-from smilearn._pooling import mask_of_head, pool
-from smilearn._pretrained import is_causal
 from smilearn._training import streams_kept
+from smilearn.embedding._pooling import mask_of_head, pool
+from smilearn.embedding._pretrained import is_causal
 from smilearn.exceptions import InvalidInputError
 
 _LABELS = ("labels", "label", "label_ids")

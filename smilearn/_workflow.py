@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from smilearn._pretrained import DEFAULT_MODEL
 from smilearn.datasets import packaged_minilm
-from smilearn.embedding import SentenceEmbedder
+from smilearn.embedding._pretrained import DEFAULT_MODEL
+from smilearn.embedding._sentence import SentenceEmbedder
 from smilearn.exceptions import MissingDependencyError
 from smilearn.finetuning import FineTunedEmbedder
 from smilearn.scoring._scorer import SlicedMIScorer

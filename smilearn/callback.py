@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from smilearn._early_point import RULES
-from smilearn._pooling import POOLINGS
 from smilearn._trainer_watch import TrainerWatch
+from smilearn.embedding._pooling import POOLINGS
 from smilearn.exceptions import EarlyPointWarning
 from smilearn.filtering import RiskFilter
 from smilearn.scoring._scorer import SlicedMIScorer

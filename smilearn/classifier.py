@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn._fine_tuning import FineTuning
-from smilearn._pretrained import DEFAULT_MODEL
+from smilearn.embedding._pretrained import DEFAULT_MODEL
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import check_sample_weight, fit_context
 from smilearn.utils._texts import check_texts

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from smilearn._gguf import unpack_gguf
+from smilearn.embedding._gguf import unpack_gguf
 from smilearn.exceptions import (
     IntegrityError,
     InvalidInputError,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn.caching import RowCache
+from smilearn.embedding import RowCache
 
 KEY = {"model": "a", "layer": [1, 2]}
 TEXTS = [f"text {i}" for i in range(40)]

@@ -79,7 +79,7 @@ def no_network(monkeypatch):
 @pytest.fixture
 def read(monkeypatch):
     """Number of texts in each forward pass, those of the probe left out."""
-    from smilearn import _hidden_reader
+    from smilearn.embedding import _hidden_reader
 
     counts, pooled = [], _hidden_reader.HiddenReader._pooled
 

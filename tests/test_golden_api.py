@@ -11,7 +11,7 @@ MODULES = [
     "smilearn",
     "smilearn.baselines",
     "smilearn.scoring._record_batches",
-    "smilearn.caching",
+    "smilearn.embedding._cache",
     "smilearn.datalab",
     "smilearn.datasets",
     "smilearn.exceptions",

@@ -28,9 +28,9 @@ from smilearn import (
     LayerSelector,
     RiskFilter,
     SlicedMIScorer,
-    _hidden_rows,
 )
 from smilearn.datasets import flip_labels, load_rotten_tomatoes
+from smilearn.embedding import _hidden_rows
 
 WORDS = ["the", "film", "plot", "is", "was", "good", "bad", "great", "awful", "dull"]
 SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)

@@ -15,8 +15,8 @@ from transformers import (
 )
 
 from smilearn import MemorizationCallback, SlicedMIScorer
-from smilearn._pooling import mask_of_head, pool
 from smilearn._trainer_samples import TrainerSamples
+from smilearn.embedding._pooling import mask_of_head, pool
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 
 pytestmark = [

@@ -1,0 +1,292 @@
+"""Hidden states of texts, read in batches that fit into memory."""
+
+import contextlib
+import inspect
+from numbers import Integral
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from smilearn.embedding._adapters import check_effect
+from smilearn.embedding._fingerprints import (
+    adapter_state,
+    config_text,
+    model_fingerprint,
+    tokenizer_fingerprint,
+)
+from smilearn.embedding._halving import HalvingBatches
+from smilearn.embedding._heads import has_head, pooling_of_head, probe
+from smilearn.embedding._pooling import POOLINGS, mask_of_head, pool
+from smilearn.embedding._pretrained import is_causal, tokens_read
+from smilearn.embedding._tokens import EqualTexts, own_tokenizer, pad, tokenize
+from smilearn.exceptions import InvalidInputError
+from smilearn.utils._devices import full_float32
+
+_SCHEMA = 2  # of what a row means; to be raised when it changes
+_CHUNK = 8192  # texts held as tokens at once
+
+
+class HiddenReader:
+    """A loaded model that turns texts into rows of pooled hidden states.
+
+    Parameters
+    ----------
+    source : Source
+        The model and what came with it.
+
+    device : torch.device or None
+        Where it runs; None leaves it where it is.
+
+    layer : int, list of int or "all"
+        Layers to read, 0 being the embeddings.
+
+    pooling : str or callable
+        How tokens become one vector; "auto" follows the head.
+
+    max_length : int or None
+        Tokens to read of a text.
+
+    template : str
+        What stands around each text.
+
+    batch_size : int or "auto"
+        Texts in a forward pass, or as many as have a fixed number of tokens.
+    """
+
+    def __init__(
+        self, source, *, device, layer, pooling, max_length, template, batch_size
+    ):
+        self.source, self.network = source, source.network
+        if device is not None:
+            self.network.to(device)
+        self.device = next(self.network.parameters()).device
+        self.tokenizer = own_tokenizer(source.tokenizer)
+        self.backbone = _backbone(self.network)
+        self.template, self._weights, self._passed_over = template, None, None
+        self.pad_id = _padding(self.tokenizer)
+        self.max_length = tokens_read(
+            source.name, self.backbone, self.tokenizer, max_length, source.usual_length
+        )
+        self.causal = is_causal(self.network.config)
+        self._takes = inspect.signature(self.backbone.forward).parameters
+        self._probe = [
+            ids[: self.max_length] for ids in probe(self.tokenizer, self.network.config)
+        ]
+        with self._ready():
+            self._settle(layer, pooling)
+        self.in_batches = HalvingBatches(batch_size, self.device)
+        tokenize([""], self.tokenizer, self.max_length, template)  # if it fits at all
+
+    def _settle(self, layer, pooling):
+        """Choose layers and pooling, and see what a row looks like."""
+        if self.source.wrapped is not None:
+            check_effect(self.source.wrapped, self._last_states, self.source.adapter)
+        with torch.inference_mode():
+            states = self._states(*self._padded(self._probe), wanted=True)
+        self.layers, self.single = (
+            _chosen(layer, len(states)),
+            isinstance(layer, Integral),
+        )
+        self.last = len(states) - 1
+        self._before_last = [each for each in self.layers if each < self.last]
+        self.pooling = self._pooling(pooling) if pooling == "auto" else pooling
+        rows = self._pooled(self._probe)
+        if not np.isfinite(rows).all():
+            raise InvalidInputError(
+                f"The hidden states of {self.source.name} are not finite in "
+                f'{self.backbone.dtype}. Take dtype="float32" or "bfloat16".'
+            )
+        self.row_shape = rows.shape[1:]
+
+    def _pooling(self, name):
+        source, network = self.source, self.network
+        if source.pooling is not None:
+            if source.pooling not in POOLINGS:
+                raise InvalidInputError(
+                    f"The folder {source.name!r} pools by {source.pooling!r}, which is "
+                    f"not one of {sorted(POOLINGS)}. Name the pooling, or give a "
+                    "function."
+                )
+            return source.pooling
+        if not has_head(network):
+            return "last" if self.causal else "mean"
+        if network.config.is_encoder_decoder:
+            raise InvalidInputError(
+                f"The head of {source.name} reads the decoder, and only the encoder "
+                'is run. Name the pooling: pooling="mean".'
+            )
+        name, self._passed_over = pooling_of_head(
+            network, self._probe, source.name, causal=self.causal
+        )
+        return name
+
+    def key(self):
+        """Name everything that a row depends on beside its text, for a cache.
+
+        Returns
+        -------
+        key : dict
+            Of strings, numbers and lists of them.
+
+        Raises
+        ------
+        InvalidInputError
+            If the pooling is a function without a name for it.
+        """
+        pooling = self.pooling_name()
+        wrapped = self.source.wrapped
+        adapters = {} if wrapped is None else wrapped.peft_config
+        return {
+            "schema": _SCHEMA,
+            "model": self._fingerprint(),
+            "adapters": {name: config_text(each) for name, each in adapters.items()},
+            "adapter_state": adapter_state(self.backbone),
+            "layers": self.layers[0] if self.single else self.layers,
+            "pooling": pooling,
+            "pad_token_id": self._passed_over,
+            "max_length": self.max_length,
+            "dtype": str(self.backbone.dtype),
+            "template": self.template,
+            "tokenizer": tokenizer_fingerprint(self.tokenizer),
+        }
+
+    def pooling_name(self):
+        """Name the pooling, for a cache; an error where a function has no name."""
+        name = getattr(self.pooling, "cache_name", self.pooling)
+        if not isinstance(name, str):
+            raise InvalidInputError(
+                "Rows cannot be cached under a pooling that has no name. Give the "
+                'function an attribute, such as pooling.cache_name = "max-v1", and '
+                "change it when the function changes."
+            )
+        return name
+
+    def _fingerprint(self):
+        """That of the weights; once, unless they are in the hands of the user."""
+        if self._weights is None or self.source.given:
+            self._weights = model_fingerprint(self.backbone)
+        return self._weights
+
+    def batches(self, texts, verbose=False):
+        """Read the rows of texts, equal ones once, batch by batch.
+
+        Parameters
+        ----------
+        texts : list of str
+            Texts, at least one.
+
+        verbose : bool, default=False
+            Whether to show a progress bar on a terminal.
+
+        Yields
+        ------
+        indices : ndarray of shape (n_rows,)
+            Where among the texts the rows belong, each index once in all.
+
+        rows : ndarray of shape (n_rows, *row_shape)
+            Rows, float32.
+
+        n_longer : int
+            Texts among them of which the end was not read.
+        """
+        groups = EqualTexts(texts)
+        n_unique = len(groups.unique)
+        bar = tqdm(total=n_unique, unit="text", disable=None if verbose else True)
+        with bar, self._ready():
+            for start in range(0, n_unique, _CHUNK):
+                chunk = groups.unique[start : start + _CHUNK]
+                input_ids, longer = tokenize(
+                    chunk, self.tokenizer, self.max_length, self.template
+                )
+                input_ids = [tokens or [self._nothing()] for tokens in input_ids]
+                for batch, rows in self.in_batches.run(input_ids, self._pooled):
+                    indices, repeats = groups.members(start + batch)
+                    bar.update(len(batch))
+                    n_longer = int(np.dot(repeats, longer[batch]))
+                    yield indices, np.repeat(rows, repeats, axis=0), n_longer
+
+    @torch.inference_mode()
+    def _pooled(self, input_ids):
+        """Rows of one batch, (B, *row_shape), float32."""
+        tokens, mask = self._padded(input_ids)
+        states = self._states(tokens, mask, wanted=self._before_last)
+        mask = mask_of_head(tokens, mask, self._passed_over)
+        chosen = [states[each if each < self.last else -1] for each in self.layers]
+        pooled = [pool(self.pooling, hidden, mask).cpu() for hidden in chosen]
+        return (pooled[0] if self.single else torch.stack(pooled, 1)).numpy()
+
+    def _states(self, tokens, mask, *, wanted):
+        """Hidden states (B, T, d) of each layer; those not wanted may be missing.
+
+        The last is always there. It is the one after the final norm.
+        """
+        options = {"use_cache": False} if "use_cache" in self._takes else {}
+        output = self.backbone(
+            input_ids=tokens,
+            attention_mask=mask,
+            output_hidden_states=wanted or False,
+            **options,
+        )
+        before = output.hidden_states[:-1] if wanted else ()
+        return (*before, output.last_hidden_state)
+
+    def _last_states(self):
+        return self._states(*self._padded(self._probe), wanted=False)[-1]
+
+    def _padded(self, input_ids):
+        tokens, mask = pad(input_ids, self.pad_id)
+        return tokens.to(self.device), mask.to(self.device)
+
+    def _nothing(self):
+        """The token that stands for a text without any."""
+        tokenizer = self.tokenizer
+        for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+            if token is not None:
+                return token
+        return self.pad_id
+
+    @contextlib.contextmanager
+    def _ready(self):
+        """Evaluation mode and full precision; a training model is put back."""
+        training = [module for module in self.network.modules() if module.training]
+        self.network.eval()
+        try:
+            with contextlib.ExitStack() as stack:
+                if self.device.type == "cuda":
+                    stack.enter_context(full_float32())
+                yield
+        finally:
+            for module in training:
+                module.training = True
+
+
+def _backbone(network):
+    """The part of a model that makes hidden states; of encoder-decoders the encoder."""
+    if network.config.is_encoder_decoder:
+        return network.get_encoder()
+    return network.base_model
+
+
+def _padding(tokenizer):
+    """The token to pad with; the end of a text, or token 0, where there is none."""
+    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return token
+    return 0
+
+
+def _chosen(layer, n_states):
+    """Layers as they are numbered from 0, the embeddings."""
+    if isinstance(layer, str):  # "all"
+        return list(range(n_states))
+    asked = [layer] if isinstance(layer, Integral) else list(layer)
+    for each in asked:
+        if not isinstance(each, Integral) or not -n_states <= each < n_states:
+            raise InvalidInputError(
+                f"layer={each!r} is not to be had: the model has layers 0 (embeddings) "
+                f"to {n_states - 1}, or -1 (the last) to {-n_states}."
+            )
+    if not asked:
+        raise InvalidInputError("layer must name a layer at least; got an empty list.")
+    return [int(each) % n_states for each in asked]

@@ -1,0 +1,273 @@
+"""Models as people have them: folders, Hub names, adapters, loaded ones."""
+
+import copy
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from smilearn.embedding._adapters import (
+    base_class,
+    base_of,
+    fetch_adapter,
+    put_on,
+    read_adapter,
+)
+from smilearn.embedding._heads import names_head
+from smilearn.embedding._pretrained import check_complete, is_adapter, load_pretrained
+from smilearn.exceptions import InvalidInputError, ModelUnavailableError
+
+_FOLLOWED = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
+_HOOKED = "_output_capturing_hooks_installed"
+
+
+@dataclass
+class Source:
+    """A loaded model and what came with it.
+
+    Parameters
+    ----------
+    network : PreTrainedModel
+        The model, with its adapter inside and its head.
+
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer, as the user has it.
+
+    name : str
+        Of the model, for errors.
+
+    wrapped : PeftModel, default=None
+        The model with its adapter.
+
+    adapter : str, default=None
+        Name of the adapter, for errors.
+
+    pooling : str, default=None
+        That of a sentence-transformers folder.
+
+    usual_length : int, default=None
+        Tokens that a sentence-transformers folder says to read.
+
+    given : bool, default=False
+        Whether the model is an object of the user's, who may change it.
+    """
+
+    network: object
+    tokenizer: object
+    name: str
+    wrapped: object = None
+    adapter: str | None = None
+    pooling: str | None = None
+    usual_length: int | None = None
+    given: bool = False
+
+
+def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
+    """Load a model by folder or Hub name, or take a loaded one.
+
+    Parameters
+    ----------
+    model : str, path-like, PreTrainedModel or PeftModel
+        The model. A folder of an adapter stands for its base model and itself.
+
+    adapter : str, path-like or None
+        Of peft: a folder or a Hub name.
+
+    tokenizer : str, path-like, PreTrainedTokenizerBase or None
+        None takes that of the model.
+
+    dtype : str
+        Of the weights that are loaded, or "auto"; a loaded model keeps its own.
+
+    hub : dict
+        `local_files_only`, and `revision` of the model where there is one.
+
+    trust_remote_code : bool
+        Whether to run code that comes with a model.
+
+    Returns
+    -------
+    source : Source
+        The model and what came with it.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If a model, an adapter or a tokenizer cannot be loaded.
+
+    AdapterError
+        If the adapter does not fit.
+    """
+    code = {"trust_remote_code": trust_remote_code}
+    if not isinstance(model, (str, os.PathLike)):
+        return _loaded(model, adapter, tokenizer, hub | code)
+    if adapter is None and is_adapter(model, hub):
+        adapter, hub = fetch_adapter(model, hub), _newest(hub)
+        model = base_of(adapter)
+    name, folder = os.fspath(model), _sentence_folder(model, hub)
+    inside = {"subfolder": folder["subfolder"]} if folder.get("subfolder") else {}
+    options = hub | code | inside
+    network, wrapped, adapter = _load_network(model, adapter, dtype, options, hub)
+    return Source(
+        network,
+        _load_tokenizer(tokenizer, model, options),
+        name,
+        wrapped=wrapped,
+        adapter=adapter,
+        pooling=folder.get("pooling"),
+        usual_length=folder.get("length"),
+    )
+
+
+def _load_network(model, adapter, dtype, options, hub):
+    """Give the model, the same with its adapter, and the adapter's folder."""
+    import transformers
+
+    config = load_pretrained(transformers.AutoConfig.from_pretrained, model, **options)
+    auto = transformers.AutoModel
+    if names_head(config):
+        auto = transformers.AutoModelForSequenceClassification
+    if adapter is not None:
+        adapter = fetch_adapter(adapter, _newest(hub))
+        peft_config, weights = read_adapter(adapter)
+        auto = base_class(weights, peft_config, config, adapter)
+    network, loading = load_pretrained(
+        auto.from_pretrained,
+        model,
+        config=config,
+        dtype=dtype,
+        output_loading_info=True,
+        **options,
+    )
+    inside = network.base_model_prefix if network.base_model is not network else ""
+    missing = loading["missing_keys"]
+    if adapter is not None:  # it brings its head
+        missing = [key for key in missing if key.startswith(inside)]
+    check_complete(model, missing, both=network.config.is_encoder_decoder)
+    wrapped = None if adapter is None else put_on(network, adapter, weights)
+    return network, wrapped, adapter
+
+
+def _loaded(model, adapter, tokenizer, options):
+    """Take a loaded model; one that gets an adapter is copied first."""
+    wrapped = model if hasattr(model, "get_base_model") else None
+    network = model if wrapped is None else model.get_base_model()
+    if not hasattr(network, "base_model") or not hasattr(network, "config"):
+        raise InvalidInputError(
+            "model must be a folder, a Hub name, a PreTrainedModel of transformers or "
+            f"a PeftModel of peft; got {type(model).__name__}."
+        )
+    name, label = network.config.name_or_path, f"given ({type(network).__name__})"
+    tokenizer = _load_tokenizer(tokenizer, name, options, loaded=True)
+    if adapter is not None:
+        if wrapped is not None:
+            raise InvalidInputError("adapter is given, and model has one already.")
+        local = {"local_files_only": options["local_files_only"]}
+        folder = fetch_adapter(adapter, local)
+        weights = read_adapter(folder)[1]
+        wrapped, adapter = put_on(copy.deepcopy(network), folder, weights), folder
+        network = wrapped.get_base_model()
+    elif wrapped is not None:
+        adapter = str(wrapped.active_adapter)
+    return Source(
+        network, tokenizer, label, wrapped=wrapped, adapter=adapter, given=True
+    )
+
+
+def portable(model):
+    """Copy a loaded model to the host, without the hooks that cannot be pickled.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        Left as it is.
+
+    Returns
+    -------
+    copy : PreTrainedModel or PeftModel
+        The copy, on the CPU.
+    """
+    model = copy.deepcopy(model).cpu()
+    for module in model.modules():
+        hooks = module._forward_hooks
+        for key in [key for key, hook in hooks.items() if _captures(hook)]:
+            del hooks[key]  # transformers puts them back when it needs them
+        if hasattr(module, _HOOKED):
+            setattr(module, _HOOKED, False)
+    return model
+
+
+def _captures(hook):
+    return getattr(hook, "__module__", "") == "transformers.utils.output_capturing"
+
+
+def _newest(options):
+    """Options for something else than the model, of which a revision is asked for."""
+    return {key: each for key, each in options.items() if key != "revision"}
+
+
+def _load_tokenizer(tokenizer, model, options, loaded=False):
+    from transformers import AutoTokenizer
+
+    if tokenizer is not None and not isinstance(tokenizer, (str, os.PathLike)):
+        return tokenizer
+    if tokenizer is not None:
+        options = _newest(options) | {"subfolder": ""}
+        return load_pretrained(AutoTokenizer.from_pretrained, tokenizer, **options)
+    if not loaded:
+        return load_pretrained(AutoTokenizer.from_pretrained, model, **options)
+    try:
+        if not model:
+            raise ModelUnavailableError("The model says not where it came from.")
+        return load_pretrained(AutoTokenizer.from_pretrained, model, **options)
+    except ModelUnavailableError as error:
+        raise ModelUnavailableError(
+            f"A loaded model came without a tokenizer, and there is none at {model!r}. "
+            "Pass tokenizer=, a folder, a Hub name or an object."
+        ) from error
+
+
+def _sentence_folder(model, hub):
+    """Where a sentence-transformers model is, its pooling and length; {} for others."""
+    modules = _read_json(model, "modules.json", hub)
+    if modules is None:
+        return {}
+    paths = {each["type"].rpartition(".")[2]: each["path"] for each in modules}
+    if "Transformer" not in paths:
+        return {}
+    inside = f"{paths['Transformer']}/" if paths["Transformer"] else ""
+    settings = _read_json(model, f"{inside}sentence_bert_config.json", hub) or {}
+    found = {
+        "subfolder": paths["Transformer"],
+        "length": settings.get("max_seq_length"),
+    }
+    if "Pooling" in paths:
+        config = _read_json(model, f"{paths['Pooling']}/config.json", hub) or {}
+        found["pooling"] = _sentence_pooling(config)
+    return found
+
+
+def _sentence_pooling(config):
+    """Name the pooling of a Pooling module, by its own name if it is none of ours."""
+    modes = config.get("pooling_mode")
+    if modes is None:
+        flags = {key: value for key, value in config.items() if "pooling_mode_" in key}
+        names = [key.removeprefix("pooling_mode_") for key in flags if flags[key]]
+        modes = [name.removesuffix("_token").removesuffix("_tokens") for name in names]
+    modes = [modes] if isinstance(modes, str) else list(modes)
+    joined = "+".join(modes)
+    return _FOLLOWED.get(joined, joined)
+
+
+def _read_json(model, file, hub):
+    from transformers.utils import cached_file
+
+    path = load_pretrained(
+        cached_file,
+        model,
+        filename=file,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        **hub,
+    )
+    return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))

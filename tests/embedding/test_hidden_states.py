@@ -1,0 +1,296 @@
+"""Hidden states against plain forward passes of one text at a time, never padded."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import tiny_models as tiny
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from transformers import AutoModel
+
+from smilearn import HiddenStateEmbedder, SlicedMIScorer
+from smilearn.embedding import _hidden_reader
+from smilearn.exceptions import (
+    InvalidInputError,
+    MissingTextError,
+    TruncationWarning,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
+TEXTS = [  # neither the shortest nor the longest first
+    "the good film",
+    "a bad movie , and the plot was dull and cold and awful .",
+    "good",
+    "the plot of the movie is bright and warm and the actor was great !",
+    "the good film",
+    "words unheard of",
+]
+POOL = {
+    "mean": lambda states: states.mean(1),
+    "cls": lambda states: states[:, 0],
+    "last": lambda states: states[:, -1],
+}
+
+
+@pytest.fixture
+def forwards(monkeypatch):
+    """Tokens (B, T) of each forward pass, those of the probe left out."""
+    calls, pooled = [], _hidden_reader.HiddenReader._pooled
+
+    def spy(self, input_ids):
+        if input_ids != self._probe:
+            calls.append(input_ids)
+        return pooled(self, input_ids)
+
+    monkeypatch.setattr(_hidden_reader.HiddenReader, "_pooled", spy)
+    return calls
+
+
+def expected(kind, pooling, texts=TEXTS, head="Model"):
+    """Every layer of each text, one by one; (n_texts, n_layers + 1, d)."""
+    network = tiny.model(kind, head).base_model
+    states = tiny.states_one_by_one(network, tiny.tokenizer(kind), texts)
+    return np.stack([POOL[pooling](each).numpy() for each in states])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("pooling", POOL)
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_every_layer_is_that_of_each_text_alone(kind, pooling, side):
+    folder = tiny.folder(kind, padding_side=side)
+    embedder = HiddenStateEmbedder(folder, layer="all", pooling=pooling)
+    X = embedder.fit_transform(TEXTS)
+    assert X.shape == (6, 4, 16)
+    assert X.dtype == np.float32
+    np.testing.assert_allclose(X, expected(kind, pooling), atol=1e-5)
+    assert abs(np.diff(X, axis=1)).max(axis=(0, 2)).min() > 0.1  # layers differ
+    alone = np.concatenate([embedder.transform([text]) for text in TEXTS])
+    np.testing.assert_allclose(alone, X, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_without_a_head_encoders_take_the_mean_and_decoders_the_last(kind):
+    embedder = HiddenStateEmbedder(tiny.folder(kind)).fit([])
+    assert embedder.pooling_ == ("last" if kind in tiny.DECODERS else "mean")
+    assert embedder.layers_ == [3]
+    assert embedder.n_features_out_ == 16
+    X = embedder.transform(TEXTS)
+    np.testing.assert_allclose(X, expected(kind, embedder.pooling_)[:, -1], atol=1e-5)
+
+
+def test_the_last_layer_is_normed():
+    network, [tokens] = tiny.model("llama"), [[2, 5, 6, 7]]
+    before = []
+    network.norm.register_forward_pre_hook(lambda module, args: before.append(args[0]))
+    with torch.inference_mode():
+        last = network(input_ids=torch.tensor([tokens])).last_hidden_state[0, -1]
+    [row] = HiddenStateEmbedder(tiny.folder("llama")).fit_transform(["a of and"])
+    assert tiny.tokenizer("llama")("a of and")["input_ids"] == tokens
+    np.testing.assert_allclose(row, last, atol=1e-5)
+    assert abs(before[0][0, -1].numpy() - row).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("layer", "index"),
+    [(0, 0), (2, 2), (-1, 3), (-4, 0), ([3, 0], [3, 0]), ((1,), [1])],
+)
+def test_layers_are_numbered_from_the_embeddings(layer, index, forwards):
+    embedder = HiddenStateEmbedder(tiny.folder("gpt2"), layer=layer, batch_size=99)
+    X = embedder.fit_transform(TEXTS)
+    np.testing.assert_allclose(X, expected("gpt2", "last")[:, index], atol=1e-5)
+    assert embedder.layers_ == np.atleast_1d(index).tolist()
+    assert embedder.get_feature_names_out()[0] == "hiddenstateembedder0"
+    assert len(forwards) == 1  # whatever the number of layers
+
+
+@pytest.mark.parametrize("layer", [4, -5, [0, 4], ["last"], []])
+def test_a_layer_that_is_not_there_is_named(layer):
+    with pytest.raises(InvalidInputError, match=r"layer.* (0 .embeddings. to 3|empty)"):
+        HiddenStateEmbedder(tiny.folder("gpt2"), layer=layer).fit(TEXTS)
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 1, 2, 32])
+def test_order_is_kept_and_equal_texts_are_encoded_once(batch_size, forwards):
+    embedder = HiddenStateEmbedder(tiny.folder("bert"), batch_size=batch_size)
+    X = embedder.fit_transform(TEXTS)
+    np.testing.assert_allclose(X, expected("bert", "mean")[:, -1], atol=1e-5)
+    assert sum(map(len, forwards)) == 5
+    np.testing.assert_array_equal(X[0], X[4])
+    lengths = [[len(tokens) for tokens in batch] for batch in forwards]
+    assert np.all(np.diff(np.concatenate(lengths)) <= 0)
+    most = {"auto": 5, 1: 1, 2: 2, 32: 5}[batch_size]
+    assert max(map(len, forwards)) == most
+
+
+def test_chunks_of_tokens_change_nothing(monkeypatch):
+    whole = HiddenStateEmbedder(tiny.folder("bert"), max_length=6).fit(TEXTS)
+    with pytest.warns(TruncationWarning, match="2 of 6"):
+        X = whole.transform(TEXTS)
+    monkeypatch.setattr(_hidden_reader, "_CHUNK", 2)
+    with pytest.warns(TruncationWarning, match="2 of 6"):
+        np.testing.assert_allclose(whole.transform(TEXTS), X, atol=1e-6)
+
+
+def test_any_column_of_texts_gives_the_same_rows():
+    embedder = HiddenStateEmbedder(tiny.folder("bert")).fit(TEXTS)
+    X = embedder.transform(TEXTS)
+    index = [9, 9, 0, -1, 3, 2]
+    for column in (pd.Series(TEXTS, index=index), pl.Series(TEXTS), np.array(TEXTS)):
+        np.testing.assert_array_equal(embedder.transform(column), X)
+
+
+def test_missing_texts_and_one_string():
+    embedder = HiddenStateEmbedder(tiny.folder("bert")).fit(TEXTS)
+    with pytest.raises(MissingTextError, match="row 1"):
+        embedder.transform(["good", None])
+    with pytest.raises(InvalidInputError, match="Wrap it in a list"):
+        embedder.transform("good")
+    with pytest.raises(InvalidInputError, match=r"row 0 .* hold int"):
+        embedder.fit([3])
+    with pytest.raises(NotFittedError):
+        clone(embedder).transform(TEXTS)
+
+
+def test_no_texts_give_no_rows():
+    folder = tiny.folder("bert")
+    assert HiddenStateEmbedder(folder).fit_transform([]).shape == (0, 16)
+    assert HiddenStateEmbedder(folder, layer="all").fit_transform([]).shape == (
+        0,
+        4,
+        16,
+    )
+    X = HiddenStateEmbedder(folder, layer=[1]).fit_transform(pd.Series([], dtype=str))
+    assert (X.shape, X.dtype) == ((0, 1, 16), np.float32)
+
+
+def test_a_text_without_tokens_has_a_row():
+    words = tiny.tokenizer("gpt2")
+    assert words("")["input_ids"] == []
+    X = HiddenStateEmbedder(tiny.folder("gpt2")).fit_transform(["", "good film", "<s>"])
+    np.testing.assert_allclose(X[0], X[2], atol=1e-6)
+    assert abs(X[0] - X[1]).max() > 0.1
+
+
+def test_a_tokenizer_without_padding_gives_the_same_rows():
+    network = tiny.model("gpt2")
+    for names in ({"pad_token": None}, {"pad_token": None, "eos_token": None}):
+        words = tiny.tokenizer("gpt2", **names)
+        X = HiddenStateEmbedder(network, tokenizer=words).fit_transform(TEXTS)
+        np.testing.assert_allclose(X, expected("gpt2", "last")[:, -1], atol=1e-5)
+        assert words.pad_token is None
+
+
+def test_the_users_tokenizer_and_model_are_left_alone():
+    words = tiny.tokenizer("gpt2", padding_side="left", pad_token=None)
+    network = tiny.model("gpt2").train()
+    before, backend = copy.deepcopy(vars(words)), words.backend_tokenizer.to_str()
+    embedder = HiddenStateEmbedder(network, tokenizer=words, max_length=4)
+    with pytest.warns(TruncationWarning):
+        embedder.fit_transform(TEXTS)
+    assert words.padding_side == "left"
+    assert words.backend_tokenizer.to_str() == backend
+    assert {**vars(words), "_tokenizer": 0} == {**before, "_tokenizer": 0}
+    assert all(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "auto", "bfloat16"])
+def test_weights_are_float32_unless_asked_otherwise(dtype):
+    folder = tiny.folder("llama", dtype="bfloat16")
+    embedder = HiddenStateEmbedder(folder, dtype=dtype).fit(TEXTS)
+    X = embedder.transform(TEXTS)
+    assert X.dtype == np.float32
+    kind = next(embedder._reader.network.parameters()).dtype
+    assert kind == (torch.float32 if dtype == "float32" else torch.bfloat16)
+    plain = AutoModel.from_pretrained(folder, dtype=torch.float32)
+    states = tiny.states_one_by_one(plain, tiny.tokenizer("llama"), TEXTS)
+    off = abs(X - np.stack([each[-1, -1].numpy() for each in states])).max()
+    assert (off < 1e-5) if dtype == "float32" else (1e-3 < off < 0.2)
+
+
+def test_pickles_hold_no_weights_and_work_again():
+    embedder = HiddenStateEmbedder(tiny.folder("llama"), layer=[0, 2]).fit([])
+    X = embedder.transform(TEXTS)
+    pickled = pickle.dumps(embedder)
+    assert len(pickled) < 1500
+    again = pickle.loads(pickled)
+    assert again.transform([]).shape == (0, 2, 16)
+    np.testing.assert_array_equal(again.transform(TEXTS), X)
+
+
+def test_a_loaded_model_is_pickled_with_its_weights():
+    words = tiny.tokenizer("llama")
+    embedder = HiddenStateEmbedder(tiny.model("llama"), tokenizer=words).fit([])
+    X = embedder.transform(TEXTS)
+    again = pickle.loads(pickle.dumps(embedder))
+    np.testing.assert_array_equal(again.transform(TEXTS), X)
+    np.testing.assert_array_equal(clone(embedder).fit_transform(TEXTS), X)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_pickle_goes_on_with_the_settings_of_the_fit(loaded):
+    options = {"tokenizer": tiny.tokenizer("llama"), "layer": 1, "template": "a {text}"}
+    model = tiny.model("llama") if loaded else tiny.folder("llama")
+    embedder = HiddenStateEmbedder(model, **options).fit([])
+    X = embedder.transform(TEXTS)
+    embedder.set_params(layer=[0, 2], template=None, pooling="mean", device="cpu")
+    for each in (
+        embedder,
+        copy.deepcopy(embedder),
+        pickle.loads(pickle.dumps(embedder)),
+    ):
+        np.testing.assert_array_equal(each.transform(TEXTS), X)
+        assert each.transform([]).shape == (0, 16)
+        assert each.layer == [0, 2]
+    assert embedder.fit_transform(TEXTS).shape == (6, 2, 16)
+
+
+def test_a_loaded_model_is_pickled_once():
+    words, network = tiny.tokenizer("llama"), tiny.model("llama")
+    embedder = HiddenStateEmbedder(network, tokenizer=words)
+    size = len(pickle.dumps(embedder))
+    pickled = pickle.dumps(embedder.fit([]))
+    assert len(pickled) < size + 3000
+    again = pickle.loads(pickled)
+    assert again.model is again._settings["model"] is not network
+
+
+def test_states_that_overflow_are_seen_at_once():
+    network = tiny.model("llama")
+    with torch.no_grad():
+        network.layers[1].mlp.down_proj.weight[0, 0] = torch.inf
+    words = tiny.tokenizer("llama")
+    with pytest.raises(InvalidInputError, match=r'not finite .* dtype="float32"'):
+        HiddenStateEmbedder(network, tokenizer=words).fit(TEXTS)
+
+
+def test_a_pooling_of_ones_own():
+    def largest(hidden, mask):
+        return hidden.masked_fill(mask[..., None] == 0, -torch.inf).amax(1)
+
+    embedder = HiddenStateEmbedder(tiny.folder("bert"), pooling=largest)
+    states = tiny.states_one_by_one(tiny.model("bert"), tiny.tokenizer("bert"), TEXTS)
+    rows = [each[-1].amax(0).numpy() for each in states]
+    np.testing.assert_allclose(embedder.fit_transform(TEXTS), rows, atol=1e-5)
+    wrong = HiddenStateEmbedder(
+        tiny.folder("bert"), pooling=lambda hidden, mask: hidden
+    )
+    with pytest.raises(
+        InvalidInputError, match=r"into a tensor .* got shape \(2, 9, 16"
+    ):
+        wrong.fit(TEXTS)
+
+
+def test_pipeline_scores_texts(seed):
+    y = np.array([1, 0, 1, 0, 1, 0])
+    scorer = SlicedMIScorer(32, random_state=seed)
+    pipeline = make_pipeline(HiddenStateEmbedder(tiny.folder("gpt2")), scorer)
+    scores = pipeline.fit(TEXTS, y)[-1].scores_
+    again = clone(scorer).fit(expected("gpt2", "last")[:, -1], y)
+    np.testing.assert_allclose(scores, again.scores_, atol=1e-3)
+    assert np.ptp(scores) > 0.01
