@@ -8,13 +8,13 @@ from importlib import import_module
 from importlib.metadata import version
 
 _HOMES = {
-    "EarlyPointMonitor": "monitor",
+    "EarlyPointMonitor": "finetuning",
     "FilteredEstimator": "filtered",
-    "FineTunedClassifier": "classifier",
+    "FineTunedClassifier": "finetuning",
     "FineTunedEmbedder": "finetuning",
     "HiddenStateEmbedder": "embedding",
     "LayerSelector": "embedding",
-    "MemorizationCallback": "callback",
+    "MemorizationCallback": "finetuning",
     "RiskFilter": "filtering",
     "RiskReweighter": "reweighting",
     "RiskTable": "tables",

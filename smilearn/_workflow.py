@@ -6,7 +6,7 @@ from smilearn.datasets import packaged_minilm
 from smilearn.embedding._pretrained import DEFAULT_MODEL
 from smilearn.embedding._sentence import SentenceEmbedder
 from smilearn.exceptions import MissingDependencyError
-from smilearn.finetuning import FineTunedEmbedder
+from smilearn.finetuning._embedder import FineTunedEmbedder
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._texts import check_labelled_texts, check_labels

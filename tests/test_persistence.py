@@ -191,7 +191,7 @@ def test_fine_tuned_networks_are_not_for_skops(kind, tiny_encoder, one_thread):
 def test_monitors_and_callbacks():
     monitor = EarlyPointMonitor()
     monitor.update(np.ones(8))
-    rule = "smilearn._early_point.EarlyPoint"
+    rule = "smilearn.finetuning._early_point.EarlyPoint"
     again = carried(monitor, home("EarlyPointMonitor"), rule)
     assert again.update(np.full(8, 0.1)) == monitor.update(np.full(8, 0.1))
     assert rule in PAGE.read_text(encoding="utf-8")

@@ -23,7 +23,6 @@ from smilearn import (
     FineTunedEmbedder,
     HiddenStateEmbedder,
     SentenceEmbedder,
-    _fine_tuning,
 )
 from smilearn.embedding import _sentences
 from smilearn.embedding._pretrained import is_causal
@@ -32,6 +31,7 @@ from smilearn.exceptions import (
     ModelUnavailableError,
     TruncationWarning,
 )
+from smilearn.finetuning import _fine_tuning
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ESTIMATORS = [FineTunedEmbedder, FineTunedClassifier]

@@ -6,7 +6,6 @@ import tiny_models as tiny
 from test_hidden_states import expected
 
 from smilearn import HiddenStateEmbedder
-from smilearn._text_samples import TextSamples
 from smilearn.embedding._tokens import (
     EqualTexts,
     count_longer,
@@ -14,6 +13,7 @@ from smilearn.embedding._tokens import (
     tokenize,
 )
 from smilearn.exceptions import InvalidInputError, TruncationWarning
+from smilearn.finetuning._text_samples import TextSamples
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from test_freezing import TEXTS, Y
 
-from smilearn import FineTunedClassifier, FineTunedEmbedder, _training
+from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning import _training
 from smilearn.utils._files import replacing
 from smilearn.utils._run_folder import RunFolder, digest
 

@@ -1,4 +1,4 @@
-"""Frozen lower layers, computed once and reused in every epoch (floor 2)."""
+"""Frozen lower layers, computed once and reused in every epoch."""
 
 import tempfile
 from contextlib import contextmanager

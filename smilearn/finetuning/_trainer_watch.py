@@ -1,4 +1,4 @@
-"""Follow a user's own Trainer from within, up to its early point (floor 6)."""
+"""Follow a user's own Trainer from within, up to its early point."""
 
 import math
 import warnings
@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from transformers import TrainerCallback
 
-from smilearn._early_point import (
+from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+from smilearn.finetuning._early_point import (
     NEW_HEAD_DROP,
     EarlyPoint,
     evaluation_plan,
     evaluation_steps,
 )
-from smilearn._pooled_classifier import losses_and_correct
-from smilearn._trainer_record import TrainerRecord
-from smilearn._trainer_samples import TrainerSamples, texts_of, untouched
-from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+from smilearn.finetuning._pooled_classifier import losses_and_correct
+from smilearn.finetuning._trainer_record import TrainerRecord
+from smilearn.finetuning._trainer_samples import TrainerSamples, texts_of, untouched
 from smilearn.utils._random import subsample
 from smilearn.utils._texts import check_texts
 

@@ -1,9 +1,9 @@
-"""Tokenized texts as the training takes them, with stored hidden states (floor 3)."""
+"""Tokenized texts as the training takes them, with stored hidden states."""
 
 import numpy as np
 
-from smilearn._freezing import StoredStates
 from smilearn.embedding._tokens import own_tokenizer, pad, tokenize
+from smilearn.finetuning._freezing import StoredStates
 
 _BATCH = 64
 

@@ -1,9 +1,9 @@
-"""Low-rank adapters on the linear maps of a model, by peft (floor 3)."""
+"""Low-rank adapters on the linear maps of a model, by peft."""
 
 from numbers import Integral, Real
 
-from smilearn._freezing import layers_of
 from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning._freezing import layers_of
 from smilearn.utils._optional import require
 
 _DEFAULTS = {"rank": 16, "alpha": None, "dropout": 0.0, "target_modules": None}

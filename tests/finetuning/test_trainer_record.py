@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from smilearn._early_point import EarlyPoint
-from smilearn._trainer_record import TrainerRecord
+from smilearn.finetuning._early_point import EarlyPoint
+from smilearn.finetuning._trainer_record import TrainerRecord
 
 
 def callback(n_samples=6, **changed):

@@ -1,4 +1,4 @@
-"""The early point of a user's own transformers.Trainer (floor 12)."""
+"""The early point of a user's own transformers.Trainer."""
 
 import os
 import warnings
@@ -9,11 +9,11 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from smilearn._early_point import RULES
-from smilearn._trainer_watch import TrainerWatch
 from smilearn.embedding._pooling import POOLINGS
 from smilearn.exceptions import EarlyPointWarning
 from smilearn.filtering import RiskFilter
+from smilearn.finetuning._early_point import RULES
+from smilearn.finetuning._trainer_watch import TrainerWatch
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._files import read_columns, write_columns
 from smilearn.tables._risk_table import RiskTable

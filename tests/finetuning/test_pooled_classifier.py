@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from smilearn._pooled_classifier import PooledClassifier, losses_and_correct, read
-from smilearn._text_samples import TextSamples
+from smilearn.finetuning._pooled_classifier import (
+    PooledClassifier,
+    losses_and_correct,
+    read,
+)
+from smilearn.finetuning._text_samples import TextSamples
 
 
 class Backbone(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""A language model, one vector a text, and a linear head (floor 3)."""
+"""A language model, one vector a text, and a linear head."""
 
 import contextlib
 

@@ -131,7 +131,9 @@ def test_a_run_resumed_at_its_early_point_is_there(tmp_path):
 @pytest.mark.parametrize("drop", [1e-3, 0.999])
 def test_a_gap_that_is_there_at_the_first_look_may_be_old(tmp_path, drop, monkeypatch):
     """The mean training loss is far below 0.8 of another one, or far above."""
-    monkeypatch.setattr("smilearn._early_point.GAP", 1e9 if drop < 0.5 else 1e-9)
+    monkeypatch.setattr(
+        "smilearn.finetuning._early_point.GAP", 1e9 if drop < 0.5 else 1e-9
+    )
     folder = make_decoder(tmp_path / "m", "llama")
     past, callback = past_of(folder, tmp_path), early(rule="gap")
     options = {"eval_strategy": "epoch"}

@@ -1,4 +1,4 @@
-"""One fine-tune on transformers.Trainer, watched for the early point (floor 4)."""
+"""One fine-tune on transformers.Trainer, watched for the early point."""
 
 import math
 import random
@@ -12,9 +12,17 @@ import torch
 from safetensors.torch import load_file
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from smilearn._early_point import EarlyPoint, evaluation_plan, evaluation_steps
-from smilearn._pooled_classifier import PooledClassifier, losses_and_correct, read
-from smilearn._text_samples import TextSamples
+from smilearn.finetuning._early_point import (
+    EarlyPoint,
+    evaluation_plan,
+    evaluation_steps,
+)
+from smilearn.finetuning._pooled_classifier import (
+    PooledClassifier,
+    losses_and_correct,
+    read,
+)
+from smilearn.finetuning._text_samples import TextSamples
 from smilearn.utils._random import subsample
 from smilearn.utils._run_folder import RunFolder
 

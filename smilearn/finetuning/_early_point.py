@@ -1,4 +1,4 @@
-"""The early point of a training run: learnt the task, not yet the samples (floor 1)."""
+"""The early point of a training run: learnt the task, not yet the samples."""
 
 import math
 

@@ -1,12 +1,12 @@
-"""A fine-tuned language model as a scikit-learn classifier of texts (floor 6)."""
+"""A fine-tuned language model as a scikit-learn classifier of texts."""
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn._fine_tuning import FineTuning
 from smilearn.embedding._pretrained import DEFAULT_MODEL
+from smilearn.finetuning._fine_tuning import FineTuning
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import check_sample_weight, fit_context
 from smilearn.utils._texts import check_texts

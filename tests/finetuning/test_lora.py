@@ -12,8 +12,8 @@ from tiny_decoders import make_decoder
 from transformers import AutoModel
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder
-from smilearn._lora import lora_settings
 from smilearn.exceptions import InvalidInputError, MissingDependencyError
+from smilearn.finetuning._lora import lora_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

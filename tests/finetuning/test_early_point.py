@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smilearn._early_point import EarlyPoint, evaluation_plan, evaluation_steps
 from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning._early_point import (
+    EarlyPoint,
+    evaluation_plan,
+    evaluation_steps,
+)
 
 
 def follow(loss_drop, medians):

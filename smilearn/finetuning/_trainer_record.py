@@ -1,4 +1,4 @@
-"""What the checkpoints of a Trainer keep of an early point (floor 1)."""
+"""What the checkpoints of a Trainer keep of an early point."""
 
 import numpy as np
 

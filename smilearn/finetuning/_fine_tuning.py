@@ -1,4 +1,4 @@
-"""What both fine-tuned estimators do: texts in, a trained network out (floor 5)."""
+"""What both fine-tuned estimators do: texts in, a trained network out."""
 
 import copy
 import os
@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
 from smilearn.embedding._pretrained import load_backbone, quiet_transformers
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+from smilearn.finetuning._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
 from smilearn.utils._devices import resolve_device
 from smilearn.utils._fit_tasks import FitTasks
 from smilearn.utils._optional import require
@@ -57,9 +57,9 @@ class FineTuning(FitTasks):
         """Train, set the fitted attributes, and give the pooled states of all texts."""
         caller = type(self).__name__
         require("accelerate", extra="finetune", caller=caller)
-        from smilearn import _training
-        from smilearn._pooled_classifier import read
-        from smilearn._text_samples import TextSamples
+        from smilearn.finetuning import _training
+        from smilearn.finetuning._pooled_classifier import read
+        from smilearn.finetuning._text_samples import TextSamples
 
         texts, self.classes_, codes = check_labelled_texts(texts, y)
         self._check_schedule()
@@ -114,8 +114,8 @@ class FineTuning(FitTasks):
 
     def _read(self, texts):
         """Pooled states and logits of new texts."""
-        from smilearn._pooled_classifier import read
-        from smilearn._text_samples import TextSamples
+        from smilearn.finetuning._pooled_classifier import read
+        from smilearn.finetuning._text_samples import TextSamples
 
         texts = check_texts(texts)
         head = self._network.head
@@ -127,9 +127,9 @@ class FineTuning(FitTasks):
         return read(self._network, samples)
 
     def _network_for(self, n_classes, caller):
-        from smilearn._freezing import LowerLayers, check_trainable
-        from smilearn._lora import add_lora, lora_settings
-        from smilearn._pooled_classifier import PooledClassifier
+        from smilearn.finetuning._freezing import LowerLayers, check_trainable
+        from smilearn.finetuning._lora import add_lora, lora_settings
+        from smilearn.finetuning._pooled_classifier import PooledClassifier
 
         settings = lora_settings(self.lora)
         backbone, self._tokenizer, self._most_tokens, is_decoder = load_backbone(
@@ -231,7 +231,7 @@ class FineTuning(FitTasks):
 
     def _note(self, point, task):
         """Set the attributes that tell what the training was like."""
-        from smilearn._pooled_classifier import losses_and_correct
+        from smilearn.finetuning._pooled_classifier import losses_and_correct
 
         self.losses_, correct = losses_and_correct(self.logits_, task.codes)
         self.held_out_ = task.held_out

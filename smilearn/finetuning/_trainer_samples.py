@@ -1,4 +1,4 @@
-"""The training samples of a user's own Trainer, in data-set order (floor 5)."""
+"""The training samples of a user's own Trainer, in data-set order."""
 
 import inspect
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
-from smilearn._training import streams_kept
 from smilearn.embedding._pooling import mask_of_head, pool
 from smilearn.embedding._pretrained import is_causal
 from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning._training import streams_kept
 
 _LABELS = ("labels", "label", "label_ids")
 

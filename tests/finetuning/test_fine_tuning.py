@@ -6,7 +6,7 @@ import torch
 from test_freezing import Y
 from test_training import make
 
-from smilearn import _training
+from smilearn.finetuning import _training
 
 
 @pytest.mark.parametrize(("n_held_out", "shares"), [(100, (50, 50)), (20, (20, 80))])

@@ -15,9 +15,9 @@ from transformers import (
 )
 
 from smilearn import MemorizationCallback, SlicedMIScorer
-from smilearn._trainer_samples import TrainerSamples
 from smilearn.embedding._pooling import mask_of_head, pool
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+from smilearn.finetuning._trainer_samples import TrainerSamples
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -1,4 +1,4 @@
-"""Fine-tune to the early point, and read the hidden states there (floor 6)."""
+"""Fine-tune to the early point, and read the hidden states there."""
 
 from sklearn.base import (
     BaseEstimator,
@@ -7,8 +7,8 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn._fine_tuning import FineTuning
 from smilearn.embedding._pretrained import DEFAULT_MODEL
+from smilearn.finetuning._fine_tuning import FineTuning
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import fit_context
 

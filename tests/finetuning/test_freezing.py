@@ -26,9 +26,10 @@ from transformers import (
     XLNetModel,
 )
 
-from smilearn import FineTunedClassifier, FineTunedEmbedder, _freezing, _text_samples
-from smilearn._freezing import LowerLayers, StoredStates, layers_of
+from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning import _freezing, _text_samples
+from smilearn.finetuning._freezing import LowerLayers, StoredStates, layers_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

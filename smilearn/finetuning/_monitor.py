@@ -1,4 +1,4 @@
-"""The early point for people with a training loop of their own (floor 2)."""
+"""The early point for people with a training loop of their own."""
 
 import math
 from numbers import Integral, Real
@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from smilearn._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
 from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import Interval, StrOptions
 

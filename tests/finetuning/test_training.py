@@ -9,8 +9,9 @@ import pytest
 import torch
 from test_freezing import TEXTS, Y, data
 
-from smilearn import FineTunedClassifier, FineTunedEmbedder, _training
+from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
+from smilearn.finetuning import _training
 from smilearn.utils._weights import loss_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
