@@ -9,14 +9,14 @@ from importlib.metadata import version
 
 _HOMES = {
     "EarlyPointMonitor": "finetuning",
-    "FilteredEstimator": "filtered",
+    "FilteredEstimator": "filtering",
     "FineTunedClassifier": "finetuning",
     "FineTunedEmbedder": "finetuning",
     "HiddenStateEmbedder": "embedding",
     "LayerSelector": "embedding",
     "MemorizationCallback": "finetuning",
     "RiskFilter": "filtering",
-    "RiskReweighter": "reweighting",
+    "RiskReweighter": "filtering",
     "RiskTable": "tables",
     "SentenceEmbedder": "embedding",
     "ShadowAudit": "audit",
@@ -32,7 +32,7 @@ _HOMES = {
     "exceptions": "",
     "metrics": "",
     "model_selection": "",
-    "score_samples": "pipelines",
+    "score_samples": "filtering",
 }
 __all__ = [
     "EarlyPointMonitor",

@@ -10,7 +10,7 @@ from smilearn._cli_checks import check_number, check_output, one_of
 from smilearn._risk_match import RiskRows
 from smilearn._row_writers import row_writer, shape_of
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering import RiskFilter
+from smilearn.filtering._filter import RiskFilter
 from smilearn.tables._files import file_kind
 from smilearn.tables._row_streams import RowStream
 

@@ -9,7 +9,7 @@ from sklearn.utils import column_or_1d
 from smilearn._paired_bootstrap import Truth, checked, interval_columns, most
 from smilearn._resampling import top_size
 from smilearn.exceptions import InvalidInputError
-from smilearn.pipelines import layers
+from smilearn.filtering._pipelines import layers
 from smilearn.tables._risk_table import RiskTable
 from smilearn.tables._wide_table import WideTable
 from smilearn.utils._random import generator_from

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from smilearn.embedding._pooling import POOLINGS
 from smilearn.exceptions import EarlyPointWarning
-from smilearn.filtering import RiskFilter
+from smilearn.filtering._filter import RiskFilter
 from smilearn.finetuning._early_point import RULES
 from smilearn.finetuning._trainer_watch import TrainerWatch
 from smilearn.scoring._scorer import SlicedMIScorer

@@ -1,4 +1,4 @@
-"""The score of each training sample, from a scorer or a table (floor 10)."""
+"""The score of each training sample, from a scorer or a table."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import process_routing
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.pipelines import layers, score_samples
+from smilearn.filtering._pipelines import layers, score_samples
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._containers import check_aligned, index_of

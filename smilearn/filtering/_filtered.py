@@ -1,13 +1,13 @@
-"""Fit an estimator without the samples at risk (floor 12)."""
+"""Fit an estimator without the samples at risk."""
 
 from typing import ClassVar
 
 from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
-from smilearn._delegating import Delegating, is_aligned
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering import RiskFilter
+from smilearn.filtering._delegating import Delegating, is_aligned
+from smilearn.filtering._filter import RiskFilter
 from smilearn.utils._containers import check_aligned, take_samples
 from smilearn.utils._sklearn_compat import HasMethods, fit_context
 

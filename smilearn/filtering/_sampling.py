@@ -1,4 +1,4 @@
-"""What imbalanced-learn asks of a sampler, without imbalanced-learn (floor 0)."""
+"""What imbalanced-learn asks of a sampler, without imbalanced-learn."""
 
 from dataclasses import dataclass, field
 

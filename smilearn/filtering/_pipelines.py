@@ -1,12 +1,12 @@
-"""Scores of samples with their labels through a whole pipeline (floor 2)."""
+"""Scores of samples with their labels through a whole pipeline."""
 
 import inspect
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 
-from smilearn._delegating import Delegating
 from smilearn.exceptions import InvalidInputError
+from smilearn.filtering._delegating import Delegating
 
 __all__ = ["score_samples"]
 

@@ -27,8 +27,8 @@ from smilearn import (
     SentenceEmbedder,
     SlicedMIScorer,
 )
-from smilearn._delegating import is_aligned
 from smilearn.exceptions import InvalidInputError
+from smilearn.filtering._delegating import is_aligned
 
 SCORER = SlicedMIScorer(16, slicing="isotropic", random_state=0)
 CLEANER = RiskFilter(SCORER, share=0.2)

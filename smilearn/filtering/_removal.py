@@ -1,4 +1,4 @@
-"""Which samples a rule removes, and which a class keeps all the same (floor 1)."""
+"""Which samples a rule removes, and which a class keeps all the same."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Take samples at risk out of a training set (floor 11)."""
+"""Take samples at risk out of a training set."""
 
 import warnings
 from numbers import Integral, Real
@@ -10,10 +10,10 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from smilearn._removal import Rule, spared
-from smilearn._risks import default_scorer, risks_of
-from smilearn._sampling import tags_of_sampler
 from smilearn.exceptions import LowSupportWarning
+from smilearn.filtering._removal import Rule, spared
+from smilearn.filtering._risks import default_scorer, risks_of
+from smilearn.filtering._sampling import tags_of_sampler
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._containers import (
     check_aligned,

@@ -1,4 +1,4 @@
-"""Meta-estimators that answer as the estimator which they fitted (floor 1)."""
+"""Meta-estimators that answer as the estimator which they fitted."""
 
 from copy import deepcopy
 

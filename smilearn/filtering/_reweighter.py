@@ -1,4 +1,4 @@
-"""Fit an estimator with less weight on the samples at risk (floor 12)."""
+"""Fit an estimator with less weight on the samples at risk."""
 
 import inspect
 from numbers import Real
@@ -10,9 +10,9 @@ from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from smilearn._delegating import Delegating
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering import RiskFilter
+from smilearn.filtering._delegating import Delegating
+from smilearn.filtering._filter import RiskFilter
 from smilearn.utils._containers import check_aligned
 from smilearn.utils._sklearn_compat import (
     HasMethods,
