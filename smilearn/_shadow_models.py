@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import clone
 
 from smilearn._estimator_facts import params_named
-from smilearn._log_probabilities import log_probabilities
+from smilearn.baselines._log_probabilities import log_probabilities
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._delegating import is_aligned
 from smilearn.utils._containers import take_samples

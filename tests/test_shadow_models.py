@@ -11,12 +11,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from smilearn._log_probabilities import log_probabilities
 from smilearn._shadow_models import (
     comparable_answers,
     seeded_clone,
     shadow_answers,
 )
+from smilearn.baselines._log_probabilities import log_probabilities
 from smilearn.exceptions import InvalidInputError
 
 X, Y = numbered()

@@ -1,4 +1,4 @@
-"""What the logits of one checkpoint say about each sample and its label (floor 1)."""
+"""What the logits of one checkpoint say about each sample and its label."""
 
 import numpy as np
 from scipy.special import log_softmax, softmax, xlogy

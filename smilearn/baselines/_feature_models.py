@@ -1,4 +1,4 @@
-"""Scores of a label by models of the features, in folds (floor 4)."""
+"""Scores of a label by models of the features, in folds."""
 
 import warnings
 from numbers import Integral, Real
@@ -9,8 +9,8 @@ from scipy.special import log_softmax
 from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from smilearn._label_scorer import LabelScorer
-from smilearn._logits import checked_logits
+from smilearn.baselines._label_scorer import LabelScorer
+from smilearn.baselines._logits import checked_logits
 from smilearn.utils._sklearn_compat import Interval, StrOptions
 
 _FOLDS = [Interval(Integral, 2, None, closed="left"), None]

@@ -1,4 +1,4 @@
-"""Scores of a label by a classifier of the features, in folds (floor 4)."""
+"""Scores of a label by a classifier of the features, in folds."""
 
 from numbers import Integral
 from typing import ClassVar
@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smilearn._label_scorer import LabelScorer
-from smilearn._log_probabilities import log_probabilities
-from smilearn._logits import FORMULAS, checked_logits
+from smilearn.baselines._label_scorer import LabelScorer
+from smilearn.baselines._log_probabilities import log_probabilities
+from smilearn.baselines._logits import FORMULAS, checked_logits
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
 

@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.utils import get_tags
 
-from smilearn._logits import own
 from smilearn.baselines import ProbeScorer, logit_scores
+from smilearn.baselines._logits import own
 from smilearn.exceptions import InvalidInputError
 
 KINDS = ["margin", "loss", "el2n", "entropy"]

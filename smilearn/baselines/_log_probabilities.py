@@ -1,4 +1,4 @@
-"""What a classifier says of each class, as exactly as it can (floor 2)."""
+"""What a classifier says of each class, as exactly as it can."""
 
 import numpy as np
 from scipy.special import log_softmax

@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from smilearn._logits import KINDS
 from smilearn.baselines import logit_scores
+from smilearn.baselines._logits import KINDS
 from smilearn.exceptions import InvalidInputError
 
 

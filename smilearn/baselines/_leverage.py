@@ -1,4 +1,4 @@
-"""How far a linear or softmax layer lets a sample move its own prediction (floor 1)."""
+"""How far a linear or softmax layer lets a sample move its own prediction."""
 
 import numpy as np
 from scipy.special import expit, softmax

@@ -1,11 +1,11 @@
-"""One contract for scorers of labelled samples that compare labels (floor 3)."""
+"""One contract for scorers of labelled samples that compare labels."""
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from smilearn._logits import own
+from smilearn.baselines._logits import own
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._folds import folds_of, row_keys
 from smilearn.utils._documentation import Documented, documentation_url, page_template

@@ -1,4 +1,4 @@
-"""Scores by where a sample stands among the others (floor 4)."""
+"""Scores by where a sample stands among the others."""
 
 from numbers import Integral, Real
 from typing import ClassVar
@@ -8,8 +8,8 @@ from scipy.sparse import issparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from smilearn import _leverage
-from smilearn._label_scorer import LabelScorer
+from smilearn.baselines import _leverage
+from smilearn.baselines._label_scorer import LabelScorer
 from smilearn.utils._sklearn_compat import Interval, StrOptions
 
 _BY_PRODUCTS = {"euclidean", "l2", "sqeuclidean", "minkowski"}  # lose digits far off

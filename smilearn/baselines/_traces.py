@@ -1,10 +1,10 @@
-"""What the course of a training says about each sample (floor 2)."""
+"""What the course of a training says about each sample."""
 
 import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
-from smilearn._logits import checked_logits, codes_of, log_probability, margin
+from smilearn.baselines._logits import checked_logits, codes_of, log_probability, margin
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._inputs import as_numpy
 

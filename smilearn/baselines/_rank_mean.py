@@ -1,4 +1,4 @@
-"""Scores put together by their ranks (floor 1)."""
+"""Scores put together by their ranks."""
 
 import numpy as np
 from scipy.stats import rankdata
