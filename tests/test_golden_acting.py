@@ -21,8 +21,8 @@ from smilearn import (
     compare_scorers,
     datasets,
     metrics,
-    model_selection,
 )
+from smilearn.audit import _model_selection as model_selection
 
 X, Y = made_samples()
 SOLVED = 1e-6  # logistic regression is solved in steps

@@ -16,7 +16,7 @@ MODULES = [
     "smilearn.datasets",
     "smilearn.exceptions",
     "smilearn.metrics",
-    "smilearn.model_selection",
+    "smilearn.audit._model_selection",
 ]
 PROTOCOLS = ("__getitem__", "__iter__", "__len__", "_repr_html_")
 

@@ -1,0 +1,292 @@
+"""What taking samples out of a training set does, to them and to others."""
+
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import clone
+
+from smilearn.audit._audit import ShadowAudit
+from smilearn.audit._audit_table import AuditTable
+from smilearn.audit._filter_arms import (
+    ALL,
+    FILTERED,
+    RANDOM,
+    as_many,
+    comparable_groups,
+    removed_samples,
+)
+from smilearn.audit._filter_measures import (
+    Arm,
+    effect_columns,
+    group_measures,
+    sample_measures,
+)
+from smilearn.audit._shadow_design import check_classes_seen
+from smilearn.exceptions import InvalidInputError
+from smilearn.tables._wide_table import WideTable
+from smilearn.utils._containers import check_aligned, class_labels
+
+__all__ = ["FilterAudit", "audit_filter"]
+
+
+class FilterAudit(WideTable):
+    """One row a group of samples, measure and arm; shown with a column for each arm.
+
+    Made by :func:`audit_filter`.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of shape (n_rows,)
+        `group` ("all", "kept" or "removed"), its `n_samples`, the `measure`, `arm`
+        ("everything", "filtered" or "random"), `value`, and the ends `low` and `high`
+        of its 95 % interval; `difference` to the reference arm, `difference_low` and
+        `difference_high`, and the `verdict`: "higher" or "lower" where that interval
+        excludes 0, else "even".
+
+    reference : str
+        Arm that the others are compared with.
+
+    samples : table
+        One row a sample.
+
+    audit : ShadowAudit
+        The audit of all samples.
+
+    Attributes
+    ----------
+    columns, reference, samples, audit : object
+        The same. `samples` holds `id`, `label`, `group` ("kept"; "removed", "random" or
+        "both" for those that the filter, the control or both took out),
+        `lira_everything`, `lira_filtered`, `lira_random` in nats, high = memorized,
+        `newly_exposed`, `no_longer_exposed`, and, with a control, the same in its arm,
+        `newly_exposed_random` and `no_longer_exposed_random`: so many are named by
+        chance. Ratios of samples that an arm took out are noise.
+
+    Examples
+    --------
+    See :func:`audit_filter`.
+    """
+
+    _down, _across = ("group", "n_samples", "measure"), "arm"
+    _marks: ClassVar[dict] = {"higher": ("+", "above"), "lower": ("-", "below")}
+
+    def __init__(self, columns, reference, samples, audit):
+        super().__init__(columns, reference, "samples and shadow models")
+        self.samples, self.audit = samples, audit
+
+
+def audit_filter(
+    audit,
+    removed,
+    X,
+    y,
+    *,
+    control=True,
+    reference="auto",
+    share=0.1,
+    n_bootstrap=500,
+    **params,
+):
+    """Train with and without some samples, and tell what that did to all of them.
+
+    The shadow models of an audit are trained again without the samples, and once more
+    without as many of the same classes drawn at random. Whether the others are less
+    exposed, or newly exposed, is then read from what differs between these arms.
+
+    Parameters
+    ----------
+    audit : ShadowAudit
+        Names the estimator, the number of models and the folder. One that is fitted to
+        the same samples stands for the arm with everything, and is not fitted again.
+
+    removed : array-like or fitted filter
+        Which samples go: a mask, their indices, or a `RiskFilter` or
+        `FilteredEstimator` that was fitted to the same samples in the same order. Not
+        what this audit found to be memorized: the noise that chose them would come back
+        in all arms. For that choose by an audit with another seed.
+
+    X : array-like of shape (n_samples, n_features) or sequence of str
+        All samples, as the estimator takes them.
+
+    y : array-like of shape (n_samples,)
+        Class labels.
+
+    control : bool, default=True
+        Whether to train the arm without random samples, at the price of `n_shadow`
+        trainings more: fewer samples alone change much.
+
+    reference : {"auto", "everything", "random"}, default="auto"
+        Arm that the others are compared with. "auto" is "random" with a control.
+
+    share : float in (0, 1), default=0.1
+        Share of all samples that count as exposed, those with the highest ratio in the
+        arm with everything. The lowest of these ratios is the bar in all arms.
+
+    n_bootstrap : int, default=500
+        Resamples of models and samples for the intervals of attacks.
+
+    **params : dict
+        For ``fit`` of the estimator; what holds a value for each sample is cut.
+
+    Returns
+    -------
+    effect : FilterAudit
+        For groups of samples in each arm: `accuracy` of models that have not seen them,
+        on the labels as given, wrong ones included; `auc`, `tpr_at_fpr_0.001` and
+        `tpr_at_fpr_0.01` of the likelihood ratio attack; mean `lira` in nats; the
+        shares that are `exposed`, `newly_exposed` (not so in the arm with everything)
+        and `no_longer_exposed`. Of "all" it is told who is exposed, where those taken
+        out are not.
+
+    Raises
+    ------
+    InvalidInputError
+        If nothing or everything goes, a class is left too small for all models to see
+        it, samples are IN or OUT of fewer than 2 models, or the audit was fitted to
+        other samples, or with other settings than it has now.
+
+    Notes
+    -----
+    All arms share the seeds of the models and who is IN which of them, so that they
+    differ in the removal alone. "kept" are samples that no arm takes out, "removed"
+    those that only the filter does.
+
+    No model of the filtered arm has seen a removed sample. Its row there compares those
+    that would have been IN with those that would not: chance, where they were chosen
+    without this audit, with the noise that the measure has. That is no promise. Who can
+    tell what the filter took out, or kept, may still learn of it; removing the most
+    exposed samples can expose others, the onion effect [1]_; and all this holds for
+    attacks by the ratio alone.
+
+    Random samples are drawn once; how much another draw would change is not in the
+    intervals. Models are trained on `share` of the samples of the audit each, so what
+    is said of the removal is said of a training set of that size.
+
+    To audit a training that filters for itself, each time anew, give
+    ``ShadowAudit(FilteredEstimator(...))`` instead.
+
+    References
+    ----------
+    .. [1] N. Carlini et al., "The privacy onion effect: memorization is relative",
+       NeurIPS, 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from smilearn import ShadowAudit, audit_filter
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 40)
+    >>> X = rng.normal(size=(80, 2)) + 4.0 * y[:, None]
+    >>> y[:4] = 1  # wrong labels
+    >>> nearest = KNeighborsClassifier(3, weights="distance")
+    >>> audit = ShadowAudit(nearest, n_shadow=16, random_state=0)
+    >>> effect = audit_filter(audit, [0, 1, 2, 3], X, y, n_bootstrap=50)
+    >>> exposed = effect["value"][effect["measure"] == "exposed"]
+    >>> exposed[-3:].tolist()  # of the removed: with everything, filtered, random
+    [1.0, 0.0, 1.0]
+    """
+    labels = class_labels(y)
+    check_aligned(X, {"y": labels})
+    gone = removed_samples(removed, len(labels))
+    _check_numbers(share, n_bootstrap)
+    names = ["auto", ALL, *[RANDOM] * bool(control)]
+    if reference not in names:
+        raise InvalidInputError(f"reference must be one of {names}; got {reference!r}.")
+    audit = _fitted(audit, X, labels, params)
+    B, rng = audit.shadow_in_, np.random.default_rng([audit._seed, 3])
+    if min(B.sum(0).min(), (~B).sum(0).min()) < 2:
+        raise InvalidInputError(
+            "audit_filter leaves out a model at a time, so each sample must be IN 2 or "
+            f"more and OUT of 2 or more; got n_shadow={audit.n_shadow} and "
+            f"share={audit.share}."
+        )
+    withheld = {ALL: np.zeros(len(gone), bool), FILTERED: gone}
+    if control:
+        withheld[RANDOM] = as_many(gone, labels, rng)
+    for arm, rows in withheld.items():
+        _check_classes(B[:, ~rows], labels[~rows], audit.classes_, arm)
+    groups = comparable_groups(withheld)
+    arms = [_arm(audit, X, labels, rows, params) for rows in withheld.values()]
+    found = group_measures(arms, B, groups, share, n_bootstrap, rng)
+    if reference == "auto":
+        reference = RANDOM if control else ALL
+    sizes = {name: int(rows.sum()) for name, rows in groups.items()}
+    columns = effect_columns(found, list(withheld), reference, len(B), sizes)
+    samples = _samples(labels, withheld, sample_measures(arms, B, share))
+    return FilterAudit(columns, reference, samples, audit)
+
+
+def _check_numbers(share, n_bootstrap):
+    if not 0 < share < 1 or n_bootstrap < 2:
+        raise InvalidInputError(
+            "share must be between 0 and 1, and n_bootstrap 2 or more; got "
+            f"{share!r} and {n_bootstrap!r}."
+        )
+
+
+def _fitted(audit, X, labels, params):
+    """The audit of all samples, as it is or fitted now."""
+    if not isinstance(audit, ShadowAudit):
+        name = type(audit).__name__
+        raise InvalidInputError(
+            f"audit must be a ShadowAudit, fitted or not; got {name}. A classifier is "
+            f"audited by ShadowAudit({name}(...))."
+        )
+    if not hasattr(audit, "lira_"):
+        return clone(audit).fit(X, labels, **params)
+    if not np.array_equal(audit.labels_, labels):
+        raise InvalidInputError(
+            f"The audit is fitted to other samples: {len(audit.labels_)} labels, not "
+            f"the {len(labels)} given, in this order. Give one that is not fitted."
+        )
+    now = audit._facts(X, labels, audit._requested(params))
+    if now and audit._fitted_to:
+        other = sorted(name for name in now if now[name] != audit._fitted_to.get(name))
+        if other:
+            raise InvalidInputError(
+                f"The audit is fitted with other {', '.join(other)}. Give the same as "
+                "then, or one that is not fitted: clone(audit)."
+            )
+    return audit
+
+
+def _check_classes(masks, labels, classes, arm):
+    try:
+        check_classes_seen(masks, np.searchsorted(classes, labels), classes)
+    except InvalidInputError as error:
+        advice = " Or give control=False." if arm == RANDOM else ""
+        raise InvalidInputError(
+            f"After the removal ({arm}): {error}{advice}"
+        ) from error
+
+
+def _arm(audit, X, labels, withheld, params):
+    if not withheld.any():
+        return Arm(audit.statistic_, audit.correct_, withheld)
+    asked = audit._requested(params)
+    answers = audit._answers(
+        X,
+        labels,
+        audit.classes_,
+        audit.shadow_in_,
+        asked,
+        audit._fitted_to,
+        withheld,
+    )
+    return Arm(answers["statistic"], answers["correct"], withheld)
+
+
+def _samples(labels, withheld, measures):
+    gone = withheld[FILTERED]
+    drawn = withheld.get(RANDOM, withheld[ALL])
+    kinds = {"both": gone & drawn, "removed": gone, "random": drawn}
+    group = np.select(list(kinds.values()), list(kinds), "kept")
+    columns = {"id": np.arange(len(labels)), "label": labels, "group": group}
+    for place, arm in enumerate(withheld):
+        columns[f"lira_{arm}"] = measures["lira"][place]
+    for place, arm in enumerate(withheld):
+        for name in ("newly_exposed", "no_longer_exposed") * (arm != ALL):
+            ending = "" if arm == FILTERED else f"_{arm}"
+            columns[f"{name}{ending}"] = measures[name][place] & ~withheld[arm]
+    return AuditTable(columns)

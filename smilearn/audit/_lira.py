@@ -1,0 +1,230 @@
+"""Likelihood ratios of membership, on plain arrays.
+
+T is a statistic of shape (n_models, n_samples), high where a model knows the sample,
+and B of the same shape says which samples are IN which models.
+
+LiRA (N. Carlini et al., "Membership inference attacks from first principles", IEEE S&P,
+2022) asks how much likelier the statistic under a target model is among the models
+that a sample is IN than among those that it is OUT of, both taken as normal. Here the
+parameters of the normals are not plugged in. Of a sample and a side with n models,
+mean m and sum of squared deviations Q, the mean has a flat prior and the variance a
+scaled inverse chi-square prior of `PRIOR_DOF` degrees of freedom, located at v, what
+the variance on that side typically is: the median over the other samples that vary at
+all, corrected for what a chi-square does to logarithms, so that no sample sets the
+unit of all others. It is taken as at least a quarter of what it is on the other side:
+models that know all their samples by heart do not vary, and that alone must not make
+every sample look memorized. What is then expected of the target is a Student t (the
+usual conjugate result, derived anew)::
+
+    dof = PRIOR_DOF + n - 1
+    scale^2 = (PRIOR_DOF * v + Q) / dof * (1 + 1 / n),    around m
+
+So a handful of models never gives a certainty that it cannot bear. Where a side has no
+model left, n is taken as infinite around the mean of the other samples, and the
+variance between samples is added to the scale.
+"""
+
+import numpy as np
+from scipy.special import digamma, gammaln
+
+PRIOR_DOF = 4.0  # the typical variance weighs as much as so many models
+_LEAST = 0.25  # of the variance on the other side
+_FLOOR = 1e-16  # of variances, in squares of the typical statistic
+
+
+def log_lira(T, B, *, equal_counts=False):
+    """Log likelihood ratio of membership, each model the target once.
+
+    Parameters
+    ----------
+    T : ndarray of shape (n_models, n_samples)
+        Statistics, finite.
+
+    B : ndarray of bool of shape (n_models, n_samples)
+        Whether each sample is IN each model.
+
+    equal_counts : bool, default=False
+        Whether a model of the other side is left out with the target, so that the
+        number of models left does not tell on which side the target is. Each sample
+        must then have models on both sides.
+
+    Returns
+    -------
+    ratios : ndarray of shape (n_models, n_samples)
+        In nats; high = the target was trained on the sample. The target is left out of
+        what it is compared with.
+    """
+    T = T / _unit(T)  # ratios have no unit; squares now cannot overflow
+    sides = [_Side(T, B), _Side(T, ~B)]
+    removed = _partner_values(T, B) if equal_counts else T
+    ratios = np.zeros(T.shape)
+    for side, other, sign in zip(sides, sides[::-1], (1, -1), strict=True):
+        gone = np.where(side.members, T, removed)
+        ratios += sign * side.log_predictive(
+            T, gone, side.members | equal_counts, _variance(side, other)
+        )
+    return ratios
+
+
+def mean_over_targets(ratios, B, target=None):
+    """Truth of each sample: its mean ratio over the targets that it is IN.
+
+    Parameters
+    ----------
+    ratios : ndarray of shape (n_models, n_samples)
+        What :func:`log_lira` gives.
+
+    B : ndarray of bool of shape (n_models, n_samples)
+        Whether each sample is IN each model.
+
+    target : int, default=None
+        The only target to look at, also for samples that are not IN; None for all.
+
+    Returns
+    -------
+    truth : ndarray of shape (n_samples,)
+        In nats; NaN where a sample is IN no model.
+    """
+    if target is not None:
+        return ratios[target]
+    counts = B.sum(0)
+    total = np.where(B, ratios, 0.0).sum(0)
+    return np.where(counts, total, np.nan) / np.maximum(counts, 1)
+
+
+def jackknife_std(T, B, target=None):
+    """Standard error of the truth of each sample, by leaving out each model in turn.
+
+    Parameters
+    ----------
+    T, B : ndarray of shape (n_models, n_samples)
+        Statistics, and which samples are IN.
+
+    target : int, default=None
+        The only target; it is never left out. None for all.
+
+    Returns
+    -------
+    std : ndarray of shape (n_samples,)
+        In nats; infinite where it would take more models.
+    """
+    others = [j for j in range(len(T)) if j != target]
+    truths = []
+    for j in others:
+        kept = np.arange(len(T)) != j
+        again = None if target is None else target - (j < target)
+        ratios = log_lira(T[kept], B[kept])
+        truths.append(mean_over_targets(ratios, B[kept], again))
+    truths = np.array(truths)  # (n_models, n_samples)
+    spread = ((truths - truths.mean(0)) ** 2).sum(0)
+    std = np.sqrt(spread * (len(others) - 1) / len(others))
+    return np.where(np.isnan(std) | (len(others) < 2), np.inf, std)
+
+
+def difference_of_sides(T, B):
+    """Mean statistic of the models that a sample is IN, minus that of the others.
+
+    Parameters
+    ----------
+    T, B : ndarray of shape (n_models, n_samples)
+        Statistics, and which samples are IN, some and not all.
+
+    Returns
+    -------
+    difference, std : ndarray of shape (n_samples,)
+        The difference and its standard error, from variances that the prior of
+        :func:`log_lira` steadies.
+    """
+    unit = _unit(T)
+    sides = [_Side(T / unit, B), _Side(T / unit, ~B)]
+    error = np.zeros(T.shape[1])
+    for side, other in zip(sides, sides[::-1], strict=True):
+        dof = PRIOR_DOF + side.counts - 1
+        variance = PRIOR_DOF * _variance(side, other) + side.squares
+        error += variance / (dof * side.counts)
+    return unit * (sides[0].means - sides[1].means), unit * np.sqrt(error)
+
+
+class _Side:
+    """Moments of each sample over the models that it is IN, or OUT of."""
+
+    def __init__(self, T, members):
+        self.members = members
+        self.counts = members.sum(0)
+        held = np.maximum(self.counts, 1)
+        self.means = np.where(members, T, 0.0).sum(0) / held
+        deviations = np.where(members, T - self.means, 0.0)
+        self.squares = (deviations**2).sum(0)
+        self.dof = np.maximum(self.counts - 1, 0)
+        self.typical = _typical_variance(self.squares, self.dof)
+        known = np.where(self.counts, self.means, 0.0)
+        n = np.maximum((self.counts > 0).sum() - (self.counts > 0), 1)
+        self.centre = (known.sum() - known) / n
+        squares = (known**2).sum() - known**2
+        self.between = np.maximum(squares / n - self.centre**2, 0)
+
+    def log_predictive(self, T, gone, is_gone, variance):
+        """Log density of each statistic, where one value may be gone from the side."""
+        left = self.counts - is_gone  # (n_models, n_samples)
+        some = left > 0
+        shift = np.where(is_gone, (gone - self.means) / np.maximum(left, 1), 0.0)
+        means = np.where(some, self.means - shift, self.centre)
+        lost = np.where(is_gone, (gone - self.means) ** 2, 0.0)
+        lost = lost * self.counts / np.maximum(left, 1)
+        squares = np.where(some, np.maximum(self.squares - lost, 0), 0.0)
+        dof = PRIOR_DOF + np.maximum(left - 1, 0)
+        squares = squares + PRIOR_DOF * variance  # dof times the variance
+        extra = np.where(some, 1 / np.maximum(left, 1), self.between / variance)
+        squares *= 1 + extra
+        heights = _log_heights(len(T))[np.maximum(left - 1, 0)]
+        tail = np.log1p((T - means) ** 2 / squares)
+        return heights - 0.5 * np.log(squares) - 0.5 * (dof + 1) * tail
+
+
+def _variance(side, other):
+    """What the prior of each sample is located at: the variance of other samples."""
+    variance, there = side.typical, other.typical
+    variance = np.where(np.isnan(variance), there, variance)
+    variance = np.fmax(variance, _LEAST * there)
+    return np.maximum(np.where(np.isnan(variance), side.between, variance), _FLOOR)
+
+
+def _typical_variance(squares, dof):
+    """Median of the variances of the other samples, those that vary; (n_samples,).
+
+    0 where no other sample varies, NaN where no other one has two models.
+    """
+    varies = (squares > 0) & (dof > 0)
+    known = (dof > 0).sum() - (dof > 0)  # others that could vary
+    logs, half = np.log(squares[varies]), dof[varies] / 2
+    logs = logs - np.log(2 * half) - (digamma(half) - np.log(half))
+    place = np.full(len(squares), len(logs))
+    place[varies] = np.argsort(np.argsort(logs, kind="stable"), kind="stable")
+    left = len(logs) - varies
+    ordered = np.append(np.sort(logs), [-np.inf, -np.inf])
+    middle = [(left - 1) // 2, left // 2]
+    pair = [ordered[np.where(k < place, k, k + 1)] for k in middle]
+    typical = np.where(left > 0, np.exp(np.mean(pair, axis=0)), 0.0)
+    return np.where(known > 0, typical, np.nan)
+
+
+def _unit(T):
+    """Size of the typical statistic, none of which is then too large to be squared."""
+    sizes = np.abs(T)
+    some = sizes[sizes > 0]
+    return max(np.median(some), sizes.max() * 1e-140) if some.size else 1.0
+
+
+def _log_heights(n_models):
+    """Log of what Student densities of unit squares have at 0, by models less 1."""
+    dof = PRIOR_DOF + np.arange(n_models + 1)
+    return gammaln((dof + 1) / 2) - gammaln(dof / 2) - 0.5 * np.log(np.pi)
+
+
+def _partner_values(T, B):
+    """Statistic of a model on the other side, another one for each target."""
+    order = np.argsort(~B, axis=0, kind="stable")  # models IN first
+    n_in = B.sum(0)
+    rank = np.where(B, B.cumsum(0), (~B).cumsum(0)) - 1
+    row = np.where(B, n_in + rank % (len(T) - n_in), rank % n_in)
+    return np.take_along_axis(T, np.take_along_axis(order, row, 0), 0)

@@ -1,0 +1,214 @@
+"""Choosing settings without ground truth, and auditing them with it.
+
+`score` of :class:`~smilearn.SlicedMIScorer` is the label contrast, so that
+`GridSearchCV` over slices, families or densities works as it is. Here is what to hand
+to its `refit`; and, for an audit that knows which samples are memorized, to `scoring`.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from numbers import Real
+
+import numpy as np
+from sklearn import get_config
+from sklearn.metrics import roc_auc_score
+
+from smilearn.audit._memorized_scorer import MemorizedScorer
+from smilearn.exceptions import InvalidInputError
+from smilearn.metrics import fpr_at_tpr
+
+__all__ = ["memorized_scorer", "smallest_within"]
+
+
+def memorized_scorer(
+    metric=roc_auc_score, *, greater_is_better=None, training=False, **settings
+):
+    """Make a `scoring` that compares risk with the ground truth of an audit.
+
+    It is called with an estimator, `X`, `y` and `memorized`, whether each sample is
+    memorized. It asks a search for `memorized` by scikit-learn's metadata routing; the
+    request can be changed by its `set_score_request`. In a pipeline the last step
+    scores what the steps before it make of `X`.
+
+    Parameters
+    ----------
+    metric : callable, default=roc_auc_score
+        Called with `memorized` and the risk (minus the score, high = at risk), such as
+        the functions of :mod:`smilearn.metrics`.
+
+    greater_is_better : bool, default=None
+        False turns the sign of the metric, as a search takes the largest score. None
+        is False for :func:`~smilearn.metrics.fpr_at_tpr` and True for all others.
+
+    training : bool, default=False
+        Whether to judge `scores_`, those of the samples that were fitted, instead of
+        scores of the samples that a split has held out. See Notes.
+
+    **settings : dict
+        More arguments for the metric, such as ``tpr=0.5``.
+
+    Returns
+    -------
+    scorer : callable
+        Scorer for the `scoring` of `GridSearchCV`, `cross_validate` and their like.
+
+    Raises
+    ------
+    InvalidInputError
+        If metadata routing is off; on call, if `memorized` is missing, is not 0 or 1,
+        or holds one kind only, or if the estimator has no `score_samples`.
+
+    Warns
+    -----
+    LowSupportWarning
+        On call, if some samples have labels that were not seen in `fit`; they are left
+        out.
+
+    Notes
+    -----
+    A search turns an error of a scorer into NaN and a warning with the message;
+    ``error_score="raise"`` lets it through. Folds that follow `y` may hold no memorized
+    sample: take ``cv=list(StratifiedKFold(5).split(X, memorized))``.
+
+    An audit is about the samples that a model was trained on, and what one reads of
+    them is `scores_`. A split judges something else: scores of samples that were not
+    fitted, by a scorer that knows part of the data. That is fair to settings that
+    learn from labels. With ``training=True`` it is `scores_` that is judged, and the
+    samples scored must be those fitted: with ``rows = np.arange(len(y))`` take
+    ``cv=[(rows, rows)]``. Either way, the figure of a setting that was chosen with
+    the truth is too good; confirm it with a truth of other samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sklearn
+    >>> from sklearn.model_selection import StratifiedKFold, cross_val_score
+    >>> from smilearn import SlicedMIScorer
+    >>> from smilearn.audit import memorized_scorer
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 150)
+    >>> X = rng.normal(size=(300, 8)) + 2.0 * y[:, None]
+    >>> memorized = np.arange(300) % 10 == 0
+    >>> y[memorized] = 1 - y[memorized]  # wrong labels are learnt by heart
+    >>> with sklearn.config_context(enable_metadata_routing=True):
+    ...     found = cross_val_score(
+    ...         SlicedMIScorer(64, random_state=0),
+    ...         X,
+    ...         y,
+    ...         scoring=memorized_scorer(),
+    ...         cv=list(StratifiedKFold(3).split(X, memorized)),
+    ...         params={"memorized": memorized},
+    ...     )
+    >>> bool(found.min() > 0.95)
+    True
+    """
+    if not get_config()["enable_metadata_routing"]:
+        raise InvalidInputError(
+            "memorized_scorer needs scikit-learn's metadata routing, which hands it "
+            "`memorized`, and routing is off. Call "
+            "sklearn.set_config(enable_metadata_routing=True) first."
+        )
+    if not callable(metric):
+        raise InvalidInputError(
+            "metric must be a function of memorized and risk, such as "
+            f"smilearn.metrics.tpr_at_fpr; got {metric!r}."
+        )
+    if greater_is_better is None:
+        greater_is_better = metric is not fpr_at_tpr
+    return MemorizedScorer(partial(metric, **settings), greater_is_better, training)
+
+
+def smallest_within(tolerance=0.005, *, parameter="n_slices"):
+    """Make a `refit` that takes the cheapest candidate about as good as the best.
+
+    Contrast grows with the number of slices and then stays flat; what is beyond is
+    time for nothing.
+
+    Parameters
+    ----------
+    tolerance : float, default=0.005
+        How far below the best mean test score a candidate may lie.
+
+    parameter : str, default="n_slices"
+        Parameter whose smallest value is wanted. The name of a step may stand before
+        it (``"scorer__n_slices"``); without one, any step's parameter of that name is
+        meant. Ties go to the better score.
+
+    Returns
+    -------
+    refit : callable
+        From `cv_results_` to the index of the candidate.
+
+    Raises
+    ------
+    InvalidInputError
+        If `tolerance` is negative or no number; on refit, if no score is finite or if
+        not exactly one parameter has the name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    >>> from smilearn import SlicedMIScorer
+    >>> from smilearn.audit import smallest_within
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 150)
+    >>> X = rng.normal(size=(300, 8)) + y[:, None]
+    >>> search = GridSearchCV(
+    ...     SlicedMIScorer(random_state=0),
+    ...     {"n_slices": [4, 16, 64, 256]},
+    ...     cv=StratifiedKFold(3),
+    ...     refit=smallest_within(0.01),
+    ... ).fit(X, y)
+    >>> search.best_params_["n_slices"] < 256
+    True
+    """
+    if not (isinstance(tolerance, Real) and tolerance >= 0):
+        raise InvalidInputError(
+            f"tolerance must be a number that is not negative; got {tolerance!r}."
+        )
+
+    return _SmallestWithin(float(tolerance), parameter)
+
+
+@dataclass(frozen=True)
+class _SmallestWithin:
+    """A class, as a search that holds a nested function could not be pickled."""
+
+    tolerance: float
+    parameter: str
+
+    def __call__(self, cv_results):
+        score = np.asarray(cv_results["mean_test_score"], float)
+        if not np.isfinite(score).any():
+            raise InvalidInputError(
+                "No candidate has a finite mean test score; look at the warnings of "
+                "the search, or pass error_score='raise' to it."
+            )
+        size = np.asarray(_values_of(cv_results, self.parameter), float)
+        eligible = np.flatnonzero(score >= np.nanmax(score) - self.tolerance)
+        order = np.lexsort((-score[eligible], size[eligible]))
+        return int(eligible[order[0]])
+
+
+def _values_of(cv_results, parameter):
+    """Values of a parameter, one a candidate, found by the end of its name."""
+    names = [name for name in cv_results if name.startswith("param_")]
+    found = [
+        name
+        for name in names
+        if name == f"param_{parameter}" or name.endswith(f"__{parameter}")
+    ]
+    if len(found) != 1:
+        searched = sorted(name.removeprefix("param_") for name in names)
+        raise InvalidInputError(
+            f"Exactly one searched parameter must be named {parameter!r}; the search "
+            f"is over {searched}."
+        )
+    values = list(cv_results[found[0]])
+    if not all(isinstance(value, Real) for value in values):
+        raise InvalidInputError(
+            f"{parameter!r} must be a number in every candidate; got "
+            f"{sorted({str(value) for value in values})}."
+        )
+    return values
