@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from smilearn._workflow import Outcome, score_texts
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
 from smilearn.filtering._filter import RiskFilter
-from smilearn.report import write_report
+from smilearn.report._report import write_report
 from smilearn.tables._files import take_rows, write_columns
 
 FLIPPED_SHARE = 0.03

@@ -1,4 +1,4 @@
-"""A risk table as a page that opens anywhere, offline (floor 9)."""
+"""A risk table as a page that opens anywhere, offline."""
 
 from pathlib import Path
 

@@ -1,0 +1,7 @@
+"""A risk table as a page."""
+
+from smilearn.report._report import write_report
+
+__all__ = [
+    "write_report",
+]
