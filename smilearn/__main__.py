@@ -6,7 +6,7 @@ import sys
 def main():
     """Run the command line."""
     try:
-        from smilearn.cli import app
+        from smilearn.cli._app import app
 
         app()
     except KeyboardInterrupt:  # while the commands are loaded

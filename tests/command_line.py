@@ -4,7 +4,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from smilearn.cli import app
+from smilearn.cli._app import app
 from smilearn.tables._files import write_columns
 
 NOUNS = ["film", "movie", "plot", "actor", "scene"]

@@ -16,8 +16,9 @@ import pytest
 from command_line import LABELS, TEXTS, run, succeed
 from typer.testing import CliRunner
 
-from smilearn import RiskTable, _workflow
-from smilearn.cli import app
+from smilearn import RiskTable
+from smilearn.cli import _workflow
+from smilearn.cli._app import app
 from smilearn.tables._files import read_columns, write_columns
 
 folder, data = command_line.folder, command_line.data

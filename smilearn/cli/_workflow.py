@@ -1,4 +1,4 @@
-"""The main job: labelled texts in, a risk table out (floor 10)."""
+"""The main job: labelled texts in, a risk table out."""
 
 from dataclasses import dataclass, field
 

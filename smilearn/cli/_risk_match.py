@@ -1,4 +1,4 @@
-"""Whether a risk table is that of the rows that stream past (floor 9).
+"""Whether a risk table is that of the rows that stream past.
 
 Of the risk file only numbers are held: scores, codes of the labels, and a hash of each
 label and text. The hash is Python's own, of 64 bits.

@@ -1,4 +1,4 @@
-"""Options and outputs of commands, checked before anything is read (floor 10)."""
+"""Options and outputs of commands, checked before anything is read."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Rows of a stream, written a batch at a time (floor 3).
+"""Rows of a stream, written a batch at a time.
 
 Into the format that they came in they are copied as they stand, to the byte; into
 another one they are converted.

@@ -1,4 +1,4 @@
-"""Tables on their way out of a command: to files, to a pipe, as JSON (floor 10)."""
+"""Tables on their way out of a command: to files, to a pipe, as JSON."""
 
 import shutil
 import sys

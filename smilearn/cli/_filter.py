@@ -1,4 +1,4 @@
-"""The filter command: data in, data out, a batch of rows at a time (floor 12)."""
+"""The filter command: data in, data out, a batch of rows at a time."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn._cli_checks import check_number, check_output, one_of
-from smilearn._risk_match import RiskRows
-from smilearn._row_writers import row_writer, shape_of
+from smilearn.cli._checks import check_number, check_output, one_of
+from smilearn.cli._risk_match import RiskRows
+from smilearn.cli._row_writers import row_writer, shape_of
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._filter import RiskFilter
 from smilearn.tables._files import file_kind

@@ -8,8 +8,8 @@ import warnings
 import pytest
 import typer
 
-from smilearn import _terminal
-from smilearn._terminal import Voice, explained
+from smilearn.cli import _terminal
+from smilearn.cli._terminal import Voice, explained
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
 FACTS = {"a": float("inf"), "b": [float("nan"), 1.5, {"c": (1, -float("inf"))}]}
@@ -57,7 +57,7 @@ def test_what_cannot_is_left_alone(error):
 @pytest.mark.parametrize("quietly", [True, False])
 def test_leaving_quietly_needs_no_reader(monkeypatch, quietly):
     """Without it Python complains about what it could not write, with code 120."""
-    code = "import os, sys\nfrom smilearn._terminal import leave_quietly\n"
+    code = "import os, sys\nfrom smilearn.cli._terminal import leave_quietly\n"
     code += "end, pipe = os.pipe()\nos.dup2(pipe, 1)\nos.close(end)\n"
     code += "sys.stdout.write('unread')\n" + "leave_quietly()\n" * quietly
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)

@@ -1,4 +1,4 @@
-"""What the commands print on a terminal (floor 10)."""
+"""What the commands print on a terminal."""
 
 import sys
 from itertools import chain, islice

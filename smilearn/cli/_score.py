@@ -1,20 +1,20 @@
-"""The score command: labelled texts or embeddings in, a risk table out (floor 11)."""
+"""The score command: labelled texts or embeddings in, a risk table out."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from smilearn import _workflow
-from smilearn._cli_checks import check_number, check_output
-from smilearn._cli_input import (
+from smilearn.cli import _workflow
+from smilearn.cli._checks import check_number, check_output
+from smilearn.cli._input import (
     complete_column,
     data_stream,
     label_column,
     load_embeddings,
     unique_column,
 )
-from smilearn._cli_output import write_table, write_to_stdout
-from smilearn._screen import early_line, print_riskiest
+from smilearn.cli._output import write_table, write_to_stdout
+from smilearn.cli._screen import early_line, print_riskiest
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables._risk_table import RiskTable
 

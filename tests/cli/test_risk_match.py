@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smilearn import RiskTable
-from smilearn._risk_match import RiskRows
+from smilearn.cli._risk_match import RiskRows
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.tables import _row_streams
 from smilearn.tables._files import write_columns

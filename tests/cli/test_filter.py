@@ -10,8 +10,8 @@ import pytest
 from command_line import run, succeed
 
 from smilearn import RiskTable
-from smilearn._cli_filter import FilterJob
-from smilearn._terminal import Voice
+from smilearn.cli._filter import FilterJob
+from smilearn.cli._terminal import Voice
 from smilearn.tables import _row_streams
 from smilearn.tables._files import read_columns, write_columns
 

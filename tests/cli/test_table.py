@@ -10,7 +10,8 @@ import pytest
 from command_line import run, succeed
 from rich.console import Console
 
-from smilearn import RiskTable, _screen
+from smilearn import RiskTable
+from smilearn.cli import _screen
 from smilearn.tables._files import read_columns
 
 folder = command_line.folder

@@ -1,4 +1,4 @@
-"""The data that commands are given, checked before any expensive work (floor 10)."""
+"""The data that commands are given, checked before any expensive work."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The command line: score, filter, table, demo (floor 13).
+"""The command line: score, filter, table, demo.
 
 Heavy modules are imported inside the commands, so that ``--help`` is immediate.
 """
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from smilearn._terminal import Commands, Voice, explained
+from smilearn.cli._terminal import Commands, Voice, explained
 from smilearn.exceptions import InvalidInputError
 
 _EPILOG = (
@@ -127,7 +127,7 @@ def score(
     as_json: Json = False,
 ):
     """Score labelled texts: one row a sample, high risk = likely to be memorized."""
-    from smilearn._cli_score import ScoreJob
+    from smilearn.cli._score import ScoreJob
 
     voice = Voice(quiet=quiet, as_json=as_json, data_on_stdout=_is_stdout(out))
     job = ScoreJob(
@@ -184,7 +184,7 @@ def filter_(
     as_json: Json = False,
 ):
     """Write the data without the rows most at risk; they are never held whole."""
-    from smilearn._cli_filter import FilterJob
+    from smilearn.cli._filter import FilterJob
 
     voice = Voice(quiet=quiet, as_json=as_json)
     rule = {"share": share, "threshold": threshold, "n_remove": n_remove}
@@ -227,8 +227,8 @@ def table(
     as_json: Json = False,
 ):
     """Show a risk table: sorted, summed up by class, or beside another one."""
-    from smilearn._cli_checks import one_of
-    from smilearn._cli_table import TableJob
+    from smilearn.cli._checks import one_of
+    from smilearn.cli._table import TableJob
 
     voice = Voice(quiet=quiet, as_json=as_json)
     if quiet and out is None:
@@ -262,9 +262,9 @@ def demo(
     as_json: Json = False,
 ):
     """Find flipped labels in film reviews, before training and at the early point."""
-    from smilearn import _demo
-    from smilearn._cli_checks import check_folder, check_number
-    from smilearn._screen import demo_facts, print_demo
+    from smilearn.cli import _demo
+    from smilearn.cli._checks import check_folder, check_number
+    from smilearn.cli._screen import demo_facts, print_demo
 
     voice = Voice(quiet=quiet, as_json=as_json)
     check_number("--n-samples", n_samples, least=40)

@@ -1,4 +1,4 @@
-"""The demonstration: planted label flips, found before and early (floor 12)."""
+"""The demonstration: planted label flips, found before and early."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from smilearn._workflow import Outcome, score_texts
+from smilearn.cli._workflow import Outcome, score_texts
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
 from smilearn.filtering._filter import RiskFilter
 from smilearn.report._report import write_report

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from command_line import run, succeed
 
-from smilearn import _demo
+from smilearn.cli import _demo
 
 folder = command_line.folder
 FOUND = SimpleNamespace(

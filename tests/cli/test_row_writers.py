@@ -2,8 +2,8 @@
 
 import pytest
 
-from smilearn import _row_writers
-from smilearn._row_writers import row_writer, shape_of
+from smilearn.cli import _row_writers
+from smilearn.cli._row_writers import row_writer, shape_of
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables import _row_streams
 from smilearn.tables._files import file_kind, read_columns, write_columns

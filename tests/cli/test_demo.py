@@ -7,9 +7,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from smilearn import SentenceEmbedder, SlicedMIScorer, _demo
-from smilearn._workflow import score_texts
-from smilearn.cli import app
+from smilearn import SentenceEmbedder, SlicedMIScorer
+from smilearn.cli import _demo
+from smilearn.cli._app import app
+from smilearn.cli._workflow import score_texts
 from smilearn.datasets import load_rotten_tomatoes
 from smilearn.exceptions import EarlyPointWarning
 from smilearn.tables._files import read_columns

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smilearn._cli_input import (
+from smilearn.cli._input import (
     complete_column,
     data_stream,
     label_column,

@@ -1,13 +1,13 @@
-"""The table command: a written risk table, sorted, grouped, compared (floor 11)."""
+"""The table command: a written risk table, sorted, grouped, compared."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from smilearn._cli_checks import check_number, check_output
-from smilearn._cli_output import records, write_table
-from smilearn._screen import print_table
+from smilearn.cli._checks import check_number, check_output
+from smilearn.cli._output import records, write_table
+from smilearn.cli._screen import print_table
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables._risk_table import RiskTable
 

@@ -1,4 +1,4 @@
-"""Exit codes, and who hears what: people, machines, or nobody (floor 1).
+"""Exit codes, and who hears what: people, machines, or nobody.
 
 0 is done, 2 a mistake of the user's (one line on stderr), 1 a mistake of ours (with
 its traceback), 130 an interruption, 141 a reader of the output that went away.
