@@ -7,7 +7,7 @@ Everything public is named in ``__all__`` and loaded when it is first used, so t
 from importlib import import_module
 from importlib.metadata import version
 
-_HOMES = {
+_ROOMS = {
     "EarlyPointMonitor": "finetuning",
     "FilteredEstimator": "filtering",
     "FineTunedClassifier": "finetuning",
@@ -23,15 +23,7 @@ _HOMES = {
     "SliceConvergence": "scoring",
     "SlicedMIScorer": "scoring",
     "audit_filter": "audit",
-    "baselines": "",
-    "batches": "",
-    "caching": "",
     "compare_scorers": "audit",
-    "datalab": "",
-    "datasets": "",
-    "exceptions": "",
-    "metrics": "",
-    "model_selection": "",
     "score_samples": "filtering",
 }
 __all__ = [
@@ -49,27 +41,31 @@ __all__ = [
     "ShadowAudit",
     "SliceConvergence",
     "SlicedMIScorer",
+    "audit",
     "audit_filter",
     "baselines",
-    "batches",
-    "caching",
     "compare_scorers",
     "datalab",
     "datasets",
+    "embedding",
     "exceptions",
+    "filtering",
+    "finetuning",
     "metrics",
-    "model_selection",
+    "report",
     "score_samples",
+    "scoring",
+    "tables",
 ]
 __version__ = version("smilearn")
 
 
 def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'smilearn' has no attribute {name!r}")
-    if not _HOMES[name]:
+    if name in _ROOMS:
+        return getattr(import_module(f"smilearn.{_ROOMS[name]}"), name)
+    if name in __all__:
         return import_module(f"smilearn.{name}")
-    return getattr(import_module(f"smilearn.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'smilearn' has no attribute {name!r}")
 
 
 def __dir__():
