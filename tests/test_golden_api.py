@@ -9,14 +9,18 @@ from golden_files import check_golden
 
 MODULES = [
     "smilearn",
+    "smilearn.audit",
     "smilearn.baselines",
-    "smilearn.scoring._record_batches",
-    "smilearn.embedding._cache",
     "smilearn.datalab",
     "smilearn.datasets",
+    "smilearn.embedding",
     "smilearn.exceptions",
+    "smilearn.filtering",
+    "smilearn.finetuning",
     "smilearn.metrics",
-    "smilearn.audit._model_selection",
+    "smilearn.report",
+    "smilearn.scoring",
+    "smilearn.tables",
 ]
 PROTOCOLS = ("__getitem__", "__iter__", "__len__", "_repr_html_")
 
