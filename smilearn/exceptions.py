@@ -18,6 +18,7 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
       +-- EarlyPointWarning           training ended before the early point
       +-- TruncationWarning           texts were longer than the model reads
       +-- LowSupportWarning           a class is too small to be scored well
+      +-- UnknownTokensWarning        texts are mostly tokens that the model lacks
       +-- CacheWarning                rows of a cache are damaged or cannot be kept
 """
 
@@ -38,6 +39,7 @@ __all__ = [
     "SmilearnError",
     "SmilearnWarning",
     "TruncationWarning",
+    "UnknownTokensWarning",
 ]
 
 
@@ -95,6 +97,10 @@ class EarlyPointWarning(SmilearnWarning):
 
 class TruncationWarning(SmilearnWarning):
     """Texts were longer than the model reads; their ends were not seen."""
+
+
+class UnknownTokensWarning(SmilearnWarning):
+    """Texts are, for the most part, tokens that the model does not know."""
 
 
 class LowSupportWarning(SmilearnWarning):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from smilearn.embedding._heads import names_head
-from smilearn.embedding._pretrained import load_pretrained
+from smilearn.embedding._pretrained import fetch, refuse_pickles
 from smilearn.exceptions import AdapterError
 from smilearn.utils._optional import require
 
@@ -39,13 +39,13 @@ def fetch_adapter(adapter, options):
     """
     from huggingface_hub import snapshot_download
 
-    def fetch(name):
+    def download(name):
         files = ["adapter_*"]
         return snapshot_download(name, allow_patterns=files, **options)
 
     if Path(adapter).is_dir():
         return os.fspath(adapter)
-    return load_pretrained(fetch, adapter)
+    return fetch(download, adapter)
 
 
 def read_adapter(folder):
@@ -67,17 +67,18 @@ def read_adapter(folder):
     Raises
     ------
     ModelUnavailableError
-        If the folder holds no adapter.
+        If the folder holds no adapter, or one that is a pickle.
 
     AdapterError
         If the adapter is made of virtual tokens, which belong to no layer.
     """
     settings, peft = _settings(folder), _peft()
-    return settings, load_pretrained(peft.load_peft_weights, folder, device="cpu")
+    refuse_pickles(folder)
+    return settings, fetch(peft.load_peft_weights, folder, device="cpu")
 
 
 def _settings(folder):
-    settings = load_pretrained(_peft().PeftConfig.from_pretrained, folder)
+    settings = fetch(_peft().PeftConfig.from_pretrained, folder)
     if settings.is_prompt_learning:
         raise _virtual_tokens(folder)
     return settings
@@ -115,7 +116,7 @@ def base_of(folder):
     return name
 
 
-def base_class(weights, peft_config, config, adapter):
+def base_class(weights, peft_config, config, adapter, code):
     """Choose the Auto class whose modules are called what the adapter calls them.
 
     An adapter names the modules that it changes by their path from the model that it
@@ -135,6 +136,9 @@ def base_class(weights, peft_config, config, adapter):
 
     adapter : str
         Its name, for the error.
+
+    code : dict
+        `trust_remote_code`, of the base model.
 
     Returns
     -------
@@ -157,7 +161,7 @@ def base_class(weights, peft_config, config, adapter):
     tasks.insert(0 if first else len(tasks), "ForSequenceClassification")
     for task in tasks:
         auto = getattr(transformers, f"AutoModel{task}")
-        if _stray(weights, _skeleton(auto, config)) is None:
+        if _stray(weights, _skeleton(auto, config, code)) is None:
             return auto
     raise _another_base(
         adapter,
@@ -257,11 +261,12 @@ def _virtual_tokens(name):
     )
 
 
-def _skeleton(auto, config):
+def _skeleton(auto, config, code):
     """Paths of the modules of a model, which is not made; none if it cannot be."""
     try:
         with torch.device("meta"):
-            return {name for name, _ in auto.from_config(config).named_modules()}
+            network = auto.from_config(config, **code)
+            return {name for name, _ in network.named_modules()}
     except ValueError:  # no such head for this kind of model
         return set()
 

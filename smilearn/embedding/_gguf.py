@@ -76,7 +76,7 @@ def _is_unpacked(folder, sha256):
 def _save(file, folder):
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    given = {"gguf_file": file.name}
+    given = {"gguf_file": file.name, "trust_remote_code": False}
     AutoTokenizer.from_pretrained(file.parent, **given).save_pretrained(folder)
     weights = AutoModel.from_pretrained(file.parent, **given, dtype="float32")
     config = AutoConfig.from_pretrained(file.parent, **given)

@@ -19,9 +19,17 @@ from smilearn.embedding._halving import HalvingBatches
 from smilearn.embedding._heads import has_head, pooling_of_head, probe
 from smilearn.embedding._pooling import POOLINGS, mask_of_head, pool
 from smilearn.embedding._pretrained import is_causal, tokens_read
-from smilearn.embedding._tokens import EqualTexts, own_tokenizer, pad, tokenize
+from smilearn.embedding._tokens import (
+    EqualTexts,
+    embedding_rows,
+    own_tokenizer,
+    pad,
+    tokenize,
+    unread,
+)
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._devices import full_float32
+from smilearn.utils._texts import warn_unread
 
 _SCHEMA = 2  # of what a row means; to be raised when it changes
 _CHUNK = 8192  # texts held as tokens at once
@@ -191,7 +199,8 @@ class HiddenReader:
             Texts among them of which the end was not read.
         """
         groups = EqualTexts(texts)
-        n_unique = len(groups.unique)
+        n_unique, n_unread = len(groups.unique), 0
+        n_rows = embedding_rows(self.backbone)
         bar = tqdm(total=n_unique, unit="text", disable=None if verbose else True)
         with bar, self._ready():
             for start in range(0, n_unique, _CHUNK):
@@ -199,12 +208,15 @@ class HiddenReader:
                 input_ids, longer = tokenize(
                     chunk, self.tokenizer, self.max_length, self.template
                 )
+                odd = unread(chunk, input_ids, self.tokenizer, n_rows, self.template)
                 input_ids = [tokens or [self._nothing()] for tokens in input_ids]
                 for batch, rows in self.in_batches.run(input_ids, self._pooled):
                     indices, repeats = groups.members(start + batch)
                     bar.update(len(batch))
                     n_longer = int(np.dot(repeats, longer[batch]))
+                    n_unread += int(np.dot(repeats, odd[batch]))
                     yield indices, np.repeat(rows, repeats, axis=0), n_longer
+        warn_unread(n_unread, len(texts))
 
     @torch.inference_mode()
     def _pooled(self, input_ids):

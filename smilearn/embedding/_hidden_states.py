@@ -219,8 +219,9 @@ class HiddenStateEmbedder(
             If the adapter belongs to another base model, or changes nothing.
 
         InvalidInputError
-            If the model has no such layer, reads fewer tokens than asked for, or has a
-            head that "auto" cannot follow.
+            If the model has no such layer, reads fewer tokens than asked for, has
+            fewer embeddings than the tokenizer has tokens, or a head that "auto"
+            cannot follow.
         """
         check_texts(texts, again=True)
         self._reader = None  # the model may be another one than last time
@@ -260,6 +261,10 @@ class HiddenStateEmbedder(
         -----
         TruncationWarning
             If texts are longer than the model reads.
+
+        UnknownTokensWarning
+            If texts are mostly tokens that the model does not know; an error if ten
+            texts or more are, and no other.
         """
         check_is_fitted(self, "n_features_out_")
         texts = check_texts(texts)

@@ -14,7 +14,16 @@ from smilearn.embedding._adapters import (
     read_adapter,
 )
 from smilearn.embedding._heads import names_head
-from smilearn.embedding._pretrained import check_complete, is_adapter, load_pretrained
+from smilearn.embedding._pretrained import (
+    check_complete,
+    check_finite,
+    fetch,
+    is_adapter,
+    load_pretrained,
+    load_tokenizer,
+    load_weights,
+)
+from smilearn.embedding._tokens import check_rows, check_words
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 _FOLLOWED = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
@@ -97,10 +106,23 @@ def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
 
     AdapterError
         If the adapter does not fit.
+
+    InvalidInputError
+        If the tokenizer has more tokens than the model has embeddings.
     """
-    code = {"trust_remote_code": trust_remote_code}
-    if not isinstance(model, (str, os.PathLike)):
-        return _loaded(model, adapter, tokenizer, hub | code)
+    options = hub | {"trust_remote_code": trust_remote_code}
+    given = not isinstance(model, (str, os.PathLike))
+    load = _loaded if given else _from_files
+    source = load(model, adapter, tokenizer, dtype, options)
+    check_finite(source.name, source.network)
+    check_rows(source.tokenizer, source.network, source.name)
+    return source
+
+
+def _from_files(model, adapter, tokenizer, dtype, options):
+    """Load a model by folder or Hub name."""
+    hub = {key: options[key] for key in options if key != "trust_remote_code"}
+    code = {"trust_remote_code": options["trust_remote_code"]}
     if adapter is None and is_adapter(model, hub):
         adapter, hub = fetch_adapter(model, hub), _newest(hub)
         model = base_of(adapter)
@@ -130,14 +152,10 @@ def _load_network(model, adapter, dtype, options, hub):
     if adapter is not None:
         adapter = fetch_adapter(adapter, _newest(hub))
         peft_config, weights = read_adapter(adapter)
-        auto = base_class(weights, peft_config, config, adapter)
-    network, loading = load_pretrained(
-        auto.from_pretrained,
-        model,
-        config=config,
-        dtype=dtype,
-        output_loading_info=True,
-        **options,
+        code = {"trust_remote_code": options["trust_remote_code"]}
+        auto = base_class(weights, peft_config, config, adapter, code)
+    network, loading = load_weights(
+        auto.from_pretrained, model, config=config, dtype=dtype, **options
     )
     inside = network.base_model_prefix if network.base_model is not network else ""
     missing = loading["missing_keys"]
@@ -148,7 +166,7 @@ def _load_network(model, adapter, dtype, options, hub):
     return network, wrapped, adapter
 
 
-def _loaded(model, adapter, tokenizer, options):
+def _loaded(model, adapter, tokenizer, dtype, options):
     """Take a loaded model; one that gets an adapter is copied first."""
     wrapped = model if hasattr(model, "get_base_model") else None
     network = model if wrapped is None else model.get_base_model()
@@ -207,19 +225,18 @@ def _newest(options):
 
 
 def _load_tokenizer(tokenizer, model, options, loaded=False):
-    from transformers import AutoTokenizer
-
     if tokenizer is not None and not isinstance(tokenizer, (str, os.PathLike)):
+        check_words(tokenizer, getattr(tokenizer, "name_or_path", "") or "tokenizer=")
         return tokenizer
     if tokenizer is not None:
         options = _newest(options) | {"subfolder": ""}
-        return load_pretrained(AutoTokenizer.from_pretrained, tokenizer, **options)
+        return load_tokenizer(tokenizer, **options)
     if not loaded:
-        return load_pretrained(AutoTokenizer.from_pretrained, model, **options)
+        return load_tokenizer(model, **options)
     try:
         if not model:
             raise ModelUnavailableError("The model says not where it came from.")
-        return load_pretrained(AutoTokenizer.from_pretrained, model, **options)
+        return load_tokenizer(model, **options)
     except ModelUnavailableError as error:
         raise ModelUnavailableError(
             f"A loaded model came without a tokenizer, and there is none at {model!r}. "
@@ -262,7 +279,7 @@ def _sentence_pooling(config):
 def _read_json(model, file, hub):
     from transformers.utils import cached_file
 
-    path = load_pretrained(
+    path = fetch(
         cached_file,
         model,
         filename=file,

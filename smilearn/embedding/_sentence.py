@@ -173,10 +173,11 @@ class SentenceEmbedder(
             If a text is missing.
 
         ModelUnavailableError
-            If the model cannot be loaded, or lacks weights.
+            If the model cannot be loaded, lacks weights or a tokenizer, or needs code.
 
         InvalidInputError
-            If there is no such prompt or device, or `truncate_dim` is too large.
+            If there is no such prompt or device, `truncate_dim` is too large, or the
+            tokenizer has more tokens than the model has embeddings.
         """
         check_texts(texts, again=True)
         self._encoder = None  # the model may be another one than last time
@@ -210,6 +211,10 @@ class SentenceEmbedder(
         -----
         TruncationWarning
             If texts are longer than the model reads.
+
+        UnknownTokensWarning
+            If texts are mostly tokens that the model does not know; an error if ten
+            texts or more are, and no other.
 
         CacheWarning
             If rows in the cache are damaged, or cannot be kept, on a full disk say.

@@ -1,18 +1,30 @@
 """A sentence-transformers model: loaded, prompted, at work on devices."""
 
 import contextlib
+import json
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from smilearn.embedding._pretrained import (
     check_complete,
+    check_finite,
     load_pretrained,
+    load_weights,
     quiet_transformers,
+    refuse_pickles,
+)
+from smilearn.embedding._tokens import (
+    check_rows,
+    check_words,
+    embedding_rows,
+    unread,
 )
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 from smilearn.utils._devices import resolve_device
+from smilearn.utils._texts import warn_unread
 
 _CHUNK = 32  # batches that are given together
 _TOKENIZED_AT_ONCE = 4096  # texts
@@ -50,30 +62,60 @@ def load_sentence_encoder(model, device, **options):
     """
     from sentence_transformers import SentenceTransformer
 
+    refuse_pickles(model, "", *_module_folders(model))
+    safe = {"model_kwargs": {"use_safetensors": True}}
     devices = resolved_devices(device)
     place = devices if isinstance(devices, str) else "cpu"
     with quiet_transformers():
-        encoder = load_pretrained(SentenceTransformer, model, device=place, **options)
+        options["device"] = place
+        encoder = load_pretrained(SentenceTransformer, model, **safe, **options)
         check_complete(model, _missing_weights(encoder, model, options))
+    check_finite(model, encoder)
+    if _has_words(encoder):
+        check_words(encoder.tokenizer, model)
+        check_rows(encoder.tokenizer, _network(encoder), model)
     return encoder
+
+
+def _module_folders(model):
+    """Folders of the modules inside that of a model."""
+    listed = Path(model, "modules.json")
+    if not listed.is_file():
+        return []
+    return [each["path"] for each in json.loads(listed.read_text(encoding="utf-8"))]
+
+
+def _network(encoder):
+    """The transformer of an encoder, None if it has none."""
+    from transformers import PreTrainedModel
+
+    networks = (each for each in encoder.modules() if isinstance(each, PreTrainedModel))
+    return next(networks, None)
+
+
+def _has_words(encoder):
+    """Whether a transformer reads texts by a tokenizer of transformers."""
+    from transformers import PreTrainedTokenizerBase
+
+    words = isinstance(encoder.tokenizer, PreTrainedTokenizerBase)
+    return words and _network(encoder) is not None
 
 
 def _missing_weights(encoder, model, options):
     """Names of the weights that the library made up, by loading the names again."""
-    from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
+    from transformers import MODEL_MAPPING, AutoModel
 
-    networks = (each for each in encoder.modules() if isinstance(each, PreTrainedModel))
-    network = next(networks, None)
+    network = _network(encoder)
     if network is None or hasattr(network, "peft_config"):
         return ()
     if MODEL_MAPPING.get(type(network.config), None) is not type(network):
         return ()  # such as the encoder of a T5: other weights than AutoModel's
-    given = {key: each for key, each in options.items() if each is not None}
+    given = {key: options[key] for key in options if options[key] is not None}
+    del given["device"]
     if find_spec("accelerate"):
         given["device_map"] = "meta"  # reads no weights
     try:
-        load = AutoModel.from_pretrained
-        loading = load_pretrained(load, model, output_loading_info=True, **given)[1]
+        loading = load_weights(AutoModel.from_pretrained, model, **given)[1]
     except ModelUnavailableError:
         return ()  # it is loaded, so it lies in a folder inside this one
     return loading["missing_keys"]
@@ -264,7 +306,7 @@ def encode_chunks(encoder, texts, device, *, batch_size, verbose, **options):
         Their embeddings, float32.
     """
     if callable(encoder.tokenizer):
-        order = np.argsort(-_token_counts(encoder, texts), kind="stable")
+        order = np.argsort(-_token_counts(encoder, texts, look=True), kind="stable")
     else:
         order = np.argsort([-len(text) for text in texts], kind="stable")
     with (
@@ -282,14 +324,17 @@ def encode_chunks(encoder, texts, device, *, batch_size, verbose, **options):
             yield chunk, np.concatenate(rows).astype(np.float32, copy=False)
 
 
-def _token_counts(encoder, texts):
-    counts = [
-        len(tokens)
-        for few in _cut(texts, _TOKENIZED_AT_ONCE)
-        for tokens in encoder.tokenizer(few, truncation=False, verbose=False)[
-            "input_ids"
-        ]
-    ]
+def _token_counts(encoder, texts, look=False):
+    """Count the tokens of texts, and look for texts that the tokenizer cannot read."""
+    tokenizer, counts, n_unread = encoder.tokenizer, [], 0
+    look = look and _has_words(encoder)
+    n_rows = embedding_rows(_network(encoder)) if look else None
+    for few in _cut(texts, _TOKENIZED_AT_ONCE):
+        input_ids = tokenizer(few, truncation=False, verbose=False)["input_ids"]
+        counts += [len(tokens) for tokens in input_ids]
+        if look:
+            n_unread += int(unread(few, input_ids, tokenizer, n_rows).sum())
+    warn_unread(n_unread, len(texts))
     return np.array(counts, int)
 
 

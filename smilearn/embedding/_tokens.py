@@ -1,13 +1,16 @@
 """Texts as tokens: cut, counted, padded on the right, equal ones once."""
 
 import copy
+import os
+from itertools import chain
 
 import numpy as np
 import torch
 
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 FIELD = "{text}"
+_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls")  # put into texts unasked
 
 
 class EqualTexts:
@@ -43,6 +46,103 @@ def own_tokenizer(tokenizer):
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.padding_side = "right"
     return tokenizer
+
+
+def check_words(tokenizer, name):
+    """Refuse a tokenizer of special tokens only, as is made up where there is none."""
+    special = set(tokenizer.all_special_tokens)
+    words = (token for token in tokenizer.get_vocab() if token not in special)
+    if not any(any(map(str.isalnum, token)) for token in words):
+        raise ModelUnavailableError(no_tokenizer(name))
+
+
+def no_tokenizer(name):
+    """Say that there is no tokenizer, and what to do."""
+    return (
+        f"{os.fspath(name)!r} has no tokenizer of its own, or one of special tokens "
+        "only. Save that of the model into the folder with tokenizer.save_pretrained, "
+        "or pass it to HiddenStateEmbedder as tokenizer=."
+    )
+
+
+def embedding_rows(network):
+    """Count the tokens that a model has embeddings of; None if that cannot be told."""
+    try:
+        table = network.get_input_embeddings()
+    except NotImplementedError:  # such as of characters
+        return None
+    return getattr(getattr(table, "base_layer", table), "num_embeddings", None)
+
+
+def check_rows(tokenizer, network, name):
+    """Refuse a tokenizer with more tokens than the model has embeddings.
+
+    Special tokens that only a text can name, as of images, are looked for in texts.
+    """
+    n_rows, vocabulary = embedding_rows(network), tokenizer.get_vocab()
+    roles = {getattr(tokenizer, f"{role}_token") for role in _ROLES}
+    unasked = set(tokenizer.all_special_tokens) - roles
+    if n_rows is not None:
+        ids = {vocabulary[token] for token in vocabulary if token not in unasked}
+        _check_ids(max(ids), n_rows, tokenizer, name)
+
+
+def _check_ids(most, n_rows, tokenizer, name):
+    if most >= n_rows:
+        raise InvalidInputError(
+            f"The tokenizer of {name!r} has tokens up to {most}, such as "
+            f"{tokenizer.convert_ids_to_tokens(int(most))!r}, and the model has "
+            f"{n_rows} rows of embeddings. Resize it with "
+            "resize_token_embeddings(len(tokenizer)), train and save it, or take its "
+            "own tokenizer."
+        )
+
+
+def unread(texts, input_ids, tokenizer, n_rows=None, template=FIELD):
+    """Tell which texts, blank ones aside, are unknown tokens or none for the most part.
+
+    Parameters
+    ----------
+    texts : list of str
+        Texts.
+
+    input_ids : list of list of int
+        Their tokens.
+
+    tokenizer : PreTrainedTokenizerBase
+        The tokenizer.
+
+    n_rows : int, default=None
+        Tokens that the model has embeddings of; None if that is not known.
+
+    template : str, default="{text}"
+        What stands around each text; its tokens do not count.
+
+    Returns
+    -------
+    unread : ndarray of shape (n_texts,)
+        Whether a text has no known token but special ones, or more unknown ones.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model has no embedding of a token.
+    """
+    flat = np.fromiter(chain.from_iterable(input_ids), np.int64)
+    if n_rows is not None and len(flat):
+        _check_ids(flat.max(), n_rows, tokenizer, "this model")
+    around = 0
+    if template != FIELD:
+        [ids] = _encode(tokenizer, [template.replace(FIELD, "")])
+        around = np.isin(ids, tokenizer.all_special_ids, invert=True).sum()
+    space = tokenizer.convert_tokens_to_ids("▁")  # of sentencepiece, before any word
+    text_of = np.repeat(np.arange(len(texts)), [len(ids) for ids in input_ids])
+    known = text_of[~np.isin(flat, [*tokenizer.all_special_ids, space])]
+    unknown = text_of[flat == tokenizer.unk_token_id]
+    n_known = np.bincount(known, minlength=len(texts)) - around
+    n_unknown = np.bincount(unknown, minlength=len(texts))
+    blank = np.array([not text.strip() for text in texts], bool)
+    return ((n_unknown > n_known) | (n_known <= 0)) & ~blank
 
 
 def longest_first(sequences):

@@ -59,7 +59,6 @@ class FineTuning(FitTasks):
         require("accelerate", extra="finetune", caller=caller)
         from smilearn.finetuning import _training
         from smilearn.finetuning._pooled_classifier import read
-        from smilearn.finetuning._text_samples import TextSamples
 
         texts, self.classes_, codes = check_labelled_texts(texts, y)
         self._check_schedule()
@@ -76,7 +75,7 @@ class FineTuning(FitTasks):
             self._fit_task(texts, self.classes_[codes], **told) as follow,
         ):
             network = self._network_for(len(self.classes_), caller).to(device)
-            samples = TextSamples(texts, self._tokenizer, self._most_tokens)
+            samples = self._samples(texts, network)
             held_out = self._held_out(codes, seed)
             if folder:
                 folder.claim(self._facts(network, texts, codes, weights, seed))
@@ -115,16 +114,22 @@ class FineTuning(FitTasks):
     def _read(self, texts):
         """Pooled states and logits of new texts."""
         from smilearn.finetuning._pooled_classifier import read
-        from smilearn.finetuning._text_samples import TextSamples
 
         texts = check_texts(texts)
         head = self._network.head
         if not texts:
             shapes = (0, head.in_features), (0, head.out_features)
             return tuple(np.empty(shape, np.float32) for shape in shapes)
-        samples = TextSamples(texts, self._tokenizer, self._most_tokens)
+        samples = self._samples(texts, self._network)
         warn_truncated(samples.n_truncated, len(texts), self._most_tokens)
         return read(self._network, samples)
+
+    def _samples(self, texts, network):
+        from smilearn.embedding._tokens import embedding_rows
+        from smilearn.finetuning._text_samples import TextSamples
+
+        n_rows = embedding_rows(network.backbone)
+        return TextSamples(texts, self._tokenizer, self._most_tokens, n_rows)
 
     def _network_for(self, n_classes, caller):
         from smilearn.finetuning._freezing import LowerLayers, check_trainable

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from smilearn.embedding._tokens import own_tokenizer, pad, tokenize
+from smilearn.embedding._tokens import own_tokenizer, pad, tokenize, unread
 from smilearn.finetuning._freezing import StoredStates
+from smilearn.utils._texts import warn_unread
 
 _BATCH = 64
 
@@ -21,10 +22,14 @@ class TextSamples:
 
     max_length : int
         Tokens kept of a text.
+
+    n_rows : int, default=None
+        Tokens that the model has embeddings of.
     """
 
-    def __init__(self, texts, tokenizer, max_length):
+    def __init__(self, texts, tokenizer, max_length, n_rows=None):
         tokens, longer = tokenize(texts, own_tokenizer(tokenizer), max_length)
+        warn_unread(int(unread(texts, tokens, tokenizer, n_rows).sum()), len(texts))
         self.n_truncated = int(longer.sum())
         nothing = [tokenizer.pad_token_id]  # decoders give no token for an empty text
         self.input_ids = [list(ids) or nothing for ids in tokens]

@@ -8,8 +8,16 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from smilearn.exceptions import InvalidInputError, MissingTextError, TruncationWarning
+from smilearn.exceptions import (
+    InvalidInputError,
+    MissingTextError,
+    TruncationWarning,
+    UnknownTokensWarning,
+)
 from smilearn.utils._inputs import read_column, refuse_tables
+
+_FEW = 10  # odd texts that may well be all there are, to predict say
+_ODD_SHARE = 0.05  # of texts such as a lone emoji, which are in many data
 
 
 def check_texts(texts, *, again=False):
@@ -175,6 +183,20 @@ def warn_truncated(n_truncated, n_texts, most_tokens):
             TruncationWarning,
             stacklevel=4,
         )
+
+
+def warn_unread(n_unread, n_texts):
+    """Warn of a share of texts without known tokens; refuse ten or more, if all are."""
+    if n_unread <= _ODD_SHARE * n_texts:
+        return
+    facts = (
+        f"{n_unread} of {n_texts} texts ({n_unread / n_texts:.0%}) are unknown tokens, "
+        "or none, for the most part: the model cannot tell them apart. Take a model "
+        "of their language and script"
+    )
+    if n_unread == n_texts >= _FEW:
+        raise InvalidInputError(f"{facts}, with its own tokenizer.")
+    warnings.warn(f"{facts}.", UnknownTokensWarning, stacklevel=4)
 
 
 def _is_missing(value):

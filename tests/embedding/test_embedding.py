@@ -35,7 +35,7 @@ TEXTS = [  # neither the shortest nor the longest first
     "good",
     "",
     "the plot of the movie is bright and warm and the actor was great!",
-    "words unheard of",
+    "a movie unheard of",
     "the good film",
 ]
 MOST = 64  # tokens that the tiny encoder reads, two of them special

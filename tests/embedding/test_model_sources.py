@@ -151,7 +151,7 @@ def test_a_model_with_code_of_its_own(tmp_path):
     config["model_type"] = "nobodys"
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "own.py").write_text("raise SystemExit('was run')")
-    match = "brings Python code of its own.* pass trust_remote_code=True if"
+    match = "needs Python code of its own.* pass trust_remote_code=True to an"
     with pytest.raises(ModelUnavailableError, match=match):
         HiddenStateEmbedder(tmp_path).fit(TEXTS)
 
