@@ -14,22 +14,7 @@ from smilearn.scoring._scorer import SlicedMIScorer
 
 
 class MemorizationIssueManager(IssueManager):
-    """Finds samples whose embedding does not speak for their label.
-
-    Parameters
-    ----------
-    datalab : Datalab
-        Holds the labels.
-
-    features : array-like of shape (n_samples, n_features)
-        Embeddings.
-
-    scorer : SlicedMIScorer, default=None
-        What scores the samples; it is not changed.
-
-    **settings : dict
-        Parameters of a new :class:`~smilearn.SlicedMIScorer`, in the place of `scorer`.
-    """
+    """Finds samples whose embedding does not speak for their label."""
 
     issue_name: ClassVar[str] = "memorization"
     description: ClassVar[str] = (
@@ -61,16 +46,7 @@ class MemorizationIssueManager(IssueManager):
         self.scorer = _scorer_from(scorer, settings)
 
     def find_issues(self, features, **_):
-        """Score the samples, and set `issues`, `summary` and `info`.
-
-        Parameters
-        ----------
-        features : array-like of shape (n_samples, n_features)
-            Embeddings.
-
-        **_ : dict
-            The parameters, which cleanlab hands over once more.
-        """
+        """Score the samples, and set `issues`, `summary` and `info`."""
         psmi = self.scorer.fit(features, np.asarray(self.datalab.labels)).scores_
         self.issues = pd.DataFrame(
             {
@@ -83,20 +59,7 @@ class MemorizationIssueManager(IssueManager):
         self.info = self.collect_info(features)
 
     def collect_info(self, features):
-        """Collect what `Datalab.get_info("memorization")` is to give.
-
-        Parameters
-        ----------
-        features : array-like of shape (n_samples, n_features)
-            Embeddings.
-
-        Returns
-        -------
-        info : dict
-            `psmi`, `standard_error`, `given_label` and `most_likely_label`, one of each
-            a sample; `offset`, in nats, below which samples are flagged; `reliability`
-            of the ranking; `scorer`, fitted.
-        """
+        """Collect what `Datalab.get_info("memorization")` is to give."""
         names = np.asarray(self.datalab.class_names)  # cleanlab knows labels by number
         table = self.scorer.to_table(features)
         return {

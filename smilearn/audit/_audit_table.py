@@ -9,13 +9,7 @@ from smilearn.utils._texts import check_texts
 
 
 class AuditTable(ColumnTable):
-    """One row a sample.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray of shape (n_samples,)
-        The columns.
-    """
+    """One row a sample."""
 
     _rows_are, _note = "samples", "; lira in nats, high = memorized"
 
@@ -33,29 +27,7 @@ class AttackTable(ColumnTable):
 
 
 def audit_table(found, texts, ids):
-    """Make the table of an audit.
-
-    Parameters
-    ----------
-    found : dict of str to ndarray of shape (n_samples,)
-        `label` first.
-
-    texts : sequence of str or None
-        Texts of the samples.
-
-    ids : sequence or None
-        Names of the samples; None numbers them from 0.
-
-    Returns
-    -------
-    table : AuditTable
-        Columns `id`, `label`, `text` (if given) and the others.
-
-    Raises
-    ------
-    InvalidInputError
-        If texts or ids are not one a sample.
-    """
+    """Make the table of an audit."""
     n_samples = len(found["label"])
     columns = {"id": np.arange(n_samples) if ids is None else as_column(ids, "ids")}
     columns["label"] = found["label"]

@@ -30,39 +30,7 @@ class AuditTraining:
         return masks
 
     def _answers(self, X, y, classes, masks, params, facts, withheld=None):
-        """Train the models and ask them of all samples.
-
-        Parameters
-        ----------
-        X, y : containers of n_samples
-            Samples and labels.
-
-        classes : ndarray of shape (n_classes,)
-            Labels, sorted.
-
-        masks : ndarray of bool of shape (n_shadow, n_samples)
-            Whether each sample is IN each model.
-
-        params : dict
-            For ``fit`` of the estimator.
-
-        facts : dict or None
-            What :meth:`_facts` says of these; needed for a folder.
-
-        withheld : ndarray of bool of shape (n_samples,), default=None
-            Samples that no model is trained on, whatever the masks say.
-
-        Returns
-        -------
-        answers : dict of str to ndarray
-            As :func:`~smilearn.audit._shadow_runs.run_shadows` gives them.
-
-        Raises
-        ------
-        InvalidInputError
-            If the estimator has a `checkpoint_folder` of its own, or the folder of the
-            audit holds another run.
-        """
+        """Train the models and ask them of all samples."""
         check_no_folder(self.estimator)
         folder, told = self.checkpoint_folder, {"seed": self._seed}
         if withheld is not None:
@@ -86,10 +54,7 @@ class AuditTraining:
         )
 
     def _facts(self, X, y, params):
-        """What the answers of the models depend on.
-
-        None where it cannot be named; with a folder that is an error.
-        """
+        """What the answers of the models depend on."""
         root = self.checkpoint_folder
         try:
             return run_facts(self.estimator, X, y, params, self._settings(), root)

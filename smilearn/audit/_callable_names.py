@@ -14,28 +14,7 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 
 
 def callable_name(told):
-    """Name a callable by what it does and by the values that it holds.
-
-    Of a function these are its home, its code, defaults and closure, and the globals
-    that it reads: data, and functions of its own module, likewise. Other objects go by
-    what pickle makes of them, and by the code of ``__call__``. Line numbers do not
-    count. Functions and classes of other modules are known by their names alone.
-
-    Parameters
-    ----------
-    told : callable
-        A function, lambda, method, partial or an object with ``__call__``.
-
-    Returns
-    -------
-    name : str
-        Where it is from, and 32 hexadecimal digits.
-
-    Raises
-    ------
-    InvalidInputError
-        If something that it holds cannot be pickled.
-    """
+    """Name a callable by what it does and by the values that it holds."""
     try:
         text = repr(_Description().of(told))
     except Exception as error:  # whatever pickle comes upon
@@ -56,11 +35,7 @@ def _home(told):
 
 
 class _Description:
-    """Nested tuples of texts, equal for what is equal.
-
-    What can hold itself is numbered where it comes again. Constants of code are not:
-    whether equal ones are one object depends on where the code was loaded from.
-    """
+    """Nested tuples of texts, equal for what is equal."""
 
     def __init__(self):
         self.met = {}  # holds the objects, so that no address is used again

@@ -13,47 +13,14 @@ _NOT_IN_RESULT = ("random_state", "n_jobs", "verbose")
 
 
 def params_named(estimator, name):
-    """Parameters of one name, of an estimator and of those inside it.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Perhaps a pipeline.
-
-    name : str
-        Such as "random_state".
-
-    Returns
-    -------
-    params : dict of str to object
-        Sorted, for ``set_params``; empty where there are no parameters at all.
-    """
+    """Parameters of one name, of an estimator and of those inside it."""
     params = getattr(estimator, "get_params", dict)()
     found = [key for key in params if key == name or key.endswith(f"__{name}")]
     return {key: params[key] for key in sorted(found)}
 
 
 def estimator_name(estimator):
-    """Name an estimator by its parameters, but for those that change no result.
-
-    Seeds do not count, as each shadow model gets seeds of its own; nor do `n_jobs`,
-    `verbose`, and what was fitted.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Left as it is.
-
-    Returns
-    -------
-    name : str
-        32 hexadecimal digits.
-
-    Raises
-    ------
-    InvalidInputError
-        If it cannot be pickled, and so not be recognized.
-    """
+    """Name an estimator by its parameters, but for those that change no result."""
     model = clone(estimator)
     for name in _NOT_IN_RESULT:
         model.set_params(**dict.fromkeys(params_named(model, name)))
@@ -67,21 +34,7 @@ def estimator_name(estimator):
 
 
 def pretrained_files(estimator, apart):
-    """Name what the folders and files hold from which an estimator takes its models.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Each parameter `model` of it, or inside it, that is a path that exists counts.
-
-    apart : path-like or None
-        Folder that does not count where it lies in that of a model.
-
-    Returns
-    -------
-    names : dict of str to str
-        By parameter; 32 hexadecimal digits of names and contents.
-    """
+    """Name what the folders and files hold from which an estimator takes its models."""
     models, apart = params_named(estimator, "model"), apart and Path(apart).resolve()
     return {
         name: _files_name(Path(value), apart)
@@ -91,18 +44,7 @@ def pretrained_files(estimator, apart):
 
 
 def check_no_folder(estimator):
-    """Refuse an estimator that keeps checkpoints: all its clones would share a folder.
-
-    Parameters
-    ----------
-    estimator : estimator
-        To be fitted many times.
-
-    Raises
-    ------
-    InvalidInputError
-        If a `checkpoint_folder` of it, or inside it, is not None.
-    """
+    """Refuse an estimator that keeps checkpoints: all its clones would share a folder"""
     for name, folder in params_named(estimator, "checkpoint_folder").items():
         if folder is not None:
             raise InvalidInputError(

@@ -8,26 +8,7 @@ ALL, FILTERED, RANDOM = "everything", "filtered", "random"
 
 
 def removed_samples(removed, n_samples):
-    """Read which samples go.
-
-    Parameters
-    ----------
-    removed : array-like or fitted filter
-        A mask, indices, or an object that has `support_`, itself or in its `filter_`.
-
-    n_samples : int
-        Samples there are.
-
-    Returns
-    -------
-    gone : ndarray of bool of shape (n_samples,)
-        True for those that go.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is none of these, is of another length, or all go or none.
-    """
+    """Read which samples go."""
     filtered = getattr(removed, "filter_", removed)
     if hasattr(filtered, "support_"):
         gone = ~np.asarray(filtered.support_, bool)
@@ -70,24 +51,7 @@ def removed_samples(removed, n_samples):
 
 
 def as_many(gone, labels, rng):
-    """Draw as many samples of each class at random, from all.
-
-    Parameters
-    ----------
-    gone : ndarray of bool of shape (n_samples,)
-        Samples that go.
-
-    labels : ndarray of shape (n_samples,)
-        Class of each.
-
-    rng : Generator
-        Where chance comes from.
-
-    Returns
-    -------
-    drawn : ndarray of bool of shape (n_samples,)
-        As many of each class.
-    """
+    """Draw as many samples of each class at random, from all."""
     drawn = np.zeros(len(gone), bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -96,24 +60,7 @@ def as_many(gone, labels, rng):
 
 
 def comparable_groups(withheld):
-    """Find the samples of each group that can be compared between all arms.
-
-    Parameters
-    ----------
-    withheld : dict of str to ndarray of bool of shape (n_samples,)
-        Samples that go in each arm.
-
-    Returns
-    -------
-    groups : dict of str to ndarray of bool of shape (n_samples,)
-        "all"; "kept", those that no arm takes out; "removed", those that the filter
-        alone does.
-
-    Raises
-    ------
-    InvalidInputError
-        If a group is empty.
-    """
+    """Find the samples of each group that can be compared between all arms."""
     gone, drawn = withheld[FILTERED], withheld.get(RANDOM, withheld[ALL])
     groups = {
         "all": np.ones(len(gone), bool),

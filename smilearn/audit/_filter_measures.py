@@ -20,30 +20,14 @@ MEASURES = {
 
 @dataclass
 class Arm:
-    """Models of one design, trained on all of their samples or without some.
-
-    Parameters
-    ----------
-    statistic : ndarray of shape (n_models, n_samples)
-        High where a model knows a sample.
-
-    correct : ndarray of bool of shape (n_models, n_samples)
-        Whether each model classifies each sample as labelled.
-
-    withheld : ndarray of bool of shape (n_samples,)
-        Samples that no model was trained on.
-    """
+    """Models of one design, trained on all of their samples or without some."""
 
     statistic: np.ndarray
     correct: np.ndarray
     withheld: np.ndarray
 
     def ratios(self, B, models=slice(None), **how):
-        """Log likelihood ratios, (n_models, n_samples).
-
-        Samples that were withheld are compared among themselves, by who would have been
-        trained on them: what comes out is noise, and shows how much of it there is.
-        """
+        """Log likelihood ratios, (n_models, n_samples)."""
         ratios = np.empty(self.statistic[models].shape)
         for columns in (~self.withheld, self.withheld):
             if columns.any():
@@ -62,29 +46,7 @@ class Arm:
 
 
 def sample_measures(arms, B, share, models=slice(None)):
-    """Measure each sample in each arm.
-
-    Parameters
-    ----------
-    arms : list of Arm
-        The first is the one in which nothing was withheld.
-
-    B : ndarray of bool of shape (n_models, n_samples)
-        Whether each sample is IN each model by design.
-
-    share : float
-        Share of the samples that count as exposed in the first arm.
-
-    models : slice or ndarray of int, default=slice(None)
-        Models to look at.
-
-    Returns
-    -------
-    measures : dict of str to ndarray of shape (n_arms, n_samples)
-        `accuracy`, `lira`, `exposed`, `newly_exposed` and `no_longer_exposed`; a sample
-        is exposed from the ratio on from which it is in the first arm, and never where
-        it is withheld.
-    """
+    """Measure each sample in each arm."""
     lira = np.array([arm.lira(B, models) for arm in arms])
     n_exposed = max(round(share * lira.shape[1]), 1)
     bar = lira[0][ranks_of(-lira[0]) <= n_exposed].min()
@@ -99,34 +61,7 @@ def sample_measures(arms, B, share, models=slice(None)):
 
 
 def group_measures(arms, B, groups, share, n_bootstrap, rng):
-    """Measure groups of samples in each arm, and how sure that is.
-
-    Parameters
-    ----------
-    arms, B, share : object
-        As in :func:`sample_measures`.
-
-    groups : dict of str to ndarray of bool of shape (n_samples,)
-        Keys of `MEASURES`.
-
-    n_bootstrap : int
-        Resamples of models and samples, for attacks.
-
-    rng : Generator
-        Where chance comes from.
-
-    Returns
-    -------
-    found : dict of (str, str) to (ndarray of shape (n_arms,), ndarray (n_arms, n_arms))
-        By group and measure: values, and the covariance of their errors.
-
-    Notes
-    -----
-    Means over samples err for the samples, by their variance, and for the models, by
-    the jackknife. Both are added, so noise of the models that is independent from
-    sample to sample counts twice. Shares of 0 and 1 are given the error that one sample
-    more of the other kind would make.
-    """
+    """Measure groups of samples in each arm, and how sure that is."""
     n_models = len(B)
     every = sample_measures(arms, B, share)
     without = [
@@ -152,30 +87,7 @@ def group_measures(arms, B, groups, share, n_bootstrap, rng):
 
 
 def effect_columns(found, arms, reference, n_models, sizes):
-    """Put values, intervals and differences into columns.
-
-    Parameters
-    ----------
-    found : dict
-        As :func:`group_measures` gives it.
-
-    arms : list of str
-        Names of the arms.
-
-    reference : str
-        The one that all are compared with.
-
-    n_models : int
-        Models of each arm.
-
-    sizes : dict of str to int
-        Samples in each group.
-
-    Returns
-    -------
-    columns : dict of str to ndarray of shape (n_rows,)
-        A row a group, measure and arm.
-    """
+    """Put values, intervals and differences into columns."""
     place, rows = arms.index(reference), []
     for group, names in MEASURES.items():
         for measure in names:

@@ -33,27 +33,7 @@ _FLOOR = 1e-16  # of variances, in squares of the typical statistic
 
 
 def log_lira(T, B, *, equal_counts=False):
-    """Log likelihood ratio of membership, each model the target once.
-
-    Parameters
-    ----------
-    T : ndarray of shape (n_models, n_samples)
-        Statistics, finite.
-
-    B : ndarray of bool of shape (n_models, n_samples)
-        Whether each sample is IN each model.
-
-    equal_counts : bool, default=False
-        Whether a model of the other side is left out with the target, so that the
-        number of models left does not tell on which side the target is. Each sample
-        must then have models on both sides.
-
-    Returns
-    -------
-    ratios : ndarray of shape (n_models, n_samples)
-        In nats; high = the target was trained on the sample. The target is left out of
-        what it is compared with.
-    """
+    """Log likelihood ratio of membership, each model the target once."""
     T = T / _unit(T)  # ratios have no unit; squares now cannot overflow
     sides = [_Side(T, B), _Side(T, ~B)]
     removed = _partner_values(T, B) if equal_counts else T
@@ -67,24 +47,7 @@ def log_lira(T, B, *, equal_counts=False):
 
 
 def mean_over_targets(ratios, B, target=None):
-    """Truth of each sample: its mean ratio over the targets that it is IN.
-
-    Parameters
-    ----------
-    ratios : ndarray of shape (n_models, n_samples)
-        What :func:`log_lira` gives.
-
-    B : ndarray of bool of shape (n_models, n_samples)
-        Whether each sample is IN each model.
-
-    target : int, default=None
-        The only target to look at, also for samples that are not IN; None for all.
-
-    Returns
-    -------
-    truth : ndarray of shape (n_samples,)
-        In nats; NaN where a sample is IN no model.
-    """
+    """Truth of each sample: its mean ratio over the targets that it is IN."""
     if target is not None:
         return ratios[target]
     counts = B.sum(0)
@@ -93,21 +56,7 @@ def mean_over_targets(ratios, B, target=None):
 
 
 def jackknife_std(T, B, target=None):
-    """Standard error of the truth of each sample, by leaving out each model in turn.
-
-    Parameters
-    ----------
-    T, B : ndarray of shape (n_models, n_samples)
-        Statistics, and which samples are IN.
-
-    target : int, default=None
-        The only target; it is never left out. None for all.
-
-    Returns
-    -------
-    std : ndarray of shape (n_samples,)
-        In nats; infinite where it would take more models.
-    """
+    """Standard error of the truth of each sample, by leaving out each model in turn."""
     others = [j for j in range(len(T)) if j != target]
     truths = []
     for j in others:
@@ -122,19 +71,7 @@ def jackknife_std(T, B, target=None):
 
 
 def difference_of_sides(T, B):
-    """Mean statistic of the models that a sample is IN, minus that of the others.
-
-    Parameters
-    ----------
-    T, B : ndarray of shape (n_models, n_samples)
-        Statistics, and which samples are IN, some and not all.
-
-    Returns
-    -------
-    difference, std : ndarray of shape (n_samples,)
-        The difference and its standard error, from variances that the prior of
-        :func:`log_lira` steadies.
-    """
+    """Mean statistic of the models that a sample is IN, minus that of the others."""
     unit = _unit(T)
     sides = [_Side(T / unit, B), _Side(T / unit, ~B)]
     error = np.zeros(T.shape[1])
@@ -190,10 +127,7 @@ def _variance(side, other):
 
 
 def _typical_variance(squares, dof):
-    """Median of the variances of the other samples, those that vary; (n_samples,).
-
-    0 where no other sample varies, NaN where no other one has two models.
-    """
+    """Median of the variances of the other samples, those that vary; (n_samples,)."""
     varies = (squares > 0) & (dof > 0)
     known = (dof > 0).sum() - (dof > 0)  # others that could vary
     logs, half = np.log(squares[varies]), dof[varies] / 2

@@ -8,16 +8,7 @@ _LEVEL = 0.95  # of intervals
 
 
 class PairRanking:
-    """All (model, sample) pairs in order of their score, to be weighted.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_models, n_samples)
-        High = the model was trained on the sample; infinities are allowed.
-
-    B : ndarray of bool of shape (n_models, n_samples)
-        Whether it was.
-    """
+    """All (model, sample) pairs in order of their score, to be weighted."""
 
     def __init__(self, scores, B):
         order = np.argsort(-scores, axis=None, kind="stable")
@@ -27,18 +18,7 @@ class PairRanking:
         self.ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
 
     def rates(self, of_model, of_sample):
-        """False- and true-positive rates at each score, the pairs weighted.
-
-        Parameters
-        ----------
-        of_model, of_sample : ndarray of shape (n_models,), (n_samples,)
-            Weights; that of a pair is their product.
-
-        Returns
-        -------
-        fpr, tpr : ndarray of shape (n_scores + 1,)
-            Both from 0 to 1.
-        """
+        """False- and true-positive rates at each score, the pairs weighted."""
         of_pair = of_model[self.models] * of_sample[self.samples]
         rates = []
         for kind in (~self.is_in, self.is_in):
@@ -48,65 +28,14 @@ class PairRanking:
 
 
 def summary_of(fpr, tpr, allowed):
-    """Area under the curve, and the true-positive rates at some false-positive rates.
-
-    Parameters
-    ----------
-    fpr, tpr : ndarray of shape (n_scores + 1,)
-        A curve; ties count half.
-
-    allowed : sequence of float
-        False-positive rates that are allowed.
-
-    Returns
-    -------
-    values : list of float
-        The area, then the rates.
-    """
+    """Area under the curve, and the true-positive rates at some false-positive rates"""
     area = np.trapezoid(tpr, fpr)
     last = np.searchsorted(fpr, np.array(allowed) + 1e-12, side="right") - 1
     return [float(area), *tpr[last].tolist()]
 
 
 def attack_draws(attacks, B, allowed, n_bootstrap, rng):
-    """Summarize attacks on the same samples, all on the same resamples.
-
-    Parameters
-    ----------
-    attacks : list of ndarray of shape (n_models, n_samples)
-        Scores, high = the model was trained on the sample.
-
-    B : ndarray of bool of shape (n_models, n_samples)
-        Whether it was.
-
-    allowed : sequence of float
-        False-positive rates.
-
-    n_bootstrap : int
-        How often models and samples are drawn, with replacement; draws in which all
-        are IN, or all OUT, are drawn again.
-
-    rng : Generator
-        Where chance comes from.
-
-    Returns
-    -------
-    values : ndarray of shape (n_attacks, 1 + n_allowed)
-        Area and rates of each attack.
-
-    covariance : ndarray of shape (1 + n_allowed, n_attacks, n_attacks)
-        Of the errors of the attacks, in each measure.
-
-    Notes
-    -----
-    Models alone would not do: as each one is a target and a shadow of all others, their
-    targets are not independent, and intervals hold chance on noise in 83 to 91 % of the
-    cases. Models and samples drawn together err on the safe side: 98 % and more.
-
-    The variance of the draws falls short for a few models by the factor
-    ``1 - 1 / n_models``, and percentiles shorter still. So it is scaled up, and
-    intervals are those of a Student t with ``n_models - 1`` degrees of freedom.
-    """
+    """Summarize attacks on the same samples, all on the same resamples."""
     rankings, n_models = [PairRanking(scores, B) for scores in attacks], len(B)
     ones = [np.ones(n) for n in B.shape]
     values = np.array([summary_of(*each.rates(*ones), allowed) for each in rankings])
@@ -129,64 +58,19 @@ def _resample(B, rng):
 
 
 def half_width(variance, n_models):
-    """Half of the width of a 95 % interval.
-
-    Parameters
-    ----------
-    variance : ndarray
-        Of what was measured.
-
-    n_models : int
-        Models that it was measured with.
-
-    Returns
-    -------
-    width : ndarray
-        By a Student t with ``n_models - 1`` degrees of freedom.
-    """
+    """Half of the width of a 95 % interval."""
     return t.ppf((1 + _LEVEL) / 2, n_models - 1) * np.sqrt(np.maximum(variance, 0))
 
 
 def attack_summary(scores, B, allowed, n_bootstrap, rng):
-    """Summarize an attack, with intervals by bootstrap over models and samples.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_models, n_samples)
-        High = the model was trained on the sample.
-
-    B, allowed, n_bootstrap, rng : object
-        As in :func:`attack_draws`.
-
-    Returns
-    -------
-    values, low, high : ndarray of shape (1 + n_allowed,)
-        Area and rates, and the ends of their intervals of 95 %, within [0, 1].
-    """
+    """Summarize an attack, with intervals by bootstrap over models and samples."""
     values, covariance = attack_draws([scores], B, allowed, n_bootstrap, rng)
     width = half_width(covariance[:, 0, 0], len(scores))
     return values[0], *np.clip([values[0] - width, values[0] + width], 0, 1)
 
 
 def rmia_scores(log_p, B, gamma):
-    """Share of the samples outside of a target that a sample beats, each target once.
-
-    Parameters
-    ----------
-    log_p : ndarray of shape (n_models, n_samples)
-        Log probability of the own label, finite.
-
-    B : ndarray of bool of shape (n_models, n_samples)
-        Whether each sample is IN each model.
-
-    gamma : float
-        By what factor it has to beat them.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_models, n_samples)
-        In [0, 1]; high = the target was trained on the sample.
-    """
+    """Share of the samples outside of a target that a sample beats, each target once"""
     scores = np.empty(log_p.shape)
     for target in range(len(log_p)):
         ratios = log_p[target] - _log_average(log_p, B, target)
@@ -214,23 +98,7 @@ def _log_average(log_p, B, target):
 
 
 def smoothed_difference(correct, B):
-    """Share of models IN that are right about a sample, minus that of models OUT.
-
-    Parameters
-    ----------
-    correct : ndarray of bool of shape (n_models, n_samples)
-        Whether each model classifies each sample as labelled.
-
-    B : ndarray of bool of shape (n_models, n_samples)
-        Whether each sample is IN each model, some and not all.
-
-    Returns
-    -------
-    difference, std : ndarray of shape (n_samples,)
-        The difference, in [-1, 1], and its standard error. For the latter one model
-        more is taken to be right and one to be wrong on each side, so that a few models
-        of one mind do not give an error of 0.
-    """
+    """Share of models IN that are right about a sample, minus that of models OUT."""
     shares, error = [], 0.0
     for members in (B, ~B):
         count, right = members.sum(0), (correct & members).sum(0)

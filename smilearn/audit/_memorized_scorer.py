@@ -12,16 +12,7 @@ from smilearn.utils._sklearn_compat import take
 
 
 class MemorizedScorer:
-    """Metric of `memorized` and risk; a class, so that a search can be pickled.
-
-    Parameters
-    ----------
-    metric : functools.partial
-        Metric and its settings.
-
-    greater_is_better, training : bool
-        As in :func:`~smilearn.audit._model_selection.memorized_scorer`.
-    """
+    """Metric of `memorized` and risk; a class, so that a search can be pickled."""
 
     def __init__(self, metric, greater_is_better, training):
         self._metric = metric
@@ -90,11 +81,7 @@ def _checked_truth(memorized, y):
 
 
 def _unwrapped(estimator, X):
-    """What scores, and samples as it gets them.
-
-    That is the last step of a pipeline, whose own `score_samples` takes no labels, or
-    the best estimator of a search.
-    """
+    """What scores, and samples as it gets them."""
     while True:
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_

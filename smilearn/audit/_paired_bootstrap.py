@@ -24,25 +24,7 @@ _LEVELS = [0.025, 0.975]
 
 @dataclass
 class Truth:
-    """What is memorized, and how it is known.
-
-    Parameters
-    ----------
-    memorized : ndarray of shape (n_samples,), dtype bool
-        Which samples are memorized.
-
-    lira : ndarray of shape (n_samples,) or None
-        Graded truth, high = memorized.
-
-    of_models : callable, default=None
-        Gives `lira` from some models alone.
-
-    n_models : int, default=None
-        Models there are.
-
-    fixed : bool, default=False
-        Whether `memorized` stands whatever the models say.
-    """
+    """What is memorized, and how it is known."""
 
     memorized: np.ndarray
     lira: np.ndarray | None
@@ -63,24 +45,7 @@ class Truth:
         return np.array(values)
 
     def draws(self, risks, n_bootstrap, rng):
-        """Measure rankings on the same resamples.
-
-        Parameters
-        ----------
-        risks : list of ndarray of shape (n_samples,)
-            Scores, high = at risk.
-
-        n_bootstrap : int
-            Resamples.
-
-        rng : numpy.random.Generator
-            Source of the resamples.
-
-        Returns
-        -------
-        draws : ndarray of shape (n_rankings, n_metrics, n_bootstrap)
-            What was measured; over models, moved so that the mean is the value.
-        """
+        """Measure rankings on the same resamples."""
         parts, size = [], max(1, _CELLS // len(self.memorized))
         for begin in range(0, n_bootstrap, size):
             resamples = self._resamples(min(size, n_bootstrap - begin), rng)
@@ -127,26 +92,7 @@ def most(lira, n_memorized):
 
 
 def checked(name, values):
-    """Refuse what is not one finite number for each sample.
-
-    Parameters
-    ----------
-    name : str
-        What the values are, for the error.
-
-    values : array-like of shape (n_samples,)
-        The values.
-
-    Returns
-    -------
-    values : ndarray of shape (n_samples,), dtype float64
-        The same.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value is NaN or infinite.
-    """
+    """Refuse what is not one finite number for each sample."""
     values = np.asarray(column_or_1d(np.asarray(values)), dtype=np.float64)
     wrong = ~np.isfinite(values)
     if wrong.any():
@@ -159,27 +105,7 @@ def checked(name, values):
 
 
 def interval_columns(names, values, draws, reference):
-    """Put values, intervals and differences into columns.
-
-    Parameters
-    ----------
-    names : list of str
-        Names of the rankings.
-
-    values : ndarray of shape (n_rankings, n_metrics)
-        What was measured.
-
-    draws : ndarray of shape (n_rankings, n_metrics, n_bootstrap)
-        The same on resamples.
-
-    reference : str or None
-        Name of the ranking that the others are compared with.
-
-    Returns
-    -------
-    columns : dict of str to ndarray of shape (n_rankings * n_metrics,)
-        One row a ranking and metric.
-    """
+    """Put values, intervals and differences into columns."""
     kinds = list(_METRICS)[: values.shape[1]]
     least = [-1 if kind == "rank_correlation" else 0 for kind in kinds]
     low, high = np.clip(np.quantile(draws, _LEVELS, axis=-1), least, 1)

@@ -12,21 +12,7 @@ TPR, FPR, TOP = 0.75, 0.01, 0.1
 
 
 def drawn_counts(memorized, rng):
-    """Draw one resample for each row.
-
-    Parameters
-    ----------
-    memorized : ndarray of shape (n_draws, n_samples), dtype bool
-        Which samples are memorized, the same number of them in each row.
-
-    rng : numpy.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    counts : ndarray of shape (n_draws, n_samples), dtype int64
-        How often each sample is drawn.
-    """
+    """Draw one resample for each row."""
     n_draws, n_samples = memorized.shape
     n_memorized = int(memorized[0].sum())
     counts = np.concatenate(
@@ -44,19 +30,7 @@ def drawn_counts(memorized, rng):
 
 @dataclass
 class Resamples:
-    """Counts of samples, and the truth of each draw.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_draws, n_samples)
-        How often each sample is drawn.
-
-    memorized : ndarray of shape (n_draws, n_samples), dtype bool
-        Which samples are memorized.
-
-    lira : ndarray of shape (n_samples,), (n_draws, n_samples) or None
-        Graded truth, high = memorized.
-    """
+    """Counts of samples, and the truth of each draw."""
 
     counts: np.ndarray
     memorized: np.ndarray
@@ -67,19 +41,7 @@ class Resamples:
         self.truth = None if self.lira is None else self._ranked(self.lira)
 
     def measures(self, risk):
-        """Measure a ranking on each draw.
-
-        Parameters
-        ----------
-        risk : ndarray of shape (n_samples,)
-            Score of each sample, high = at risk.
-
-        Returns
-        -------
-        measures : ndarray of shape (n_measures, n_draws)
-            AUC, FPR at `TPR`, TPR at `FPR`, precision in the top `TOP`, and, where
-            there is a graded truth, the rank correlation.
-        """
+        """Measure a ranking on each draw."""
         order = np.argsort(-risk, kind="stable")
         ends = np.flatnonzero(np.append(np.diff(risk[order]) != 0, True))
         found, listed = (

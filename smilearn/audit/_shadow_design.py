@@ -10,26 +10,7 @@ _TRADES = 10  # rounds in which each model trades samples with another one
 
 
 def models_a_sample(n_shadow, share):
-    """Count the models that a sample is IN.
-
-    Parameters
-    ----------
-    n_shadow : int
-        Shadow models.
-
-    share : float
-        Share of them that a sample is IN.
-
-    Returns
-    -------
-    n_in : int
-        ``n_shadow * share``.
-
-    Raises
-    ------
-    InvalidInputError
-        If that is no whole number from 1 to ``n_shadow - 1``.
-    """
+    """Count the models that a sample is IN."""
     n_in = round(n_shadow * share)
     if abs(n_in - n_shadow * share) > 1e-9 * n_shadow or not 0 < n_in < n_shadow:
         share = Fraction(share).limit_denominator(100)
@@ -42,35 +23,7 @@ def models_a_sample(n_shadow, share):
 
 
 def balanced_masks(codes, n_shadow, n_in, rng):
-    """Draw who is IN, so that samples, models and classes are in balance.
-
-    Each sample is IN exactly `n_in` models. Sizes of models differ by one sample at
-    most, and so do their numbers of samples of any one class.
-
-    Parameters
-    ----------
-    codes : ndarray of int of shape (n_samples,)
-        Class of each sample, 0 to n_classes - 1.
-
-    n_shadow, n_in : int
-        Models, and models that a sample is IN.
-
-    rng : Generator
-        Where chance comes from.
-
-    Returns
-    -------
-    masks : ndarray of bool of shape (n_shadow, n_samples)
-        Whether each sample is IN each model.
-
-    Notes
-    -----
-    With ``n_in / n_shadow = p / q`` in lowest terms, models are cut into q blocks, and
-    the j-th sample of a class is IN the p blocks from ``j * p`` on, counted in a
-    circle. Blocks that would hold one sample more are those of the smallest models.
-    Then pairs of models trade samples of one class which one of them has and the other
-    has not (curveball trades), which keeps all counts and makes the rest random.
-    """
+    """Draw who is IN, so that samples, models and classes are in balance."""
     masks = np.zeros((n_shadow, len(codes)), bool)
     part = Fraction(n_in, n_shadow)
     p, q = part.numerator, part.denominator
@@ -86,24 +39,7 @@ def balanced_masks(codes, n_shadow, n_in, rng):
 
 
 def check_classes_seen(masks, codes, classes):
-    """Refuse a design in which a model does not see every class.
-
-    Parameters
-    ----------
-    masks : ndarray of bool of shape (n_shadow, n_samples)
-        Whether each sample is IN each model.
-
-    codes : ndarray of int of shape (n_samples,)
-        Class of each sample.
-
-    classes : ndarray of shape (n_classes,)
-        Labels, to be named.
-
-    Raises
-    ------
-    InvalidInputError
-        If a class is too small.
-    """
+    """Refuse a design in which a model does not see every class."""
     for code, label in enumerate(classes.tolist()):
         seen = masks[:, codes == code].any(1)
         if not seen.all():

@@ -18,54 +18,17 @@ _FORMAT = 2
 
 
 class ShadowFolder(RunFolder):
-    """One file for each finished model; whole or not there.
-
-    Parameters
-    ----------
-    path : path-like
-        The folder.
-    """
+    """One file for each finished model; whole or not there."""
 
     def save(self, model, answers):
-        """Keep what a model answered.
-
-        Parameters
-        ----------
-        model : int
-            Which one.
-
-        answers : dict of str to ndarray
-            What it answered.
-        """
+        """Keep what a model answered."""
         with replacing(self._file(model)) as temporary, temporary.open("wb") as file:
             np.savez(file, **answers)
             file.flush()
             os.fsync(file.fileno())
 
     def load(self, model, names, n_samples):
-        """Give what a model answered, or None where it has not finished.
-
-        Parameters
-        ----------
-        model : int
-            Which one.
-
-        names : iterable of str
-            What must be there.
-
-        n_samples : int
-            Length of what is no single number.
-
-        Returns
-        -------
-        answers : dict of str to ndarray or None
-            What :meth:`save` was given.
-
-        Warns
-        -----
-        CacheWarning
-            If the file is damaged; the model is to be fitted again.
-        """
+        """Give what a model answered, or None where it has not finished."""
         path = self._file(model)
         if not path.is_file():
             return None
@@ -89,35 +52,7 @@ class ShadowFolder(RunFolder):
 
 
 def run_facts(estimator, X, y, params, settings, folder):
-    """What the answers of shadow models depend on.
-
-    Parameters
-    ----------
-    estimator : estimator
-        What is fitted.
-
-    X, y : containers of n_samples
-        Samples and labels.
-
-    params : dict
-        What else goes to ``fit``.
-
-    settings : dict of str to JSON values
-        Of the audit.
-
-    folder : path-like or None
-        Where the audit keeps answers; no files of a model.
-
-    Returns
-    -------
-    facts : dict of str to JSON values
-        For :meth:`ShadowFolder.claim`.
-
-    Raises
-    ------
-    InvalidInputError
-        If the estimator cannot be pickled, and so not be recognized.
-    """
+    """What the answers of shadow models depend on."""
     return settings | {
         "format": _FORMAT,
         "estimator": estimator_name(estimator),
@@ -129,18 +64,7 @@ def run_facts(estimator, X, y, params, settings, folder):
 
 
 def content_name(values):
-    """Name samples by what they hold, in whatever container.
-
-    Parameters
-    ----------
-    values : any container, or None
-        Arrays, sparse matrices, tensors, frames, series, lists of texts.
-
-    Returns
-    -------
-    name : str
-        The same for equal contents in a container of the same kind.
-    """
+    """Name samples by what they hold, in whatever container."""
     if is_tensor(values):
         values = values.detach().cpu().float().numpy()
     if sp.issparse(values):

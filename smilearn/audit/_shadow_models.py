@@ -11,42 +11,7 @@ from smilearn.utils._containers import take_samples
 
 
 def shadow_answers(estimator, seed, X, y, kept, params, classes, statistic):
-    """Fit a shadow model, and ask it of each sample.
-
-    Parameters
-    ----------
-    estimator : classifier
-        Cloned; its `random_state`, and those inside it, are drawn from the seed.
-
-    seed : int
-        Seed of this model.
-
-    X : any container of n_samples
-        All samples.
-
-    y : ndarray of shape (n_samples,)
-        Their labels.
-
-    kept : ndarray of int
-        Samples to train on.
-
-    params : dict
-        For ``fit``; what holds a value for each sample is cut.
-
-    classes : ndarray of shape (n_classes,)
-        Labels, sorted.
-
-    statistic : {"logit_gap", "loss"} or callable
-        What is to be told of each sample.
-
-    Returns
-    -------
-    answers : dict of str to ndarray of shape (n_samples,)
-        `log_p`, log probability of the own label, and `log_other`, the highest of
-        another one, both perhaps minus infinity; `correct`; `lowest`, the lowest finite
-        log probability of any class of any sample, one number; and `told`, what a
-        callable statistic gives.
-    """
+    """Fit a shadow model, and ask it of each sample."""
     model = seeded_clone(estimator, seed)
     cut = {
         name: take_samples(values, kept) if is_aligned(values, len(y)) else values
@@ -78,28 +43,7 @@ def answer_names(statistic):
 
 
 def comparable_answers(found, n_trained, statistic):
-    """Give all models one stand-in for a probability of 0, and form the statistic.
-
-    The stand-in is half of the lowest probability above 0 that any model gave, or half
-    of one in the number of training samples, whichever is lower.
-
-    Parameters
-    ----------
-    found : list of dict
-        What :func:`shadow_answers` gave, for each model.
-
-    n_trained : int
-        Most samples that a model was trained on.
-
-    statistic : {"logit_gap", "loss"} or callable
-        What is to be told of each sample.
-
-    Returns
-    -------
-    answers : dict of str to ndarray of shape (n_models, n_samples)
-        `statistic`, `log_p` and `correct`, all finite; and `n_infinite` of shape
-        (n_models,), how many samples had a probability of 0 that mattered.
-    """
+    """Give all models one stand-in for a probability of 0, and form the statistic."""
     of = {name: np.stack([each[name] for each in found]) for name in found[0]}
     own, other = of["log_p"], of["log_other"]
     infinite = np.isneginf(own) | np.isneginf(other)
@@ -118,21 +62,7 @@ def comparable_answers(found, n_trained, statistic):
 
 
 def seeded_clone(estimator, seed):
-    """Clone an estimator, with seeds of its own in each `random_state`.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Left as it is.
-
-    seed : int
-        Where its seeds come from.
-
-    Returns
-    -------
-    model : estimator
-        The clone.
-    """
+    """Clone an estimator, with seeds of its own in each `random_state`."""
     model = clone(estimator)
     names = params_named(model, "random_state")
     seeds = np.random.SeedSequence(seed).generate_state(len(names))
@@ -141,26 +71,7 @@ def seeded_clone(estimator, seed):
 
 
 def checked_statistic(values, n_samples):
-    """Check what a statistic of the user's own gives.
-
-    Parameters
-    ----------
-    values : array-like
-        What it gave.
-
-    n_samples : int
-        How many values there should be.
-
-    Returns
-    -------
-    values : ndarray of shape (n_samples,), dtype float64
-        The same.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is not one finite number a sample.
-    """
+    """Check what a statistic of the user's own gives."""
     values = np.array(values, dtype=np.float64)
     if values.shape != (n_samples,) or not np.isfinite(values).all():
         raise InvalidInputError(

@@ -16,35 +16,7 @@ from smilearn.audit._shadow_models import (
 
 
 def run_shadows(job, masks, seeds, folder, n_jobs, verbose):
-    """Fit shadow models and gather their answers, in the order of the models.
-
-    Parameters
-    ----------
-    job : dict
-        What :func:`~smilearn.audit._shadow_models.shadow_answers` takes, but for `seed` and
-        `kept`.
-
-    masks : ndarray of bool of shape (n_shadow, n_samples)
-        Whether each sample is IN each model.
-
-    seeds : list of int
-        Seed of each model.
-
-    folder : ShadowFolder or None
-        Where answers are kept as soon as a model is finished; models that it holds are
-        not fitted again.
-
-    n_jobs : int or None
-        As in joblib.
-
-    verbose : int or bool
-        Whether to show a progress bar, with the time left.
-
-    Returns
-    -------
-    answers : dict of str to ndarray
-        As :func:`~smilearn.audit._shadow_models.comparable_answers` gives them.
-    """
+    """Fit shadow models and gather their answers, in the order of the models."""
     n_shadow, n_samples = masks.shape
     names = answer_names(job["statistic"])
     found = [
@@ -75,13 +47,7 @@ def run_shadows(job, masks, seeds, folder, n_jobs, verbose):
 
 @contextmanager
 def at_most_threads(n_threads):
-    """Lower the threads of BLAS and OpenMP in this process; raise those of none.
-
-    Parameters
-    ----------
-    n_threads : int
-        Each library keeps what it has, if that is not more.
-    """
+    """Lower the threads of BLAS and OpenMP in this process; raise those of none."""
     libraries = ThreadpoolController()
     with ExitStack() as limits:
         for each in libraries.info():

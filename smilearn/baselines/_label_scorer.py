@@ -16,13 +16,7 @@ from smilearn.utils._sklearn_compat import fit_context
 
 
 class LabelScorer(Documented, BaseEstimator):
-    """A score of each sample under each label.
-
-    A subclass has `_learn`, which takes samples and the places of their labels, and
-    `_table`, which gives the scores of samples under each of these. Where it has a
-    parameter `cross_fit`, training samples are scored in folds that were not learnt.
-    `_dense_since` says why sparse samples are refused, where they are.
-    """
+    """A score of each sample under each label."""
 
     _dense_since = None
 

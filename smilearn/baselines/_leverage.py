@@ -10,25 +10,7 @@ def centred_rows(X, centre, scale):
 
 
 def softmax_inverse(rows, curvature, penalty):
-    """Inverse Hessian of the penalized loss of a softmax layer, summed over samples.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features + 1)
-        Samples, with a 1 at the end whose weights are not penalized.
-
-    curvature : ndarray of shape (n_samples, n_outputs, n_outputs)
-        Derivative of the probabilities by the logits.
-
-    penalty : float
-        Weight of half the squared norm of the coefficients.
-
-    Returns
-    -------
-    inverse : ndarray of shape (n_outputs, n_features + 1, n_outputs, n_features + 1)
-        Its action on what all outputs have in common is arbitrary: probabilities do
-        not change by it.
-    """
+    """Inverse Hessian of the penalized loss of a softmax layer, summed over samples."""
     n_outputs, width = curvature.shape[1], rows.shape[1]
     hessian = np.empty((n_outputs, width, n_outputs, width))
     for a in range(n_outputs):
@@ -43,10 +25,7 @@ def softmax_inverse(rows, curvature, penalty):
 
 
 def softmax_curvature(logits):
-    """Derivative of probabilities by logits, (n_samples, n_outputs, n_outputs).
-
-    One column of logits is that of two classes, and has one output.
-    """
+    """Derivative of probabilities by logits, (n_samples, n_outputs, n_outputs)."""
     if logits.ndim == 1:
         p = expit(logits)
         return (p * (1 - p))[:, None, None]
@@ -55,18 +34,7 @@ def softmax_curvature(logits):
 
 
 def traces(rows, curvature, inverse):
-    """Sum over the outputs of how a prediction follows its own label.
-
-    Parameters
-    ----------
-    rows, curvature, inverse : ndarray
-        As in :func:`softmax_inverse`, and what it gives.
-
-    Returns
-    -------
-    leverage : ndarray of shape (n_samples,)
-        Trace of the derivative of the fitted probabilities of a sample by its label.
-    """
+    """Sum over the outputs of how a prediction follows its own label."""
     leverage = np.zeros(len(rows))
     for a, b in np.ndindex(curvature.shape[1:]):
         moved = ((rows @ inverse[b, :, a]) * rows).sum(1)

@@ -11,32 +11,7 @@ _ALIKE = 1e-5  # how far its softmax may be from them
 
 
 def log_probabilities(model, X, classes):
-    """Log probability of each class, as exact as the model lets it be known.
-
-    Probabilities near 1 do not tell how near, but decision functions do. They are taken
-    where their softmax, or of two classes the logistic function, is `predict_proba`.
-
-    Parameters
-    ----------
-    model : classifier
-        Fitted.
-
-    X : any container of n_samples
-        The samples.
-
-    classes : ndarray of shape (n_classes,)
-        Labels that it must have seen, in the order of the columns.
-
-    Returns
-    -------
-    table : ndarray of shape (n_samples, n_classes), dtype float64
-        In nats; may hold minus infinity, not NaN.
-
-    Raises
-    ------
-    InvalidInputError
-        If the model has other classes, or gives NaN.
-    """
+    """Log probability of each class, as exact as the model lets it be known."""
     known = getattr(model, "classes_", classes)
     if not np.array_equal(known, classes):
         raise InvalidInputError(

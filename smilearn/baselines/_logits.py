@@ -75,26 +75,7 @@ def logit_scores(logits, y, *, kind="loss", classes=None, features=None):
 
 
 def checked_logits(logits, ndim=2):
-    """Check logits, and give a single column of two classes its second one.
-
-    Parameters
-    ----------
-    logits : array-like of shape (..., n_classes) or (...)
-        The logits.
-
-    ndim : int, default=2
-        Dimensions wanted.
-
-    Returns
-    -------
-    logits : ndarray of float64, of `ndim` dimensions
-        One column a class.
-
-    Raises
-    ------
-    ValueError
-        If a value is no finite number, or the dimensions are others.
-    """
+    """Check logits, and give a single column of two classes its second one."""
     logits = check_array(
         as_numpy(logits),
         dtype=np.float64,
@@ -113,30 +94,7 @@ def checked_logits(logits, ndim=2):
 
 
 def codes_of(y, n_columns, classes=None):
-    """Find the column of each label.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        The labels.
-
-    n_columns : int
-        Columns there are.
-
-    classes : array-like of shape (n_columns,), default=None
-        Label of each column; None as in :func:`logit_scores`.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), dtype int
-        The columns.
-
-    Raises
-    ------
-    InvalidInputError
-        If a label has no column, or columns no label, or labels may be meant in two
-        ways.
-    """
+    """Find the column of each label."""
     y = column_or_1d(as_numpy(y))
     if classes is None:
         classes = _classes_in(np.unique(y), n_columns)
@@ -157,11 +115,7 @@ def codes_of(y, n_columns, classes=None):
 
 
 def _classes_in(seen, n_columns):
-    """Label of each column, by the labels that are there.
-
-    The same samples mean the same whether others are there or not: where labels are
-    taken in their order, none of them is the number of another's column.
-    """
+    """Label of each column, by the labels that are there."""
     numbers = np.arange(n_columns)
     columns = set(numbers.tolist())
     if columns.issuperset(seen.tolist()) or len(seen) != n_columns:

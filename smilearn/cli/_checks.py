@@ -10,24 +10,7 @@ from smilearn.utils._optional import require
 
 
 def check_number(option, value, *, least=None, above=None, below=None):
-    """Check a number of the command line.
-
-    Parameters
-    ----------
-    option : str
-        As it is typed.
-
-    value : float or None
-        What was given; None passes.
-
-    least, above, below : float, default=None
-        Bounds: `least` is allowed, `above` and `below` are not.
-
-    Raises
-    ------
-    InvalidInputError
-        If the value is NaN, infinite, or out of bounds.
-    """
+    """Check a number of the command line."""
     if value is None:
         return
     wrong = (
@@ -48,18 +31,7 @@ def check_number(option, value, *, least=None, above=None, below=None):
 
 
 def one_of(options):
-    """Refuse options that exclude each other.
-
-    Parameters
-    ----------
-    options : dict of str to object
-        Values by option, as typed; None and False are not given.
-
-    Raises
-    ------
-    InvalidInputError
-        If more than one is given.
-    """
+    """Refuse options that exclude each other."""
     given = [n for n, value in options.items() if not (value is None or value is False)]
     if len(given) > 1:
         raise InvalidInputError(
@@ -68,24 +40,7 @@ def one_of(options):
 
 
 def check_output(out, *inputs):
-    """Refuse an output that could not be written, or would overwrite another file.
-
-    Parameters
-    ----------
-    out : Path
-        File to be written.
-
-    *inputs : Path or None
-        Files that are read, or written too.
-
-    Raises
-    ------
-    FileFormatError
-        If the suffix is none of ours.
-
-    InvalidInputError
-        If it is a folder or another of the files, or its folder cannot be written to.
-    """
+    """Refuse an output that could not be written, or would overwrite another file."""
     if file_kind(out) == "parquet":
         require("pyarrow", extra="frames", caller=f"Writing {out}")
     if out.is_dir():
@@ -101,21 +56,7 @@ def check_output(out, *inputs):
 
 
 def check_folder(folder, out):
-    """Refuse a folder that could not be made, or written to.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-
-    out : Path
-        What is to be written there; named in the error.
-
-    Raises
-    ------
-    InvalidInputError
-        If that is so.
-    """
+    """Refuse a folder that could not be made, or written to."""
     there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not there.is_dir():
         raise InvalidInputError(

@@ -19,25 +19,7 @@ _SHARES = (0.03, 0.10)
 
 @dataclass
 class Demo:
-    """What the demonstration found.
-
-    Parameters
-    ----------
-    outcome : Outcome
-        Scores at the early point.
-
-    flipped : ndarray of shape (n_samples,)
-        Whether each label was flipped.
-
-    comparison : list of dict
-        For each predictor: `name`, flips found in the riskiest shares, `auc`.
-
-    kept_flips : int
-        Flips left in the filtered training set.
-
-    files : dict of str to Path
-        What was written.
-    """
+    """What the demonstration found."""
 
     outcome: Outcome
     flipped: np.ndarray
@@ -47,30 +29,7 @@ class Demo:
 
 
 def run_demo(folder, *, n_samples, max_epochs, seed=0, verbose=False):
-    """Score film reviews with flipped labels, filter them, write table and report.
-
-    Parameters
-    ----------
-    folder : path-like
-        Where `risk.csv`, `kept.csv` and `report.html` go.
-
-    n_samples : int
-        Sentences drawn.
-
-    max_epochs : int
-        Passes over the data at most.
-
-    seed : int, default=0
-        Seed of everything random.
-
-    verbose : bool, default=False
-        Whether to show progress bars.
-
-    Returns
-    -------
-    demo : Demo
-        What was found.
-    """
+    """Score film reviews with flipped labels, filter them, write table and report."""
     reviews = load_rotten_tomatoes(n_samples, random_state=seed)
     codes, flipped = flip_labels(reviews.labels, FLIPPED_SHARE, random_state=seed)
     labels = np.array(reviews.target_names)[codes]

@@ -17,22 +17,7 @@ from smilearn.tables._row_streams import RowStream
 
 @dataclass
 class FilterJob:
-    """What is to be filtered, and how.
-
-    Parameters
-    ----------
-    data, risk, out : Path
-        Files: the rows, their risk table, the rows kept.
-
-    removed : Path, default=None
-        File for the rows removed.
-
-    id_column : str, default=None
-        Column of the data that holds the ids of the risk table.
-
-    rule : dict, default={}
-        Parameters of RiskFilter.
-    """
+    """What is to be filtered, and how."""
 
     data: Path
     risk: Path
@@ -42,13 +27,7 @@ class FilterJob:
     rule: dict = field(default_factory=dict)
 
     def check(self):
-        """Refuse what cannot be done, before anything is read.
-
-        Raises
-        ------
-        InvalidInputError
-            If options are out of bounds, exclude each other, or files are in the way.
-        """
+        """Refuse what cannot be done, before anything is read."""
         share, threshold, n_remove = (
             self.rule[name] for name in ("share", "threshold", "n_remove")
         )
@@ -62,18 +41,7 @@ class FilterJob:
             check_output(self.removed, self.data, self.risk, self.out)
 
     def run(self, heed):
-        """Filter.
-
-        Parameters
-        ----------
-        heed : callable
-            Makes a context in which warnings of the rule are caught.
-
-        Returns
-        -------
-        facts : dict
-            `out`, `n_kept` and `removed`, the rows counted from 0.
-        """
+        """Filter."""
         stream = RowStream(self.data)
         risk = RiskRows(self.risk, stream.name, self.id_column)
         with heed():

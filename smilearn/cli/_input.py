@@ -7,29 +7,7 @@ from smilearn.tables._row_streams import RowStream
 
 
 def data_stream(data, stdin, kind):
-    """Open the data of a command.
-
-    Parameters
-    ----------
-    data : Path or None
-        The file as typed; ``-`` is standard input.
-
-    stdin : bool
-        Whether --stdin was given.
-
-    kind : {"csv", "jsonl"} or None
-        Format as typed.
-
-    Returns
-    -------
-    stream : RowStream
-        Its rows.
-
-    Raises
-    ------
-    InvalidInputError
-        If both a file and standard input are named, or neither.
-    """
+    """Open the data of a command."""
     dash = data is not None and str(data) == "-"
     if data is None and not stdin:
         raise InvalidInputError(
@@ -43,29 +21,7 @@ def data_stream(data, stdin, kind):
 
 
 def complete_column(columns, name, path):
-    """Give a column, or refuse it with the rows where it is empty.
-
-    Parameters
-    ----------
-    columns : dict of str to list
-        A file that was read.
-
-    name : str
-        Column wanted.
-
-    path : path-like
-        The file; named in the error.
-
-    Returns
-    -------
-    values : list
-        The column.
-
-    Raises
-    ------
-    InvalidInputError
-        If cells are empty.
-    """
+    """Give a column, or refuse it with the rows where it is empty."""
     values = columns[name]
     missing = [
         row
@@ -82,29 +38,7 @@ def complete_column(columns, name, path):
 
 
 def label_column(columns, name, path):
-    """Give the labels, or say why they are none.
-
-    Parameters
-    ----------
-    columns : dict of str to list
-        A file that was read.
-
-    name : str
-        Column wanted.
-
-    path : path-like
-        The file; named in the error.
-
-    Returns
-    -------
-    labels : list of str, int or bool
-        The column; whole numbers written as 1.0 become 1.
-
-    Raises
-    ------
-    InvalidInputError
-        If cells are empty, or no names of classes.
-    """
+    """Give the labels, or say why they are none."""
     values = complete_column(columns, name, path)
     for row, value in enumerate(values):
         whole = isinstance(value, float) and value.is_integer()
@@ -117,29 +51,7 @@ def label_column(columns, name, path):
 
 
 def unique_column(columns, name, path):
-    """Give the ids, or refuse them with the rows where one stands twice.
-
-    Parameters
-    ----------
-    columns : dict of str to list
-        A file that was read.
-
-    name : str
-        Column wanted.
-
-    path : path-like
-        The file; named in the error.
-
-    Returns
-    -------
-    ids : list of str or of int
-        The column; ids of other types, or of several, as strings.
-
-    Raises
-    ------
-    InvalidInputError
-        If cells are empty, lists or objects, or stand twice.
-    """
+    """Give the ids, or refuse them with the rows where one stands twice."""
     rows = {}
     for row, value in enumerate(complete_column(columns, name, path)):
         if isinstance(value, (list, dict)):
@@ -158,29 +70,7 @@ def unique_column(columns, name, path):
 
 
 def load_embeddings(path, n_rows):
-    """Load a matrix of embeddings from a .npy file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    n_rows : int
-        Rows expected.
-
-    Returns
-    -------
-    X : ndarray of shape (n_rows, n_features)
-        Embeddings.
-
-    Raises
-    ------
-    FileFormatError
-        If it is not such a file.
-
-    InvalidInputError
-        If its shape is another, or it holds NaN or infinity.
-    """
+    """Load a matrix of embeddings from a .npy file."""
     try:
         X = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -10,32 +10,12 @@ from smilearn.utils._escapes import escaped
 
 
 def write_table(table, path):
-    """Write a table in the format that the suffix names.
-
-    Parameters
-    ----------
-    table : ColumnTable
-        The table.
-
-    path : path-like
-        Where to; the file appears whole or not at all.
-    """
+    """Write a table in the format that the suffix names."""
     getattr(table, f"to_{file_kind(path)}")(path)
 
 
 def write_to_stdout(table, kind):
-    """Write a table to standard output, as it would stand in a file.
-
-    A terminal gets it with control characters escaped.
-
-    Parameters
-    ----------
-    table : ColumnTable
-        The table.
-
-    kind : {"csv", "jsonl"}
-        The format.
-    """
+    """Write a table to standard output, as it would stand in a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"table.{kind}"
         write_table(table, path)
@@ -50,18 +30,7 @@ def write_to_stdout(table, kind):
 
 
 def records(table):
-    """Give the rows as JSON has them.
-
-    Parameters
-    ----------
-    table : ColumnTable
-        The table.
-
-    Returns
-    -------
-    rows : list of dict
-        Plain Python values; what JSON does not know, as dates, is text.
-    """
+    """Give the rows as JSON has them."""
     columns = [map(_plain, values.tolist()) for values in table.columns.values()]
     return [
         dict(zip(table.columns, row, strict=True)) for row in zip(*columns, strict=True)

@@ -16,35 +16,7 @@ _ADVICE = "Score this very file first."
 
 
 class RiskRows:
-    """A risk file, matched with the rows of a data file as they come.
-
-    Parameters
-    ----------
-    path : path-like
-        The risk file.
-
-    data : str
-        Name of the data, for errors.
-
-    id_column : str, default=None
-        Column of the data that holds the ids of the table; None: ids number the rows.
-
-    Attributes
-    ----------
-    table : RiskTable
-        Scores and labels, without texts; in the order of the data if ids number them.
-
-    n_rows : int
-        Rows of the data seen so far.
-
-    Raises
-    ------
-    FileFormatError
-        If the file holds no risk table.
-
-    InvalidInputError
-        If its ids are not unique, or no row numbers where they should be.
-    """
+    """A risk file, matched with the rows of a data file as they come."""
 
     def __init__(self, path, data, id_column=None):
         self.path, self.data, self.id_column = path, data, id_column
@@ -58,23 +30,7 @@ class RiskRows:
         self._seen, self.n_rows = np.zeros(len(psmi), bool), 0
 
     def match(self, batch):
-        """Find the rows of the table that belong to the next rows of the data.
-
-        Parameters
-        ----------
-        batch : RowBatch
-            The next rows of the data.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_rows,)
-            Their rows in `table`. Without meaning where `finish` refuses the table.
-
-        Raises
-        ------
-        InvalidInputError
-            If ids of the data are not in the table, or not unique.
-        """
+        """Find the rows of the table that belong to the next rows of the data."""
         start, self.n_rows = self.n_rows, self.n_rows + len(batch)
         rows = np.arange(start, self.n_rows)
         if self.id_column is not None:
@@ -88,13 +44,7 @@ class RiskRows:
         return rows
 
     def finish(self):
-        """Refuse a table of other rows than those that passed.
-
-        Raises
-        ------
-        InvalidInputError
-            If rows are left over, or labels or texts differ; names the first row.
-        """
+        """Refuse a table of other rows than those that passed."""
         if self.n_rows != len(self.table) or not self._seen.all():
             ids = (
                 f"the values of column {self.id_column!r}"
@@ -232,17 +182,7 @@ class Agreement:
         self.n_rows, self.n_equal, self.first = 0, {}, {}
 
     def see(self, own, cells):
-        """Compare some rows.
-
-        Parameters
-        ----------
-        own : ndarray of shape (n_rows,)
-            Hashes of the column of the risk table.
-
-        cells : dict of str to ndarray of shape (n_rows,)
-            Hashes of the columns of the data. One that comes late, or is missing,
-            differs where it is not.
-        """
+        """Compare some rows."""
         for name in cells.keys() - self.n_equal.keys():
             self.n_equal[name] = 0
             if self.n_rows:
@@ -255,13 +195,7 @@ class Agreement:
         self.n_rows += len(own)
 
     def first_difference(self):
-        """Find the first row where the nearest column differs.
-
-        Returns
-        -------
-        row : int or None
-            The row, counted from 0; None where a column agrees in all rows.
-        """
+        """Find the first row where the nearest column differs."""
         nearest = max(self.n_equal, key=self.n_equal.get)
         return self.first.get(nearest)
 

@@ -22,40 +22,14 @@ _ROW_GROUP = 32_000_000  # bytes of Parquet rows that are held to be written tog
 
 @dataclass
 class Shape:
-    """Columns of all rows of a stream.
-
-    Parameters
-    ----------
-    names : list of str
-        The columns.
-
-    schema : pyarrow.Schema or None
-        Their types, where Parquet is to be written.
-    """
+    """Columns of all rows of a stream."""
 
     names: list
     schema: Any = None
 
 
 def shape_of(stream, kinds):
-    """Find out which columns a stream has, as far as its writers must know.
-
-    Rows of JSON Lines that go into another format are all read once for this: a
-    column may first appear in the last of them.
-
-    Parameters
-    ----------
-    stream : RowStream
-        The rows.
-
-    kinds : set of {"csv", "jsonl", "parquet"}
-        Formats to be written.
-
-    Returns
-    -------
-    shape : Shape
-        Their columns; empty where rows are only copied.
-    """
+    """Find out which columns a stream has, as far as its writers must know."""
     names, schema, converted = {}, None, kinds - {stream.kind}
     for batch in stream if converted else ():
         names |= dict.fromkeys(batch.columns)
@@ -68,24 +42,7 @@ def shape_of(stream, kinds):
 
 @contextmanager
 def row_writer(path, stream, shape):
-    """Write rows to a file that appears whole or not at all.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to be.
-
-    stream : RowStream
-        Where the rows come from.
-
-    shape : Shape
-        Their columns.
-
-    Yields
-    ------
-    add : callable
-        ``add(batch, keep)`` writes the rows of a batch where the list `keep` is true.
-    """
+    """Write rows to a file that appears whole or not at all."""
     kind = file_kind(path)
     make = _COPIERS[kind] if kind == stream.kind else _CONVERTERS[kind]
     with _no_new_folders_left(Path(path)), replacing(path) as temporary:

@@ -21,40 +21,7 @@ from smilearn.tables._risk_table import RiskTable
 
 @dataclass
 class ScoreJob:
-    """What is to be scored, and how.
-
-    Parameters
-    ----------
-    data : Path or None
-        File of the rows; None or ``-`` is standard input.
-
-    stdin : bool
-        Whether standard input was asked for.
-
-    kind : {"csv", "jsonl"} or None
-        Format of standard input and output.
-
-    out : Path or None
-        Risk table to write; None is standard output.
-
-    label, text, id_column : str or None
-        Columns of the data.
-
-    model : str or None
-        Folder or Hub name of an encoder.
-
-    moment : {"early", "before"}
-        When to look.
-
-    embeddings : Path or None
-        File of embeddings.
-
-    scorer, tuning : dict
-        Parameters of the scorer, and of the fine-tune.
-
-    seed : int
-        Seed of everything random.
-    """
+    """What is to be scored, and how."""
 
     data: Path | None
     stdin: bool
@@ -71,14 +38,7 @@ class ScoreJob:
     seed: int
 
     def check(self):
-        """Refuse what cannot be done, before anything is read.
-
-        Raises
-        ------
-        InvalidInputError
-            If options are out of bounds or missing, exclude each other, or files are
-            in the way.
-        """
+        """Refuse what cannot be done, before anything is read."""
         if self.embeddings is not None and self.model is not None:
             raise InvalidInputError(
                 "--embeddings stand for a model; give one of --embeddings and --model."
@@ -105,18 +65,7 @@ class ScoreJob:
             self.kind = "csv" if self.stream.kind == "csv" else "jsonl"
 
     def run(self, progress):
-        """Score.
-
-        Parameters
-        ----------
-        progress : bool
-            Whether to show progress bars.
-
-        Returns
-        -------
-        outcome : Outcome
-            Table, scorer and embedder.
-        """
+        """Score."""
         wanted = dict.fromkeys(filter(None, (self.label, self.text, self.id_column)))
         columns, name = self.stream.gather(list(wanted)), self.stream.name
         labels = label_column(columns, self.label, name)
@@ -146,29 +95,14 @@ class ScoreJob:
         )
 
     def write(self, outcome):
-        """Write the table.
-
-        Parameters
-        ----------
-        outcome : Outcome
-            What came of it.
-        """
+        """Write the table."""
         if self.out is None:
             write_to_stdout(outcome.table, self.kind)
         else:
             write_table(outcome.table, self.out)
 
     def tell(self, voice, outcome):
-        """Say what came of it.
-
-        Parameters
-        ----------
-        voice : Voice
-            Who hears it.
-
-        outcome : Outcome
-            What came of it.
-        """
+        """Say what came of it."""
         facts = outcome.summary
         out = "standard output" if self.out is None else str(self.out)
         sentence = (
@@ -184,21 +118,7 @@ class ScoreJob:
 
 
 def with_ids(table, ids):
-    """Give the rows of a table names of their own.
-
-    Parameters
-    ----------
-    table : RiskTable
-        A whole table.
-
-    ids : list
-        One a row.
-
-    Returns
-    -------
-    table : RiskTable
-        The same with these ids.
-    """
+    """Give the rows of a table names of their own."""
     names = ("psmi", "label", "std", "most_likely_label", "text")
     columns = {name: table.columns.get(name) for name in names}
     return RiskTable(**columns, id=ids)

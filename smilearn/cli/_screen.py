@@ -11,19 +11,7 @@ from smilearn.utils._escapes import escaped, printable
 
 
 def print_riskiest(table, flipped=None, n=10):
-    """Print the riskiest samples.
-
-    Parameters
-    ----------
-    table : RiskTable
-        The scores.
-
-    flipped : ndarray of shape (n_samples,), default=None
-        Whether each label was flipped on purpose; adds a column.
-
-    n : int, default=10
-        How many.
-    """
+    """Print the riskiest samples."""
     shown = Table(title=f"The {min(n, len(table))} riskiest", title_justify="left")
     names = ["rank", "risk", "label", "likelier"] + ["planted"] * (flipped is not None)
     for name in names:
@@ -41,19 +29,7 @@ def print_riskiest(table, flipped=None, n=10):
 
 
 def print_table(table, n_rows, most=None):
-    """Show a table: drawn on a terminal, as aligned lines in a pipe.
-
-    Parameters
-    ----------
-    table : ColumnTable
-        The rows.
-
-    n_rows : int
-        How many there were to choose from.
-
-    most : int, default=None
-        Rows shown on a terminal; None is all of them. A pipe gets all.
-    """
+    """Show a table: drawn on a terminal, as aligned lines in a pipe."""
     if not sys.stdout.isatty():
         for line in aligned_lines(table):
             sys.stdout.write(f"{line}\n")
@@ -73,22 +49,7 @@ def print_table(table, n_rows, most=None):
 
 
 def aligned_lines(table, n_measured=1000):
-    """Write a table as lines with columns two spaces apart.
-
-    Parameters
-    ----------
-    table : ColumnTable
-        The table.
-
-    n_measured : int, default=1000
-        Rows that widths are taken from, so that the first line need not wait for the
-        last row; wider cells further down push their line to the right.
-
-    Yields
-    ------
-    line : str
-        The header, then a line for each row.
-    """
+    """Write a table as lines with columns two spaces apart."""
     rows, header = _cells(table), [*map(printable, table.columns)]
     first = [header, *islice(rows, n_measured)]
     widths = [max(map(len, cells)) for cells in zip(*first, strict=True)]
@@ -113,18 +74,7 @@ def _cells(table):
 
 
 def demo_facts(found):
-    """The findings of the demonstration, for machines.
-
-    Parameters
-    ----------
-    found : Demo
-        The findings.
-
-    Returns
-    -------
-    facts : dict
-        Ready for JSON.
-    """
+    """The findings of the demonstration, for machines."""
     return {
         **found.outcome.summary,
         "n_flipped": int(found.flipped.sum()),
@@ -135,16 +85,7 @@ def demo_facts(found):
 
 
 def print_demo(found, removed_share):
-    """Print what the demonstration found.
-
-    Parameters
-    ----------
-    found : Demo
-        The findings.
-
-    removed_share : float
-        Share of the samples that the filter removed.
-    """
+    """Print what the demonstration found."""
     console = Console()
     _print_curve(console, found.outcome.embedder)
     print_riskiest(found.outcome.table, found.flipped)
@@ -179,18 +120,7 @@ def _print_curve(console, embedder, width=40):
 
 
 def early_line(embedder):
-    """Say in a line where a fine-tune stopped.
-
-    Parameters
-    ----------
-    embedder : FineTunedEmbedder
-        The fitted embedder.
-
-    Returns
-    -------
-    line : str
-        Early point reached or not, epoch, share already fitted.
-    """
+    """Say in a line where a fine-tune stopped."""
     last = embedder.history_[-1]
     reached = "reached" if embedder.early_point_reached_ else "NOT reached"
     return (

@@ -17,28 +17,7 @@ _SHARE = 0.1  # of the samples; are the riskiest those of the other table too?
 
 @dataclass
 class TableJob:
-    """What is to be shown of which table.
-
-    Parameters
-    ----------
-    risk : Path
-        The table.
-
-    out : Path, default=None
-        File to write.
-
-    sort : {"risk", "psmi", "rank", "id", "label"}, default=None
-        Order of the rows; None is the riskiest, or the most changed, first.
-
-    head : int, default=None
-        Rows; None is all.
-
-    by : str, default=None
-        Column whose values are summed up, one row each.
-
-    compare : Path, default=None
-        Another table of the same samples.
-    """
+    """What is to be shown of which table."""
 
     risk: Path
     out: Path | None = None
@@ -49,13 +28,7 @@ class TableJob:
     facts: dict = field(default_factory=dict, init=False)
 
     def check(self):
-        """Refuse what cannot be done, before anything is read.
-
-        Raises
-        ------
-        InvalidInputError
-            If an option is out of bounds, or files are in the way.
-        """
+        """Refuse what cannot be done, before anything is read."""
         check_number("--head", self.head, least=0)
         if self.out is not None:
             check_output(self.out, self.risk, self.compare)
@@ -95,16 +68,7 @@ class TableJob:
         return _sorted(found, self.sort)
 
     def tell(self, voice, most):
-        """Write, print or show the table.
-
-        Parameters
-        ----------
-        voice : Voice
-            Who hears it.
-
-        most : int
-            Rows that a terminal shows if `head` does not say how many.
-        """
+        """Write, print or show the table."""
         if self.out is not None:
             write_table(self.rows, self.out)
             counts = f"{self.out}: {len(self.rows)} of {self.n_rows} rows"

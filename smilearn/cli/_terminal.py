@@ -21,18 +21,7 @@ MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
 
 
 def explained(command):
-    """Turn what a user can mend into one line and exit code 2.
-
-    Parameters
-    ----------
-    command : callable
-        A command.
-
-    Returns
-    -------
-    run : callable
-        The same with exit codes.
-    """
+    """Turn what a user can mend into one line and exit code 2."""
 
     @wraps(command)
     def run(*args, **kwargs):
@@ -93,24 +82,7 @@ def leave_quietly():
 
 
 class Voice:
-    """What a command says beside its data.
-
-    Parameters
-    ----------
-    quiet : bool, default=False
-        Nothing but errors.
-
-    as_json : bool, default=False
-        Facts as JSON on stdout instead of sentences.
-
-    data_on_stdout : bool, default=False
-        Whether data go to stdout, so that sentences must go to stderr.
-
-    Raises
-    ------
-    InvalidInputError
-        If two of these exclude each other.
-    """
+    """What a command says beside its data."""
 
     def __init__(self, *, quiet=False, as_json=False, data_on_stdout=False):
         if quiet and as_json:
@@ -135,16 +107,7 @@ class Voice:
         return not (self.quiet or self.as_json or self.to_stderr)
 
     def say(self, sentence, facts):
-        """Tell the outcome.
-
-        Parameters
-        ----------
-        sentence : str
-            For people.
-
-        facts : dict
-            For machines.
-        """
+        """Tell the outcome."""
         if self.as_json:
             text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
             sys.stdout.write(f"{escaped(text, as_json=True)}\n")

@@ -14,22 +14,7 @@ from smilearn.utils._texts import check_labelled_texts, check_labels
 
 @dataclass
 class Outcome:
-    """What came of scoring a labelled data set.
-
-    Parameters
-    ----------
-    table : RiskTable
-        One row a sample.
-
-    scorer : SlicedMIScorer
-        The fitted scorer.
-
-    model : str
-        Model that the embeddings came from; empty if they were handed in.
-
-    embedder : FineTunedEmbedder or None
-        The fine-tuned embedder, when there was a fine-tune.
-    """
+    """What came of scoring a labelled data set."""
 
     table: RiskTable
     scorer: SlicedMIScorer
@@ -65,36 +50,7 @@ def default_model():
 def score_texts(
     texts, labels, *, model=None, moment="early", seed=0, verbose=False, **options
 ):
-    """Score labelled texts before any training, or at the early point of a fine-tune.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        Texts.
-
-    labels : array-like of shape (n_samples,)
-        Class labels.
-
-    model : str, default=None
-        Folder or Hub name of an encoder; None takes the default one.
-
-    moment : {"early", "before"}, default="early"
-        "before" embeds with the base model; "early" fine-tunes to the early point.
-
-    seed : int, default=0
-        Seed of everything random.
-
-    verbose : bool, default=False
-        Whether to show progress bars.
-
-    **options : dict
-        `scorer`, parameters for SlicedMIScorer, and others for the embedder.
-
-    Returns
-    -------
-    outcome : Outcome
-        Table, scorer and embedder.
-    """
+    """Score labelled texts before any training, or at the early point of a fine-tune"""
     texts, *_ = check_labelled_texts(texts, labels)
     model = model or default_model()
     scorer = options.pop("scorer", {})
@@ -113,29 +69,6 @@ def score_texts(
 
 
 def score_embeddings(X, labels, *, texts=None, seed=0, **options):
-    """Score labelled embeddings.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, n_features)
-        Embeddings.
-
-    labels : array-like of shape (n_samples,)
-        Class labels.
-
-    texts : sequence of str, default=None
-        Texts for the table.
-
-    seed : int, default=0
-        Seed of the slices.
-
-    **options : dict
-        Parameters for SlicedMIScorer.
-
-    Returns
-    -------
-    outcome : Outcome
-        Table and scorer.
-    """
+    """Score labelled embeddings."""
     scorer = SlicedMIScorer(random_state=seed, **options).fit(X, check_labels(labels))
     return Outcome(scorer.to_table(X, texts=texts), scorer)

@@ -17,26 +17,7 @@ _HEADS = ("score.weight", "classifier.weight", "out_proj.weight")
 
 
 def fetch_adapter(adapter, options):
-    """Find the folder of an adapter; its files are fetched from the Hub if need be.
-
-    Parameters
-    ----------
-    adapter : str or path-like
-        A folder, or a name on the Hugging Face Hub.
-
-    options : dict
-        Of the Hub: `revision`, `local_files_only`.
-
-    Returns
-    -------
-    folder : str
-        The folder.
-
-    Raises
-    ------
-    ModelUnavailableError
-        If there is no such adapter.
-    """
+    """Find the folder of an adapter; its files are fetched from the Hub if need be."""
     from huggingface_hub import snapshot_download
 
     def download(name):
@@ -49,29 +30,7 @@ def fetch_adapter(adapter, options):
 
 
 def read_adapter(folder):
-    """Read the settings and the weights of an adapter.
-
-    Parameters
-    ----------
-    folder : str
-        Its folder.
-
-    Returns
-    -------
-    peft_config : PeftConfig
-        The settings.
-
-    weights : dict of Tensor
-        The weights by name.
-
-    Raises
-    ------
-    ModelUnavailableError
-        If the folder holds no adapter, or one that is a pickle.
-
-    AdapterError
-        If the adapter is made of virtual tokens, which belong to no layer.
-    """
+    """Read the settings and the weights of an adapter."""
     settings, peft = _settings(folder), _peft()
     refuse_pickles(folder)
     return settings, fetch(peft.load_peft_weights, folder, device="cpu")
@@ -89,23 +48,7 @@ def _peft():
 
 
 def base_of(folder):
-    """Name the base model that an adapter says it was trained on.
-
-    Parameters
-    ----------
-    folder : str
-        Of the adapter.
-
-    Returns
-    -------
-    name : str
-        A folder or a name on the Hub.
-
-    Raises
-    ------
-    AdapterError
-        If the adapter names none.
-    """
+    """Name the base model that an adapter says it was trained on."""
     name = _settings(folder).base_model_name_or_path
     if not name:
         raise AdapterError(
@@ -117,39 +60,7 @@ def base_of(folder):
 
 
 def base_class(weights, peft_config, config, adapter, code):
-    """Choose the Auto class whose modules are called what the adapter calls them.
-
-    An adapter names the modules that it changes by their path from the model that it
-    was trained on, which has a head or none. Put on another one it is ignored.
-
-    Parameters
-    ----------
-    weights : dict of Tensor
-        Weights of the adapter.
-
-    peft_config : PeftConfig
-        Its settings.
-
-    config : PretrainedConfig
-        Settings of the base model; the number of labels is set where the adapter holds
-        a head.
-
-    adapter : str
-        Its name, for the error.
-
-    code : dict
-        `trust_remote_code`, of the base model.
-
-    Returns
-    -------
-    auto : type
-        Such as ``AutoModelForCausalLM``.
-
-    Raises
-    ------
-    AdapterError
-        If the base model has no such modules.
-    """
+    """Choose the Auto class whose modules are called what the adapter calls them."""
     import transformers
 
     heads = [weights[key] for key in weights if key.endswith(_HEADS)]
@@ -171,29 +82,7 @@ def base_class(weights, peft_config, config, adapter, code):
 
 
 def put_on(network, folder, weights):
-    """Put an adapter on a model, in place.
-
-    Parameters
-    ----------
-    network : PreTrainedModel
-        The base model.
-
-    folder : str
-        Of the adapter.
-
-    weights : dict of Tensor
-        Weights of the adapter.
-
-    Returns
-    -------
-    wrapped : PeftModel
-        The model with its adapter.
-
-    Raises
-    ------
-    AdapterError
-        If the adapter belongs to another base model.
-    """
+    """Put an adapter on a model, in place."""
     peft = require("peft", extra="finetune", caller=_CALLER)
     stray = _stray(weights, {name for name, _ in network.named_modules()})
     if stray is not None:
@@ -218,25 +107,7 @@ def put_on(network, folder, weights):
 
 @torch.inference_mode()
 def check_effect(wrapped, states, name):
-    """Make sure that an adapter changes the hidden states.
-
-    Parameters
-    ----------
-    wrapped : PeftModel
-        A model with its adapter.
-
-    states : callable
-        Gives the last hidden states of a probe, by the model as it is then.
-
-    name : str
-        Of the adapter, for the error.
-
-    Raises
-    ------
-    AdapterError
-        If hidden states with the adapter are those without it, or the adapter is made
-        of virtual tokens.
-    """
+    """Make sure that an adapter changes the hidden states."""
     if any(each.is_prompt_learning for each in wrapped.peft_config.values()):
         raise _virtual_tokens(name)
     with_adapter = states()

@@ -11,21 +11,7 @@ from smilearn.embedding._fingerprints import (
 
 
 def encoder_fingerprint(encoder):
-    """Hash the weights, the settings and the tokenizer of a model.
-
-    The folder that it was loaded from does not count, nor do weights of a pooler that
-    is not used: where a checkpoint has none they are drawn anew by each process.
-
-    Parameters
-    ----------
-    encoder : SentenceTransformer
-        The model, on any device.
-
-    Returns
-    -------
-    fingerprint : str
-        32 hexadecimal digits.
-    """
+    """Hash the weights, the settings and the tokenizer of a model."""
     settings = [_module_settings(module) for module in encoder]
     text = json.dumps(settings, sort_keys=True, default=str)
     whole = hashlib.blake2b(text.encode(), digest_size=16)

@@ -22,21 +22,7 @@ _VOLATILE = (  # of a config: where it came from, not what the model computes
 
 
 def model_fingerprint(network):
-    """Hash the weights of a model and the settings that say how they are used.
-
-    Poolers are left out: no hidden state depends on them, and where a checkpoint has
-    none they are drawn at random.
-
-    Parameters
-    ----------
-    network : PreTrainedModel
-        Weights of adapters inside it count too.
-
-    Returns
-    -------
-    fingerprint : str
-        32 hexadecimal digits.
-    """
+    """Hash the weights of a model and the settings that say how they are used."""
     whole = hashlib.blake2b(type(network).__name__.encode(), digest_size=16)
     hash_weights(whole, network, pooler=False)
     whole.update(config_text(network.config).encode())
@@ -44,19 +30,7 @@ def model_fingerprint(network):
 
 
 def hash_weights(whole, network, *, pooler):
-    """Take the weights of a model into a hash, in the order of their names.
-
-    Parameters
-    ----------
-    whole : hashlib.blake2b
-        The hash.
-
-    network : Module
-        The model, on any device.
-
-    pooler : bool
-        Whether to count those of a pooler.
-    """
+    """Take the weights of a model into a hash, in the order of their names."""
     tensors = {
         name: tensor
         for name, tensor in network.state_dict().items()
@@ -70,19 +44,7 @@ def hash_weights(whole, network, *, pooler):
 
 
 def adapter_state(network):
-    """Hash how the adapters inside a model are used, beside their weights.
-
-    Parameters
-    ----------
-    network : PreTrainedModel
-        Each layer that peft changed says which adapters are active, merged into its
-        weights or switched off, and by how much they are scaled.
-
-    Returns
-    -------
-    state : str
-        32 hexadecimal digits; empty where there are no adapters.
-    """
+    """Hash how the adapters inside a model are used, beside their weights."""
     layers = {
         name: {
             "active": module.active_adapters,
@@ -109,18 +71,7 @@ def _numbers(module):
 
 
 def tokenizer_fingerprint(tokenizer):
-    """Hash what a tokenizer does to a text; 32 hexadecimal digits.
-
-    Parameters
-    ----------
-    tokenizer : PreTrainedTokenizerBase
-        Left as it is.
-
-    Returns
-    -------
-    fingerprint : str
-        32 hexadecimal digits.
-    """
+    """Hash what a tokenizer does to a text; 32 hexadecimal digits."""
     if getattr(tokenizer, "backend_tokenizer", None) is not None:
         backend = copy.deepcopy(tokenizer.backend_tokenizer)
         backend.no_truncation()  # these two are traces of the last call
@@ -135,10 +86,7 @@ def tokenizer_fingerprint(tokenizer):
 
 
 def config_text(config):
-    """Write the settings of a model or an adapter down, the same in each session.
-
-    Those that are not set are left out, as each version of a library has more of them.
-    """
+    """Write the settings of a model or an adapter down, the same in each session."""
     settings = {
         name: value
         for name, value in config.to_dict().items()

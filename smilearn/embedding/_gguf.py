@@ -12,35 +12,7 @@ _MARK = "unpacked-from.sha256"
 
 
 def unpack_gguf(file, sha256, folder):
-    """Turn a GGUF file of a decoder into a folder in float32, once.
-
-    Loading the file itself takes half a minute each time, and its weights cannot be
-    saved as they are, since they are marked as quantized.
-
-    Parameters
-    ----------
-    file : Path
-        The GGUF file.
-
-    sha256 : str
-        Its SHA-256, which was checked; it is written beside the model.
-
-    folder : path-like
-        Where the model and its tokenizer go. One with the mark of the file is kept.
-
-    Returns
-    -------
-    folder : Path
-        The folder, absolute.
-
-    Raises
-    ------
-    InvalidInputError
-        If the folder holds something else.
-
-    MissingDependencyError
-        If the package gguf is not installed.
-    """
+    """Turn a GGUF file of a decoder into a folder in float32, once."""
     folder = Path(folder).expanduser().absolute()
     if _is_unpacked(folder, sha256):
         return folder

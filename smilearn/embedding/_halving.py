@@ -10,21 +10,7 @@ _TOKENS_ELSEWHERE = 32_768
 
 
 class HalvingBatches:
-    """Batches of like length, as large as memory has allowed so far.
-
-    Parameters
-    ----------
-    batch_size : int or "auto"
-        Texts in a batch; "auto" takes as many as have a fixed number of tokens.
-
-    device : torch.device
-        Where the work is done.
-
-    Attributes
-    ----------
-    most : int
-        Texts in a batch, or tokens where `batch_size` is "auto".
-    """
+    """Batches of like length, as large as memory has allowed so far."""
 
     def __init__(self, batch_size, device):
         self.by_tokens, self.device = batch_size == "auto", device
@@ -32,29 +18,7 @@ class HalvingBatches:
         self.most = usual if self.by_tokens else batch_size
 
     def run(self, input_ids, work):
-        """Work on texts a batch at a time, the longest first.
-
-        Parameters
-        ----------
-        input_ids : list of list of int
-            Tokens of each text.
-
-        work : callable
-            From the tokens of a batch to its rows.
-
-        Yields
-        ------
-        batch : ndarray of shape (n_rows,)
-            Indices of texts.
-
-        rows : ndarray
-            What the work gave.
-
-        Raises
-        ------
-        DeviceMemoryError
-            If there is not even memory for one text.
-        """
+        """Work on texts a batch at a time, the longest first."""
         order, start = longest_first(input_ids), 0
         while start < len(order):
             longest = len(input_ids[order[start]])

@@ -25,21 +25,7 @@ def names_head(config):
 
 
 def probe(tokenizer, config):
-    """Random tokens, the same in each session; no text is empty or all alike.
-
-    Parameters
-    ----------
-    tokenizer : PreTrainedTokenizerBase
-        Its special tokens are kept out.
-
-    config : PretrainedConfig
-        Says how many tokens the model knows.
-
-    Returns
-    -------
-    input_ids : list of list of int
-        Tokens of a few texts of different lengths.
-    """
+    """Random tokens, the same in each session; no text is empty or all alike."""
     known = min(len(tokenizer), config.get_text_config().vocab_size)
     special = set(tokenizer.all_special_ids)
     ordinary = [token for token in range(known) if token not in special]
@@ -52,40 +38,7 @@ def probe(tokenizer, config):
 
 @torch.inference_mode()
 def pooling_of_head(network, input_ids, name, *, causal):
-    """Find the pooling from which a classifier's head makes its logits.
-
-    Each way of pooling is tried: the head is run on hidden states that are the pooled
-    vector at every token, so it can read them how it will, and its logits are compared
-    with those of the model. One text ends in the pad token, which most heads of
-    decoders pass over, in a text as well.
-
-    Parameters
-    ----------
-    network : PreTrainedModel
-        A sequence classifier in eval mode.
-
-    input_ids : list of list of int
-        Tokens to try it with, as of :func:`probe`.
-
-    name : str
-        The model's name, for the error.
-
-    causal : bool
-        Whether a token sees only those before it; the last token is then tried first.
-
-    Returns
-    -------
-    pooling : {"cls", "mean", "last"}
-        The first that gives the logits of the model.
-
-    pad_id : int or None
-        The token that the head passes over to find the last one.
-
-    Raises
-    ------
-    InvalidInputError
-        If none does.
-    """
+    """Find the pooling from which a classifier's head makes its logits."""
     device = next(network.parameters()).device
     pad_id = _pad_token(network.config)
     ways = [("cls", None), ("mean", None), ("last", None)]

@@ -36,31 +36,7 @@ _CHUNK = 8192  # texts held as tokens at once
 
 
 class HiddenReader:
-    """A loaded model that turns texts into rows of pooled hidden states.
-
-    Parameters
-    ----------
-    source : Source
-        The model and what came with it.
-
-    device : torch.device or None
-        Where it runs; None leaves it where it is.
-
-    layer : int, list of int or "all"
-        Layers to read, 0 being the embeddings.
-
-    pooling : str or callable
-        How tokens become one vector; "auto" follows the head.
-
-    max_length : int or None
-        Tokens to read of a text.
-
-    template : str
-        What stands around each text.
-
-    batch_size : int or "auto"
-        Texts in a forward pass, or as many as have a fixed number of tokens.
-    """
+    """A loaded model that turns texts into rows of pooled hidden states."""
 
     def __init__(
         self, source, *, device, layer, pooling, max_length, template, batch_size
@@ -130,18 +106,7 @@ class HiddenReader:
         return name
 
     def key(self):
-        """Name everything that a row depends on beside its text, for a cache.
-
-        Returns
-        -------
-        key : dict
-            Of strings, numbers and lists of them.
-
-        Raises
-        ------
-        InvalidInputError
-            If the pooling is a function without a name for it.
-        """
+        """Name everything that a row depends on beside its text, for a cache."""
         pooling = self.pooling_name()
         wrapped = self.source.wrapped
         adapters = {} if wrapped is None else wrapped.peft_config
@@ -177,27 +142,7 @@ class HiddenReader:
         return self._weights
 
     def batches(self, texts, verbose=False):
-        """Read the rows of texts, equal ones once, batch by batch.
-
-        Parameters
-        ----------
-        texts : list of str
-            Texts, at least one.
-
-        verbose : bool, default=False
-            Whether to show a progress bar on a terminal.
-
-        Yields
-        ------
-        indices : ndarray of shape (n_rows,)
-            Where among the texts the rows belong, each index once in all.
-
-        rows : ndarray of shape (n_rows, *row_shape)
-            Rows, float32.
-
-        n_longer : int
-            Texts among them of which the end was not read.
-        """
+        """Read the rows of texts, equal ones once, batch by batch."""
         groups = EqualTexts(texts)
         n_unique, n_unread = len(groups.unique), 0
         n_rows = embedding_rows(self.backbone)
@@ -229,10 +174,7 @@ class HiddenReader:
         return (pooled[0] if self.single else torch.stack(pooled, 1)).numpy()
 
     def _states(self, tokens, mask, *, wanted):
-        """Hidden states (B, T, d) of each layer; those not wanted may be missing.
-
-        The last is always there. It is the one after the final norm.
-        """
+        """Hidden states (B, T, d) of each layer; those not wanted may be missing."""
         options = {"use_cache": False} if "use_cache" in self._takes else {}
         output = self.backbone(
             input_ids=tokens,

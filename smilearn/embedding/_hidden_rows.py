@@ -16,27 +16,7 @@ from smilearn.utils._large_array import large_array
 
 
 def load_reader(options):
-    """Load a model as the parameters of a HiddenStateEmbedder say.
-
-    Parameters
-    ----------
-    options : dict
-        The parameters.
-
-    Returns
-    -------
-    reader : HiddenReader
-        The loaded model.
-
-    Raises
-    ------
-    InvalidInputError
-        If the template has not one field for the text, or the parameters do not fit
-        the model.
-
-    ModelUnavailableError
-        If the model cannot be loaded.
-    """
+    """Load a model as the parameters of a HiddenStateEmbedder say."""
     template = FIELD if options["template"] is None else options["template"]
     if template.count(FIELD) != 1:
         raise InvalidInputError(
@@ -64,19 +44,7 @@ def load_reader(options):
 
 
 def portable_state(state):
-    """Make the state of an embedder one that can be pickled.
-
-    Parameters
-    ----------
-    state : dict
-        Its attributes; left as they are.
-
-    Returns
-    -------
-    state : dict
-        Without the loaded reader; models that were given are on the CPU, and one that
-        is there twice is copied once.
-    """
+    """Make the state of an embedder one that can be pickled."""
     state, copies = {key: state[key] for key in state if key != "_reader"}, {}
 
     def moved(model):
@@ -94,27 +62,7 @@ def portable_state(state):
 
 
 def read_rows(reader, texts, verbose):
-    """Read the rows of texts.
-
-    Parameters
-    ----------
-    reader : HiddenReader
-        The loaded model.
-
-    texts : list of str
-        Texts, at least one.
-
-    verbose : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    X : ndarray of shape (n_texts, *row_shape)
-        Rows, float32; a map of a temporary file when they are large.
-
-    n_truncated : int
-        Texts of which the end was not read.
-    """
+    """Read the rows of texts."""
     # one layer is made to be used whole; several are there to choose from
     several, shape = not reader.single, (len(texts), *reader.row_shape)
     X = large_array(shape, np.float32) if several else np.empty(shape, np.float32)
@@ -127,30 +75,7 @@ def read_rows(reader, texts, verbose):
 
 
 def read_cached(reader, texts, folder, verbose):
-    """Read the rows of texts from a cache, and those that are not there by the model.
-
-    Parameters
-    ----------
-    reader : HiddenReader
-        The loaded model.
-
-    texts : list of str
-        Texts, at least one.
-
-    folder : str or path-like
-        Of the cache.
-
-    verbose : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    X : ndarray of shape (n_texts, *row_shape)
-        Rows, float32; a map of a temporary file when they are large.
-
-    n_truncated : int
-        Texts of which the end was not read.
-    """
+    """Read the rows of texts from a cache, and those that are not there by the model"""
 
     def compute(missing):
         for indices, rows, _ in reader.batches(missing, verbose):

@@ -32,34 +32,7 @@ _HOOKED = "_output_capturing_hooks_installed"
 
 @dataclass
 class Source:
-    """A loaded model and what came with it.
-
-    Parameters
-    ----------
-    network : PreTrainedModel
-        The model, with its adapter inside and its head.
-
-    tokenizer : PreTrainedTokenizerBase
-        Its tokenizer, as the user has it.
-
-    name : str
-        Of the model, for errors.
-
-    wrapped : PeftModel, default=None
-        The model with its adapter.
-
-    adapter : str, default=None
-        Name of the adapter, for errors.
-
-    pooling : str, default=None
-        That of a sentence-transformers folder.
-
-    usual_length : int, default=None
-        Tokens that a sentence-transformers folder says to read.
-
-    given : bool, default=False
-        Whether the model is an object of the user's, who may change it.
-    """
+    """A loaded model and what came with it."""
 
     network: object
     tokenizer: object
@@ -72,44 +45,7 @@ class Source:
 
 
 def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
-    """Load a model by folder or Hub name, or take a loaded one.
-
-    Parameters
-    ----------
-    model : str, path-like, PreTrainedModel or PeftModel
-        The model. A folder of an adapter stands for its base model and itself.
-
-    adapter : str, path-like or None
-        Of peft: a folder or a Hub name.
-
-    tokenizer : str, path-like, PreTrainedTokenizerBase or None
-        None takes that of the model.
-
-    dtype : str
-        Of the weights that are loaded, or "auto"; a loaded model keeps its own.
-
-    hub : dict
-        `local_files_only`, and `revision` of the model where there is one.
-
-    trust_remote_code : bool
-        Whether to run code that comes with a model.
-
-    Returns
-    -------
-    source : Source
-        The model and what came with it.
-
-    Raises
-    ------
-    ModelUnavailableError
-        If a model, an adapter or a tokenizer cannot be loaded.
-
-    AdapterError
-        If the adapter does not fit.
-
-    InvalidInputError
-        If the tokenizer has more tokens than the model has embeddings.
-    """
+    """Load a model by folder or Hub name, or take a loaded one."""
     options = hub | {"trust_remote_code": trust_remote_code}
     given = not isinstance(model, (str, os.PathLike))
     load = _loaded if given else _from_files
@@ -193,18 +129,7 @@ def _loaded(model, adapter, tokenizer, dtype, options):
 
 
 def portable(model):
-    """Copy a loaded model to the host, without the hooks that cannot be pickled.
-
-    Parameters
-    ----------
-    model : PreTrainedModel or PeftModel
-        Left as it is.
-
-    Returns
-    -------
-    copy : PreTrainedModel or PeftModel
-        The copy, on the CPU.
-    """
+    """Copy a loaded model to the host, without the hooks that cannot be pickled."""
     model = copy.deepcopy(model).cpu()
     for module in model.modules():
         hooks = module._forward_hooks

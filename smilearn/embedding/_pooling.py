@@ -26,27 +26,7 @@ def _tokens_at(hidden, places):
 
 
 def mask_of_head(tokens, mask, pad_id):
-    """Leave out what the head of a decoder takes for padding: each pad token.
-
-    Such heads read the last token with another id, whatever the mask says of it. Where
-    a text has none, they read the first position.
-
-    Parameters
-    ----------
-    tokens : Tensor of shape (n_texts, n_tokens)
-        Ids of the tokens.
-
-    mask : Tensor of shape (n_texts, n_tokens)
-        1 for real tokens, 0 for padding.
-
-    pad_id : int or None
-        `pad_token_id` of the model's config; None leaves the mask as it is.
-
-    Returns
-    -------
-    mask : Tensor of shape (n_texts, n_tokens)
-        The mask to pool with, of the same dtype.
-    """
+    """Leave out what the head of a decoder takes for padding: each pad token."""
     if pad_id is None:
         return mask
     kept = mask.bool() & (tokens != pad_id).to(mask.device)
@@ -58,29 +38,7 @@ POOLINGS = {"mean": mean_tokens, "cls": first_token, "last": last_token}
 
 
 def pool(pooling, hidden, mask):
-    """Pool hidden states by name or by a callable.
-
-    Parameters
-    ----------
-    pooling : {"mean", "cls", "last"} or callable
-        A callable takes `hidden` and `mask`.
-
-    hidden : Tensor of shape (n_texts, n_tokens, n_features)
-        Hidden states.
-
-    mask : Tensor of shape (n_texts, n_tokens)
-        1 for real tokens, 0 for padding.
-
-    Returns
-    -------
-    pooled : Tensor of shape (n_texts, n_features)
-        One vector a text, float32.
-
-    Raises
-    ------
-    InvalidInputError
-        If a callable gives something else.
-    """
+    """Pool hidden states by name or by a callable."""
     mask = mask.to(hidden.device).int()  # a model may be spread over several
     pooled = POOLINGS.get(pooling, pooling)(hidden, mask)
     shape = getattr(pooled, "shape", None)

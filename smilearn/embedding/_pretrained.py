@@ -78,21 +78,7 @@ def check_finite(model, network):
 
 
 def is_adapter(model, hub=None):
-    """Tell whether a folder or Hub name is that of an adapter of peft.
-
-    Parameters
-    ----------
-    model : str or path-like
-        A folder, or a name on the Hugging Face Hub.
-
-    hub : dict, default=None
-        Options of the Hub: `revision`, `local_files_only`.
-
-    Returns
-    -------
-    is_adapter : bool
-        False also where nothing is found.
-    """
+    """Tell whether a folder or Hub name is that of an adapter of peft."""
     from transformers.utils.peft_utils import find_adapter_config_file
 
     def find(name):
@@ -107,24 +93,7 @@ def is_adapter(model, hub=None):
 
 
 def check_complete(model, missing, *, both=False):
-    """Refuse a model some of whose weights its files did not give: they are random.
-
-    Parameters
-    ----------
-    model : str or path-like
-        Its folder or Hub name, for the error.
-
-    missing : iterable of str
-        Names of these weights. A pooler may be missing, as it is not read.
-
-    both : bool, default=False
-        Whether the model has an encoder and a decoder, of which only the first is read.
-
-    Raises
-    ------
-    ModelUnavailableError
-        If others are missing.
-    """
+    """Refuse a model some of whose weights its files did not give: they are random."""
     unread = {"pooler", "decoder"} if both else {"pooler"}
     lost = [key for key in sorted(missing) if not unread & set(key.split("."))]
     if lost:
@@ -135,40 +104,7 @@ def check_complete(model, missing, *, both=False):
 
 
 def load_backbone(model, max_length):
-    """Load an encoder or decoder without a head, and its tokenizer.
-
-    Parameters
-    ----------
-    model : str or path-like
-        A folder, or a name on the Hugging Face Hub.
-
-    max_length : int or None
-        Tokens to read of a text; None takes what the model can, 512 at most.
-
-    Returns
-    -------
-    backbone : PreTrainedModel
-        The model in float32.
-
-    tokenizer : PreTrainedTokenizerBase
-        Its tokenizer, which pads on the right; one without a padding token pads with
-        the end of a text.
-
-    most_tokens : int
-        Tokens that are read.
-
-    is_decoder : bool
-        Whether a token sees only those before it.
-
-    Raises
-    ------
-    ModelUnavailableError
-        If the model or its tokenizer cannot be loaded, or lacks weights or words.
-
-    InvalidInputError
-        If it is an adapter, reads fewer tokens than asked for, has no token to pad
-        with, or a tokenizer with more tokens than it has embeddings.
-    """
+    """Load an encoder or decoder without a head, and its tokenizer."""
     from transformers import AutoModel
 
     name = os.fspath(model)
@@ -197,35 +133,7 @@ def load_backbone(model, max_length):
 
 
 def tokens_read(name, backbone, tokenizer, max_length, usual=None):
-    """Settle how many tokens of a text are read.
-
-    Parameters
-    ----------
-    name : str
-        The model's name, for the error.
-
-    backbone : PreTrainedModel
-        The model.
-
-    tokenizer : PreTrainedTokenizerBase
-        Its tokenizer.
-
-    max_length : int or None
-        Tokens that are asked for.
-
-    usual : int, default=None
-        Tokens where none are asked for; None is 512. Less where the model reads less.
-
-    Returns
-    -------
-    most_tokens : int
-        Tokens that are read.
-
-    Raises
-    ------
-    InvalidInputError
-        If the model reads fewer tokens than asked for.
-    """
+    """Settle how many tokens of a text are read."""
     able = min(tokenizer.model_max_length, _positions(backbone))
     if max_length is not None and max_length > able:
         raise InvalidInputError(

@@ -31,20 +31,7 @@ _TRIES = 3  # to read what others merge or evict meanwhile
 
 
 class RowStore:
-    """The files of rows in one folder of a cache.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the files, within that of the cache.
-
-    row_bytes : int
-        Size of a row.
-
-    max_bytes : int or None
-        Size of the whole cache above which files used longest ago are deleted; None
-        takes that of `limit_cache`, if any.
-    """
+    """The files of rows in one folder of a cache."""
 
     def __init__(self, folder, row_bytes, max_bytes):
         self.folder = folder
@@ -58,24 +45,7 @@ class RowStore:
         self.max_bytes = self._given or limit_of(self.folder.parent)
 
     def find(self, digests, out, places):
-        """Copy rows that are on disk to where they are asked for.
-
-        Parameters
-        ----------
-        digests : ndarray of shape (n,)
-            Distinct, ascending.
-
-        out : ndarray of shape (n_out, *row_shape)
-            Takes the rows.
-
-        places : ndarray of shape (n,)
-            Where in `out` each goes.
-
-        Returns
-        -------
-        found : ndarray of shape (n,)
-            Whether a row was on disk, undamaged.
-        """
+        """Copy rows that are on disk to where they are asked for."""
         found = np.zeros(len(digests), bool)
         for _ in range(_TRIES):
             self._refresh()
@@ -133,16 +103,7 @@ class RowStore:
         return True
 
     def keep(self, digests, rows):
-        """Put rows on disk; where that cannot be done, warn once a call and go on.
-
-        Parameters
-        ----------
-        digests : ndarray of shape (n,)
-            Distinct digests.
-
-        rows : ndarray of shape (n, *row_shape)
-            Rows.
-        """
+        """Put rows on disk; where that cannot be done, warn once a call and go on."""
         step = max(1, MOST_BYTES // self.row_bytes)
         for begin in range(0, len(digests), step):
             few = slice(begin, begin + step)

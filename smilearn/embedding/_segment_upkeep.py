@@ -24,29 +24,7 @@ LIMIT = "limit.json"
 
 
 def merge(folder, segments):
-    """Write the undamaged rows of several files into one; equal digests once.
-
-    Parameters
-    ----------
-    folder : Path
-        Takes the file.
-
-    segments : list of Segment
-        Files, which stay; it is for the caller to remove them.
-
-    Returns
-    -------
-    merged : Segment or None
-        None if no row is undamaged.
-
-    n_damaged : int
-        Rows that are damaged.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be read, or the new one not be written.
-    """
+    """Write the undamaged rows of several files into one; equal digests once."""
     used = max(segment.path.stat().st_mtime_ns for segment in segments)
     digests = np.concatenate([segment.digests for segment in segments])
     rows = np.empty((len(digests), segments[0].row_bytes), np.uint8)
@@ -66,18 +44,7 @@ def merge(folder, segments):
 
 
 def many_of_a_size(segments):
-    """Choose files to merge, so that there are few of each size.
-
-    Parameters
-    ----------
-    segments : iterable of Segment
-        Files.
-
-    Returns
-    -------
-    chosen : list of Segment
-        Files of like size, 64 MB together at most; [] where they are few enough.
-    """
+    """Choose files to merge, so that there are few of each size."""
     sizes = {}
     for segment in segments:
         if segment.n_bytes <= MOST_BYTES // 2:
@@ -91,20 +58,7 @@ def many_of_a_size(segments):
 
 @contextlib.contextmanager
 def only_one(folder):
-    """Tell whether this process alone may merge the files of a folder for now.
-
-    Two that merge at once would do no harm, but keep rows twice.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the files.
-
-    Yields
-    ------
-    alone : bool
-        False if another process is at it.
-    """
+    """Tell whether this process alone may merge the files of a folder for now."""
     lock = folder / _LOCK
     if seconds_old(lock) > STALE:
         remove(lock)
@@ -120,27 +74,7 @@ def only_one(folder):
 
 
 def evict(root, n_bytes, max_bytes, spared):
-    """Delete the files of a cache used longest ago, of any key, until some bytes fit.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the cache.
-
-    n_bytes : int
-        Bytes to come.
-
-    max_bytes : int
-        Bytes that the files may have, with those to come.
-
-    spared : set of str
-        Names of files that stay.
-
-    Returns
-    -------
-    fits : bool
-        Whether there is room now.
-    """
+    """Delete the files of a cache used longest ago, of any key, until some bytes fit"""
     files = []
     for path in (path for sub in _sub_folders(root) for path in segment_paths(sub)):
         with contextlib.suppress(OSError):  # deleted by another

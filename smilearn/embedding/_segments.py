@@ -28,22 +28,7 @@ _WINDOW = 2**20  # bytes looked through at once for rows that lie near each othe
 
 @dataclass(frozen=True)
 class Segment:
-    """The tables of one file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    digests : ndarray of shape (n_rows,)
-        Digests of the rows, ascending.
-
-    checks : ndarray of shape (n_rows,)
-        Checksums of the rows.
-
-    row_bytes : int
-        Size of a row.
-    """
+    """The tables of one file."""
 
     path: Path
     digests: np.ndarray
@@ -56,24 +41,7 @@ class Segment:
         return segment_bytes(len(self.digests), self.row_bytes)
 
     def read(self, indices, out, places):
-        """Copy rows to where they are asked for, and tell which are undamaged.
-
-        Parameters
-        ----------
-        indices : ndarray of shape (n,)
-            Rows of the file, ascending.
-
-        out : ndarray of shape (n_out, *row_shape)
-            Takes the rows.
-
-        places : ndarray of shape (n,)
-            Where in `out` each goes.
-
-        Returns
-        -------
-        good : ndarray of shape (n,)
-            False where a row is damaged; what `out` holds there is of no use.
-        """
+        """Copy rows to where they are asked for, and tell which are undamaged."""
         good = np.zeros(len(indices), bool)
         window = indices // max(1, _WINDOW // self.row_bytes)
         cuts = np.flatnonzero(np.diff(window)) + 1
@@ -99,29 +67,7 @@ def segment_bytes(n_rows, row_bytes):
 
 
 def write_segment(folder, digests, rows):
-    """Put rows on disk: under a temporary name, then, once whole, under their own.
-
-    Parameters
-    ----------
-    folder : Path
-        Made where it is not there.
-
-    digests : ndarray of shape (n_rows,)
-        Distinct digests.
-
-    rows : ndarray of shape (n_rows, *row_shape)
-        Rows.
-
-    Returns
-    -------
-    segment : Segment
-        What has been written.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; nothing is left behind.
-    """
+    """Put rows on disk: under a temporary name, then, once whole, under their own."""
     order = np.argsort(digests)
     digests = digests[order]
     raw = np.ascontiguousarray(rows[order]).reshape(len(order), -1).view(np.uint8)
@@ -148,21 +94,7 @@ def write_whole(path, pieces):
 
 
 def open_segment(path, row_bytes):
-    """Read the tables of a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    row_bytes : int
-        Size of a row, as expected.
-
-    Returns
-    -------
-    segment : Segment or None
-        None if the header or a table is damaged, or the file has not its whole length.
-    """
+    """Read the tables of a file."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         header = file.read(_HEADER.size)
@@ -197,18 +129,7 @@ def remove(path):
 
 
 def common_digests(one, other):
-    """Find equal digests in two ascending lists of distinct ones.
-
-    Parameters
-    ----------
-    one, other : ndarray of shape (n_one,), (n_other,)
-        Digests.
-
-    Returns
-    -------
-    in_one, in_other : ndarray of shape (n_common,)
-        Where they are, ascending.
-    """
+    """Find equal digests in two ascending lists of distinct ones."""
     if len(one) > len(other):
         return common_digests(other, one)[::-1]
     places = np.searchsorted(other, one)
@@ -218,18 +139,7 @@ def common_digests(one, other):
 
 
 def text_digests(texts):
-    """Digest of each text; lone surrogates are texts too.
-
-    Parameters
-    ----------
-    texts : list of str
-        Texts.
-
-    Returns
-    -------
-    digests : ndarray of shape (n_texts,)
-        BLAKE2b of 128 bits.
-    """
+    """Digest of each text; lone surrogates are texts too."""
     blake2b = hashlib.blake2b
     raw = b"".join(
         blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

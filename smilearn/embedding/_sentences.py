@@ -32,34 +32,7 @@ _SPARE = 8  # tokens that a tokenizer may add to a text by itself
 
 
 def load_sentence_encoder(model, device, **options):
-    """Load a model to a device, or to the host if it is to work on several.
-
-    Parameters
-    ----------
-    model : str or path-like
-        A folder, or a name on the Hugging Face Hub.
-
-    device : str or list of str
-        Devices, as a user names them.
-
-    **options : dict
-        Handed to the library.
-
-    Returns
-    -------
-    encoder : SentenceTransformer
-        The model.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such device.
-
-    ModelUnavailableError
-        If the model cannot be loaded, or lacks weights. These are looked for where
-        its transformer is of a class of transformers, lies in the folder itself and
-        has no adapter.
-    """
+    """Load a model to a device, or to the host if it is to work on several."""
     from sentence_transformers import SentenceTransformer
 
     refuse_pickles(model, "", *_module_folders(model))
@@ -122,23 +95,7 @@ def _missing_weights(encoder, model, options):
 
 
 def resolved_devices(device):
-    """Turn a device, or each of a list, into one that this machine has.
-
-    Parameters
-    ----------
-    device : str or list of str
-        Devices, as a user names them.
-
-    Returns
-    -------
-    devices : str or list of str
-        Devices.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such device, or the list is empty.
-    """
+    """Turn a device, or each of a list, into one that this machine has."""
     if isinstance(device, str):
         return str(resolve_device(device))
     if not device:
@@ -147,26 +104,7 @@ def resolved_devices(device):
 
 
 def prompt_text(encoder, prompt, prompt_name):
-    """Find what is put before each text.
-
-    Parameters
-    ----------
-    encoder : SentenceTransformer
-        Has prompts of its own, by name, and perhaps a default one.
-
-    prompt, prompt_name : str or None
-        As a user gives them.
-
-    Returns
-    -------
-    prompt : str or None
-        None where nothing is.
-
-    Raises
-    ------
-    InvalidInputError
-        If both are given, or the model has no prompt of this name.
-    """
+    """Find what is put before each text."""
     prompts = encoder.prompts
     if prompt_name is None:
         return prompts.get(encoder.default_prompt_name) if prompt is None else prompt
@@ -181,26 +119,7 @@ def prompt_text(encoder, prompt, prompt_name):
 
 
 def kept_features(encoder, truncate_dim):
-    """Count the features of an embedding.
-
-    Parameters
-    ----------
-    encoder : SentenceTransformer
-        The model.
-
-    truncate_dim : int or None
-        Features to keep; None keeps all.
-
-    Returns
-    -------
-    n_features : int
-        Features.
-
-    Raises
-    ------
-    InvalidInputError
-        If the model has fewer than are to be kept.
-    """
+    """Count the features of an embedding."""
     n_features = int(encoder.get_embedding_dimension())
     if truncate_dim is not None and truncate_dim > n_features:
         raise InvalidInputError(
@@ -212,21 +131,7 @@ def kept_features(encoder, truncate_dim):
 
 @contextlib.contextmanager
 def workers(encoder, device):
-    """Start a process for each of several devices.
-
-    Parameters
-    ----------
-    encoder : SentenceTransformer
-        The model.
-
-    device : str or list of str
-        Devices, as a user names them.
-
-    Yields
-    ------
-    options : dict
-        For ``encoder.encode``; empty where there is one device.
-    """
+    """Start a process for each of several devices."""
     devices = resolved_devices(device)
     if isinstance(devices, str):
         yield {}
@@ -239,24 +144,7 @@ def workers(encoder, device):
 
 
 def truncated_texts(encoder, texts, prompt):
-    """Find the texts that are longer than a model reads.
-
-    Parameters
-    ----------
-    encoder : SentenceTransformer
-        The model.
-
-    texts : list of str
-        Texts.
-
-    prompt : str or None
-        What is put before each.
-
-    Returns
-    -------
-    places : ndarray of shape (n_truncated,)
-        Their places.
-    """
+    """Find the texts that are longer than a model reads."""
     most, prompt = encoder.max_seq_length, prompt or ""
     if most is None or not np.isfinite(most) or not callable(encoder.tokenizer):
         return np.empty(0, int)
@@ -272,39 +160,7 @@ def truncated_texts(encoder, texts, prompt):
 
 
 def encode_chunks(encoder, texts, device, *, batch_size, verbose, **options):
-    """Encode texts in batches of like numbers of tokens, the longest first.
-
-    The library sorts by letters; in batches of sentences a fifth of the tokens would be
-    padding.
-
-    Parameters
-    ----------
-    encoder : SentenceTransformer
-        The model.
-
-    texts : list of str
-        Texts.
-
-    device : str or list of str
-        Where; each of a list takes a part of every chunk.
-
-    batch_size : int
-        Texts in a forward pass.
-
-    verbose : int or bool
-        Whether to show a progress bar.
-
-    **options : dict
-        Handed to ``encoder.encode``.
-
-    Yields
-    ------
-    places : ndarray of shape (n_chunk,)
-        Places of some texts.
-
-    rows : ndarray of shape (n_chunk, n_features)
-        Their embeddings, float32.
-    """
+    """Encode texts in batches of like numbers of tokens, the longest first."""
     if callable(encoder.tokenizer):
         order = np.argsort(-_token_counts(encoder, texts, look=True), kind="stable")
     else:

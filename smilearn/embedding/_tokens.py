@@ -14,13 +14,7 @@ _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls")  # put into texts unasked
 
 
 class EqualTexts:
-    """Equal texts together, and each group once, long texts first.
-
-    Parameters
-    ----------
-    texts : list of str
-        Texts.
-    """
+    """Equal texts together, and each group once, long texts first."""
 
     def __init__(self, texts):
         self.unique = sorted(dict.fromkeys(texts), key=len, reverse=True)
@@ -75,10 +69,7 @@ def embedding_rows(network):
 
 
 def check_rows(tokenizer, network, name):
-    """Refuse a tokenizer with more tokens than the model has embeddings.
-
-    Special tokens that only a text can name, as of images, are looked for in texts.
-    """
+    """Refuse a tokenizer with more tokens than the model has embeddings."""
     n_rows, vocabulary = embedding_rows(network), tokenizer.get_vocab()
     roles = {getattr(tokenizer, f"{role}_token") for role in _ROLES}
     unasked = set(tokenizer.all_special_tokens) - roles
@@ -99,35 +90,7 @@ def _check_ids(most, n_rows, tokenizer, name):
 
 
 def unread(texts, input_ids, tokenizer, n_rows=None, template=FIELD):
-    """Tell which texts, blank ones aside, are unknown tokens or none for the most part.
-
-    Parameters
-    ----------
-    texts : list of str
-        Texts.
-
-    input_ids : list of list of int
-        Their tokens.
-
-    tokenizer : PreTrainedTokenizerBase
-        The tokenizer.
-
-    n_rows : int, default=None
-        Tokens that the model has embeddings of; None if that is not known.
-
-    template : str, default="{text}"
-        What stands around each text; its tokens do not count.
-
-    Returns
-    -------
-    unread : ndarray of shape (n_texts,)
-        Whether a text has no known token but special ones, or more unknown ones.
-
-    Raises
-    ------
-    InvalidInputError
-        If the model has no embedding of a token.
-    """
+    """Tell which texts, blank ones aside, are unknown tokens or none for the most part"""
     flat = np.fromiter(chain.from_iterable(input_ids), np.int64)
     if n_rows is not None and len(flat):
         _check_ids(flat.max(), n_rows, tokenizer, "this model")
@@ -151,35 +114,7 @@ def longest_first(sequences):
 
 
 def tokenize(texts, tokenizer, max_length, template=FIELD):
-    """Turn texts into tokens, and cut those that are too long.
-
-    Parameters
-    ----------
-    texts : list of str
-        Texts.
-
-    tokenizer : PreTrainedTokenizerBase
-        The tokenizer.
-
-    max_length : int
-        Tokens kept of a text, with the template and special tokens.
-
-    template : str, default="{text}"
-        What stands around each text; holds the field once. It is never cut.
-
-    Returns
-    -------
-    input_ids : list of list of int
-        Tokens of each text.
-
-    longer : ndarray of shape (n_texts,)
-        Whether a text was cut.
-
-    Raises
-    ------
-    InvalidInputError
-        If the template alone is longer than `max_length`.
-    """
+    """Turn texts into tokens, and cut those that are too long."""
     if not texts:
         return [], np.zeros(0, bool)
     before, _, after = template.partition(FIELD)
@@ -201,27 +136,7 @@ def tokenize(texts, tokenizer, max_length, template=FIELD):
 
 
 def count_longer(texts, tokenizer, max_length, template=FIELD):
-    """Tell which texts have more tokens than are read of them.
-
-    Parameters
-    ----------
-    texts : list of str
-        Texts.
-
-    tokenizer : PreTrainedTokenizerBase
-        The tokenizer.
-
-    max_length : int
-        Tokens read of a text, with the template and special tokens.
-
-    template : str, default="{text}"
-        What stands around each text.
-
-    Returns
-    -------
-    longer : ndarray of shape (n_texts,)
-        Whether a text is longer.
-    """
+    """Tell which texts have more tokens than are read of them."""
     before, _, after = template.partition(FIELD)
     special = len(_encode(tokenizer, [before + after])[0])
     around = special + len(before) + len(after) + 1  # a mark of the start
@@ -237,24 +152,7 @@ def count_longer(texts, tokenizer, max_length, template=FIELD):
 
 
 def pad(input_ids, pad_id):
-    """Tokens and mask as tensors padded on the right.
-
-    Parameters
-    ----------
-    input_ids : list of list of int
-        Tokens of each text, at least one.
-
-    pad_id : int
-        The token to pad with.
-
-    Returns
-    -------
-    tokens : Tensor of shape (n_texts, n_tokens)
-        Tokens.
-
-    mask : Tensor of shape (n_texts, n_tokens)
-        1 for tokens of a text, 0 for padding.
-    """
+    """Tokens and mask as tensors padded on the right."""
     lengths = np.array([len(tokens) for tokens in input_ids])
     mask = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
     tokens = np.full(mask.shape, pad_id, np.int64)

@@ -232,21 +232,7 @@ class Delegating(Documented, MetaEstimatorMixin, BaseEstimator):
 
 
 def is_aligned(values, n_samples):
-    """Tell whether a parameter holds a value for each sample.
-
-    Parameters
-    ----------
-    values : object
-        The parameter.
-
-    n_samples : int
-        Samples.
-
-    Returns
-    -------
-    aligned : bool
-        False for texts, mappings and what has no length.
-    """
+    """Tell whether a parameter holds a value for each sample."""
     if isinstance(values, (str, bytes, dict)):
         return False
     if not (hasattr(values, "__len__") or hasattr(values, "shape")):

@@ -68,19 +68,7 @@ def score_samples(estimator, X, y=None):
 
 
 def layers(estimator):
-    """Go from a pipeline, search, frozen or filtered estimator to what is inside.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted or not.
-
-    Returns
-    -------
-    layers : list of estimator
-        The estimator, what it wraps, and so on; the last one wraps nothing. Of what is
-        fitted, what was fitted.
-    """
+    """Go from a pipeline, search, frozen or filtered estimator to what is inside."""
     found = [estimator]
     while True:
         last = found[-1]

@@ -9,19 +9,7 @@ from smilearn.exceptions import InvalidInputError
 
 @dataclass
 class Rule:
-    """How many samples go.
-
-    Parameters
-    ----------
-    name : {"share", "threshold", "n_remove", "alpha"} or None
-        What `value` is; None removes what the scorer flags.
-
-    value : float or int or None
-        The share, the risk in nats, the number.
-
-    by_class : bool, default=False
-        Whether a share or a number is meant for each class.
-    """
+    """How many samples go."""
 
     name: str | None
     value: float | None
@@ -46,30 +34,7 @@ class Rule:
         return cls(name, value, estimator.by_class)
 
     def apply(self, scores, codes, n_classes, offset):
-        """Choose the samples that go, before any floor.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples,)
-            Low = at risk.
-
-        codes : ndarray of shape (n_samples,)
-            Class of each sample.
-
-        n_classes : int
-            Classes.
-
-        offset : float
-            Score below which the scorer flags.
-
-        Returns
-        -------
-        remove : ndarray of shape (n_samples,), bool
-            What goes.
-
-        threshold : ndarray of shape (n_classes,)
-            Risk above which it does.
-        """
+        """Choose the samples that go, before any floor."""
         if self.name not in ("share", "n_remove"):
             line = self.value if self.name == "threshold" else -offset
             return -scores > line, np.full(n_classes, float(line))
@@ -90,24 +55,7 @@ class Rule:
 
 
 def riskiest(scores, codes, n_remove):
-    """Mark the samples with the lowest scores of each group.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_samples,)
-        Low = at risk. Of equal scores the first go first.
-
-    codes : ndarray of shape (n_samples,)
-        Group of each sample, from 0.
-
-    n_remove : ndarray of shape (n_groups,)
-        Samples to mark in each group.
-
-    Returns
-    -------
-    remove : ndarray of shape (n_samples,), bool
-        The mask.
-    """
+    """Mark the samples with the lowest scores of each group."""
     order = np.lexsort((scores, codes))
     starts = np.searchsorted(codes[order], np.arange(len(n_remove)))
     place = np.empty(len(codes), np.int64)
@@ -116,30 +64,7 @@ def riskiest(scores, codes, n_remove):
 
 
 def spared(scores, codes, remove, floor):
-    """Take back removals that leave a group with too few samples; the safest stay.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_samples,)
-        Low = at risk.
-
-    codes : ndarray of shape (n_samples,)
-        Group of each sample, from 0.
-
-    remove : ndarray of shape (n_samples,), bool
-        What the rule removes.
-
-    floor : int
-        Samples that a group keeps, or all it has.
-
-    Returns
-    -------
-    remove : ndarray of shape (n_samples,), bool
-        What is removed all the same.
-
-    missing : ndarray of shape (n_groups,)
-        Samples that were taken back in each group.
-    """
+    """Take back removals that leave a group with too few samples; the safest stay."""
     size = np.bincount(codes)
     kept = np.bincount(codes[~remove], minlength=len(size))
     missing = np.maximum(np.minimum(floor, size) - kept, 0)
@@ -151,27 +76,7 @@ def spared(scores, codes, remove, floor):
 
 
 def lines_between(scores, codes, remove, n_groups):
-    """Risk half-way between what a rule keeps and what it removes, for each group.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_samples,)
-        Low = at risk.
-
-    codes : ndarray of shape (n_samples,)
-        Group of each sample, from 0.
-
-    remove : ndarray of shape (n_samples,), bool
-        What the rule removes: the lowest scores of each group.
-
-    n_groups : int
-        Groups.
-
-    Returns
-    -------
-    lines : ndarray of shape (n_groups,)
-        Infinite where nothing is removed, minus infinity where all are.
-    """
+    """Risk half-way between what a rule keeps and what it removes, for each group."""
     safest_removed = np.full(n_groups, np.inf)
     riskiest_kept = np.full(n_groups, -np.inf)
     np.minimum.at(safest_removed, codes[remove], -scores[remove])

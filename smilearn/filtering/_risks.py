@@ -17,25 +17,7 @@ from smilearn.utils._sklearn_compat import routing_enabled
 
 @dataclass
 class Risks:
-    """What is known of the training samples.
-
-    Parameters
-    ----------
-    scorer : estimator or RiskTable
-        What the scores come from.
-
-    scores : ndarray of shape (n_samples,)
-        Low = at risk.
-
-    table : RiskTable
-        The same, one row a sample.
-
-    offset : float, default=0.0
-        Score below which the scorer flags a sample.
-
-    false_flag_rate : float or None, default=None
-        Share that is flagged of samples whose labels were shuffled, where it is known.
-    """
+    """What is known of the training samples."""
 
     scorer: object
     scores: np.ndarray
@@ -51,35 +33,7 @@ def default_scorer():
 
 
 def risks_of(cleaner, scorer, X, labels, params):
-    """Ask what a filter asks: its table, or its scorer.
-
-    Parameters
-    ----------
-    cleaner : RiskFilter
-        The filter.
-
-    scorer : estimator or RiskTable
-        What gives its scores.
-
-    X : any container
-        The samples.
-
-    labels : ndarray of shape (n_samples,)
-        Class labels.
-
-    params : dict
-        More for ``fit`` of the scorer, by metadata routing.
-
-    Returns
-    -------
-    risks : Risks
-        Scores and line.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is more than routing knows of, or the scorer cannot do what is asked.
-    """
+    """Ask what a filter asks: its table, or its scorer."""
     if params and not routing_enabled():
         raise InvalidInputError(
             f"fit of a filter takes X and y, and more only with metadata routing; got "
@@ -98,36 +52,7 @@ def risks_of(cleaner, scorer, X, labels, params):
 
 
 def risks_of_scorer(scorer, X, labels, alpha=None, params=None):
-    """Fit a scorer to the samples.
-
-    Parameters
-    ----------
-    scorer : estimator
-        Has `scores_` after ``fit(X, y)``, or is a pipeline that ends in such a one; a
-        frozen one is not fitted, and scores the samples as new ones.
-
-    X : any container
-        What it takes.
-
-    labels : ndarray of shape (n_samples,)
-        Class labels.
-
-    alpha : float, default=None
-        Draw the line where this share of samples with shuffled labels lies below it.
-
-    params : dict, default=None
-        More for ``fit``.
-
-    Returns
-    -------
-    risks : Risks
-        Scores and line.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no score for each sample, or no line at `alpha`.
-    """
+    """Fit a scorer to the samples."""
     scorer = clone(scorer)
     if alpha is not None:
         _calibrate(scorer, alpha)
@@ -153,32 +78,7 @@ def risks_of_scorer(scorer, X, labels, alpha=None, params=None):
 
 
 def risks_of_table(table, X, labels, match):
-    """Find the samples in a table.
-
-    Parameters
-    ----------
-    table : RiskTable
-        Of these samples, or for ``match="index"`` of more.
-
-    X : any container
-        The samples.
-
-    labels : ndarray of shape (n_samples,)
-        Class labels.
-
-    match : {"position", "index"}
-        Whether a row is the sample at its place, or that whose pandas index is its id.
-
-    Returns
-    -------
-    risks : Risks
-        Scores, in the order of the samples.
-
-    Raises
-    ------
-    InvalidInputError
-        If the table is not of these samples.
-    """
+    """Find the samples in a table."""
     if X is not None:
         check_aligned(X, {"y": labels})
     if match == "index":

@@ -27,21 +27,7 @@ class TagsOfSampler(Tags):
 
 
 def tags_of_sampler(tags, input_tags):
-    """Make the tags of a sampler.
-
-    Parameters
-    ----------
-    tags : Tags
-        Those of a plain estimator.
-
-    input_tags : InputTags
-        What may be put in.
-
-    Returns
-    -------
-    tags : TagsOfSampler
-        With ``estimator_type="sampler"``; labels are required.
-    """
+    """Make the tags of a sampler."""
     tags.target_tags.required = True
     return TagsOfSampler(
         estimator_type="sampler",

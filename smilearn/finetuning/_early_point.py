@@ -16,29 +16,7 @@ _OFTEN = 5
 
 
 class EarlyPoint:
-    """Follow the losses of a training run, and say when the early point is reached.
-
-    The early point is the first evaluation after the first step at which a rule holds:
-
-    - "median-loss", the rule of arXiv:2409.18858: the median training loss is at most
-      ``1 - loss_drop`` of the median before the first step;
-    - "gap": the mean training loss is below 0.8 of the mean loss of held-out samples;
-    - "epochs": `stop_epoch` passes over the data are done; 0 is before the first step.
-
-    Parameters
-    ----------
-    rule : {"median-loss", "gap", "epochs"} or None, default="median-loss"
-        The rule; None is never reached.
-
-    loss_drop : float, default=0.5
-        Relative fall of the median loss, in (0, 1).
-
-    stop_epoch : float, default=1.0
-        Passes over the data.
-
-    base_loss : float, default=None
-        Median loss before the first step, in nats; None takes that of the first update.
-    """
+    """Follow the losses of a training run, and say when the early point is reached."""
 
     def __init__(
         self, rule="median-loss", *, loss_drop=0.5, stop_epoch=1.0, base_loss=None
@@ -48,35 +26,7 @@ class EarlyPoint:
         self.history, self.reached = [], False
 
     def update(self, step, epoch, losses, *, correct=None, validation_losses=None):
-        """Take in an evaluation.
-
-        Parameters
-        ----------
-        step : int
-            Optimizer steps so far; 0 before training.
-
-        epoch : float
-            Passes over the data so far.
-
-        losses : ndarray of shape (n_samples,)
-            Cross-entropy of training samples in nats, model in eval mode.
-
-        correct : ndarray of shape (n_samples,), default=None
-            Whether the model already predicts each label.
-
-        validation_losses : ndarray of shape (n_held_out,), default=None
-            Cross-entropy of held-out samples; "gap" needs it.
-
-        Returns
-        -------
-        reached : bool
-            Whether this or an evaluation before it is the early point.
-
-        Raises
-        ------
-        InvalidInputError
-            If a loss is not finite: training diverged.
-        """
+        """Take in an evaluation."""
         for kind, values in (("training", losses), ("validation", validation_losses)):
             if values is not None and not np.isfinite(values).all():
                 raise InvalidInputError(
@@ -88,13 +38,7 @@ class EarlyPoint:
         return self.reached
 
     def note(self, step, epoch, losses, correct=None, validation_losses=None):
-        """Put an evaluation in the history without asking the rule.
-
-        Parameters
-        ----------
-        step, epoch, losses, correct, validation_losses : object
-            As in :meth:`update`.
-        """
+        """Put an evaluation in the history without asking the rule."""
         entry = {
             "step": int(step),
             "epoch": float(epoch),
@@ -129,53 +73,13 @@ class EarlyPoint:
 
 
 def evaluation_steps(n_steps_per_epoch, per_epoch, n_epochs):
-    """Steps after which to evaluate: evenly, at least one step apart.
-
-    Parameters
-    ----------
-    n_steps_per_epoch : int
-        Optimizer steps in a pass over the data.
-
-    per_epoch : int
-        Evaluations wanted in a pass.
-
-    n_epochs : int
-        Passes at most.
-
-    Returns
-    -------
-    steps : set of int
-        The steps, the end of each epoch among them.
-    """
+    """Steps after which to evaluate: evenly, at least one step apart."""
     wanted = np.arange(1, per_epoch * n_epochs + 1) * n_steps_per_epoch / per_epoch
     return {int(step) for step in np.ceil(wanted - 1e-9)}
 
 
 def evaluation_plan(n_samples, per_epoch):
-    """How often to evaluate how many samples, in a fifth of the training time.
-
-    A forward pass is taken to cost 0.4 of a training step, which is more than was
-    measured, and the evaluation before the first step counts as well. Fewer than 100
-    samples are not worth an evaluation: where 100 a time are more than the fifth,
-    "auto" evaluates less often, and a given number costs more.
-
-    Parameters
-    ----------
-    n_samples : int
-        Training samples.
-
-    per_epoch : int or "auto"
-        Evaluations in a pass over the data; "auto" takes 5, or as many as there is time
-        for, and 1 at least.
-
-    Returns
-    -------
-    per_epoch : int
-        Evaluations in a pass.
-
-    n_evaluated : int
-        Samples in an evaluation.
-    """
+    """How often to evaluate how many samples, in a fifth of the training time."""
     affordable = _BUDGET / _COST * n_samples  # evaluations of a sample, in a pass
     fewest = min(_FEWEST, n_samples)
     if per_epoch == "auto":

@@ -13,24 +13,7 @@ _MOST_IN_MEMORY = 2**30  # bytes of stored states; more of them go to a file
 
 
 class LowerLayers:
-    """The embeddings and the lowest layers of a model: frozen, in eval mode for good.
-
-    Whatever is used up to the end of the last of these layers is frozen, also where
-    layers above use it too; so what is stored of them stays true.
-
-    Parameters
-    ----------
-    backbone : PreTrainedModel
-        Encoder or decoder without a head.
-
-    n_layers : int
-        Layers to freeze, 1 or more.
-
-    Raises
-    ------
-    InvalidInputError
-        If the model has fewer layers, or no list of them.
-    """
+    """The embeddings and the lowest layers of a model: frozen, in eval mode for good"""
 
     def __init__(self, backbone, n_layers):
         layers = layers_of(backbone)
@@ -73,10 +56,7 @@ class LowerLayers:
             yield
 
     def _used(self, backbone):
-        """Leaves that run up to the end of the last frozen layer, and after; its reply.
-
-        Of the reply how many things it holds, as a tuple; 0 for a bare tensor.
-        """
+        """Leaves that run up to the end of the last frozen layer, and after; its reply"""
         before, after, passed = set(), set(), []
 
         def end(module, args, output):
@@ -108,23 +88,7 @@ class LowerLayers:
 
 
 def layers_of(backbone):
-    """The list of layers of an encoder or decoder.
-
-    Parameters
-    ----------
-    backbone : PreTrainedModel
-        The model.
-
-    Returns
-    -------
-    layers : torch.nn.ModuleList
-        Its layers, lowest first.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no list with as many modules as the config has layers.
-    """
+    """The list of layers of an encoder or decoder."""
     n_layers = backbone.config.num_hidden_layers
     for module in backbone.modules():
         if isinstance(module, nn.ModuleList) and len(module) == n_layers:
@@ -136,21 +100,7 @@ def layers_of(backbone):
 
 
 def check_trainable(backbone, n_frozen):
-    """Refuse a model of which nothing would be trained below its new head.
-
-    Parameters
-    ----------
-    backbone : PreTrainedModel
-        As it is to be trained.
-
-    n_frozen : int
-        Lowest layers that are frozen as the user wants.
-
-    Raises
-    ------
-    InvalidInputError
-        If nothing can be trained although not all layers are to be frozen.
-    """
+    """Refuse a model of which nothing would be trained below its new head."""
     if any(weight.requires_grad for weight in backbone.parameters()):
         return
     if n_frozen and n_frozen >= backbone.config.num_hidden_layers:
@@ -162,16 +112,7 @@ def check_trainable(backbone, n_frozen):
 
 
 class StoredStates:
-    """Hidden states of texts, token after token without padding.
-
-    Parameters
-    ----------
-    lengths : sequence of int
-        Tokens of each text.
-
-    n_features : int
-        Length d of a state.
-    """
+    """Hidden states of texts, token after token without padding."""
 
     def __init__(self, lengths, n_features):
         self.ends = np.cumsum(lengths)

@@ -10,25 +10,7 @@ _DEFAULTS = {"rank": 16, "alpha": None, "dropout": 0.0, "target_modules": None}
 
 
 def lora_settings(lora):
-    """Turn what a user gives for `lora` into a full set of settings.
-
-    Parameters
-    ----------
-    lora : None, bool, int or dict
-        None and False: no adapter. True: the defaults. An int: the rank. A dict: any of
-        `rank`, `alpha`, `dropout` and `target_modules`.
-
-    Returns
-    -------
-    settings : dict or None
-        `rank`, `alpha` (twice the rank by default), `dropout`, and `target_modules`, a
-        list of names or None.
-
-    Raises
-    ------
-    InvalidInputError
-        If a setting is unknown or out of range.
-    """
+    """Turn what a user gives for `lora` into a full set of settings."""
     if lora is None or lora is False:
         return None
     given = {} if lora is True else lora if isinstance(lora, dict) else {"rank": lora}
@@ -58,30 +40,7 @@ def lora_settings(lora):
 
 
 def add_lora(backbone, settings, *, n_frozen, caller):
-    """Put adapters into a model, and freeze everything else of it.
-
-    Parameters
-    ----------
-    backbone : PreTrainedModel
-        Changed in place.
-
-    settings : dict
-        As of :func:`lora_settings`.
-
-    n_frozen : int
-        Lowest layers that get no adapter.
-
-    caller : str
-        What the user called; named in errors.
-
-    Raises
-    ------
-    MissingDependencyError
-        If peft is not installed (extra ``finetune``).
-
-    InvalidInputError
-        If the model has no module of a wanted name; tells the names it has.
-    """
+    """Put adapters into a model, and freeze everything else of it."""
     peft = require("peft", extra="finetune", caller=f"{caller}(lora=...)")
     maps = _linear_maps(backbone, n_frozen)
     if not maps:

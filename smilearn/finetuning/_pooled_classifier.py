@@ -10,23 +10,7 @@ from smilearn.embedding._pooling import pool
 
 
 class PooledClassifier(nn.Module):
-    """A backbone, one hidden state a text, a linear head.
-
-    Parameters
-    ----------
-    backbone : PreTrainedModel
-        Gives `last_hidden_state` (B, T, d).
-
-    n_classes : int
-        Classes K.
-
-    is_decoder : bool, default=False
-        Whether the state of the last real token stands for the text; otherwise it is
-        the mean over real tokens.
-
-    lower : LowerLayers, default=None
-        The frozen part of the backbone.
-    """
+    """A backbone, one hidden state a text, a linear head."""
 
     _keys_to_ignore_on_save = None  # the Trainer asks where a checkpoint has no weight
 
@@ -53,21 +37,7 @@ class PooledClassifier(nn.Module):
         return {name: value for name, value in state.items() if name not in frozen}
 
     def pooled(self, input_ids, attention_mask, hidden=None):
-        """One vector a text, (B, d).
-
-        Parameters
-        ----------
-        input_ids, attention_mask : Tensor of shape (B, T)
-            Right-padded tokens.
-
-        hidden : Tensor of shape (B, T, d), default=None
-            What the frozen layers give for them, if it is known.
-
-        Returns
-        -------
-        pooled : Tensor of shape (B, d)
-            Mean of the last hidden states over real tokens, or that of the last one.
-        """
+        """One vector a text, (B, d)."""
         known = contextlib.nullcontext()
         if hidden is not None:
             known = self.lower.replaced_by(hidden)
@@ -90,30 +60,7 @@ class PooledClassifier(nn.Module):
 
 @torch.inference_mode()
 def read(network, texts, rows=None, *, batch_size=64):
-    """Pooled hidden states and logits of texts, network in eval mode.
-
-    Parameters
-    ----------
-    network : PooledClassifier
-        Left in the mode it was in.
-
-    texts : TextSamples
-        Texts.
-
-    rows : ndarray of int, default=None
-        Which of them; None reads all.
-
-    batch_size : int, default=64
-        Texts in a forward pass.
-
-    Returns
-    -------
-    pooled : ndarray of shape (n_rows, n_features)
-        Embeddings, float32, in the order of the rows.
-
-    logits : ndarray of shape (n_rows, n_classes)
-        Logits, float32.
-    """
+    """Pooled hidden states and logits of texts, network in eval mode."""
     rows = np.arange(len(texts)) if rows is None else rows
     training, device = network.training, network.head.weight.device
     network.eval()
@@ -129,24 +76,7 @@ def read(network, texts, rows=None, *, batch_size=64):
 
 
 def losses_and_correct(logits, codes):
-    """Loss of each sample, and whether it is classified as labelled.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_samples, n_classes)
-        Logits.
-
-    codes : ndarray of shape (n_samples,)
-        Class of each sample.
-
-    Returns
-    -------
-    losses : ndarray of shape (n_samples,)
-        Cross-entropy in nats, float64.
-
-    correct : ndarray of shape (n_samples,)
-        Whether the class has the largest logit.
-    """
+    """Loss of each sample, and whether it is classified as labelled."""
     logs = torch.log_softmax(torch.from_numpy(logits).double(), 1)
     losses = -logs[torch.arange(len(codes)), torch.as_tensor(codes)].numpy()
     return losses, logits.argmax(1) == codes

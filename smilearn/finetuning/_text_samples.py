@@ -10,22 +10,7 @@ _BATCH = 64
 
 
 class TextSamples:
-    """Texts as tokens, and what frozen layers give for them.
-
-    Parameters
-    ----------
-    texts : list of str
-        Texts.
-
-    tokenizer : PreTrainedTokenizerBase
-        Has a token to pad with.
-
-    max_length : int
-        Tokens kept of a text.
-
-    n_rows : int, default=None
-        Tokens that the model has embeddings of.
-    """
+    """Texts as tokens, and what frozen layers give for them."""
 
     def __init__(self, texts, tokenizer, max_length, n_rows=None):
         tokens, longer = tokenize(texts, own_tokenizer(tokenizer), max_length)
@@ -41,18 +26,7 @@ class TextSamples:
         return len(self.input_ids)
 
     def batch(self, rows):
-        """Right-padded tensors of some texts: `input_ids`, `attention_mask`, `hidden`.
-
-        Parameters
-        ----------
-        rows : sequence of int
-            The texts.
-
-        Returns
-        -------
-        batch : dict of str to Tensor
-            Of shape (B, T), and (B, T, d) for the stored states, if there are any.
-        """
+        """Right-padded tensors of some texts: `input_ids`, `attention_mask`, `hidden`"""
         tokens, mask = pad([self.input_ids[row] for row in rows], self.pad_token_id)
         batch = {"input_ids": tokens, "attention_mask": mask}
         if self.stored is not None:
@@ -66,13 +40,7 @@ class TextSamples:
             yield order[start : start + batch_size]
 
     def store(self, network):
-        """Compute once what the frozen layers of a network give, and keep it.
-
-        Parameters
-        ----------
-        network : PooledClassifier
-            With frozen layers.
-        """
+        """Compute once what the frozen layers of a network give, and keep it."""
         device = network.head.weight.device
         stored = StoredStates(self.lengths, network.head.in_features)
         for rows in self.by_length(np.arange(len(self)), _BATCH):

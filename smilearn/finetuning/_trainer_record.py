@@ -6,24 +6,7 @@ _DECIDING = ("rule", "loss_drop", "stop_epoch", "layer", "pooling", "share")
 
 
 class TrainerRecord:
-    """Losses and findings, in the state that a Trainer writes into each checkpoint.
-
-    They are as old as the weights beside them, whichever checkpoint is resumed from. A
-    callback with other parameters has another record.
-
-    Parameters
-    ----------
-    callback : MemorizationCallback
-        Whose record it is.
-
-    state : TrainerState
-        Of the Trainer; a resumed one carries the record.
-
-    Attributes
-    ----------
-    found : dict or None
-        The record of the checkpoint that was resumed from.
-    """
+    """Losses and findings, in the state that a Trainer writes into each checkpoint."""
 
     def __init__(self, callback, state):
         given = [f"{name}={getattr(callback, name)!r}" for name in _DECIDING]
@@ -35,16 +18,7 @@ class TrainerRecord:
         self.n_samples = len(callback._samples)
 
     def keep(self, point, callback=None):
-        """Write down how far things are.
-
-        Parameters
-        ----------
-        point : EarlyPoint
-            With what was measured.
-
-        callback : MemorizationCallback, default=None
-            Has scored, if given; that is kept where the rule held.
-        """
+        """Write down how far things are."""
         base_loss = point.base_loss
         if base_loss is None and point.history:
             base_loss = point.history[0]["median_loss"]

@@ -16,30 +16,7 @@ _LABELS = ("labels", "label", "label_ids")
 
 
 class TrainerSamples:
-    """A data set as a Trainer collates it, read without touching the training.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Has a length, and a dict at each index.
-
-    collate : callable
-        Collator of the Trainer.
-
-    model : PreTrainedModel or PeftModel
-        A sequence classification model.
-
-    batch_size : int
-        Samples in a forward pass.
-
-    only_accepted : bool
-        Whether to hand on only what the model takes.
-
-    Raises
-    ------
-    InvalidInputError
-        If the data set cannot be read by index, or is not of labelled samples.
-    """
+    """A data set as a Trainer collates it, read without touching the training."""
 
     def __init__(self, dataset, collate, model, *, batch_size, only_accepted):
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
@@ -67,19 +44,7 @@ class TrainerSamples:
         return len(self.dataset)
 
     def check(self, model, *, layer, pooling):
-        """Read a batch and look at all labels, before anything depends on them.
-
-        Parameters
-        ----------
-        model, layer, pooling : object
-            As in :meth:`read`.
-
-        Raises
-        ------
-        InvalidInputError
-            If the layer is not to be had, or labels are not 2 classes or more, all of
-            them classes of the model.
-        """
+        """Read a batch and look at all labels, before anything depends on them."""
         rows = np.arange(min(self.batch_size, len(self)))
         _, logits = self.read(model, rows, layer=layer, pooling=pooling)
         self.n_classes = logits.shape[1]
@@ -102,30 +67,7 @@ class TrainerSamples:
 
     @torch.no_grad()
     def read(self, model, rows, *, layer=None, pooling="auto"):
-        """Logits, and pooled states of a layer, of some samples; eval mode is yours.
-
-        Parameters
-        ----------
-        model : PreTrainedModel or PeftModel
-            The model.
-
-        rows : ndarray of int
-            The samples.
-
-        layer : int, default=None
-            Which of the hidden states; 0 are the embeddings. None reads logits only.
-
-        pooling : {"auto", "mean", "cls", "last"}, default="auto"
-            One vector a text; "auto" follows the head.
-
-        Returns
-        -------
-        pooled : ndarray of shape (n_rows, n_features) or None
-            Float32.
-
-        logits : ndarray of shape (n_rows, n_classes)
-            Float32.
-        """
+        """Logits, and pooled states of a layer, of some samples; eval mode is yours."""
         pooled, logits = [], []
         for start in range(0, len(rows), self.batch_size):
             inputs = self._inputs(rows[start : start + self.batch_size], model)
@@ -217,11 +159,7 @@ class TrainerSamples:
 
 
 def texts_of(dataset):
-    """The column `text` of a data set that is read by index; None if it has no texts.
-
-    What a user has not named must not end a training: a column that holds anything but
-    strings is passed over.
-    """
+    """The column `text` of a data set that is read by index; None if it has no texts"""
     if not isinstance(dataset[0].get("text"), str):
         return None
     texts = _column_of(dataset, "text")

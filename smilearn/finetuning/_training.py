@@ -29,22 +29,7 @@ from smilearn.utils._run_folder import RunFolder
 
 @dataclass
 class Task:
-    """Labelled texts, and which of them are trained on.
-
-    Parameters
-    ----------
-    texts : TextSamples
-        All texts.
-
-    codes : ndarray of shape (n_samples,)
-        Their classes.
-
-    weights : ndarray of shape (n_samples,)
-        Weight of each in the loss, 1 on average.
-
-    held_out : ndarray of shape (n_samples,)
-        Whether a text is not trained on.
-    """
+    """Labelled texts, and which of them are trained on."""
 
     texts: TextSamples
     codes: np.ndarray
@@ -63,19 +48,7 @@ class Task:
 
 @dataclass
 class Schedule:
-    """How long and how fast to train.
-
-    Parameters
-    ----------
-    max_epochs, evaluations_per_epoch, learning_rate, batch_size : object
-        As of the estimators, and settled.
-
-    accumulation : int
-        Batches in an optimizer step.
-
-    precision : {"bf16", "fp16", None}
-        Of the products in training.
-    """
+    """How long and how fast to train."""
 
     max_epochs: int
     evaluations_per_epoch: int | str
@@ -86,31 +59,7 @@ class Schedule:
 
 
 class Watcher(TrainerCallback):
-    """Evaluate a fixed subsample now and then; stop training at the early point.
-
-    Parameters
-    ----------
-    network : PooledClassifier
-        What is trained.
-
-    task : Task
-        The samples.
-
-    point : EarlyPoint
-        The rule, and the history.
-
-    steps : set of int
-        Optimizer steps after which to evaluate.
-
-    n_evaluated : int
-        Samples in an evaluation: training samples, or half of them held-out ones.
-
-    rng : numpy.random.Generator
-        Draws the subsample.
-
-    folder : RunFolder or None
-        Where checkpoints are written at each evaluation.
-    """
+    """Evaluate a fixed subsample now and then; stop training at the early point."""
 
     def __init__(self, network, task, point, *, steps, n_evaluated, rng, folder):
         self.network, self.task, self.point = network, task, point
@@ -166,43 +115,7 @@ def train_to_early_point(
     folder: RunFolder | None,
     others=(),
 ):
-    """Train until the early point, or to the end of the schedule.
-
-    Parameters
-    ----------
-    network : PooledClassifier
-        Trained in place.
-
-    task : Task
-        The samples.
-
-    point : EarlyPoint
-        The rule; its history is filled in.
-
-    schedule : Schedule
-        How long and how fast.
-
-    seed : int
-        Seed of the order of the samples and of dropout.
-
-    device : torch.device
-        Where to train.
-
-    verbose : bool
-        Whether to show the Trainer's progress bar.
-
-    folder : RunFolder or None
-        Claimed folder of checkpoints, from which a run goes on.
-
-    others : sequence of TrainerCallback, default=()
-        Further callbacks of the Trainer.
-
-    Returns
-    -------
-    evaluation_share : float
-        Time spent on evaluations as a share of the time spent on training; 0 if
-        nothing was trained.
-    """
+    """Train until the early point, or to the end of the schedule."""
     watcher = _watcher(network, task, point, schedule, seed, folder)
     checkpoint, progress = folder.latest() if folder else (None, None)
     if checkpoint is None:

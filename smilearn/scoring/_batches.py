@@ -14,24 +14,7 @@ ENOUGH = 2**24  # numbers of a batch: 64 MB in single precision
 
 
 class ArrayBatches:
-    """Rows of an array that may be larger than memory.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Embeddings, best a memory map.
-
-    y : array-like of shape (n_samples,)
-        Labels.
-
-    weight : float or array-like of shape (n_samples,), default=None
-        Weights; a number for all alike.
-
-    Raises
-    ------
-    ValueError
-        If there are not as many labels, or weights, as samples.
-    """
+    """Rows of an array that may be larger than memory."""
 
     def __init__(self, X, y, weight=None):
         self.X, self.y, self.weight = X, _on_host(y), None
@@ -58,16 +41,7 @@ class ArrayBatches:
 
 
 class Relabelled:
-    """Batches under other labels.
-
-    Parameters
-    ----------
-    batches : iterable
-        Batches.
-
-    y : ndarray of shape (n_samples,)
-        The labels of all samples, in the order of the batches.
-    """
+    """Batches under other labels."""
 
     def __init__(self, batches, y):
         self.batches, self.y = batches, y
@@ -81,13 +55,7 @@ class Relabelled:
 
 
 def repeatable(batches):
-    """Refuse what can be gone through only once.
-
-    Raises
-    ------
-    InvalidInputError
-        If `batches` is an iterator, or no iterable.
-    """
+    """Refuse what can be gone through only once."""
     if isinstance(batches, Iterator) or not hasattr(batches, "__iter__"):
         raise InvalidInputError(
             "batches must be an iterable that can be gone through more than once, such "
@@ -99,27 +67,7 @@ def repeatable(batches):
 
 
 def pieces(batches, validated):
-    """Batches of a fair size: small ones joined, large ones cut.
-
-    Parameters
-    ----------
-    batches : iterable of (X, y) or (X, y, sample_weight)
-        Batches as they come.
-
-    validated : callable
-        From `X`, `y` and weights to arrays, the weights maybe None.
-
-    Yields
-    ------
-    X : ndarray of shape (n_samples, n_features)
-        Embeddings: about 64 MB of them in single precision.
-
-    y : ndarray of shape (n_samples,)
-        Labels.
-
-    weight : ndarray of shape (n_samples,) or None
-        Weights.
-    """
+    """Batches of a fair size: small ones joined, large ones cut."""
     held, n_held = [], 0
     for batch in filled(batches):
         X, y, weight = validated(*batch)
@@ -139,18 +87,7 @@ def pieces(batches, validated):
 
 
 def filled(batches):
-    """Leave out batches without samples, as a filter makes them.
-
-    Parameters
-    ----------
-    batches : iterable of (X, y) or (X, y, sample_weight)
-        Batches as they come.
-
-    Yields
-    ------
-    batch : tuple
-        Embeddings, labels, and weights or None.
-    """
+    """Leave out batches without samples, as a filter makes them."""
     for batch in map(triple, batches):
         X = batch[0]
         if X.shape[0] if getattr(X, "shape", ()) else len(X):
@@ -158,18 +95,7 @@ def filled(batches):
 
 
 def one_kind(y, before):
-    """Refuse labels of another kind than those before: words, or numbers.
-
-    Parameters
-    ----------
-    y, before : ndarray
-        Labels; none are of every kind.
-
-    Raises
-    ------
-    InvalidInputError
-        If words come after numbers, or numbers after words.
-    """
+    """Refuse labels of another kind than those before: words, or numbers."""
     if len(y) and len(before) and _is_word(y) != _is_word(before):
         raise InvalidInputError(
             "Labels must be of one kind in all batches; got "

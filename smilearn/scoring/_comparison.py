@@ -13,35 +13,7 @@ _LABELS = 16  # wrong labels of each
 
 
 class Comparison:
-    """Samples of some folds, their own label and some wrong ones.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples,)
-        Class of each sample, ascending.
-
-    folds : list of ndarray of int
-        Samples of each fold, ascending.
-
-    n_classes : int
-        Classes K.
-
-    n_rows : int, default=ROWS
-        Samples wanted; whole folds are looked at until there are as many.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Attributes
-    ----------
-    rows : dict of int to ndarray
-        For each fold that takes part the samples that are compared, evenly spaced
-        among those of the fold and so of all classes.
-
-    labels : dict of int to ndarray of shape (n_rows, n_labels)
-        Their own label in the first column, wrong ones in the others: all of them, or
-        16 that change from sample to sample.
-    """
+    """Samples of some folds, their own label and some wrong ones."""
 
     def __init__(self, codes, folds, n_classes, n_rows=ROWS, weight=None):
         self._weight = weight
@@ -73,18 +45,7 @@ class Comparison:
         return dict(zip(folds, np.split(table, ends[:-1]), strict=True))
 
     def contrast(self, tables):
-        """Label contrast.
-
-        Parameters
-        ----------
-        tables : dict of int to ndarray of shape (n_rows, n_labels)
-            For each fold the scores of its samples under their labels.
-
-        Returns
-        -------
-        contrast : float
-            In [0, 1].
-        """
+        """Label contrast."""
         table = np.concatenate([tables[fold] for fold in self.rows])
         weight = self._weight
         if weight is not None:

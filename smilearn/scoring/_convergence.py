@@ -247,10 +247,7 @@ def _doubling(n_slices, block_length):
 
 
 def _second_sets(counts, n_slices, block_length):
-    """Begin and end of the second set of slices of each count that has one.
-
-    Its first slice is the first of a block, as the first slice of a run is.
-    """
+    """Begin and end of the second set of slices of each count that has one."""
     begins = {count: -(-count // block_length) * block_length for count in counts}
     return {
         count: (begin, begin + count)

@@ -36,13 +36,7 @@ _LOG_2PI = 1.8378770664093453
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Normal density of each class of each slice.
-
-    Parameters
-    ----------
-    count, mean, variance, pooled : Tensor of shape (S, K, 1)
-        Moments; `count` and `pooled` may broadcast.
-    """
+    """Normal density of each class of each slice."""
 
     count: torch.Tensor
     mean: torch.Tensor
@@ -68,11 +62,7 @@ class Gaussian:
         return torch.where(self.count > 1, left_out, alone) + offset
 
     def coefficients(self, offset):
-        """What `_table_kernels` makes both log densities from, (S, K, 10).
-
-        Centre, offset and factor of the log density, and a blank; centre, offset,
-        factor, variance, share of a sample in it and floor of the one left out.
-        """
+        """What `_table_kernels` makes both log densities from, (S, K, 10)."""
         floor = VARIANCE_FLOOR * self.pooled
         variance = torch.maximum(self.variance, floor)
         others = (self.count - 1).clamp_min(1)
@@ -94,12 +84,7 @@ class Gaussian:
         return _side_by_side(columns)
 
     def narrowest(self, reach):
-        """Width in z over which the log densities stay near a parabola, (S, K, 1).
-
-        `reach` is the largest distance of a sample of the class from its mean. Where
-        the sample leaves a share s of the variance, the left-out log density bends as
-        the inverse cube of s.
-        """
+        """Width in z over which the log densities stay near a parabola, (S, K, 1)."""
         floor = VARIANCE_FLOOR * self.pooled
         others = (self.count - 1).clamp_min(1)
         variance = torch.maximum(self.variance, floor)
@@ -110,13 +95,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Student:
-    """Posterior predictive density of each class of each slice, a Student t.
-
-    Parameters
-    ----------
-    count, mean, variance, pooled : Tensor of shape (S, K, 1)
-        Moments; `count` and `pooled` may broadcast.
-    """
+    """Posterior predictive density of each class of each slice, a Student t."""
 
     count: torch.Tensor
     mean: torch.Tensor
@@ -147,12 +126,7 @@ class Student:
         return distance.log1p_().mul_(-0.5 * (dof + 1)).add_(scale)
 
     def log_left_out(self, z, offset=0.0):
-        """Log density at z of each class without one sample at z, (S, K, G).
-
-        Taking a sample out of a conjugate posterior is the update run backwards: the
-        squares fall by the share t that the sample has in them. With t both in the
-        scale and in the distance, the Student t collapses to one power of 1 - t.
-        """
+        """Log density at z of each class without one sample at z, (S, K, G)."""
         dof = PRIOR_DOF + self.count - 1
         growth = self._strength / (self._strength - 1)
         # no sample of the class can bring the squares below the prior's share, but
@@ -164,11 +138,7 @@ class Student:
         return remaining.mul_(0.5 * dof).add_(scale)
 
     def coefficients(self, offset):
-        """What `_table_kernels` makes both log densities from, (S, K, 10).
-
-        Centre, offset, factor and share of the log density; centre, offset, factor,
-        a blank, share and its limit of the one left out.
-        """
+        """What `_table_kernels` makes both log densities from, (S, K, 10)."""
         dof = PRIOR_DOF + self.count
         spread = self._squares * (1 + 1 / self._strength)
         growth = self._strength / (self._strength - 1)
@@ -187,12 +157,7 @@ class Student:
         return _side_by_side(columns)
 
     def narrowest(self, reach):
-        """Width in z over which the log densities stay near a parabola, (S, K, 1).
-
-        `reach` is the largest distance of a sample of the class from its mean. Where
-        the sample leaves a share s of the squares, the left-out log density bends as
-        the inverse square of s.
-        """
+        """Width in z over which the log densities stay near a parabola, (S, K, 1)."""
         reach = reach + (self.mean - self._location).abs()
         growth = self._strength / (self._strength - 1)
         spared = self._squares - growth * reach.square()

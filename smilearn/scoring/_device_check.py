@@ -23,18 +23,7 @@ _trusted = set()
 
 
 def check_device(settings):
-    """Compare a device with the CPU before its first use, in this precision.
-
-    Parameters
-    ----------
-    settings : Settings
-        Device and precision.
-
-    Raises
-    ------
-    InvalidInputError
-        If a tiny projection or look-up fails, or is off by more than `TOLERANCE`.
-    """
+    """Compare a device with the CPU before its first use, in this precision."""
     device, dtype = settings.device, settings.dtype
     if device.type == "cpu" or (device, dtype) in _trusted:
         return
@@ -72,10 +61,7 @@ def _trouble(device, dtype):
 
 
 def computed_on(device, dtype):
-    """Tiny projections (8, 60) on a device, and scores (60,) read by their tables.
-
-    The moments come from the host in any case, so that only the device can err.
-    """
+    """Tiny projections (8, 60) on a device, and scores (60,) read by their tables."""
     rng, settings = np.random.default_rng(0), Settings("student", device, dtype)
     directions, points = rng.normal(size=(8, 32)), rng.normal(size=(60, 32))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)

@@ -10,23 +10,7 @@ _HARD = 100  # steps that an entry of an orthonormal block takes
 
 
 class SliceDirections:
-    """Uniform unit directions, drawn one after the other as they are asked for.
-
-    The first k directions do not depend on how many follow, nor on how they are
-    asked for. Drawn on the host, so that every device sees the same ones.
-
-    Parameters
-    ----------
-    n_features : int
-        Dimension d of the space.
-
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    orthogonal : bool
-        True draws blocks of d orthonormal directions, each block uniform among the
-        rotations (Haar); False draws every direction on its own.
-    """
+    """Uniform unit directions, drawn one after the other as they are asked for."""
 
     def __init__(self, n_features, rng, *, orthogonal=True):
         self.n_features = n_features
@@ -36,18 +20,7 @@ class SliceDirections:
         self._unit = np.empty((0, n_features))
 
     def first(self, n_slices):
-        """Give the first directions of the sequence.
-
-        Parameters
-        ----------
-        n_slices : int
-            How many.
-
-        Returns
-        -------
-        directions : ndarray of shape (n_slices, n_features)
-            Unit vectors, one a row, float64.
-        """
+        """Give the first directions of the sequence."""
         missing = n_slices - len(self._gaussian)
         if missing > 0:
             fresh = self._rng.standard_normal((missing, self.n_features))
@@ -78,31 +51,13 @@ class SliceDirections:
 
 
 def _orthonormal(rows):
-    """Orthonormalize Gaussian rows (..., k, d) in order; each depends on those before.
-
-    QR fixes each column up to its sign; the sign of the diagonal of R makes the
-    result that of Gram-Schmidt, which is Haar distributed.
-    """
+    """Orthonormalize Gaussian rows (..., k, d) in order; each depends on those before"""
     q, r = np.linalg.qr(np.swapaxes(rows, -1, -2))  # (..., d, k), (..., k, k)
     sign = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
     return np.swapaxes(q, -1, -2) * sign[..., None]
 
 
 def with_signs(axes):
-    """Turn each axis so that its largest entry is above 0.
-
-    Eigenvectors have a sign by chance; slices drawn in their span must not depend on
-    it.
-
-    Parameters
-    ----------
-    axes : ndarray of shape (n_axes, n_features)
-        One a row.
-
-    Returns
-    -------
-    axes : ndarray of shape (n_axes, n_features)
-        The same lines.
-    """
+    """Turn each axis so that its largest entry is above 0."""
     largest = np.abs(axes).argmax(1)
     return axes * np.where(axes[np.arange(len(axes)), largest] < 0, -1.0, 1.0)[:, None]

@@ -22,28 +22,7 @@ _FIRST_SLICES = 256
 
 
 class TrainingPass:
-    """Fit slices and score the samples they are fitted on, as many as are asked for.
-
-    Parameters
-    ----------
-    samples : SortedSamples
-        Standardized training samples, sorted by class. Their points are overwritten.
-
-    settings : Settings
-        Density, device, precision.
-
-    block_length : int
-        Directions in an orthonormal block.
-
-    left_out : bool
-        Whether a sample is left out of the moments it is scored with.
-
-    folds : list of ndarray of int, default=None
-        Samples that are left out together; None leaves out one by one.
-
-    verbose : bool, default=False
-        Whether to show a progress bar over blocks of slices.
-    """
+    """Fit slices and score the samples they are fitted on, as many as are asked for."""
 
     def __init__(
         self, samples, settings, *, block_length, left_out, folds=None, verbose=False
@@ -158,22 +137,7 @@ class TrainingPass:
 
 
 def extend_until(training, reliability, directions, most):
-    """Double the slices of a pass until the ranking is reliable, or there are `most`.
-
-    Parameters
-    ----------
-    training : TrainingPass or StreamPass
-        Pass that has no slices yet.
-
-    reliability : float
-        Reliability wanted.
-
-    directions : SliceDirections
-        Where the slices come from.
-
-    most : int
-        Most slices.
-    """
+    """Double the slices of a pass until the ranking is reliable, or there are `most`"""
     wanted = min(_FIRST_SLICES, most)
     training.extend(directions.first(wanted))
     while training.tally.reliability < reliability and wanted < most:
@@ -182,10 +146,7 @@ def extend_until(training, reliability, directions, most):
 
 
 def project(directions, X, out):
-    """Project on some slices, ``directions @ X.T`` of shape (S, n), in given memory.
-
-    On the host by NumPy, whose BLAS is as fast as torch's or faster.
-    """
+    """Project on some slices, ``directions @ X.T`` of shape (S, n), in given memory."""
     if not isinstance(X, torch.Tensor):
         return X.project(directions, out)
     on_host = X.device.type == "cpu"
@@ -205,39 +166,7 @@ def project(directions, X, out):
 def score_new(
     X, columns, directions, moments, nodes, settings, tally=None, left_out=False
 ):
-    """Mean pmi over fitted slices of samples that were not fitted.
-
-    Parameters
-    ----------
-    X : Tensor or SparsePoints of shape (n_samples, n_features)
-        Standardized embeddings, on the device and in the precision of `settings`.
-
-    columns : list of ndarray of shape (n_samples,)
-        Label of each sample, once for each column wanted.
-
-    directions : ndarray of shape (n_slices, n_features)
-        The slices.
-
-    moments : ClassMoments
-        Their moments.
-
-    nodes : ndarray of shape (n_slices,)
-        Their grid sizes.
-
-    settings : Settings
-        Density, device, precision.
-
-    tally : SliceTally, default=None
-        Where the slices of the first column are counted in too.
-
-    left_out : bool, default=False
-        Whether the samples are among those fitted, each to be left out.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_samples, n_columns)
-        In nats.
-    """
+    """Mean pmi over fitted slices of samples that were not fitted."""
     fitted, all_of_them = (directions, moments, nodes, settings), [len(directions)]
     (scores,) = staged_new(X, columns, *fitted, all_of_them, tally, left_out)
     return scores
@@ -254,23 +183,7 @@ def staged_new(
     tally=None,
     left_out=False,
 ):
-    """Scores of :func:`score_new` after the first slices, in one pass over them.
-
-    Blocks are projected whole and read in pieces, cut where a score is wanted.
-
-    Parameters
-    ----------
-    X, columns, directions, moments, nodes, settings, tally, left_out
-        As in :func:`score_new`.
-
-    counts : sequence of int
-        After how many slices, ascending.
-
-    Yields
-    ------
-    scores : ndarray of shape (n_samples, n_columns)
-        Mean over the first slices, in nats; one array for each count.
-    """
+    """Scores of :func:`score_new` after the first slices, in one pass over them."""
     columns = [torch.as_tensor(codes, device=settings.device) for codes in columns]
     totals, counts = np.zeros((len(columns), len(X))), np.asarray(counts)
     first = 0 if tally is None else tally.n_slices

@@ -52,11 +52,7 @@ def whitened(task):
 
 
 def discriminant(task):
-    """Slices even in the span of the class means, after within-class whitening.
-
-    Whitened, all classes have about the same spread. The pooled one is known without
-    a look at the samples, and ranks no worse than one of each class.
-    """
+    """Slices even in the span of the class means, after within-class whitening."""
     whole = _maps.discriminant_axes(task.scatter, task.boost, task.functions())
     n_slices = _n_slices(task, len(whole))  # the same in every fold
 
@@ -101,10 +97,7 @@ def joint(task):
 
 
 def best_boost(task):
-    """Choose how much more to shrink than Ledoit and Wolf, by the label contrast.
-
-    Their share minimizes the error of the covariance, not that of what it is used for.
-    """
+    """Choose how much more to shrink than Ledoit and Wolf, by the label contrast."""
     points, compared = task.samples.points, task.comparison
 
     def tables_of(boost):
@@ -193,24 +186,7 @@ def _without(total, points, rows, directions, task):
 
 
 def _supervised(task, without, whole):
-    """Score each fold by slices made without it.
-
-    Parameters
-    ----------
-    task : Task
-        What to learn from.
-
-    without : callable
-        From a fold to axes, directions, moments and grid sizes that have not seen it.
-
-    whole : tuple
-        The same from all samples, for new ones.
-
-    Returns
-    -------
-    learnt : Learnt
-        What the family has learnt.
-    """
+    """Score each fold by slices made without it."""
     folds, codes, tables = task.folds(), task.samples.codes, {}
     compared = task.comparison if task.compare else None
 

@@ -17,53 +17,13 @@ _ROUNDS = 10  # the farthest samples hide those that are less far
 
 
 def far_samples(X, codes, ratio, weight=None):
-    """Find the samples that are far from the middle of their class.
-
-    Parameters
-    ----------
-    X : ndarray, Tensor or csr_array of shape (n_samples, n_features)
-        Embeddings.
-
-    codes, ratio, weight
-        As in :func:`far_in_blocks`.
-
-    Returns
-    -------
-    far : ndarray of shape (n_samples,)
-        Whether each sample is far.
-    """
+    """Find the samples that are far from the middle of their class."""
     X = _in_range(csr_array(X, dtype=float)) if issparse(X) else as_tensor(X)
     return far_in_blocks(lambda: [(0, X)], codes, ratio, weight)
 
 
 def far_in_blocks(blocks, codes, ratio, weight=None):
-    """Find far samples among some that come in blocks, in two passes or more.
-
-    The middle of a class is the mean of the samples that are not far (of a small class
-    the median of each feature). Distances are measured in the median distance in the
-    class or in the typical class, whichever is larger, as equal rows are no reason to
-    call others far. Of a class with fat tails the farthest third at most is far.
-
-    Parameters
-    ----------
-    blocks : callable
-        Gives an iterable of the place of a block and its embeddings, a Tensor or
-        csr_array.
-
-    codes : ndarray of shape (n_samples,)
-        Class of each sample; no class is empty.
-
-    ratio : float
-        Distance beyond which a sample is far.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike. No sample of weight 0 is far.
-
-    Returns
-    -------
-    far : ndarray of shape (n_samples,)
-        Whether each sample is far.
-    """
+    """Find far samples among some that come in blocks, in two passes or more."""
     codes = np.ascontiguousarray(codes)
     weight = np.ones(len(codes)) if weight is None else np.asarray(weight, float)
     far = np.zeros(len(codes), bool)

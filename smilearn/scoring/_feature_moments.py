@@ -14,24 +14,7 @@ _ORDINARY = {torch.float32: (1e-8, 1e14), torch.float64: (1e-100, 1e120)}
 
 
 def centre_and_scale(X, weight=None):
-    """Mean of each feature, and what to multiply a centred feature by.
-
-    Parameters
-    ----------
-    X : Tensor of shape (n_samples, n_features), float32 or float64
-        Embeddings.
-
-    weight : Tensor of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    centre, inverse_scale : ndarray of shape (n_features,)
-        From :func:`feature_moments` and :func:`inverse_scale_of`.
-
-    extent : ndarray of shape (2, n_features)
-        Spread and largest value of each feature, in the precision of `X`.
-    """
+    """Mean of each feature, and what to multiply a centred feature by."""
     centre, spread, largest = feature_moments(X, weight)
     eps = torch.finfo(X.dtype).eps
     extent = np.stack([spread, largest]).astype(str(X.dtype).removeprefix("torch."))
@@ -39,27 +22,7 @@ def centre_and_scale(X, weight=None):
 
 
 def feature_moments(X, weight=None):
-    """Measure each feature, in one pass over X.
-
-    Parameters
-    ----------
-    X : Tensor of shape (n_samples, n_features), float32 or float64
-        Embeddings.
-
-    weight : Tensor of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    centre : ndarray of shape (n_features,)
-        Means, rounded to the precision of `X`: what is subtracted from it is known.
-
-    spread : ndarray of shape (n_features,)
-        Root mean squares around the mean.
-
-    largest : ndarray of shape (n_features,)
-        Largest absolute values.
-    """
+    """Measure each feature, in one pass over X."""
 
     def moments_of(begin, end):
         pieces = []
@@ -76,17 +39,7 @@ def feature_moments(X, weight=None):
 
 
 def _piece_moments(rows, weight):
-    """Moments of a piece, each feature in a unit in which its squares are in range.
-
-    Returns
-    -------
-    total : float
-        Weight of the rows.
-
-    mean, square, unit, largest : ndarray of shape (n_features,)
-        Mean, sum of squares around it, unit of both, a power of two, and largest
-        absolute value; float64.
-    """
+    """Moments of a piece, each feature in a unit in which its squares are in range."""
     largest = torch.maximum(rows.amax(0), -rows.amin(0)).cpu().double().numpy()
     smallest, most = _ORDINARY[rows.dtype]
     odd = (largest > most) | ((largest > 0) & (largest < smallest))

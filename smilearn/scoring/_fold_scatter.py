@@ -15,23 +15,7 @@ _FAR = 5.0  # spreads from a class mean to the end of a grid; beyond it is exact
 
 
 class FoldScatters:
-    """Scatters of the folds, their total, and the total without some of them.
-
-    Memory does not grow with the number of folds beyond one budget; scatters that it
-    has no room for are made again when they are asked for.
-
-    Parameters
-    ----------
-    measure : callable
-        From the rows of some samples to their `WithinScatter`.
-
-    folds : list of ndarray of int
-        Samples of each fold; together all of them.
-
-    fourth : callable
-        From class means (n_classes, n_features) to the fourth power of the distance of
-        each sample from the mean of its class, (n_samples,); see `fourth_powers`.
-    """
+    """Scatters of the folds, their total, and the total without some of them."""
 
     def __init__(self, measure, folds, fourth):
         self._measure, self._folds = measure, folds
@@ -72,18 +56,7 @@ class FoldScatters:
 
 
 def merged(parts):
-    """Join the scatters of disjoint samples; the fourth powers are left out.
-
-    Parameters
-    ----------
-    parts : list of WithinScatter
-        Scatters of the same classes and features.
-
-    Returns
-    -------
-    whole : WithinScatter
-        Scatter of all of them around their common class means; `fourth` is 0.
-    """
+    """Join the scatters of disjoint samples; the fourth powers are left out."""
     count = sum(part.count for part in parts)
     mean = sum(part.count[:, None] * part.mean for part in parts)
     mean /= np.where(count > 0, count, 1)[:, None]
@@ -97,27 +70,7 @@ def merged(parts):
 
 
 def fourth_powers(X, codes, mean, weight=None):
-    """Fourth power of the distance of each sample from the mean of its class.
-
-    Parameters
-    ----------
-    X : Tensor of shape (n_samples, n_features)
-        Standardized embeddings.
-
-    codes : ndarray of shape (n_samples,)
-        Class of each.
-
-    mean : ndarray of shape (n_classes, n_features)
-        Class means.
-
-    weight : ndarray of shape (n_samples,), default=None
-        What each is multiplied by; None for 1.
-
-    Returns
-    -------
-    powers : ndarray of shape (n_samples,)
-        Float64.
-    """
+    """Fourth power of the distance of each sample from the mean of its class."""
     index = torch.as_tensor(codes, device=X.device)
     centres = torch.as_tensor(mean, device=X.device).to(X.dtype)
     powers = torch.empty(len(X), dtype=torch.float64, device=X.device)
@@ -135,27 +88,7 @@ def fourth_powers(X, codes, mean, weight=None):
 
 
 def pooled_moments(scatter, axes, directions, share):
-    """Moments of slices, from a scatter alone: all classes have the pooled variance.
-
-    Parameters
-    ----------
-    scatter : WithinScatter
-        Scatter of the samples that the moments are of.
-
-    axes : ndarray of shape (n_axes, n_features)
-        Map into the space of the slices.
-
-    directions : ndarray of shape (n_slices, n_axes)
-        The slices.
-
-    share : ndarray of shape (n_classes,)
-        Share of each class.
-
-    Returns
-    -------
-    moments : ClassMoments
-        Moments; `reach` is 0, and the range is where samples are to be expected.
-    """
+    """Moments of slices, from a scatter alone: all classes have the pooled variance."""
     within = axes @ scatter.scatter @ axes.T / scatter.count.sum()
     variance = ((directions @ within) * directions).sum(1)[:, None].clip(0)
     mean = directions @ (axes @ scatter.mean.T)  # (S, K)

@@ -9,24 +9,7 @@ from smilearn.utils._threads import in_threads
 
 
 def row_keys(X, rng):
-    """Place each row on a random line: equal rows at one place.
-
-    The order along the line depends on nothing but the rows, and stays when all are
-    shifted or scaled.
-
-    Parameters
-    ----------
-    X : Tensor or csr_array of shape (n_samples, n_features)
-        Embeddings as they were handed in.
-
-    rng : numpy.random.Generator
-        Source of the line.
-
-    Returns
-    -------
-    keys : ndarray of shape (n_samples,)
-        One a row.
-    """
+    """Place each row on a random line: equal rows at one place."""
     line = rng.standard_normal(X.shape[1])
     line /= 1024 * np.linalg.norm(line)  # so that no sum overflows
     if issparse(X):
@@ -46,27 +29,7 @@ def row_keys(X, rng):
 
 
 def folds_of(codes, keys, n_folds):
-    """Deal the samples of each class out to folds, evenly; equal samples together.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples,)
-        Class of each sample.
-
-    keys : ndarray of shape (n_samples,)
-        Number of each sample, from :func:`row_keys`: the same for samples that must not
-        be parted. Neighbours go to different folds.
-
-    n_folds : int
-        Folds; fewer are made where fewer samples differ.
-
-    Returns
-    -------
-    fold : ndarray of shape (n_samples,)
-        Fold of each sample, 0 to n_folds - 1; none is empty. No class has more than one
-        distinct sample more in a fold than in another. Neither the order of the samples
-        nor the names of the classes matter.
-    """
+    """Deal the samples of each class out to folds, evenly; equal samples together."""
     first = np.full(codes.max() + 1, np.inf)
     np.minimum.at(first, codes, keys)
     place = np.argsort(np.argsort(first))[codes]  # of the class, by its smallest key

@@ -19,37 +19,7 @@ _known = {}  # compiled functions by device and precision, None where there is n
 
 
 def read_sums(Z, rows, grid, table, offset, group):
-    """Read a table for each projection, and add up what it says of each sample.
-
-    Parameters
-    ----------
-    Z : Tensor of shape (S, n_samples)
-        Projections.
-
-    rows : Tensor of shape (s,), int64
-        Rows of `Z` that the tables are for.
-
-    grid : tuple
-        Origin and spacing of the nodes, each of shape (s,), and their number G. Beyond
-        the grid the value at its end is read.
-
-    table : Tensor of shape (s, n_classes * G, 2)
-        Value at each node, and difference to the next.
-
-    offset : Tensor of shape (n_samples,), int64
-        Where the class of each sample begins in a table.
-
-    group : Tensor of shape (s,), int64
-        Group of each slice.
-
-    Returns
-    -------
-    total : Tensor of shape (GROUPS, n_samples)
-        Sums over the slices of each group.
-
-    squares : Tensor of shape (n_samples,)
-        Sums of squares over all of them.
-    """
+    """Read a table for each projection, and add up what it says of each sample."""
     origin, step, n_nodes = grid
     place = (Z[rows] - origin[:, None]) * (1 / step)[:, None]
     place = place.clamp(0, n_nodes - 1)
@@ -64,26 +34,7 @@ def read_sums(Z, rows, grid, table, offset, group):
 
 
 def fused_for(Z, n_groups):
-    """The fused look-up, where it can be had and is worth its while.
-
-    Parameters
-    ----------
-    Z : Tensor of shape (S, n_samples)
-        Projections.
-
-    n_groups : int
-        Groups that are summed apart.
-
-    Returns
-    -------
-    look_up : callable or None
-        `read_sums`, compiled; None asks for plain torch.
-
-    Warns
-    -----
-    SmilearnWarning
-        Once, if torch cannot compile for this device.
-    """
+    """The fused look-up, where it can be had and is worth its while."""
     if Z.device.type != "cuda" or Z.numel() < _WORTH or n_groups > GROUPS:
         return None
     key = Z.device, Z.dtype
@@ -94,21 +45,7 @@ def fused_for(Z, n_groups):
 
 
 def compiled(device, dtype):
-    """Compile `read_sums` and try it, so that no real sums can be spoiled.
-
-    Parameters
-    ----------
-    device : torch.device
-        What to compile for.
-
-    dtype : torch.dtype
-        Precision of the projections.
-
-    Returns
-    -------
-    look_up : callable or None
-        None if that fails, or gives other numbers than plain torch.
-    """
+    """Compile `read_sums` and try it, so that no real sums can be spoiled."""
     try:
         look_up, some = torch.compile(read_sums, dynamic=True), _sample(device, dtype)
         with warnings.catch_warnings():

@@ -13,11 +13,7 @@ from smilearn.utils._weights import checked_weights
 
 
 class IndicatorLabels:
-    """The part of a scorer that takes an indicator matrix for `y`.
-
-    Each label is scored on its own, as present or absent, on the same slices; what a
-    sample scores is the mean over the labels.
-    """
+    """The part of a scorer that takes an indicator matrix for `y`."""
 
     @property
     def _of_indicators(self):

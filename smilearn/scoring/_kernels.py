@@ -23,24 +23,7 @@ def usable(device):
 
 
 def moments(Z, ends, shift):
-    """Sum of squares and range of each class on each slice; then shift the classes.
-
-    Parameters
-    ----------
-    Z : ndarray of shape (S, n_samples)
-        Projections, sorted by class. The shift is added in place.
-
-    ends : ndarray of shape (n_classes,)
-        Column behind the last one of each class; no class is empty.
-
-    shift : ndarray of shape (S, n_classes)
-        What to add to the projections of each class.
-
-    Returns
-    -------
-    square, low, high : ndarray of shape (S, n_classes)
-        Of the projections before the shift, float64.
-    """
+    """Sum of squares and range of each class on each slice; then shift the classes."""
     square = np.empty(shift.shape)
     bits = Z.view(f"i{Z.itemsize}")
     low, high = (np.empty(shift.shape, bits.dtype) for _ in range(2))
@@ -51,35 +34,7 @@ def moments(Z, ends, shift):
 
 
 def look_up(Z, rows, grid, table, offset, group, total, squares):
-    """Read a table for each projection, and add what it says to the sample's sums.
-
-    Parameters
-    ----------
-    Z : ndarray of shape (S, n_samples)
-        Projections.
-
-    rows : ndarray of shape (s,)
-        Rows of `Z` that the tables are for.
-
-    grid : tuple
-        Origin and spacing of the nodes, each of shape (s,), and their number G. Beyond
-        the grid the value at its end is read.
-
-    table : ndarray of shape (s, n_classes * G), complex
-        Value at each node, and difference to the next.
-
-    offset : ndarray of shape (n_samples,), int32
-        Where the class of each sample begins in a table.
-
-    group : ndarray of shape (s,)
-        Row of `total` that the values of each slice are added to.
-
-    total : ndarray of shape (n_groups, n_samples)
-        Sums of values.
-
-    squares : ndarray of shape (n_samples,)
-        Sums of squared values.
-    """
+    """Read a table for each projection, and add what it says to the sample's sums."""
     origin, step, n_nodes = grid
     last = np.int32(n_nodes - 1)
     arguments = Z, rows, origin, 1 / step, last, table, offset, group, total, squares
@@ -95,18 +50,7 @@ def _mirrored(bits):
 
 
 def compiled(fastmath):
-    """Make a decorator that compiles a loop, if numba is there, and keeps the code.
-
-    Parameters
-    ----------
-    fastmath : bool or set of str
-        Liberties that LLVM may take with floating-point numbers.
-
-    Returns
-    -------
-    decorate : callable
-        From a function to its compiled form.
-    """
+    """Make a decorator that compiles a loop, if numba is there, and keeps the code."""
     options = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
 
     def decorate(loop):

@@ -201,11 +201,7 @@ class SliceLearning(FitTasks, SliceKeeping, LineDrawing, IndicatorLabels):
         return row_keys(X if issparse(X) else as_tensor(X), rng)
 
     def _score_the_rest(self, X, y, rest):
-        """Score far samples and those of weight 0 by what the others have taught.
-
-        Far ones score at most 0: they speak for no label, even where a small class has
-        the fattest tails.
-        """
+        """Score far samples and those of weight 0 by what the others have taught."""
         scores, errors = self._scores_and_errors(X[rest], self._encode(y[rest]))
         scores = np.where(self.far_[rest], np.minimum(scores, 0), scores)
         for name, values in (("scores_", scores), ("scores_std_", errors)):

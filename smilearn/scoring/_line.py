@@ -17,10 +17,7 @@ class LineDrawing:
     """The choice of `offset_`; expects the scores of a scorer."""
 
     def _draw_the_line(self, refit, y, weight=None):
-        """Set `offset_`, the score below which samples are flagged.
-
-        `refit` fits a scorer to the same samples with the labels that it is given.
-        """
+        """Set `offset_`, the score below which samples are flagged."""
         if self.contamination == "permutation":
             used = slice(None) if weight is None else weight > 0
             *null, last = (

@@ -21,46 +21,12 @@ def _solve(factor, right, *, upper=False):
 
 
 def whitening(scatter, boost=1.0):
-    """Map under which samples have the same spread around their means everywhere.
-
-    Any square root of the inverse covariance does, as slices are drawn evenly in its
-    image: here it is a triangular one.
-
-    Parameters
-    ----------
-    scatter : WithinScatter
-        Scatter of the training samples.
-
-    boost : float, default=1.0
-        Of the shrinkage.
-
-    Returns
-    -------
-    axes : ndarray of shape (n_features, n_features)
-        One a row; the image of x is ``axes @ x``.
-    """
+    """Map under which samples have the same spread around their means everywhere."""
     return _solve(_factor(scatter, boost), np.eye(len(scatter.scatter)))
 
 
 def discriminant_axes(scatter, boost=1.0, functions=None):
-    """Span of the class means after :func:`whitening`: Fisher's discriminants.
-
-    Parameters
-    ----------
-    scatter : WithinScatter
-        Scatter of the training samples.
-
-    boost : float, default=1.0
-        Of the shrinkage.
-
-    functions : tuple of ndarray, default=None
-        What :func:`joint_functions` gives for the same, where it is known already.
-
-    Returns
-    -------
-    axes : ndarray of shape (n_axes, n_features)
-        One a row; at most ``n_classes - 1``, and 1 where all classes have one mean.
-    """
+    """Span of the class means after :func:`whitening`: Fisher's discriminants."""
     weights, _ = functions or joint_functions(scatter, boost)
     present = scatter.count > 0
     means = scatter.mean[present] - scatter.overall_mean
@@ -76,51 +42,14 @@ def discriminant_axes(scatter, boost=1.0, functions=None):
 
 
 def joint_functions(scatter, boost=1.0):
-    """Linear discriminant functions: log densities of the classes up to a constant.
-
-    Parameters
-    ----------
-    scatter : WithinScatter
-        Scatter of the training samples; classes are normal with one covariance.
-
-    boost : float, default=1.0
-        Of the shrinkage.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_classes, n_features)
-        One function a row.
-
-    offset : ndarray of shape (n_classes,)
-        Their constants, in nats.
-    """
+    """Linear discriminant functions: log densities of the classes up to a constant."""
     factor = _factor(scatter, boost)
     weights = _solve(factor.T, _solve(factor, scatter.mean.T), upper=True).T
     return weights, -0.5 * (weights * scatter.mean).sum(1)
 
 
 def joint_table(weights, offset, prior, X):
-    """Pointwise mutual information under normal classes of one covariance, in nats.
-
-    One slice of full dimension: the log posterior over the prior of linear
-    discriminant analysis.
-
-    Parameters
-    ----------
-    weights, offset : ndarray of shape (n_classes, n_features), (n_classes,)
-        From :func:`joint_functions`.
-
-    prior : ndarray of shape (n_classes,)
-        Share of each class.
-
-    X : Tensor of shape (n_samples, n_features)
-        Standardized embeddings.
-
-    Returns
-    -------
-    table : ndarray of shape (n_samples, n_classes)
-        In nats.
-    """
+    """Pointwise mutual information under normal classes of one covariance, in nats."""
     if np.abs(weights).max() > _LARGE:
         X = X.double()  # or the sums overflow
     linear = X @ torch.as_tensor(weights.T, dtype=X.dtype, device=X.device)

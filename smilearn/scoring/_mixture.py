@@ -35,24 +35,7 @@ _LOW = 0.05  # quantile that sets the scale of a member
 
 
 def learn(task, slicing, n_components):
-    """Learn one family of slices.
-
-    Parameters
-    ----------
-    task : Task
-        What to learn from.
-
-    slicing : str
-        Family.
-
-    n_components : int
-        Principal directions, where the family has any.
-
-    Returns
-    -------
-    learnt : Learnt
-        What it has learnt.
-    """
+    """Learn one family of slices."""
     if slicing in ("whitened", "discriminant", "joint") and task.boost is None:
         task = replace(task, boost=_families.best_boost(task))
     if slicing == "principal":
@@ -98,18 +81,7 @@ def most_parts(slicing, n_slices, max_slices):
 
 
 def weights_of(contrast):
-    """Weight of each member: 1 for the best, 0 from a width below it on; sum 1.
-
-    Parameters
-    ----------
-    contrast : dict of str to float
-        Label contrast of each member.
-
-    Returns
-    -------
-    weights : dict of str to float
-        Weights.
-    """
+    """Weight of each member: 1 for the best, 0 from a width below it on; sum 1."""
     best = max(contrast.values())
     raw = {
         name: max(0.0, 1 - (best - value) / _WIDTH) for name, value in contrast.items()
@@ -118,23 +90,7 @@ def weights_of(contrast):
 
 
 def location_and_scale(scores, weight=None):
-    """Median of the training scores of a member, and how far the low ones lie below.
-
-    To the fifth percentile: a handful of outliers does not move either.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_samples,)
-        Scores of the member.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    location, scale : float
-        In nats.
-    """
+    """Median of the training scores of a member, and how far the low ones lie below."""
     scores = bounded(scores)
     low, middle = weighted_quantile(scores, [_LOW, 0.5], weight)
     mean = np.average(scores, weights=weight)
@@ -147,40 +103,12 @@ def location_and_scale(scores, weight=None):
 
 
 def bounded(scores):
-    """Scores of a member, none of them so large that the mixture could not be squared.
-
-    Parameters
-    ----------
-    scores : ndarray
-        Of any shape.
-
-    Returns
-    -------
-    scores : ndarray
-        Within 1e70 nats, where samples are equally absurd.
-    """
+    """Scores of a member, none of them so large that the mixture could not be squared"""
     return np.clip(scores, -_MOST, _MOST)
 
 
 def mixed(scores, weights, places):
-    """Weighted mean of standardized scores, in the average unit of the members.
-
-    Parameters
-    ----------
-    scores : dict of str to ndarray
-        Scores of each member, of any shape.
-
-    weights : dict of str to float
-        Weight of each.
-
-    places : dict of str to tuple of float
-        Location and scale of each.
-
-    Returns
-    -------
-    mixture : ndarray
-        In nats, on average over the members.
-    """
+    """Weighted mean of standardized scores, in the average unit of the members."""
     location = sum(weights[name] * places[name][0] for name in scores)
     scale = sum(weights[name] * places[name][1] for name in scores)
     standardized = sum(
@@ -191,21 +119,7 @@ def mixed(scores, weights, places):
 
 
 def mixed_errors(errors, weights, places):
-    """Standard errors of :func:`mixed`, from those of the members.
-
-    Parameters
-    ----------
-    errors : dict of str to ndarray
-        Standard errors of each member, of any shape; members err apart.
-
-    weights, places : dict
-        As in :func:`mixed`.
-
-    Returns
-    -------
-    errors : ndarray
-        In the unit of the mixture.
-    """
+    """Standard errors of :func:`mixed`, from those of the members."""
     scale = sum(weights[name] * places[name][1] for name in errors)
     standardized = [weights[n] / places[n][1] * bounded(errors[n]) for n in errors]
     return scale * np.sqrt(np.square(standardized).sum(0))

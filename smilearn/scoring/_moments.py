@@ -13,22 +13,7 @@ POOLED_FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class ClassMoments:
-    """Moments of the projections of each class on each slice, NumPy float64.
-
-    Parameters
-    ----------
-    count : ndarray of shape (n_classes,)
-        Samples of each class, or their weight.
-
-    mean, variance, reach : ndarray of shape (n_slices, n_classes)
-        Mean, variance (divided by the count), and the largest distance from the mean.
-
-    low, high : ndarray of shape (n_slices,)
-        Range of the projections of all samples.
-
-    share : ndarray of shape (n_classes,), default=None
-        Share of each class; None takes that of the counts.
-    """
+    """Moments of the projections of each class on each slice, NumPy float64."""
 
     count: np.ndarray
     mean: np.ndarray
@@ -44,10 +29,7 @@ class ClassMoments:
 
     @property
     def pooled(self):
-        """Pooled within-class variance of each slice, (n_slices,).
-
-        Floored; 1 where all projections are one point, as any scale will do there.
-        """
+        """Pooled within-class variance of each slice, (n_slices,)."""
         total = self.total
         freedom = np.maximum(self.count - 1, 0).sum()
         within = self.variance @ self.count / max(freedom, 1)
@@ -75,11 +57,7 @@ class ClassMoments:
         return replace(parts[0], **joined)
 
     def without(self, part):
-        """Moments of the samples that are not in a part; shares and ranges stay.
-
-        Chan's rule for merging, run backwards. A class of which nothing is left gets
-        the moments of the crowd.
-        """
+        """Moments of the samples that are not in a part; shares and ranges stay."""
         count = self.count - part.count
         count = np.where(count > 1e-9 * self.count, count, 0)  # sums of weights round
         rest, whole = (np.where(n > 0, n, 1) for n in (count, self.count))
@@ -101,27 +79,7 @@ _OF_SLICES = ("mean", "variance", "reach", "low", "high")
 
 
 def plain_moments(Z, codes, n_classes, weight=None):
-    """Moments of some projections in double precision, for samples in any order.
-
-    Parameters
-    ----------
-    Z : Tensor of shape (S, n_samples)
-        Projections.
-
-    codes : Tensor of shape (n_samples,), int64
-        Class of each sample; classes may be empty.
-
-    n_classes : int
-        Classes K.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    moments : ClassMoments
-        Moments; `reach` is 0.
-    """
+    """Moments of some projections in double precision, for samples in any order."""
     Z = Z.double()
     member = torch.nn.functional.one_hot(codes, n_classes).double()  # (n, K)
     if weight is not None:
@@ -141,31 +99,7 @@ def plain_moments(Z, codes, n_classes, weight=None):
 
 
 def moments_of(Z, segments, count, mean, weight=None):
-    """Moments of a block of projections whose columns are sorted by class.
-
-    Parameters
-    ----------
-    Z : Tensor of shape (S, n_samples)
-        Projections of the samples *minus the projection of the mean of their class*:
-        two passes in one, free of cancellation. On return the means are added back.
-
-    segments : list of slice
-        Columns of each class.
-
-    count : ndarray of shape (n_classes,)
-        Samples of each class.
-
-    mean : ndarray of shape (S, n_classes)
-        Projected class means.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    moments : ClassMoments
-        Moments of this block.
-    """
+    """Moments of a block of projections whose columns are sorted by class."""
     square, low, high = sums_of(Z, segments, mean, weight)
     return ClassMoments(
         count=count,
@@ -178,18 +112,7 @@ def moments_of(Z, segments, count, mean, weight=None):
 
 
 def sums_of(Z, segments, mean, weight=None):
-    """Sum of squares and range of each class around its mean; then add the means.
-
-    Parameters
-    ----------
-    Z, segments, mean, weight
-        As in :func:`moments_of`.
-
-    Returns
-    -------
-    square, low, high : ndarray of shape (S, n_classes)
-        Float64.
-    """
+    """Sum of squares and range of each class around its mean; then add the means."""
     weighted = None if weight is None else _weighted_squares(Z, segments, weight)
     if _kernels.usable(Z.device):
         ends = np.array([columns.stop for columns in segments])

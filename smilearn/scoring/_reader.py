@@ -22,22 +22,7 @@ _WIDE = 200  # slices: narrower products lose a tenth of their speed
 
 @dataclass(frozen=True)
 class Settings:
-    """What a pass needs to know beside its data.
-
-    Parameters
-    ----------
-    density : {"gaussian", "student"}
-        Class-conditional density.
-
-    device : torch.device
-        Where products and look-ups run.
-
-    dtype : {"float32", "float64"}
-        Precision of products and tables.
-
-    block_size : int or None
-        Slices in a block; None chooses by memory.
-    """
+    """What a pass needs to know beside its data."""
 
     density: str
     device: torch.device
@@ -83,26 +68,7 @@ class Settings:
 
 
 class PmiReader:
-    """The pmi of projections on one block of fitted slices.
-
-    Parameters
-    ----------
-    settings : Settings
-        Density, device, precision.
-
-    moments : ClassMoments
-        Moments of the slices.
-
-    nodes : ndarray of shape (S,)
-        Grid size of each slice; 0 computes it exactly.
-
-    training : bool, default=False
-        Whether all projections to be read are among those the slices were fitted on,
-        and so inside the grids.
-
-    left_out : bool, default=False
-        Whether each of them is to be left out of the moments of its class.
-    """
+    """The pmi of projections on one block of fitted slices."""
 
     def __init__(self, settings, moments, nodes, *, training=False, left_out=False):
         self.settings = settings
@@ -110,19 +76,7 @@ class PmiReader:
         self.training, self.left_out = training, left_out
 
     def add_to(self, sums, Z, columns):
-        """Look each projection up, and add what is read to the sums of its sample.
-
-        Parameters
-        ----------
-        sums : list of SliceSums
-            One for each column wanted.
-
-        Z : Tensor of shape (S, n_samples)
-            Projections.
-
-        columns : list of Tensor of shape (n_samples,), int64
-            Label of each sample, once for each column wanted.
-        """
+        """Look each projection up, and add what is read to the sums of its sample."""
         for level in np.unique(self.nodes):
             rows = np.flatnonzero(self.nodes == level)
             if level and _kernels.usable(Z.device):
@@ -266,16 +220,7 @@ class PmiReader:
         return torch.as_tensor(rows, device=self.settings.device)
 
     def _outside(self, outside, columns, some):
-        """Exact values of projections outside the grid, some at a time.
-
-        Yields
-        ------
-        part : slice
-            Which of those outside.
-
-        exact : list of Tensor of shape (len(part),)
-            One for each column.
-        """
+        """Exact values of projections outside the grid, some at a time."""
         row, column, z = outside or ((), (), ())
         for part in chunks(len(row), len(self.moments.count)):
             exactly = self.settings.exactly

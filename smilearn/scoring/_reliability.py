@@ -13,22 +13,7 @@ _BALANCE = 0.75
 
 
 class SliceTally:
-    """Running sums of the pmi of each sample over slices.
-
-    Slices are told apart by the parity of their place and by the parity of their
-    orthonormal block, so that the slices can be halved in the fairer of two ways.
-
-    Parameters
-    ----------
-    n_samples : int
-        Samples.
-
-    block_length : int
-        Directions in an orthonormal block: d, or 1 for independent directions.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample in the ranking; None weighs all alike.
-    """
+    """Running sums of the pmi of each sample over slices."""
 
     def __init__(self, n_samples, block_length, weight=None):
         self.block_length = block_length
@@ -43,19 +28,7 @@ class SliceTally:
         return 2 * (places // self.block_length % 2) + places % 2
 
     def add(self, places, sums, squares):
-        """Count in a block of slices.
-
-        Parameters
-        ----------
-        places : ndarray of shape (S,)
-            Place of each slice in the draw.
-
-        sums : ndarray of shape (4, n_samples)
-            Sums of the pmi over the slices of each group.
-
-        squares : ndarray of shape (n_samples,)
-            Sum of the squared pmi over all of them.
-        """
+        """Count in a block of slices."""
         self._count(places)
         self._sums += sums
         self._squares += squares
@@ -71,19 +44,7 @@ class SliceTally:
 
     @contextmanager
     def piecewise(self, places):
-        """Count in slices for some samples after the others.
-
-        Parameters
-        ----------
-        places : ndarray of shape (S,)
-            Place of each slice in the draw.
-
-        Yields
-        ------
-        part : callable
-            From some samples, a slice, to a tally of theirs, to which the slices are to
-            be added: its sums are part of the sums of this one.
-        """
+        """Count in slices for some samples after the others."""
 
         def part(rows):
             its = copy(self)
@@ -95,19 +56,7 @@ class SliceTally:
 
     @classmethod
     def gathered(cls, parts, rows, weight=None):
-        """Join tallies of the same slices over different samples.
-
-        Parameters
-        ----------
-        parts : list of SliceTally
-            Tallies, each over some of the samples.
-
-        rows : list of ndarray of int
-            Samples of each.
-
-        weight : ndarray of shape (n_samples,), default=None
-            Weight of each sample.
-        """
+        """Join tallies of the same slices over different samples."""
         whole = cls(sum(map(len, rows)), parts[0].block_length, weight)
         whole.n_slices, whole._lengths = parts[0].n_slices, parts[0]._lengths
         for part, some in zip(parts, rows, strict=True):
@@ -127,12 +76,7 @@ class SliceTally:
 
     @property
     def reliability(self):
-        """Expected rank correlation with as many other slices, in [0, 1].
-
-        From two block lengths on, the halves are made of different orthonormal blocks
-        and share no noise. Before, both have slices of the same blocks, and the noise
-        that they share is taken from a model. 0 for a single slice.
-        """
+        """Expected rank correlation with as many other slices, in [0, 1]."""
         if self.n_slices < 2:
             return 0.0
         if self.n_slices >= 2 * self.block_length:
@@ -149,39 +93,12 @@ class SliceTally:
 
 
 def _noise(lengths, correlation):
-    """Variance of a mean over `lengths` slices of each of some blocks.
-
-    In units of the variance of one slice; slices of one block correlate.
-    """
+    """Variance of a mean over `lengths` slices of each of some blocks."""
     return (lengths * (1 + (lengths - 1) * correlation)).sum() / lengths.sum() ** 2
 
 
 def split_half_reliability(first, second, *, half, shared, whole, weight=None):
-    """Reliability of a mean over slices from the rank correlation of its halves.
-
-    If the true scores have variance t, halves correlate at
-    ``r = (t + shared) / (t + half)``. Solved for t, the whole has the reliability
-    ``t / (t + whole)``; for halves that share no noise and ``whole = half / 2`` that is
-    the formula of Spearman and Brown, ``2 r / (1 + r)``.
-
-    Parameters
-    ----------
-    first, second : ndarray of shape (n_samples,)
-        Score of each sample from either half.
-
-    half, shared, whole : float
-        Variance of the noise in a half, covariance of the noise of both halves,
-        variance of the noise in the mean over all slices, all in one unit.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    reliability : float
-        In [0, 1]. 1 if neither half tells any two samples apart: there is nothing to
-        rank. 0 if one of them does not, or if they disagree.
-    """
+    """Reliability of a mean over slices from the rank correlation of its halves."""
     r = rank_correlation(first, second, weight)
     if r > 1 - 1e-12:
         return 1.0

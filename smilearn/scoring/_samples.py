@@ -18,28 +18,7 @@ def _taken(values, rows):
 
 @dataclass(frozen=True)
 class SortedSamples:
-    """Standardized training samples, sorted by class.
-
-    Parameters
-    ----------
-    points : Tensor or SparsePoints of shape (n_samples, n_features)
-        Standardized embeddings.
-
-    codes : ndarray of shape (n_samples,)
-        Class of each, ascending from 0, none of them empty.
-
-    order : ndarray of shape (n_samples,)
-        Place of each sample in the input.
-
-    centre, inverse_scale : ndarray of shape (n_features_in,)
-        How the embeddings were standardized.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each, above 0; None weighs all alike.
-
-    extent : ndarray of shape (2, n_features_in), default=None
-        Spread and largest value of each feature before; see `centre_and_scale`.
-    """
+    """Standardized training samples, sorted by class."""
 
     points: torch.Tensor | SparsePoints
     codes: np.ndarray
@@ -51,25 +30,7 @@ class SortedSamples:
 
     @classmethod
     def of(cls, X, codes, settings, weight=None, keys=None):
-        """Standardize and sort embeddings, an array.
-
-        Parameters
-        ----------
-        X : ndarray, Tensor or csr_array of shape (n_samples, n_features)
-            Embeddings.
-
-        codes : ndarray of shape (n_samples,)
-            Class of each sample, 0 to n_classes - 1, none of them empty.
-
-        settings : Settings
-            Device and precision.
-
-        weight : ndarray of shape (n_samples,), default=None
-            Weight of each sample, above 0.
-
-        keys : ndarray of shape (n_samples,), default=None
-            Order of the samples of a class; None takes that of the input.
-        """
+        """Standardize and sort embeddings, an array."""
         order = np.argsort(codes, kind="stable")
         if keys is not None:
             order = np.lexsort((keys, codes))
@@ -111,10 +72,7 @@ class SortedSamples:
         return replace(self, points=self.points @ axes.T)
 
     def centred(self):
-        """Points minus the mean of their class, and the means (n_classes, d).
-
-        The points are overwritten.
-        """
+        """Points minus the mean of their class, and the means (n_classes, d)."""
         if isinstance(self.points, SparsePoints):
             return self.points.centred(self.segments, self.weight)
         means = centre_classes(self.points, self.segments, self.weight)

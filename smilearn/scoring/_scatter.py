@@ -17,22 +17,7 @@ _LEAST_SHARE = 1e-6  # of shrinkage: the covariance must have an inverse
 
 @dataclass(frozen=True)
 class WithinScatter:
-    """Class means and the scatter of samples around them.
-
-    Parameters
-    ----------
-    count : ndarray of shape (n_classes,)
-        Samples of each class, or their weight; a class may be empty.
-
-    mean : ndarray of shape (n_classes, n_features)
-        Means; 0 for an empty class.
-
-    scatter : ndarray of shape (n_features, n_features)
-        Sum of the outer products of samples minus the mean of their class.
-
-    fourth : float
-        Sum of the fourth powers of the lengths of these differences.
-    """
+    """Class means and the scatter of samples around them."""
 
     count: np.ndarray
     mean: np.ndarray
@@ -41,27 +26,7 @@ class WithinScatter:
 
     @classmethod
     def of(cls, X, codes, n_classes, weight=None):
-        """Measure samples.
-
-        Parameters
-        ----------
-        X : Tensor of shape (n_samples, n_features)
-            Standardized embeddings.
-
-        codes : ndarray of shape (n_samples,)
-            Class of each.
-
-        n_classes : int
-            Classes K.
-
-        weight : ndarray of shape (n_samples,), default=None
-            Weight of each; None weighs all alike.
-
-        Returns
-        -------
-        scatter : WithinScatter
-            Their scatter.
-        """
+        """Measure samples."""
         index = torch.as_tensor(codes, device=X.device)
         count = np.bincount(codes, weight, n_classes)
         if weight is not None:
@@ -100,11 +65,7 @@ class WithinScatter:
         return cls(count, mean.cpu().numpy(), scatter, sum(part for _, part in parts))
 
     def without(self, part):
-        """Give the scatter of the samples that are not in a part, exactly.
-
-        The fourth powers are taken around the means of all; they only set how much is
-        shrunk.
-        """
+        """Give the scatter of the samples that are not in a part, exactly."""
         count = self.count - part.count
         count = np.where(count > 1e-9 * self.count, count, 0)  # sums of weights round
         rest = np.where(count > 0, count, 1)[:, None]
@@ -124,20 +85,7 @@ class WithinScatter:
         return self.count / self.count.sum()
 
     def shrinkage(self, boost=1.0):
-        """Share by which the covariance is shrunk.
-
-        Parameters
-        ----------
-        boost : float, default=1.0
-            How many times the odds of the share that minimizes the expected squared
-            error of the covariance (Ledoit and Wolf, 2004): the ridge in units of its
-            own. No boost gives all up that the covariance tells.
-
-        Returns
-        -------
-        share : float
-            In (0, 1].
-        """
+        """Share by which the covariance is shrunk."""
         n, d = self.count.sum(), len(self.scatter)
         squared = np.vdot(self.scatter, self.scatter) / n**2
         away = squared / d - (np.trace(self.scatter) / (n * d)) ** 2
@@ -158,18 +106,7 @@ class WithinScatter:
         return covariance
 
     def principal_axes(self, n_axes):
-        """Leading principal directions of all samples, scaled to variance 1.
-
-        Parameters
-        ----------
-        n_axes : int
-            Most directions wanted; fewer come back where fewer have variance.
-
-        Returns
-        -------
-        axes : ndarray of shape (n_axes, n_features)
-            One a row.
-        """
+        """Leading principal directions of all samples, scaled to variance 1."""
         apart = self.mean - self.overall_mean
         between = (apart * self.count[:, None]).T @ apart
         covariance = torch.from_numpy((self.scatter + between) / self.count.sum())

@@ -16,22 +16,7 @@ _FEW_FEATURES = 512  # up to which there is a covariance
 
 @dataclass(frozen=True)
 class SparsePoints:
-    """Rows of a sparse matrix minus dense ones; stands in for a dense tensor.
-
-    Parameters
-    ----------
-    matrix : csr_array of shape (n_samples, n_features)
-        Scaled embeddings, not centred.
-
-    centres : ndarray of shape (n_centres, n_features)
-        What is subtracted from rows, float64.
-
-    codes : ndarray of shape (n_samples,)
-        Centre of each row.
-
-    like : Tensor
-        Empty; tells device and precision of what is made from the points.
-    """
+    """Rows of a sparse matrix minus dense ones; stands in for a dense tensor."""
 
     matrix: csr_array
     centres: np.ndarray
@@ -40,19 +25,7 @@ class SparsePoints:
 
     @classmethod
     def of(cls, X, centre, inverse_scale, settings):
-        """Standardize sparse embeddings.
-
-        Parameters
-        ----------
-        X : sparse matrix of shape (n_samples, n_features)
-            Embeddings.
-
-        centre, inverse_scale : ndarray of shape (n_features,)
-            From :func:`sparse_moments` and :func:`inverse_scale_of`.
-
-        settings : Settings
-            Device and precision.
-        """
+        """Standardize sparse embeddings."""
         matrix = csr_array(X, dtype=np.float64, copy=True)
         # a feature without zeros may lie far from 0: its entries are centred at once
         whole = np.bincount(matrix.indices, minlength=len(centre)) == matrix.shape[0]
@@ -165,21 +138,7 @@ class SparsePoints:
 
 
 def sparse_moments(X, weight=None):
-    """Measure each feature of a sparse matrix.
-
-    Parameters
-    ----------
-    X : csr_array of shape (n_samples, n_features)
-        Embeddings.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    centre, inverse_scale, extent : ndarray
-        As from :func:`~smilearn.scoring._standardize.centre_and_scale`.
-    """
+    """Measure each feature of a sparse matrix."""
     n_features = X.shape[1]
     weight = np.ones(X.shape[0]) if weight is None else weight
     entries = np.repeat(weight, np.diff(X.indptr))

@@ -12,22 +12,7 @@ FARTHEST = 1e6
 
 
 def inverse_scale_of(spread, largest, eps):
-    """One over the root mean square of all centred entries, for each feature.
-
-    Parameters
-    ----------
-    spread, largest : ndarray of shape (n_features,)
-        From :func:`feature_moments`.
-
-    eps : float
-        Relative precision of the embeddings.
-
-    Returns
-    -------
-    inverse_scale : ndarray of shape (n_features,)
-        The same for all features but those that are constant up to rounding: 0 for
-        these, so that rounding is never taken for a signal.
-    """
+    """One over the root mean square of all centred entries, for each feature."""
     informative = spread > 10 * eps * largest
     inverse = np.zeros(len(spread))
     if informative.any():
@@ -39,31 +24,7 @@ def inverse_scale_of(spread, largest, eps):
 
 
 def standardize(X, centre, inverse_scale, dtype, order=None, largest=None):
-    """Centre, scale to unit root mean square, and move in the farthest samples.
-
-    Parameters
-    ----------
-    X : Tensor of shape (n_samples, n_features)
-        Embeddings.
-
-    centre, inverse_scale : ndarray of shape (n_features,)
-        From :func:`centre_and_scale`.
-
-    dtype : torch.dtype
-        Precision of the result.
-
-    order : Tensor of shape (n_samples,), default=None
-        Row of `X` that each row of the result is made from; None keeps the order.
-
-    largest : ndarray of shape (n_features,), default=None
-        No less than the absolute values of each feature, if known: that may spare
-        looking for the farthest samples.
-
-    Returns
-    -------
-    standardized : Tensor of shape (n_samples, n_features)
-        A new tensor, on the device of `X`.
-    """
+    """Centre, scale to unit root mean square, and move in the farthest samples."""
     result = torch.empty(X.shape, dtype=dtype, device=X.device)
     near = largest is not None and _all_near(centre, inverse_scale, largest)
 
@@ -83,24 +44,7 @@ def standardize(X, centre, inverse_scale, dtype, order=None, largest=None):
 
 
 def centre_classes(X, segments, weight=None):
-    """Subtract the mean of its class from each row.
-
-    Parameters
-    ----------
-    X : Tensor of shape (n_samples, n_features)
-        Standardized embeddings, sorted by class. Changed in place.
-
-    segments : list of slice
-        Rows of each class.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    means : ndarray of shape (n_classes, n_features)
-        What was subtracted, float64.
-    """
+    """Subtract the mean of its class from each row."""
     shape = len(segments), X.shape[1]
     means = torch.empty(shape, dtype=torch.float64, device=X.device)
 
@@ -122,12 +66,7 @@ def centre_classes(X, segments, weight=None):
 
 
 def _standardized(rows, centre, inverse_scale):
-    """``(rows - centre) * inverse_scale``, and the farthest samples moved in.
-
-    Subtracting the rounded centre costs nothing: the same shift moves all samples,
-    and the mean of each class is measured afterwards. A float32 product may overflow
-    where a float64 one would not; then it is made in float64.
-    """
+    """``(rows - centre) * inverse_scale``, and the farthest samples moved in."""
     block = _shifted(rows, centre, inverse_scale)
     # over rows first, as torch vectorizes that; both carry NaN and infinity along
     extent = torch.maximum(block.amax(0), -block.amin(0)).amax()

@@ -23,30 +23,7 @@ _EMPTY = {"mean": 0.0, "square": 0.0, "low": np.inf, "high": -np.inf}
 
 
 def measured(X, y, weight, directions, settings):
-    """Take the sums of one batch.
-
-    Parameters
-    ----------
-    X : ndarray or Tensor of shape (n_samples, n_features)
-        Embeddings.
-
-    y : ndarray of shape (n_samples,)
-        Their labels.
-
-    weight : ndarray of shape (n_samples,) or None
-        Weight of each, above 0.
-
-    directions : ndarray of shape (n_slices, n_features)
-        The slices.
-
-    settings : Settings
-        Device and precision.
-
-    Returns
-    -------
-    state : dict of str to ndarray
-        For :func:`merged` and :func:`finished`.
-    """
+    """Take the sums of one batch."""
     labels, codes = np.unique(y, return_inverse=True)
     X, order = as_tensor(X, settings.device), np.argsort(codes, kind="stable")
     weights = None if weight is None else torch.as_tensor(weight, device=X.device)
@@ -81,12 +58,7 @@ def measured(X, y, weight, directions, settings):
 
 
 def _batch_scale(spread, largest, eps):
-    """What to multiply the features of a batch by, which may be a sliver of them all.
-
-    What is rounding is for all samples to tell, in :func:`finished`: a feature that is
-    nearly constant in a batch may tell the batches apart. Only where its rounding would
-    drown the other features, it is left out of the batch.
-    """
+    """What to multiply the features of a batch by, which may be a sliver of them all"""
     clear = spread > 10 * eps * largest
     widest = spread[clear].max() if clear.any() else np.inf
     return inverse_scale_of(np.where(clear | (spread <= widest), spread, 0), largest, 0)
@@ -111,26 +83,7 @@ def _sums(samples, directions, settings):
 
 
 def merged(first, second, directions):
-    """Join the sums of two sets of samples.
-
-    Parameters
-    ----------
-    first, second : dict of str to ndarray
-        From :func:`measured`, on the same slices.
-
-    directions : ndarray of shape (n_slices, n_features)
-        The slices.
-
-    Returns
-    -------
-    state : dict of str to ndarray
-        Sums of all samples.
-
-    Raises
-    ------
-    InvalidInputError
-        If the labels of one are words and those of the other are numbers.
-    """
+    """Join the sums of two sets of samples."""
     one_kind(second["labels"], first["labels"])
     apart = np.abs(second["origin"] - first["origin"]).max()
     unit = max(first["unit"], second["unit"], _power_of_two(apart))
@@ -210,24 +163,7 @@ def extent_of(state):
 
 
 def finished(state, directions):
-    """Moments of standardized samples, as of one pass over all of them.
-
-    Parameters
-    ----------
-    state : dict of str to ndarray
-        From :func:`measured` or :func:`merged`.
-
-    directions : ndarray of shape (n_slices, n_features)
-        The slices.
-
-    Returns
-    -------
-    centre, inverse_scale : ndarray of shape (n_features,)
-        How samples are to be standardized.
-
-    moments : ClassMoments
-        Moments of the classes seen.
-    """
+    """Moments of standardized samples, as of one pass over all of them."""
     unit = state["unit"] or 1.0
     centre = state["origin"] + state["feature_mean"] * unit
     if state["eps"] == np.finfo(np.float32).eps:  # what is subtracted from float32

@@ -15,24 +15,7 @@ from smilearn.utils._weights import enough_weight
 
 
 class StreamPass:
-    """Fit slices and score the samples they are fitted on, a batch at a time.
-
-    Beside one batch, memory holds a few numbers a sample and a few a slice and class.
-
-    Parameters
-    ----------
-    batches : callable
-        Gives an iterator over all batches: embeddings, labels and weights or None.
-
-    settings : Settings
-        Density, device, precision.
-
-    block_length : int
-        Directions in an orthonormal block.
-
-    left_out : bool
-        Whether a sample is left out of the moments it is scored with.
-    """
+    """Fit slices and score the samples they are fitted on, a batch at a time."""
 
     def __init__(self, batches, settings, *, block_length, left_out):
         self._batches, self.settings = batches, settings
@@ -77,10 +60,7 @@ class StreamPass:
                 self._score(X, self._codes[rows], weight, fitted, part(rows))
 
     def _again(self):
-        """Go through the batches again: where each begins, its samples and weights.
-
-        Weights are 0 for far samples, and None where all are 1.
-        """
+        """Go through the batches again: where each begins, its samples and weights."""
         begin = 0
         for X, y, weight in self._batches():
             rows = slice(begin, begin + len(y))

@@ -4,19 +4,7 @@ import torch
 
 
 class SliceSums:
-    """Sums over a block of slices for each sample, where the projections are.
-
-    Parameters
-    ----------
-    groups : ndarray of shape (S,)
-        Group of each slice, 0 to n_groups - 1.
-
-    n_groups : int
-        Groups that are summed apart.
-
-    like : Tensor of shape (S, n_samples)
-        Gives device, precision and number of samples.
-    """
+    """Sums over a block of slices for each sample, where the projections are."""
 
     def __init__(self, groups, n_groups, like):
         self._groups = groups
@@ -45,19 +33,7 @@ class SliceSums:
         self._squares += pmi.square_().sum(0)
 
     def replace(self, rows, samples, before, after):
-        """Count in one value of some samples instead of another.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (m,)
-            Slice of each value.
-
-        samples : Tensor of shape (m,)
-            Sample of each value; one may come more than once.
-
-        before, after : Tensor of shape (m,)
-            What was counted in, and what is to be.
-        """
+        """Count in one value of some samples instead of another."""
         group = torch.as_tensor(self._groups[rows], device=samples.device)
         self._total.index_put_((group, samples), after - before, accumulate=True)
         change = after.square() - before.square()

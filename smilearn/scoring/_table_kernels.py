@@ -18,30 +18,7 @@ _elementwise = compiled({"nnan", "nsz", "arcp", "contract"})
 
 
 def tables(student, coefficients, log_prior, grid, left_out):
-    """Tables of some slices: value at each node, and difference to the next.
-
-    Parameters
-    ----------
-    student : bool
-        Density: Student or Gaussian.
-
-    coefficients : ndarray of shape (S, n_classes, 10)
-        `coefficients` of the density.
-
-    log_prior : ndarray of shape (n_classes,)
-        Log share of each class.
-
-    grid : tuple
-        Origin and spacing of the nodes, each of shape (S,), and their number G.
-
-    left_out : bool
-        Whether z is a sample of the class, to be left out of its moments.
-
-    Returns
-    -------
-    table : ndarray of shape (S, n_classes, G), complex
-        The tables, in the precision of the grid.
-    """
+    """Tables of some slices: value at each node, and difference to the next."""
     origin, step, n_nodes = grid
     shape = *coefficients.shape[:2], n_nodes
     table = np.empty((*shape, 2), origin.dtype)

@@ -17,28 +17,7 @@ _CHUNK = 320_000  # elements of a temporary: a few MB, near the size of a CPU ca
 
 
 def class_pmi(density, log_prior, z, *, left_out=False):
-    """Pointwise mutual information between z and each label.
-
-    Parameters
-    ----------
-    density : Gaussian or Student
-        Class-conditional densities of S slices.
-
-    log_prior : Tensor of shape (n_classes, 1)
-        Log share of each class.
-
-    z : Tensor of shape (S, 1, G)
-        Projections.
-
-    left_out : bool, default=False
-        Whether z is a sample of the class, to be left out of the class's moments. Its
-        share stays, so that ``pmi <= -log_prior`` holds for every sample.
-
-    Returns
-    -------
-    pmi : Tensor of shape (S, n_classes, G)
-        ``log p(z | class) - log sum_k prior_k p(z | k)``, in nats.
-    """
+    """Pointwise mutual information between z and each label."""
     log_joint = density.log_density(z, log_prior)  # (S, K, G)
     if left_out:
         others = _log_of_others(log_joint)
@@ -50,13 +29,7 @@ def class_pmi(density, log_prior, z, *, left_out=False):
 
 
 def _log_of_others(log_joint):
-    """Log of the sum over all classes but one, for each class: (S, K, G).
-
-    In units of the largest term: without a smaller class, the sum is that of the rest
-    plus one, minus the class; nothing cancels. Without the largest it is the rest,
-    which is summed anew where it is too small for these units. Classes that tie with
-    the largest are each other's rest.
-    """
+    """Log of the sum over all classes but one, for each class: (S, K, G)."""
     largest = log_joint.amax(1, keepdim=True)
     terms = (log_joint - largest).exp_()
     first = terms == 1  # the largest, and whatever ties with it
@@ -74,24 +47,7 @@ def _log_of_others(log_joint):
 
 
 def nodes_needed(density, moments):
-    """Grid size of each slice, 2 or 3 times a power of 2; 0 asks for the exact path.
-
-    Follows the narrowest bend of any class of the slice, so that the state of a
-    slice does not depend on the slices around it.
-
-    Parameters
-    ----------
-    density : Gaussian or Student
-        Densities of S slices.
-
-    moments : ClassMoments
-        Moments of the same slices.
-
-    Returns
-    -------
-    n_nodes : ndarray of shape (S,)
-        0, or between FEWEST_NODES and MOST_NODES.
-    """
+    """Grid size of each slice, 2 or 3 times a power of 2; 0 asks for the exact path."""
     reach = torch.from_numpy(moments.reach)[..., None].to(density.mean)
     width = density.narrowest(reach).amin((1, 2)).cpu().double().numpy()
     span = moments.high - moments.low
@@ -105,53 +61,14 @@ def nodes_needed(density, moments):
 
 
 def grid_of(low, high, n_nodes):
-    """Origin and spacing of a grid with one spare step at either end.
-
-    Parameters
-    ----------
-    low, high : ndarray of shape (S,)
-        Range of the training projections.
-
-    n_nodes : int
-        Nodes G.
-
-    Returns
-    -------
-    origin, step : ndarray of shape (S,)
-        Node g of a slice lies at ``origin + g * step``.
-    """
+    """Origin and spacing of a grid with one spare step at either end."""
     step = (high - low) / (n_nodes - 3)
     step = np.where(step > 0, step, 1.0)
     return low - step, step
 
 
 def tabulate(function, origin, step, n_nodes, most=None):
-    """Values and differences of a function of z on the nodes of a grid.
-
-    Between nodes the table is read linearly. A chord lies off a curve, on average by
-    a twelfth of the second difference; the nodes are moved by that much, so that the
-    error of a slice has mean zero and vanishes in the mean over slices.
-
-    Parameters
-    ----------
-    function : callable
-        From z of shape (S, 1, G) to (S, K, G).
-
-    origin, step : Tensor of shape (S,)
-        The grid.
-
-    n_nodes : int
-        Nodes G.
-
-    most : Tensor of shape (K, 1), default=None
-        What no value may exceed, as a node moved at a sharp bend would.
-
-    Returns
-    -------
-    table : Tensor of shape (S, K * G), complex
-        Value as the real part and difference to the next node as the imaginary part:
-        one memory access gives both.
-    """
+    """Values and differences of a function of z on the nodes of a grid."""
     nodes = torch.arange(n_nodes, dtype=origin.dtype, device=origin.device)
     values = function((origin[:, None] + step[:, None] * nodes)[:, None, :])
     table = torch.empty((*values.shape, 2), dtype=values.dtype, device=values.device)
@@ -167,68 +84,20 @@ def tabulate(function, origin, step, n_nodes, most=None):
 
 
 def locate(Z, origin, step):
-    """Cell of the grid that each projection falls in, and how far into it.
-
-    Parameters
-    ----------
-    Z : Tensor of shape (S, n_samples)
-        Projections within the grid. Overwritten.
-
-    origin, step : Tensor of shape (S,)
-        The grid.
-
-    Returns
-    -------
-    node : Tensor of shape (S, n_samples), int64
-        Node to the left.
-
-    fraction : Tensor of shape (S, n_samples)
-        Share of the step beyond it.
-    """
+    """Cell of the grid that each projection falls in, and how far into it."""
     fraction = Z.sub_(origin[:, None]).mul_(1 / step[:, None])
     node = fraction.to(torch.int64)
     return node, fraction.sub_(node)
 
 
 def read(table, node, fraction):
-    """Interpolate linearly in a table of :func:`tabulate`.
-
-    Parameters
-    ----------
-    table : Tensor of shape (S, K * G), complex
-        The table.
-
-    node : Tensor of shape (S, n_samples), int64
-        Class times G, plus the node to the left.
-
-    fraction : Tensor of shape (S, n_samples)
-        Share of the step beyond it.
-
-    Returns
-    -------
-    values : Tensor of shape (S, n_samples)
-        Interpolated values.
-    """
+    """Interpolate linearly in a table of :func:`tabulate`."""
     found = torch.gather(table, 1, node)
     return torch.addcmul(found.real, found.imag, fraction)
 
 
 def chunks(length, width):
-    """Slices that cover range(length), each of about _CHUNK / width.
-
-    Parameters
-    ----------
-    length : int
-        What to cover.
-
-    width : int
-        Elements that one item takes.
-
-    Yields
-    ------
-    chunk : slice
-        The next piece.
-    """
+    """Slices that cover range(length), each of about _CHUNK / width."""
     step = max(1, _CHUNK // max(width, 1))
     for start in range(0, length, step):
         yield slice(start, min(start + step, length))

@@ -20,44 +20,7 @@ from smilearn.utils._fit_tasks import FitTask
 
 @dataclass(frozen=True)
 class Task:
-    """What every family learns from.
-
-    Parameters
-    ----------
-    samples : SortedSamples
-        Training samples.
-
-    settings : Settings
-        Density, device, precision.
-
-    fold : ndarray of shape (n_samples,) or None
-        Fold of each sample; None where no family asks for one.
-
-    generator : callable
-        Gives a fresh stream of directions, the same at each call.
-
-    n_slices : int or "auto"
-        Slices wanted.
-
-    max_slices : int
-        Most slices for "auto".
-
-    orthogonal, left_out, verbose : bool
-        As in the scorer.
-
-    compare : bool, default=False
-        Whether the label contrast is wanted.
-
-    boost : float, default=None
-        How much more to shrink covariances than Ledoit and Wolf; None is not yet known.
-
-    follow : FitTask, default=None
-        Told how far the slices are.
-
-    known, axes : dict
-        What one member has made and the next one needs too, by name; principal
-        directions, by how many were asked for.
-    """
+    """What every family learns from."""
 
     samples: SortedSamples
     settings: Settings
@@ -100,11 +63,7 @@ class Task:
 
     @property
     def in_folds(self):
-        """Whether samples are left out a fold at a time.
-
-        Weights count copies, and one copy is left out in closed form; of a weight that
-        is no whole number there is no such copy.
-        """
+        """Whether samples are left out a fold at a time."""
         weight = self.samples.weight
         return self.left_out and weight is not None and (weight % 1 != 0).any()
 
@@ -163,36 +122,7 @@ class Task:
 
 @dataclass
 class Learnt:
-    """What a family has learnt, as plain arrays.
-
-    Parameters
-    ----------
-    scores, scores_std : ndarray of shape (n_samples,)
-        Score of each training sample, unseen, in nats, and its standard error, both
-        sorted by class.
-
-    reliability : float
-        Of the ranking by `scores`.
-
-    contrast : float or None
-        Label contrast of samples that were not seen, where it was wanted.
-
-    axes : ndarray of shape (n_axes, n_features) or None
-        Map into the space of the slices; None for the identity.
-
-    directions : ndarray of shape (n_slices, n_axes)
-        Slices.
-
-    moments : ClassMoments
-        Their moments, from all samples.
-
-    nodes : ndarray of shape (n_slices,)
-        Grid size of each slice.
-
-    functions : tuple of ndarray or None
-        Of a family without slices: weights (n_classes, n_features) and offset
-        (n_classes,) of the linear discriminant functions.
-    """
+    """What a family has learnt, as plain arrays."""
 
     scores: np.ndarray
     scores_std: np.ndarray

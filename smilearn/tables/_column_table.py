@@ -13,18 +13,7 @@ from smilearn.utils._optional import require
 
 
 class ColumnTable:
-    """Named columns of one length.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray of shape (n_rows,)
-        The columns, in order.
-
-    Attributes
-    ----------
-    columns : dict of str to ndarray of shape (n_rows,)
-        The columns, in order.
-    """
+    """Named columns of one length."""
 
     _rows_are, _note = "rows", ""
 
@@ -232,23 +221,7 @@ class ColumnTable:
 
 
 def checked_count(n):
-    """Check a number of rows.
-
-    Parameters
-    ----------
-    n : int
-        How many rows are asked for.
-
-    Returns
-    -------
-    n : int
-        The same.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is below 0.
-    """
+    """Check a number of rows."""
     if n < 0:
         raise InvalidInputError(f"n must be 0 or more; got {n}.")
     return n

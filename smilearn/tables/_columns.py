@@ -14,26 +14,7 @@ _FEW = 16  # distinct strings up to which comparing is faster than a dict
 
 
 def as_column(values, name):
-    """Turn a column as people have it into an array that loses nothing.
-
-    Parameters
-    ----------
-    values : array-like of shape (n_rows,)
-        A list, an array, a pandas or polars Series or index, an Arrow column.
-
-    name : str
-        What the column is, for the error.
-
-    Returns
-    -------
-    column : ndarray of shape (n_rows,)
-        The values, copied. Strings of a list, and values of several types, are objects.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is not one column.
-    """
+    """Turn a column as people have it into an array that loses nothing."""
     refuse_tables(values, f"{name.removesuffix('s')}s")
     if hasattr(values, "to_pylist"):
         values = values.to_pylist()
@@ -60,26 +41,7 @@ def _from_list(values):
 
 
 def numbers(values, name):
-    """Turn a column of numbers into an array of its own.
-
-    Parameters
-    ----------
-    values : array-like of shape (n_rows,)
-        The numbers.
-
-    name : str
-        What the column is, for the error.
-
-    Returns
-    -------
-    column : ndarray of shape (n_rows,), dtype float64
-        A copy.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is not one column of numbers, or one is NaN.
-    """
+    """Turn a column of numbers into an array of its own."""
     try:
         column = np.array(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
@@ -92,42 +54,12 @@ def numbers(values, name):
 
 
 def objects(values):
-    """Put things in an array as they are.
-
-    Parameters
-    ----------
-    values : list
-        The things.
-
-    Returns
-    -------
-    column : ndarray of shape (n_rows,), dtype object
-        The very same things, lists and tuples too.
-    """
+    """Put things in an array as they are."""
     return np.fromiter(values, object, len(values))
 
 
 def coded(values):
-    """Find the distinct values of a column and number them, without sorting strings.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows,)
-        The column.
-
-    Returns
-    -------
-    distinct : list
-        The distinct values: in order for numbers, as they first appear for others.
-
-    codes : ndarray of shape (n_rows,), dtype int
-        Place of each value among them.
-
-    Raises
-    ------
-    InvalidInputError
-        If values cannot be told apart, as lists.
-    """
+    """Find the distinct values of a column and number them, without sorting strings."""
     if values.dtype.kind in "iubfM":
         distinct, codes = np.unique(values, return_inverse=True)
         return list(distinct), codes
@@ -157,40 +89,13 @@ def _few(values):
 
 
 def support_of(values):
-    """Count the rows that share a value with each row.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows,)
-        The column.
-
-    Returns
-    -------
-    support : ndarray of shape (n_rows,), dtype int64
-        Counts, 1 or more.
-    """
+    """Count the rows that share a value with each row."""
     _, codes = coded(values)
     return np.bincount(codes).astype(np.int64)[codes] if len(values) else codes
 
 
 def arrow_columns(columns):
-    """Turn columns into Arrow arrays, from arrays and not from lists.
-
-    Parameters
-    ----------
-    columns : dict of str to array-like
-        The columns.
-
-    Returns
-    -------
-    arrays : dict of str to pyarrow.Array
-        The columns. pyarrow must be there.
-
-    Raises
-    ------
-    InvalidInputError
-        If a column holds what Arrow cannot, as values of several types.
-    """
+    """Turn columns into Arrow arrays, from arrays and not from lists."""
     import pyarrow
 
     arrays = {}
@@ -221,53 +126,17 @@ def _dtype(values):
 
 
 def frame_column(values):
-    """Give a column to pandas or polars in the form that both understand.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows,)
-        The column.
-
-    Returns
-    -------
-    values : ndarray or list
-        Numbers and times as they are, others as a list.
-    """
+    """Give a column to pandas or polars in the form that both understand."""
     if values.dtype.kind == "M" and _unit(values) not in _FRAME_UNITS:
         return values.astype("datetime64[ms]")
     return values if values.dtype.kind in "iubfM" else values.tolist()
 
 
 def all_true(test, values, *others):
-    """Ask something of each value, without a loop in Python.
-
-    Parameters
-    ----------
-    test : callable
-        Takes a value, and one of each of `others`.
-
-    values, others : sequence
-        The values.
-
-    Returns
-    -------
-    answers : ndarray of shape (n_rows,), dtype bool
-        What was answered.
-    """
+    """Ask something of each value, without a loop in Python."""
     return np.fromiter(map(test, values, *others), bool, len(values))
 
 
 def differ(values, others):
-    """Tell where two columns hold different values.
-
-    Parameters
-    ----------
-    values, others : ndarray of shape (n_rows,)
-        The columns, of any types.
-
-    Returns
-    -------
-    different : ndarray of shape (n_rows,), dtype bool
-        True where they differ.
-    """
+    """Tell where two columns hold different values."""
     return all_true(operator.ne, values.tolist(), others.tolist())

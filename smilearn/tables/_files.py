@@ -30,23 +30,7 @@ _SUFFIXES = {
 
 
 def file_kind(path):
-    """Format of a file by its suffix.
-
-    Parameters
-    ----------
-    path : path-like
-        File name.
-
-    Returns
-    -------
-    kind : {"csv", "jsonl", "parquet"}
-        The format.
-
-    Raises
-    ------
-    FileFormatError
-        If the suffix is none of ours.
-    """
+    """Format of a file by its suffix."""
     suffix = Path(path).suffix.lower()
     if suffix not in _SUFFIXES:
         raise FileFormatError(
@@ -56,23 +40,7 @@ def file_kind(path):
 
 
 def read_columns(path):
-    """Read a table.
-
-    Parameters
-    ----------
-    path : path-like
-        A CSV (with a header, UTF-8), JSON Lines or Parquet file.
-
-    Returns
-    -------
-    columns : dict of str to list
-        The columns, all of one length.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is missing, empty, or not what its suffix says.
-    """
+    """Read a table."""
     kind, path = file_kind(path), _existing(path)
     try:
         columns = _READERS[kind](path)
@@ -84,23 +52,7 @@ def read_columns(path):
 
 
 def read_arrow(path):
-    """Read a Parquet file as an Arrow table, with what it says of itself.
-
-    Parameters
-    ----------
-    path : path-like
-        A Parquet file.
-
-    Returns
-    -------
-    table : pyarrow.Table
-        The table.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is missing, empty, or not Parquet.
-    """
+    """Read a Parquet file as an Arrow table, with what it says of itself."""
     table = _arrow_table(_existing(path), read_dictionary=REPEATED)
     if not len(table):
         raise FileFormatError(f"{path}: holds no rows.")
@@ -108,26 +60,7 @@ def read_arrow(path):
 
 
 def write_columns(columns, path, *, mark=None):
-    """Write a table; the file appears whole or not at all.
-
-    Parameters
-    ----------
-    columns : dict of str to sequence
-        The columns, all of one length.
-
-    path : path-like
-        Where to; the suffix names the format. Folders are made.
-
-    mark : str, default=None
-        What the file says of itself: in Parquet the value of ``smilearn`` in the
-        metadata of the schema, in other files a last column `schema`, the same in
-        each row.
-
-    Raises
-    ------
-    InvalidInputError
-        If the format has no place for what the columns hold.
-    """
+    """Write a table; the file appears whole or not at all."""
     kind = file_kind(path)
     if kind == "parquet":
         require("pyarrow", extra="frames", caller=f"Writing {path}")
@@ -142,48 +75,12 @@ def write_columns(columns, path, *, mark=None):
 
 
 def take_rows(columns, indices):
-    """Some rows of a table.
-
-    Parameters
-    ----------
-    columns : dict of str to sequence
-        The columns.
-
-    indices : sequence of int
-        Rows wanted, in order.
-
-    Returns
-    -------
-    columns : dict of str to list
-        The rows.
-    """
+    """Some rows of a table."""
     return {name: [values[i] for i in indices] for name, values in columns.items()}
 
 
 def column_of(columns, name, path):
-    """One column of a file that was read, or an error that names those there are.
-
-    Parameters
-    ----------
-    columns : dict of str to list
-        The table.
-
-    name : str
-        Column wanted.
-
-    path : path-like
-        Where the table came from; named in the error.
-
-    Returns
-    -------
-    values : list
-        The column.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such column.
-    """
+    """One column of a file that was read, or an error that names those there are."""
     if name not in columns:
         raise InvalidInputError(
             f"{path}: no column {name!r}; columns are: {', '.join(columns)}."

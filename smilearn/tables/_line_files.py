@@ -10,23 +10,7 @@ from smilearn.exceptions import FileFormatError
 
 
 def read_csv(path):
-    """Read a CSV file; cells stay the text they are.
-
-    Parameters
-    ----------
-    path : Path
-        The file, with a header.
-
-    Returns
-    -------
-    columns : dict of str to list of str
-        The columns.
-
-    Raises
-    ------
-    FileFormatError
-        If it is not CSV, or rows differ in length.
-    """
+    """Read a CSV file; cells stay the text they are."""
     csv.field_size_limit(2**31 - 1)  # texts may be long
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
@@ -51,16 +35,7 @@ def read_csv(path):
 
 
 def write_csv(columns, path):
-    """Write columns as CSV that gives back every string, with all its line ends.
-
-    Parameters
-    ----------
-    columns : dict of str to list
-        The columns, all of one length.
-
-    path : Path
-        Where to.
-    """
+    """Write columns as CSV that gives back every string, with all its line ends."""
     with path.open("w", encoding="utf-8", newline="") as file:
         plain = csv.writer(file, lineterminator="\n")
         quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -81,23 +56,7 @@ def _has_return(cells):
 
 
 def read_jsonl(path):
-    """Read a JSON Lines file; rows may leave names out.
-
-    Parameters
-    ----------
-    path : Path
-        The file, one object a line.
-
-    Returns
-    -------
-    columns : dict of str to list
-        The columns; None where a row has no such name.
-
-    Raises
-    ------
-    FileFormatError
-        If a line is no JSON object.
-    """
+    """Read a JSON Lines file; rows may leave names out."""
     rows = []
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
@@ -109,29 +68,7 @@ def read_jsonl(path):
 
 
 def json_object(line, path, number):
-    """Read a line of JSON Lines.
-
-    Parameters
-    ----------
-    line : str
-        The line.
-
-    path : path-like
-        The file, for errors.
-
-    number : int
-        Of the line, from 1.
-
-    Returns
-    -------
-    row : dict
-        The object.
-
-    Raises
-    ------
-    FileFormatError
-        If the line is no JSON object.
-    """
+    """Read a line of JSON Lines."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -142,16 +79,7 @@ def json_object(line, path, number):
 
 
 def write_jsonl(columns, path):
-    """Write columns as JSON Lines; dates as in ISO 8601.
-
-    Parameters
-    ----------
-    columns : dict of str to list
-        The columns, all of one length.
-
-    path : Path
-        Where to.
-    """
+    """Write columns as JSON Lines; dates as in ISO 8601."""
     encode = json.JSONEncoder(
         ensure_ascii=False, allow_nan=False, default=_as_json
     ).encode

@@ -8,21 +8,7 @@ from smilearn.exceptions import InvalidInputError
 
 
 def unique_ids(ids, whose):
-    """Check that no id stands for two rows.
-
-    Parameters
-    ----------
-    ids : ndarray of shape (n_rows,)
-        The ids.
-
-    whose : str
-        The table, for the error.
-
-    Raises
-    ------
-    InvalidInputError
-        If an id occurs twice, or ids cannot be matched.
-    """
+    """Check that no id stands for two rows."""
     try:
         n_distinct = len(set(ids.tolist()))
     except TypeError as error:
@@ -39,29 +25,7 @@ def unique_ids(ids, whose):
 
 
 def places_of(wanted, ids, where, whose):
-    """Find the row of each id.
-
-    Parameters
-    ----------
-    wanted : ndarray of shape (n_wanted,)
-        Ids to look for; may repeat.
-
-    ids : ndarray of shape (n_rows,)
-        Unique ids.
-
-    where, whose : str
-        The tables of the two, for the error.
-
-    Returns
-    -------
-    places : ndarray of shape (n_wanted,), dtype int
-        Rows of `ids`.
-
-    Raises
-    ------
-    InvalidInputError
-        If an id is not there.
-    """
+    """Find the row of each id."""
     keys, known = _keys(wanted, ids)
     places = dict(zip(known, itertools.count()))
     try:

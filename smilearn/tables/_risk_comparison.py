@@ -10,22 +10,7 @@ from smilearn.utils._ranks import order_of, rank_correlation
 
 
 class RiskComparison(ColumnTable):
-    """One row a sample: its risk in two tables, in the order of the first.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray of shape (n_samples,)
-        The columns `id`, `label`, `text` (if the first table has it), `risk`,
-        `other_risk` and `change` (the other risk minus this one), in nats, `rank` and
-        `other_rank`, which are those of the two tables.
-
-    Attributes
-    ----------
-    rank_correlation : float
-        Correlation of the two rankings after Spearman, in [-1, 1], of all samples that
-        were compared. 1 if neither table tells any two samples apart, 0 if only one
-        does not.
-    """
+    """One row a sample: its risk in two tables, in the order of the first."""
 
     _rows_are, _note = "samples", "; risk in nats, high = at risk"
 
@@ -39,24 +24,7 @@ class RiskComparison(ColumnTable):
             self.rank_correlation = 1.0
 
     def overlap(self, share=0.1):
-        """Tell how many of the riskiest samples of one table are so in the other.
-
-        Parameters
-        ----------
-        share : float in (0, 1], default=0.1
-            Share of the samples that counts as riskiest, rounded up to a sample.
-
-        Returns
-        -------
-        overlap : float
-            Share of the riskiest of this table that are among as many of the other's,
-            in [0, 1], over all samples that were compared.
-
-        Raises
-        ------
-        InvalidInputError
-            If share is not in (0, 1], or there are no samples.
-        """
+        """Tell how many of the riskiest samples of one table are so in the other."""
         n_samples = len(self._orders[0])
         if not 0 < share <= 1:
             raise InvalidInputError(f"share must be in (0, 1]; got {share}.")
@@ -67,45 +35,13 @@ class RiskComparison(ColumnTable):
         return len(both) / n_riskiest
 
     def most_changed(self, n=10):
-        """Give the samples whose risk differs most, the largest difference first.
-
-        Parameters
-        ----------
-        n : int, default=10
-            How many, 0 or more.
-
-        Returns
-        -------
-        comparison : RiskComparison
-            These rows.
-
-        Raises
-        ------
-        InvalidInputError
-            If n is below 0.
-        """
+        """Give the samples whose risk differs most, the largest difference first."""
         order = np.argsort(-np.abs(self["change"]), kind="stable")
         return self.take(order[: checked_count(n)])
 
 
 def compare_tables(table, other):
-    """Match two risk tables by id.
-
-    Parameters
-    ----------
-    table, other : RiskTable
-        The tables, their rows in any order.
-
-    Returns
-    -------
-    comparison : RiskComparison
-        One row a sample, in the order of `table`.
-
-    Raises
-    ------
-    InvalidInputError
-        If ids are not unique, or not the same, or labels differ.
-    """
+    """Match two risk tables by id."""
     unique_ids(table["id"], "this table")
     unique_ids(other["id"], "the other table")
     places = places_of(table["id"], other["id"], "this table", "the other table")

@@ -40,24 +40,7 @@ _TRUTH = {"True": True, "False": False}
 
 
 def write_risk(columns, path, *, is_whole):
-    """Write the columns of a risk table; the suffix names the format.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray of shape (n_samples,)
-        The columns.
-
-    path : path-like
-        Where to.
-
-    is_whole : bool
-        Whether they are all the samples that were ranked.
-
-    Raises
-    ------
-    InvalidInputError
-        If ids or labels are of a type that files cannot give back.
-    """
+    """Write the columns of a risk table; the suffix names the format."""
     kind = file_kind(path)
     types = _TYPES | {n: _type_of(columns[n], n) for n in _NAMED if n in columns}
     stored = {
@@ -70,30 +53,7 @@ def write_risk(columns, path, *, is_whole):
 
 
 def read_risk(path):
-    """Read the columns of a risk table.
-
-    Parameters
-    ----------
-    path : path-like
-        A CSV, JSON Lines or Parquet file.
-
-    Returns
-    -------
-    columns : dict of str to ndarray of shape (n_samples,)
-        The columns of a risk table that the file has, `psmi` and `label` at least.
-
-    is_whole : bool or None
-        Whether they are all the samples that were ranked, in their order; None if the
-        file does not say.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is not a risk table, or is that of a newer smilearn.
-
-    InvalidInputError
-        If it has no `psmi` or no `label`.
-    """
+    """Read the columns of a risk table."""
     kind = file_kind(path)
     stored, mark = _parquet(path) if kind == "parquet" else _lines(path)
     for name in ("psmi", "label"):
@@ -119,18 +79,7 @@ def read_risk(path):
 
 
 def order_mark(ids):
-    """What a mark says of the ids: "numbered 80", or "order" and a hash of them.
-
-    Parameters
-    ----------
-    ids : ndarray of shape (n_samples,)
-        The ids, in the order of the rows.
-
-    Returns
-    -------
-    mark : str
-        Another one for other ids, and for these in another order.
-    """
+    """What a mark says of the ids: "numbered 80", or "order" and a hash of them."""
     if ids.dtype.kind in "iu" and np.array_equal(ids, np.arange(len(ids))):
         return f"numbered {len(ids)}"
     cells = "\0".join(map(str, ids.tolist())).encode("utf-8", "surrogatepass")
@@ -138,18 +87,7 @@ def order_mark(ids):
 
 
 def as_written(columns):
-    """Give the columns of a whole table if nothing in them needs computing anew.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray of shape (n_samples,)
-        Columns that were read.
-
-    Returns
-    -------
-    columns : dict of str to ndarray of shape (n_samples,) or None
-        The columns in the order of a table; None if one is missing or was changed.
-    """
+    """Give the columns of a whole table if nothing in them needs computing anew."""
     if not {"id", "label", *_TYPES} - {"text", "std"} <= columns.keys():
         return None
     psmi, label = columns["psmi"], columns["label"]
@@ -184,24 +122,7 @@ def _parquet(path):
 
 
 def parse_mark(mark, path):
-    """Read a mark.
-
-    Parameters
-    ----------
-    mark : str or None
-        The mark.
-
-    path : path-like
-        The file, for errors.
-
-    Returns
-    -------
-    is_whole : bool or None
-        Whether the table is whole.
-
-    said : dict of str to str
-        Types of the named columns, and "numbered" or "order".
-    """
+    """Read a mark."""
     if mark is None:
         return None, {}
     head, *parts = mark.split("; ")

@@ -12,39 +12,13 @@ _RISKIEST = 0.1  # share of the table that counts as its riskiest samples
 
 
 class RiskGroups(ColumnTable):
-    """One row a group of samples, the riskiest group first.
-
-    Its columns: `group`, `n_samples`, `mean_risk` and `max_risk` (in nats),
-    `share_below_zero` (share of its samples whose PSMI is below 0) and
-    `share_of_riskiest` (share of the riskiest tenth of all samples that are in it).
-    """
+    """One row a group of samples, the riskiest group first."""
 
     _rows_are, _note = "groups", "; risk in nats, high = at risk"
 
 
 def risk_groups(table, key):
-    """Summarize a risk table by groups.
-
-    Parameters
-    ----------
-    table : RiskTable
-        The table.
-
-    key : str, array-like of shape (n_samples,) or callable
-        A column of the table, one group a row, or a function of the table that gives
-        one group a row.
-
-    Returns
-    -------
-    groups : RiskGroups
-        One row a group.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such column, the groups are not one a row, or two of them would
-        have one name.
-    """
+    """Summarize a risk table by groups."""
     names, codes = _named_groups(_group_of_rows(table, key))
     risk, n_groups = table["risk"], len(names)
     sizes = np.bincount(codes, minlength=n_groups)

@@ -10,32 +10,7 @@ _ADDED = ("psmi", "std", "risk", "rank", "most_likely_label")
 
 
 def join_risk(table, frame, on, prefix):
-    """Add the columns of a risk table to a frame.
-
-    Parameters
-    ----------
-    table : RiskTable
-        The table.
-
-    frame : pandas.DataFrame, polars.DataFrame or pyarrow.Table
-        The frame.
-
-    on : str or None
-        Column of the frame that holds ids; None matches by place.
-
-    prefix : str
-        Put before the names of the columns that are added.
-
-    Returns
-    -------
-    frame : same type as frame
-        The frame with the columns added.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no frame, rows do not match, or names clash.
-    """
+    """Add the columns of a risk table to a frame."""
     try:
         frame = nw.from_native(frame, eager_only=True)
     except TypeError as error:

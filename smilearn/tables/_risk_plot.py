@@ -13,29 +13,7 @@ _AXIS = "risk (nats, high = at risk)"
 
 
 def plot_risk(table, kind, ax):
-    """Draw a risk table.
-
-    Parameters
-    ----------
-    table : RiskTable
-        The table, of one row or more.
-
-    kind : {"hist", "by_class", "rank"}
-        What to draw.
-
-    ax : matplotlib.axes.Axes or None
-        Where to; None makes a figure.
-
-    Returns
-    -------
-    ax : matplotlib.axes.Axes
-        What was drawn on.
-
-    Raises
-    ------
-    InvalidInputError
-        If the kind is unknown, or no sample has a finite risk.
-    """
+    """Draw a risk table."""
     if kind not in _KINDS:
         raise InvalidInputError(
             f"kind must be one of {', '.join(map(repr, _KINDS))}; got {kind!r}."

@@ -23,16 +23,7 @@ _MOST_TEXT = 2_000_000  # characters (Parquet: bytes) of a batch, but for its la
 
 @dataclass
 class RowBatch:
-    """Some rows of a table.
-
-    Parameters
-    ----------
-    columns : dict of str to list
-        Values, all of one length.
-
-    raw : list of str or pyarrow.RecordBatch
-        The same rows as they stand in the file; of CSV and JSON Lines the lines.
-    """
+    """Some rows of a table."""
 
     columns: dict
     raw: Any = field(repr=False)
@@ -42,37 +33,7 @@ class RowBatch:
 
 
 class RowStream:
-    """A CSV, JSON Lines or Parquet file, or standard input, a batch of rows at a time.
-
-    Parameters
-    ----------
-    path : path-like, default=None
-        The file; None is standard input.
-
-    kind : {"csv", "jsonl"}, default=None
-        Format of standard input.
-
-    Attributes
-    ----------
-    name : str
-        What errors call it.
-
-    kind : {"csv", "jsonl", "parquet"}
-        The format.
-
-    header : str
-        First line of a CSV file as it stands, with a byte order mark if there is one;
-        empty before iteration.
-
-    schema : pyarrow.Schema or None
-        That of a Parquet file.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is missing, has another suffix, or is not Parquet where it says
-        so; in iteration where it is broken, not UTF-8, or holds no rows.
-    """
+    """A CSV, JSON Lines or Parquet file, or standard input, a batch of rows at a time"""
 
     def __init__(self, path=None, kind=None):
         self.path, self.name = path, STANDARD_INPUT if path is None else str(path)
@@ -93,23 +54,7 @@ class RowStream:
             raise FileFormatError(f"{self.name}: holds no rows.")
 
     def gather(self, names):
-        """Read some columns whole.
-
-        Parameters
-        ----------
-        names : sequence of str
-            The columns.
-
-        Returns
-        -------
-        columns : dict of str to list
-            Their values; None where a JSON object has no such key.
-
-        Raises
-        ------
-        InvalidInputError
-            If there is no such column.
-        """
+        """Read some columns whole."""
         gathered, known = {name: [] for name in names}, {}
         for batch in self:
             known |= dict.fromkeys(batch.columns)

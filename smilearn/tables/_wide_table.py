@@ -8,20 +8,7 @@ from smilearn.tables._column_table import ColumnTable
 
 
 class WideTable(ColumnTable):
-    """One row a measure; shown with one column for each value of `_across`.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray of shape (n_rows,)
-        The columns; among them `value`, `low`, `high`, those that a subclass names,
-        and, with a reference, `verdict`.
-
-    reference : str or None
-        What is compared with.
-
-    over : str
-        What the intervals are over.
-    """
+    """One row a measure; shown with one column for each value of `_across`."""
 
     _down, _across, _marks = (), "", {}  # _marks: verdict -> sign and its meaning
 

@@ -14,22 +14,7 @@ from smilearn.utils._texts import check_labels
 
 
 def take_samples(X, indices):
-    """Some samples, in the container that they came in.
-
-    Parameters
-    ----------
-    X : list, tuple, array, tensor, sparse matrix, frame, series or Dataset
-        One sample a row; frames and series of pandas, polars or Arrow, a Dataset of
-        Hugging Face. A column of the latter gives a list.
-
-    indices : ndarray of int
-        Rows wanted, in order.
-
-    Returns
-    -------
-    X : same type as X
-        The rows; a pandas index goes with them.
-    """
+    """Some samples, in the container that they came in."""
     if is_dataset(X):
         return X.select(indices)
     if _home(X) == "pyarrow":
@@ -54,21 +39,7 @@ def is_dataset(X):
 
 
 def check_aligned(X, named):
-    """Refuse what does not hold one value for each sample.
-
-    Parameters
-    ----------
-    X : any container
-        The samples.
-
-    named : dict of str to container
-        What goes with them, by name.
-
-    Raises
-    ------
-    InvalidInputError
-        If one of them has another length, or none. None goes with nothing.
-    """
+    """Refuse what does not hold one value for each sample."""
     n_samples = _num_samples(X)
     for name, values in named.items():
         if values is None:
@@ -98,23 +69,7 @@ def require_labels(y):
 
 
 def class_labels(y):
-    """One class label a sample.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_classes)
-        Class labels in any container; a matrix holds a single 1 in each row.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        The labels; of a matrix, the column of the 1.
-
-    Raises
-    ------
-    InvalidInputError
-        If a label is missing, or a sample has several.
-    """
+    """One class label a sample."""
     require_labels(y)
     if is_tensor(y):
         y = y.detach().cpu().numpy()

@@ -13,23 +13,7 @@ _guard = {"users": 0, "before": None}
 
 
 def resolve_device(device):
-    """Turn "auto" into cuda, mps or cpu, whichever comes first on this machine.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        A device, or "auto".
-
-    Returns
-    -------
-    device : torch.device
-        The device.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such device.
-    """
+    """Turn "auto" into cuda, mps or cpu, whichever comes first on this machine."""
     if device != "auto":
         try:
             torch.empty(0, device=device)
@@ -45,13 +29,7 @@ def resolve_device(device):
 
 @contextmanager
 def working_on(device):
-    """Compute on a device: threads of our own on the host, full float32 on CUDA.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the work is done.
-    """
+    """Compute on a device: threads of our own on the host, full float32 on CUDA."""
     with ExitStack() as stack:
         stack.enter_context(own_threads(device))
         if device.type == "cuda":
@@ -61,12 +39,7 @@ def working_on(device):
 
 @contextmanager
 def full_float32():
-    """Keep CUDA from rounding the factors of float32 products to TF32, until the end.
-
-    TF32 has 10 bits of fraction: projections would be off by a thousandth. The switch
-    belongs to the whole process, so the first to come turns it and the last to go puts
-    back what was there; others may be at work in other threads.
-    """
+    """Keep CUDA from rounding the factors of float32 products to TF32, until the end"""
     with _lock:
         if not _guard["users"]:
             _guard["before"] = _precision()

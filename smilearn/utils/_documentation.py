@@ -4,13 +4,7 @@ from importlib.metadata import metadata
 
 
 def documentation_url():
-    """Address of the documentation, as the installed package states it.
-
-    Returns
-    -------
-    url : str
-        Without a slash at the end; empty where the package states none.
-    """
+    """Address of the documentation, as the installed package states it."""
     for entry in metadata("smilearn").get_all("Project-URL", []):
         label, _, url = entry.partition(",")
         if label.strip() == "Documentation":
@@ -24,11 +18,7 @@ def page_template(url, home="smilearn"):
 
 
 class Documented:
-    """Links from the HTML of an estimator, and of its parameters, to its page.
-
-    To stand left of ``BaseEstimator``. For estimators that ``smilearn`` itself names,
-    as these have a page each.
-    """
+    """Links from the HTML of an estimator, and of its parameters, to its page."""
 
     _doc_link_module = "smilearn"
     _doc_link_template = page_template(documentation_url())

@@ -6,16 +6,7 @@ from transformers import TrainerCallback
 
 
 class EpochTasks(TrainerCallback):
-    """Tell of each epoch, or of the part of one before the early point.
-
-    Parameters
-    ----------
-    follow : FitTask
-        The fit.
-
-    fitted : dict
-        Attributes with which the estimator is as if it were fitted.
-    """
+    """Tell of each epoch, or of the part of one before the early point."""
 
     def __init__(self, follow, fitted):
         self.follow, self.fitted, self.epoch = follow, fitted, ExitStack()

@@ -7,22 +7,7 @@ _HARMLESS = "\n\t\u200d\u200c"
 
 
 def escaped(text, *, as_json=False):
-    """Show what acts on a terminal, and does not print, as an escape such as ``\\x1b``.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-
-    as_json : bool, default=False
-        Whether `text` is JSON, and is to stay so: then it is ``\\u001b``.
-
-    Returns
-    -------
-    text : str
-        Without control characters, C1 too, and without marks that turn the direction
-        of writing. Line ends and tabs stay.
-    """
+    """Show what acts on a terminal, and does not print, as an escape such as ``\x1b``"""
     if text.isprintable():
         return text
     escape = _in_json if as_json else _in_python
@@ -39,21 +24,7 @@ def _in_json(character):
 
 
 def printable(value, width=60):
-    """Write a value in one line that does nothing to a terminal.
-
-    Parameters
-    ----------
-    value : object
-        What stands in the cell.
-
-    width : int, default=60
-        Most characters; the rest is cut.
-
-    Returns
-    -------
-    text : str
-        The value, without line ends, its control characters escaped.
-    """
+    """Write a value in one line that does nothing to a terminal."""
     if isinstance(value, Real) and not isinstance(value, Integral):
         return f"{value:.3f}"
     line = escaped(" ".join(str(value).split()))

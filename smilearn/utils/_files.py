@@ -8,18 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path):
-    """Give a temporary name beside a file, and rename it over the file on success.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to be.
-
-    Yields
-    ------
-    temporary : Path
-        Where to write.
-    """
+    """Give a temporary name beside a file, and rename it over the file on success."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -10,43 +10,14 @@ STRIDE = 64  # slices in a task: the hooks cost next to nothing, the bar moves
 
 
 class FitTask:
-    """A task, or none: without callbacks nothing is told and nothing is kept.
-
-    Parameters
-    ----------
-    estimator : estimator, default=None
-        What is fitted.
-
-    context : CallbackContext, default=None
-        The task as scikit-learn knows it; None where nobody asks.
-
-    X, y : object, default=None
-        Samples and labels of the fit.
-    """
+    """A task, or none: without callbacks nothing is told and nothing is kept."""
 
     def __init__(self, estimator=None, context=None, X=None, y=None):
         self.estimator, self.context, self.X, self.y = estimator, context, X, y
 
     @contextmanager
     def part(self, name, most=0, **facts):
-        """Work on a part of this task.
-
-        Parameters
-        ----------
-        name : str
-            What it is.
-
-        most : int, default=0
-            Most parts that it has itself.
-
-        **facts : dict
-            What its end is told with, as `call_on_fit_task_end` takes it.
-
-        Yields
-        ------
-        part : FitTask
-            The part; its end is told only where the work comes to one.
-        """
+        """Work on a part of this task."""
         if self.context is None:
             yield self
             return
@@ -61,13 +32,7 @@ class FitTask:
 
 
 class SliceParts:
-    """Parts of a task that are done in blocks of another length.
-
-    Parameters
-    ----------
-    task : FitTask
-        Whose parts they are.
-    """
+    """Parts of a task that are done in blocks of another length."""
 
     def __init__(self, task):
         self.task, self.n_slices, self.n_told = task, 0, 0
@@ -97,27 +62,7 @@ class FitTasks(CallbackSupportMixin):
 
     @contextmanager
     def _fit_task(self, X=None, y=None, *, most=0, fitted=dict, **metadata):
-        """Tell callbacks of the whole fit; once a fit, inside `fit_context`.
-
-        Parameters
-        ----------
-        X, y : object, default=None
-            Samples and labels.
-
-        most : int, default=0
-            Most parts of the fit.
-
-        fitted : callable, default=dict
-            Gives attributes that the estimator still lacks when the task ends.
-
-        **metadata : dict
-            Other arguments of the fit, by name.
-
-        Yields
-        ------
-        task : FitTask
-            The fit.
-        """
+        """Tell callbacks of the whole fit; once a fit, inside `fit_context`."""
         if not {"_skl_callbacks", "_parent_callback_ctx"} & vars(self).keys():
             yield FitTask()
             return

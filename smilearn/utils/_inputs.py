@@ -18,25 +18,7 @@ def is_tensor(X):
 
 
 def as_numpy(values):
-    """Make NumPy arrays of torch tensors, whatever NumPy itself makes of them.
-
-    Parameters
-    ----------
-    values : object
-        A tensor on any device, with or without a gradient; lists and tuples of them, at
-        any depth. Anything else is given back.
-
-    Returns
-    -------
-    values : object
-        Arrays in place of tensors. Floats of half precision become float32: NumPy has
-        no bfloat16.
-
-    Raises
-    ------
-    InvalidInputError
-        If a tensor is sparse.
-    """
+    """Make NumPy arrays of torch tensors, whatever NumPy itself makes of them."""
     if "torch" not in sys.modules:
         return values
     if type(values) in (list, tuple) and values:
@@ -69,51 +51,14 @@ def with_number_type(X):
 
 
 def read_column(values):
-    """Read a lazy column of a `datasets.Dataset` at once, row by row takes far longer.
-
-    Parameters
-    ----------
-    values : object
-        A column; anything else is given back.
-
-    Returns
-    -------
-    values : object
-        What the format of the data set makes of it: a list, an array, a tensor.
-    """
+    """Read a lazy column of a `datasets.Dataset` at once, row by row takes far longer"""
     module = type(values).__module__.partition(".")[0]
     lazy = module == "datasets" and hasattr(values, "__getitem__")
     return values[:] if lazy else values
 
 
 def checked_tensor(estimator, X, *, reset, least):
-    """Check embeddings where they are, as `validate_data` checks arrays.
-
-    Parameters
-    ----------
-    estimator : object
-        Whose `n_features_in_` is set or compared.
-
-    X : Tensor of shape (n_samples, n_features)
-        Embeddings, of any number type, on any device.
-
-    reset : bool
-        Whether to set `n_features_in_`.
-
-    least : int
-        Fewest samples.
-
-    Returns
-    -------
-    X : Tensor of shape (n_samples, n_features), float32 or float64
-        Embeddings without their history, on the same device. What has fewer than 32
-        bits becomes float32; whole numbers of more become float64, where there is one.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are too few samples, no features, complex numbers, NaN or infinity.
-    """
+    """Check embeddings where they are, as `validate_data` checks arrays."""
     X = X.detach()
     if X.ndim != 2:
         raise InvalidInputError(
@@ -152,13 +97,7 @@ def checked_labels(y, X):
 
 
 def check_class_labels(y):
-    """Refuse missing labels, and numbers that are no labels.
-
-    Raises
-    ------
-    ValueError
-        If `y` holds None or NaN, or is continuous.
-    """
+    """Refuse missing labels, and numbers that are no labels."""
     if y.dtype == object:
         missing = [i for i, label in enumerate(y) if label is None or label != label]
         if missing:
@@ -170,21 +109,7 @@ def check_class_labels(y):
 
 
 def refuse_tables(values, name):
-    """Refuse a table, mapping or set where one column of texts, labels or ids is due.
-
-    Parameters
-    ----------
-    values : object
-        Anything.
-
-    name : str
-        What the column holds, in the plural.
-
-    Raises
-    ------
-    InvalidInputError
-        If `values` has names of columns, keys, or no order; names a column to take.
-    """
+    """Refuse a table, mapping or set where one column of texts, labels or ids is due"""
     if isinstance(values, (set, frozenset)):
         advice = "which has no order; give a list"
     elif _names_in(values) is not None:

@@ -11,31 +11,7 @@ LARGE = 2**28  # bytes from which on an array is a memory map: 256 MB
 
 
 def large_array(shape, dtype, folder=None):
-    """Make room for an array: in memory, or from 256 MB on in a file.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of the array.
-
-    dtype : dtype
-        Of its numbers.
-
-    folder : path-like, default=None
-        Where the file is. None takes the folder for temporary files, which ``TMPDIR``
-        names, as does a folder without room.
-
-    Returns
-    -------
-    array : ndarray or memmap of shape `shape`
-        Not filled. The file has no name of its own, or is deleted when the array is,
-        and it has all of its space.
-
-    Raises
-    ------
-    InvalidInputError
-        If no disk has room for it.
-    """
+    """Make room for an array: in memory, or from 256 MB on in a file."""
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape, dtype=int)) * dtype.itemsize
     if n_bytes < LARGE:

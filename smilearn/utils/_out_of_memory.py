@@ -12,60 +12,13 @@ _most_bytes = {}  # of projections in a block, by device: learnt from failures
 
 
 def most_slices(device, slice_bytes):
-    """Slices that a block may hold, by what has failed before in this process.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the projections are.
-
-    slice_bytes : int
-        Size of the projections on one slice.
-
-    Returns
-    -------
-    most : int or float
-        At least 1; infinity where nothing has failed.
-    """
+    """Slices that a block may hold, by what has failed before in this process."""
     most_bytes = _most_bytes.get(device)
     return math.inf if most_bytes is None else max(1, most_bytes // slice_bytes)
 
 
 def in_blocks(work, settings, start, stop, n_samples, free=lambda: None):
-    """Work on slices a block at a time, in halved blocks from a lack of memory on.
-
-    Parameters
-    ----------
-    work : callable
-        From a block, a slice, to a generator of pairs: the slice it has come to, and
-        what it has found since the last one. It must keep nothing by itself, as what
-        it has begun and not yet given is begun again.
-
-    settings : Settings
-        Cuts the slices into blocks.
-
-    start, stop : int
-        The slices.
-
-    n_samples : int
-        Samples of each projection.
-
-    free : callable, default=None
-        Lets go of memory that is kept between blocks.
-
-    Yields
-    ------
-    done : int
-        The slice that the work has come to.
-
-    found : object
-        What was found since the last one.
-
-    Raises
-    ------
-    DeviceMemoryError
-        If there is not even memory for one slice.
-    """
+    """Work on slices a block at a time, in halved blocks from a lack of memory on."""
     blocks = settings.blocks(start, stop, n_samples)
     while blocks:
         block = blocks.pop(0)

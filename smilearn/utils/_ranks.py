@@ -6,18 +6,7 @@ from smilearn.utils._weights import ranks
 
 
 def ranks_of(psmi):
-    """Rank scores, 1 for the lowest; ties keep their order.
-
-    Parameters
-    ----------
-    psmi : ndarray of shape (n_rows,)
-        The scores.
-
-    Returns
-    -------
-    rank : ndarray of shape (n_rows,), dtype int64
-        1 to n_rows.
-    """
+    """Rank scores, 1 for the lowest; ties keep their order."""
     rank = np.empty(len(psmi), np.int64)
     order = np.argsort(psmi)  # faster than a stable sort, which only ties need
     in_order = psmi[order]
@@ -28,18 +17,7 @@ def ranks_of(psmi):
 
 
 def are_ranks(rank, psmi):
-    """Tell whether ranks are those that :func:`ranks_of` gives, without a sort.
-
-    Parameters
-    ----------
-    rank, psmi : ndarray of shape (n_rows,)
-        The ranks and the scores.
-
-    Returns
-    -------
-    are_ranks : bool
-        False also where a score is NaN.
-    """
+    """Tell whether ranks are those that :func:`ranks_of` gives, without a sort."""
     order = _permutation(rank)
     if order is None or np.isnan(psmi).any():
         return False
@@ -52,38 +30,13 @@ def are_ranks(rank, psmi):
 
 
 def order_of(rank):
-    """Order rows by rank; quick where ranks are 1 to n_rows.
-
-    Parameters
-    ----------
-    rank : ndarray of shape (n_rows,)
-        Ranks, not of these rows alone perhaps.
-
-    Returns
-    -------
-    order : ndarray of shape (n_rows,), dtype int64
-        Rows, lowest rank first, ties in their order.
-    """
+    """Order rows by rank; quick where ranks are 1 to n_rows."""
     order = _permutation(rank)
     return np.argsort(rank, kind="stable") if order is None else order
 
 
 def rank_correlation(first, second, weight=None):
-    """Correlate two rankings of the same samples, after Spearman.
-
-    Parameters
-    ----------
-    first, second : ndarray of shape (n_samples,)
-        Scores.
-
-    weight : ndarray of shape (n_samples,), default=None
-        Weight of each sample; None weighs all alike.
-
-    Returns
-    -------
-    correlation : float
-        In [-1, 1]. 1 if neither tells any two samples apart, 0 if one does not.
-    """
+    """Correlate two rankings of the same samples, after Spearman."""
     both = np.stack([ranks(first, weight), ranks(second, weight)])
     spread = np.ptp(both, 1)
     if not spread.all():

@@ -5,10 +5,7 @@ import torch
 
 
 class _Writable:
-    """The memory of an array without the mark that it must not be written to.
-
-    Torch has no read-only tensors and warns; smilearn never writes to its input.
-    """
+    """The memory of an array without the mark that it must not be written to."""
 
     def __init__(self, array):
         self._owner = array
@@ -18,22 +15,7 @@ class _Writable:
 
 
 def as_tensor(X, device=None):
-    """Put embeddings on a device, without a copy where they are there already.
-
-    Parameters
-    ----------
-    X : ndarray or Tensor of shape (n_samples, n_features)
-        Embeddings. The tensor shares its memory and must not be written to.
-
-    device : torch.device, default=None
-        Where the tensor is to be; the host for mps, which has no double precision. None
-        leaves it where it is.
-
-    Returns
-    -------
-    tensor : Tensor of shape (n_samples, n_features)
-        The embeddings.
-    """
+    """Put embeddings on a device, without a copy where they are there already."""
     device = torch.device(X.device if device is None else device)
     device = torch.device("cpu") if device.type == "mps" else device
     if isinstance(X, torch.Tensor):
@@ -46,25 +28,7 @@ def as_tensor(X, device=None):
 
 
 def row_blocks(X, order=None, megabytes=None):
-    """Cut the rows of a tensor into pieces that fit a cache.
-
-    Parameters
-    ----------
-    X : Tensor of shape (n_samples, n_features)
-        What to cut.
-
-    order : Tensor of shape (n_samples,), default=None
-        Rows in the order in which they are wanted.
-
-    megabytes : int, default=None
-        Size of a piece. None takes 1 on the host; on a GPU 256, as every piece costs
-        a few launches there, however small it is.
-
-    Yields
-    ------
-    rows : Tensor of shape (n, n_features)
-        The next piece.
-    """
+    """Cut the rows of a tensor into pieces that fit a cache."""
     megabytes = megabytes or (1 if X.device.type == "cpu" else 256)
     step = max(1, int(megabytes * 2**20) // (X.itemsize * X.shape[1]))
     for start in range(0, len(X) if order is None else len(order), step):

@@ -16,13 +16,7 @@ _DONE = "smilearn.json"  # written last: a checkpoint without it is not whole
 
 
 class RunFolder:
-    """Checkpoints of one run, which a run with the same facts may go on from.
-
-    Parameters
-    ----------
-    path : path-like
-        The folder; made by :meth:`claim` if it does not exist.
-    """
+    """Checkpoints of one run, which a run with the same facts may go on from."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -33,18 +27,7 @@ class RunFolder:
         return None if facts is None else facts["seed"]
 
     def claim(self, facts):
-        """Take the folder for a run, or say why it cannot be had.
-
-        Parameters
-        ----------
-        facts : dict of str to JSON values
-            What the result of the run depends on.
-
-        Raises
-        ------
-        InvalidInputError
-            If the folder holds a run with other facts, or other files.
-        """
+        """Take the folder for a run, or say why it cannot be had."""
         facts = json.loads(json.dumps(facts))
         held = self._facts()
         if held is None:
@@ -65,16 +48,7 @@ class RunFolder:
             )
 
     def finish_checkpoint(self, step, progress):
-        """Note that the checkpoint of a step is whole, and the history so far.
-
-        Parameters
-        ----------
-        step : int
-            Optimizer steps so far.
-
-        progress : dict
-            `history`, `reached`.
-        """
+        """Note that the checkpoint of a step is whole, and the history so far."""
         with replacing(self.path / f"checkpoint-{step}" / _DONE) as temporary:
             temporary.write_text(json.dumps(progress), encoding="utf-8")
 
@@ -106,18 +80,7 @@ def _is_other(file):
 
 
 def digest(*values):
-    """Short name of arrays and texts, the same for equal ones only.
-
-    Parameters
-    ----------
-    *values : array-like or list of str
-        What to name.
-
-    Returns
-    -------
-    name : str
-        Sixteen hexadecimal digits.
-    """
+    """Short name of arrays and texts, the same for equal ones only."""
     state = hashlib.sha256()
     for value in values:
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":

@@ -21,31 +21,7 @@ _ODD_SHARE = 0.05  # of texts such as a lone emoji, which are in many data
 
 
 def check_texts(texts, *, again=False):
-    """Turn a column of texts into a list, or say which rows are not texts.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        A list, a tuple, a 1-D array, a pandas or polars Series, a column of Arrow or
-        of a `datasets.Dataset`.
-
-    again : bool, default=False
-        Whether the texts will be read again, which an iterator cannot be.
-
-    Returns
-    -------
-    texts : list of str
-        The texts in their order. An empty string is a text; None and NaN are not.
-
-    Raises
-    ------
-    MissingTextError
-        If a text is missing; names the rows.
-
-    InvalidInputError
-        If `texts` is one string, a table, a mapping or a set, has more than one
-        dimension, holds other things, or can be read only once where that is too few.
-    """
+    """Turn a column of texts into a list, or say which rows are not texts."""
     if isinstance(texts, (str, bytes)):
         raise InvalidInputError(
             "texts must be a sequence of strings; got one string. Wrap it in a list."
@@ -82,32 +58,7 @@ def check_texts(texts, *, again=False):
 
 
 def check_labelled_texts(texts, y):
-    """Check texts and their class labels together.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        As in :func:`check_texts`.
-
-    y : array-like of shape (n_texts,)
-        Class labels, 2 classes or more.
-
-    Returns
-    -------
-    texts : list of str
-        The texts.
-
-    classes : ndarray of shape (n_classes,)
-        The labels, sorted.
-
-    codes : ndarray of shape (n_texts,)
-        Index of the label of each text among them.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is one class only.
-    """
+    """Check texts and their class labels together."""
     texts, y = check_texts(texts), check_labels(y)
     check_consistent_length(texts, y)
     check_classification_targets(y)
@@ -120,23 +71,7 @@ def check_labelled_texts(texts, y):
 
 
 def check_labels(y):
-    """Check that no label is missing and that all are of one kind.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Class labels.
-
-    Returns
-    -------
-    y : ndarray of shape (n_samples,)
-        The labels.
-
-    Raises
-    ------
-    InvalidInputError
-        If a label is missing, or strings and other things are mixed.
-    """
+    """Check that no label is missing and that all are of one kind."""
     if not (hasattr(y, "columns") and len(y.columns) == 1):  # taken, with a warning
         refuse_tables(y, "labels")
     y = read_column(y)
@@ -166,16 +101,7 @@ def _plainly_whole(y):
 
 
 def warn_truncated(n_truncated, n_texts, most_tokens):
-    """Warn that texts are longer than what is read of them.
-
-    Parameters
-    ----------
-    n_truncated, n_texts : int
-        Texts that were cut, and all texts; 0 cut texts give no warning.
-
-    most_tokens : int
-        Tokens that are read of a text.
-    """
+    """Warn that texts are longer than what is read of them."""
     if n_truncated:
         warnings.warn(
             f"{n_truncated} of {n_texts} texts are longer than the {most_tokens} "

@@ -26,13 +26,7 @@ _local = threading.local()
 
 @contextmanager
 def own_threads(device):
-    """Let :func:`in_threads` share work out, and nothing else, until the end.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the work is done; elsewhere than on the host this changes nothing.
-    """
+    """Let :func:`in_threads` share work out, and nothing else, until the end."""
     if device.type != "cpu" or hasattr(_local, "n_threads"):
         yield
         return
@@ -46,18 +40,7 @@ def own_threads(device):
 
 
 def from_caller(items):
-    """Go through somebody else's iterable with the threads that they had before.
-
-    Parameters
-    ----------
-    items : iterable
-        What :func:`own_threads` must not slow down.
-
-    Yields
-    ------
-    item : object
-        The next one.
-    """
+    """Go through somebody else's iterable with the threads that they had before."""
     iterator, end = iter(items), object()
     while (item := _next(iterator, end)) is not end:
         yield item
@@ -84,24 +67,7 @@ def _limits():
 
 
 def in_threads(work, length, n_elements):
-    """Call ``work(begin, end)`` on pieces of range(length), side by side.
-
-    Parameters
-    ----------
-    work : callable
-        What to do; it must release the interpreter's lock to gain anything.
-
-    length : int
-        What is cut up.
-
-    n_elements : int
-        How much work there is; a little is done at once, in one piece.
-
-    Returns
-    -------
-    results : list
-        What each piece returned.
-    """
+    """Call ``work(begin, end)`` on pieces of range(length), side by side."""
     n_threads = getattr(_local, "n_threads", 1)
     n_pieces = min(n_threads, max(length, 1))
     if n_pieces == 1 or n_elements < _LEAST:
@@ -144,12 +110,7 @@ def _alone():
 
 @contextmanager
 def _blas_alone():
-    """Keep NumPy's BLAS to the thread that calls it, until the end.
-
-    Its limit belongs to the whole process. It is set for the first to come and lifted
-    for the last to go, by a thread kept for that, as threadpoolctl lets no thread
-    change what another one has set; somebody else's limit is left alone.
-    """
+    """Keep NumPy's BLAS to the thread that calls it, until the end."""
     user = _User()
     try:
         _keep(_LIMIT.enter, user)
@@ -163,10 +124,7 @@ class _User:
 
 
 class _Limit:
-    """The limit of BLAS and its users; entered and left in one thread.
-
-    Users are held weakly: one that an interrupt kept from leaving is gone all the same.
-    """
+    """The limit of BLAS and its users; entered and left in one thread."""
 
     def __init__(self):
         self.users, self.limiter = WeakSet(), None

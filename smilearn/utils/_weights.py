@@ -12,27 +12,7 @@ _MOST = 1e15  # sum of weights; beyond, one copy is lost in rounding
 
 
 def checked_weights(sample_weight, X):
-    """Check the weights of samples.
-
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n_samples,), float or None
-        Weights.
-
-    X : array-like of shape (n_samples, n_features)
-        The samples.
-
-    Returns
-    -------
-    weight : ndarray of shape (n_samples,) or None
-        Weights, float64; None where all are 1.
-
-    Raises
-    ------
-    ValueError
-        If a weight is negative, NaN or infinite, or if there are not as many weights
-        as samples.
-    """
+    """Check the weights of samples."""
     if sample_weight is None:
         return None
     weight = check_sample_weight(
@@ -49,22 +29,7 @@ def checked_weights(sample_weight, X):
 
 
 def enough_weight(weight, y):
-    """Refuse weights that leave a class without any, or with too little on average.
-
-    Parameters
-    ----------
-    weight : ndarray of shape (n_samples,) or None
-        Weights.
-
-    y : ndarray of shape (n_samples,)
-        Labels.
-
-    Raises
-    ------
-    InvalidInputError
-        If all samples of a class have weight 0, or if the weights add up to less than
-        one sample a class.
-    """
+    """Refuse weights that leave a class without any, or with too little on average."""
     if weight is None:
         return
     labels, codes = np.unique(y, return_inverse=True)
@@ -84,24 +49,7 @@ def enough_weight(weight, y):
 
 
 def weighted_quantile(values, shares, weight=None):
-    """Quantiles between which values are interpolated, as of repeated values.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        Values.
-
-    shares : float or array-like
-        Shares in [0, 1].
-
-    weight : ndarray of shape (n,), default=None
-        Weight of each value; None weighs all alike.
-
-    Returns
-    -------
-    quantiles : ndarray, of the shape of `shares`
-        The quantiles.
-    """
+    """Quantiles between which values are interpolated, as of repeated values."""
     if weight is None:
         return np.quantile(values, shares)
     order = np.argsort(values)
@@ -117,21 +65,7 @@ def weighted_quantile(values, shares, weight=None):
 
 
 def ranks(values, weight=None):
-    """Mean ranks; a sample of weight w takes as many places as w equal ones.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        Values.
-
-    weight : ndarray of shape (n,), default=None
-        Weight of each; None weighs all alike.
-
-    Returns
-    -------
-    ranks : ndarray of shape (n,)
-        From 1 to the sum of the weights.
-    """
+    """Mean ranks; a sample of weight w takes as many places as w equal ones."""
     if weight is None:
         return rankdata(values)
     _, place = np.unique(values, return_inverse=True)
@@ -140,33 +74,7 @@ def ranks(values, weight=None):
 
 
 def loss_weights(class_weight, classes, codes, sample_weight):
-    """Weight of each sample in a loss, 1 on average.
-
-    Parameters
-    ----------
-    class_weight : None, "balanced" or dict of label to float
-        Weight of each class; labels that a dict does not name have 1.
-
-    classes : ndarray of shape (n_classes,)
-        Labels.
-
-    codes : ndarray of shape (n_samples,)
-        Place of the label of each sample among the labels.
-
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the samples.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_samples,)
-        Weights, float64.
-
-    Raises
-    ------
-    InvalidInputError
-        If a class has a weight and is no label, if a weight is not a finite number of 0
-        or more, or if all are 0.
-    """
+    """Weight of each sample in a loss, 1 on average."""
     weights = np.ones(len(codes)) if sample_weight is None else sample_weight
     by_class = np.ones(len(classes))
     if isinstance(class_weight, dict):
