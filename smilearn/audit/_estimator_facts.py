@@ -44,7 +44,7 @@ def pretrained_files(estimator, apart):
 
 
 def check_no_folder(estimator):
-    """Refuse an estimator that keeps checkpoints: all its clones would share a folder"""
+    """Refuse an estimator that keeps checkpoints: its clones would share a folder."""
     for name, folder in params_named(estimator, "checkpoint_folder").items():
         if folder is not None:
             raise InvalidInputError(

@@ -90,7 +90,7 @@ def _check_ids(most, n_rows, tokenizer, name):
 
 
 def unread(texts, input_ids, tokenizer, n_rows=None, template=FIELD):
-    """Tell which texts, blank ones aside, are unknown tokens or none for the most part"""
+    """Tell which texts, blank ones aside, are mostly unknown tokens or hold none."""
     flat = np.fromiter(chain.from_iterable(input_ids), np.int64)
     if n_rows is not None and len(flat):
         _check_ids(flat.max(), n_rows, tokenizer, "this model")

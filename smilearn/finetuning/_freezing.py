@@ -56,7 +56,7 @@ class LowerLayers:
             yield
 
     def _used(self, backbone):
-        """Leaves that run up to the end of the last frozen layer, and after; its reply"""
+        """Modules that run up to the last frozen layer, those after it, and its output."""
         before, after, passed = set(), set(), []
 
         def end(module, args, output):

@@ -26,7 +26,7 @@ class TextSamples:
         return len(self.input_ids)
 
     def batch(self, rows):
-        """Right-padded tensors of some texts: `input_ids`, `attention_mask`, `hidden`"""
+        """Right-padded tensors of a batch: `input_ids`, `attention_mask`, `hidden`."""
         tokens, mask = pad([self.input_ids[row] for row in rows], self.pad_token_id)
         batch = {"input_ids": tokens, "attention_mask": mask}
         if self.stored is not None:

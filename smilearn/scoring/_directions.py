@@ -51,7 +51,7 @@ class SliceDirections:
 
 
 def _orthonormal(rows):
-    """Orthonormalize Gaussian rows (..., k, d) in order; each depends on those before"""
+    """Orthonormalize Gaussian rows (..., k, d) in order."""
     q, r = np.linalg.qr(np.swapaxes(rows, -1, -2))  # (..., d, k), (..., k, k)
     sign = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
     return np.swapaxes(q, -1, -2) * sign[..., None]

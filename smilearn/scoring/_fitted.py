@@ -72,7 +72,7 @@ class FittedSlices:
         return codes
 
     def _to_compare(self, X, y, sample_weight=None):
-        """Samples whose labels are known, their codes and weights; warn of the others"""
+        """Samples of known labels, their codes and weights; warn of the others."""
         X, y = self._validated(X, y)
         weight = checked_weights(sample_weight, X)
         known = np.isin(y, self.classes_)

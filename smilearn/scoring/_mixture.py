@@ -103,7 +103,7 @@ def location_and_scale(scores, weight=None):
 
 
 def bounded(scores):
-    """Scores of a member, none of them so large that the mixture could not be squared"""
+    """Scores of a member, clipped so that the mixture can be squared."""
     return np.clip(scores, -_MOST, _MOST)
 
 

@@ -31,7 +31,7 @@ class StreamLearning(PartialLearning):
         ----------
         batches : iterable of (X, y) or (X, y, sample_weight)
             Batches of any size, the same ones each time it is gone through; see
-            :class:`~smilearn.scoring._record_batches.RecordBatches` for Parquet files and Arrow.
+            :class:`~smilearn.scoring.RecordBatches` for Parquet files and Arrow.
 
         Returns
         -------

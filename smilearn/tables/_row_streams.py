@@ -33,7 +33,7 @@ class RowBatch:
 
 
 class RowStream:
-    """A CSV, JSON Lines or Parquet file, or standard input, a batch of rows at a time"""
+    """A file, or standard input, a batch of rows at a time."""
 
     def __init__(self, path=None, kind=None):
         self.path, self.name = path, STANDARD_INPUT if path is None else str(path)

@@ -51,7 +51,7 @@ def with_number_type(X):
 
 
 def read_column(values):
-    """Read a lazy column of a `datasets.Dataset` at once, row by row takes far longer"""
+    """Read a lazy column of a `datasets.Dataset` at once: row by row is slow."""
     module = type(values).__module__.partition(".")[0]
     lazy = module == "datasets" and hasattr(values, "__getitem__")
     return values[:] if lazy else values
