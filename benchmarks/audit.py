@@ -23,8 +23,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from smilearn import SentenceEmbedder, ShadowAudit
-from smilearn.audit._lira import log_lira
-from smilearn.audit._shadow_design import balanced_masks
+from smilearn.audit._attacks import log_lira
+from smilearn.audit._shadow_models import balanced_masks
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
 
 RESULTS = Path(__file__).parent / "results" / "audit.json"

@@ -79,14 +79,14 @@ def no_network(monkeypatch):
 @pytest.fixture
 def read(monkeypatch):
     """Number of texts in each forward pass, those of the probe left out."""
-    from smilearn.embedding import _hidden_reader
+    from smilearn.embedding import _reader
 
-    counts, pooled = [], _hidden_reader.HiddenReader._pooled
+    counts, pooled = [], _reader.HiddenReader._pooled
 
     def spy(self, input_ids):
         if input_ids != self._probe:
             counts.append(len(input_ids))
         return pooled(self, input_ids)
 
-    monkeypatch.setattr(_hidden_reader.HiddenReader, "_pooled", spy)
+    monkeypatch.setattr(_reader.HiddenReader, "_pooled", spy)
     return counts

@@ -8,7 +8,7 @@ import types
 import joblib
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._inputs import is_tensor
+from smilearn.utils._validation import is_tensor
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 

@@ -6,8 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import column_or_1d
 
-from smilearn.audit._paired_bootstrap import Truth, checked, interval_columns, most
-from smilearn.audit._resampling import top_size
+from smilearn.audit._bootstrap import Truth, checked, interval_columns, most, top_size
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._pipelines import layers
 from smilearn.tables._risk_table import RiskTable

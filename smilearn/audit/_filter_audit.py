@@ -1,32 +1,213 @@
 """What taking samples out of a training set does, to them and to others."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from sklearn.base import clone
 
-from smilearn.audit._audit import ShadowAudit
-from smilearn.audit._audit_table import AuditTable
-from smilearn.audit._filter_arms import (
-    ALL,
-    FILTERED,
-    RANDOM,
-    as_many,
-    comparable_groups,
-    removed_samples,
+from smilearn.audit._attacks import (
+    attack_draws,
+    half_width,
+    log_lira,
+    mean_over_targets,
 )
-from smilearn.audit._filter_measures import (
-    Arm,
-    effect_columns,
-    group_measures,
-    sample_measures,
-)
-from smilearn.audit._shadow_design import check_classes_seen
+from smilearn.audit._audit import AuditTable, ShadowAudit
+from smilearn.audit._shadow_models import check_classes_seen
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables._wide_table import WideTable
-from smilearn.utils._containers import check_aligned, class_labels
+from smilearn.utils._indexing import check_aligned, class_labels
+from smilearn.utils._ranks import ranks_of
 
-__all__ = ["FilterAudit", "audit_filter"]
+ALL, FILTERED, RANDOM = "everything", "filtered", "random"
+
+
+def removed_samples(removed, n_samples):
+    """Read which samples go."""
+    filtered = getattr(removed, "filter_", removed)
+    if hasattr(filtered, "support_"):
+        gone = ~np.asarray(filtered.support_, bool)
+    elif hasattr(filtered, "fit"):
+        raise InvalidInputError(
+            f"{type(removed).__name__} must be fitted to the samples first, so that it "
+            "says which of them go."
+        )
+    else:
+        gone = np.asarray(removed)
+        gone = gone.astype(np.int64) if gone.shape == (0,) else gone
+    if gone.dtype != bool and (gone.ndim != 1 or gone.dtype.kind not in "iu"):
+        raise InvalidInputError(
+            "removed must be a mask or indices of samples, or a fitted filter; got "
+            f"{gone.dtype} of shape {gone.shape}."
+        )
+    if gone.dtype != bool:
+        wrong = (gone < 0) | (gone >= n_samples)
+        if wrong.any():
+            raise InvalidInputError(
+                f"removed must be indices from 0 to {n_samples - 1}; got "
+                f"{gone[wrong][:5].tolist()}."
+            )
+        if len(np.unique(gone)) < len(gone):
+            raise InvalidInputError(
+                "removed must name each sample once; got repeated indices. Give a mask "
+                "as booleans, not as 0 and 1."
+            )
+        gone = np.isin(np.arange(n_samples), gone)
+    if gone.shape != (n_samples,):
+        raise InvalidInputError(
+            f"removed must say of each of the {n_samples} samples whether it goes; got "
+            f"shape {gone.shape}."
+        )
+    if gone.all() or not gone.any():
+        raise InvalidInputError(
+            f"Some samples must go and some stay; {gone.sum()} of {n_samples} go."
+        )
+    return gone
+
+
+def as_many(gone, labels, rng):
+    """Draw as many samples of each class at random, from all."""
+    drawn = np.zeros(len(gone), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        drawn[rng.choice(members, gone[members].sum(), replace=False)] = True
+    return drawn
+
+
+def comparable_groups(withheld):
+    """Find the samples of each group that can be compared between all arms."""
+    gone, drawn = withheld[FILTERED], withheld.get(RANDOM, withheld[ALL])
+    groups = {
+        "all": np.ones(len(gone), bool),
+        "kept": ~gone & ~drawn,
+        "removed": gone & ~drawn,
+    }
+    for name, rows in groups.items():
+        if not rows.any():
+            raise InvalidInputError(
+                f"No sample is {name} in all arms, as those drawn at random for the "
+                "control took them all. Give control=False."
+            )
+    return groups
+
+
+FPR = (0.001, 0.01)
+_ATTACK = ("auc", *(f"tpr_at_fpr_{rate}" for rate in FPR))
+_SHARES = ("exposed", "newly_exposed", "no_longer_exposed")
+MEASURES = {
+    "all": ("accuracy", "exposed"),
+    "kept": ("accuracy", *_ATTACK, "lira", *_SHARES),
+    "removed": ("accuracy", *_ATTACK, "lira", "exposed"),
+}  # group of samples: what is told of it
+
+
+@dataclass
+class Arm:
+    """Models of one design, trained on all of their samples or without some."""
+
+    statistic: np.ndarray
+    correct: np.ndarray
+    withheld: np.ndarray
+
+    def ratios(self, B, models=slice(None), **how):
+        """Log likelihood ratios, (n_models, n_samples)."""
+        ratios = np.empty(self.statistic[models].shape)
+        for columns in (~self.withheld, self.withheld):
+            if columns.any():
+                T, members = self.statistic[models], B[models]
+                ratios[:, columns] = log_lira(T[:, columns], members[:, columns], **how)
+        return ratios
+
+    def lira(self, B, models=slice(None)):
+        """Mean ratio of each sample over the models that it is IN, (n_samples,)."""
+        return mean_over_targets(self.ratios(B, models), B[models])
+
+    def accuracy(self, B, models=slice(None)):
+        """Share of the models OUT that are right about each sample, (n_samples,)."""
+        out = ~B[models]
+        return (self.correct[models] & out).sum(0) / out.sum(0)
+
+
+def sample_measures(arms, B, share, models=slice(None)):
+    """Measure each sample in each arm."""
+    lira = np.array([arm.lira(B, models) for arm in arms])
+    n_exposed = max(round(share * lira.shape[1]), 1)
+    bar = lira[0][ranks_of(-lira[0]) <= n_exposed].min()
+    exposed = (lira >= bar) & ~np.array([arm.withheld for arm in arms])
+    return {
+        "accuracy": np.array([arm.accuracy(B, models) for arm in arms]),
+        "lira": lira,
+        "exposed": exposed,
+        "newly_exposed": exposed & ~exposed[0],
+        "no_longer_exposed": ~exposed & exposed[0],
+    }
+
+
+def group_measures(arms, B, groups, share, n_bootstrap, rng):
+    """Measure groups of samples in each arm, and how sure that is."""
+    n_models = len(B)
+    every = sample_measures(arms, B, share)
+    without = [
+        sample_measures(arms, B, share, np.delete(np.arange(n_models), j))
+        for j in range(n_models)
+    ]
+    attacks = [arm.ratios(B, equal_counts=True) for arm in arms]
+    found = {}
+    for group, rows in groups.items():
+        for measure in MEASURES[group]:
+            if measure in every:
+                again = [each[measure][:, rows] for each in without]
+                told = _mean(every[measure][:, rows], again)
+                found[group, measure] = told
+                if measure != "lira":  # a share: none of n samples is not none at all
+                    told[1].flat[:: len(arms) + 1] += (rows.sum() + 2.0) ** -2
+        if _ATTACK[0] in MEASURES[group]:
+            ratios = [each[:, rows] for each in attacks]
+            told = attack_draws(ratios, B[:, rows], FPR, n_bootstrap, rng)
+            for k, measure in enumerate(_ATTACK):
+                found[group, measure] = told[0][:, k], told[1][k]
+    return found
+
+
+def effect_columns(found, arms, reference, n_models, sizes):
+    """Put values, intervals and differences into columns."""
+    place, rows = arms.index(reference), []
+    for group, names in MEASURES.items():
+        for measure in names:
+            values, covariance = found[group, measure]
+            variance = np.diag(covariance)
+            wide = half_width(variance, n_models)
+            least = -np.inf if measure == "lira" else 0.0
+            low, high = np.clip(
+                [values - wide, values + wide], least, 1 if least == 0 else np.inf
+            )
+            apart = values - values[place]
+            wide = half_width(
+                variance + variance[place] - 2 * covariance[place], n_models
+            )
+            wide[place] = 0.0
+            for a, arm in enumerate(arms):
+                ends = apart[a] - wide[a], apart[a] + wide[a]
+                verdict = (
+                    "higher" if ends[0] > 0 else "lower" if ends[1] < 0 else "even"
+                )
+                told = (values[a], low[a], high[a], apart[a], *ends, verdict)
+                rows.append((group, sizes[group], measure, arm, *told))
+    names = ("group", "n_samples", "measure", "arm", "value", "low", "high")
+    names += ("difference", "difference_low", "difference_high", "verdict")
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    return {name: np.array(values) for name, values in columns}
+
+
+def _mean(values, without):
+    """Mean over samples in each arm, and its covariance between the arms."""
+    n_samples, n_models = values.shape[1], len(without)
+    off = values - values.mean(1, keepdims=True)
+    by_samples = off @ off.T / n_samples / max(n_samples - 1, 1)
+    means = np.array([each.mean(1) for each in without])
+    off = means - means.mean(0)
+    by_models = off.T @ off * (n_models - 1) / n_models
+    return values.mean(1), by_samples + by_models
 
 
 class FilterAudit(WideTable):

@@ -4,12 +4,14 @@ Estimators have ``fit(X, y)``, ``score_samples(X, y)`` and `scores_` of the trai
 samples; functions take arrays. Low = at risk throughout.
 """
 
-from smilearn.baselines._feature_models import LDAScorer, MahalanobisScorer
-from smilearn.baselines._feature_places import LeverageScorer, NeighborScorer
-from smilearn.baselines._logits import logit_scores
+from smilearn.baselines._features import (
+    LDAScorer,
+    LeverageScorer,
+    MahalanobisScorer,
+    NeighborScorer,
+)
 from smilearn.baselines._probe import ProbeScorer
-from smilearn.baselines._rank_mean import rank_mean
-from smilearn.baselines._traces import trace_scores
+from smilearn.baselines._training import logit_scores, rank_mean, trace_scores
 
 __all__ = [
     "LDAScorer",

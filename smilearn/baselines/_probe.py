@@ -11,9 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smilearn.baselines._label_scorer import LabelScorer
-from smilearn.baselines._log_probabilities import log_probabilities
-from smilearn.baselines._logits import FORMULAS, checked_logits
+from smilearn.baselines._base import LabelScorer
+from smilearn.baselines._training import FORMULAS, checked_logits, log_probabilities
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
 

@@ -227,8 +227,8 @@ def table(
     as_json: Json = False,
 ):
     """Show a risk table: sorted, summed up by class, or beside another one."""
-    from smilearn.cli._checks import one_of
     from smilearn.cli._table import TableJob
+    from smilearn.cli._terminal import one_of
 
     voice = Voice(quiet=quiet, as_json=as_json)
     if quiet and out is None:
@@ -263,8 +263,8 @@ def demo(
 ):
     """Find flipped labels in film reviews, before training and at the early point."""
     from smilearn.cli import _demo
-    from smilearn.cli._checks import check_folder, check_number
-    from smilearn.cli._screen import demo_facts, print_demo
+    from smilearn.cli._table import demo_facts, print_demo
+    from smilearn.cli._terminal import check_folder, check_number
 
     voice = Voice(quiet=quiet, as_json=as_json)
     check_number("--n-samples", n_samples, least=40)

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from smilearn.cli._workflow import Outcome, score_texts
+from smilearn.cli._score import Outcome, score_texts
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
 from smilearn.filtering._filter import RiskFilter
 from smilearn.report._report import write_report
-from smilearn.tables._files import take_rows, write_columns
+from smilearn.tables._io import take_rows, write_columns
 
 FLIPPED_SHARE = 0.03
 REMOVED_SHARE = 0.05

@@ -15,7 +15,7 @@ from smilearn.embedding._row_store import RowStore
 from smilearn.embedding._segment_upkeep import LIMIT, empty, evict, remove_left_over
 from smilearn.embedding._segments import text_digests, write_whole
 from smilearn.exceptions import CacheError, InvalidInputError
-from smilearn.utils._large_array import large_array
+from smilearn.utils._indexing import large_array
 
 __all__ = ["RowCache", "clear_cache", "limit_cache"]
 

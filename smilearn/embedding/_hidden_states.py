@@ -1,6 +1,7 @@
 """Hidden states of any language model as embeddings."""
 
 import os
+from collections import Counter
 from numbers import Integral
 from typing import ClassVar
 
@@ -12,12 +13,94 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn.embedding import _hidden_rows
+from smilearn.embedding._cache import RowCache
+from smilearn.embedding._pretrained import quiet_transformers
+from smilearn.embedding._reader import HiddenReader
+from smilearn.embedding._sources import load_source, portable
+from smilearn.embedding._tokens import FIELD, count_longer
+from smilearn.exceptions import InvalidInputError
+from smilearn.utils._devices import resolve_device
 from smilearn.utils._documentation import Documented
+from smilearn.utils._indexing import large_array
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions, fit_context
-from smilearn.utils._texts import check_texts, warn_truncated
+from smilearn.utils._validation import check_texts, warn_truncated
 
-__all__ = ["HiddenStateEmbedder"]
+
+def load_reader(options):
+    """Load a model as the parameters of a HiddenStateEmbedder say."""
+    template = FIELD if options["template"] is None else options["template"]
+    if template.count(FIELD) != 1:
+        raise InvalidInputError(
+            f"template must hold the field {FIELD} once; got {template!r}."
+        )
+    hub = {"local_files_only": options["local_files_only"]}
+    if options["revision"] is not None:
+        hub["revision"] = options["revision"]
+    device = options["device"]
+    named = ("adapter", "tokenizer", "dtype", "trust_remote_code")
+    with quiet_transformers():
+        source = load_source(
+            options["model"], hub=hub, **{name: options[name] for name in named}
+        )
+        stays = source.given and device == "auto"
+        return HiddenReader(
+            source,
+            device=None if stays else resolve_device(device),
+            template=template,
+            **{
+                name: options[name]
+                for name in ("layer", "pooling", "max_length", "batch_size")
+            },
+        )
+
+
+def portable_state(state):
+    """Make the state of an embedder one that can be pickled."""
+    state, copies = {key: state[key] for key in state if key != "_reader"}, {}
+
+    def moved(model):
+        if isinstance(model, (str, os.PathLike)):
+            return model
+        if id(model) not in copies:
+            copies[id(model)] = portable(model)
+        return copies[id(model)]
+
+    state["model"] = moved(state["model"])
+    if "_settings" in state:
+        settings = state["_settings"]
+        state["_settings"] = settings | {"model": moved(settings["model"])}
+    return state
+
+
+def read_rows(reader, texts, verbose):
+    """Read the rows of texts."""
+    # one layer is made to be used whole; several are there to choose from
+    several, shape = not reader.single, (len(texts), *reader.row_shape)
+    X = large_array(shape, np.float32) if several else np.empty(shape, np.float32)
+    n_truncated = 0
+    with quiet_transformers():
+        for indices, rows, n_longer in reader.batches(texts, verbose):
+            X[indices] = rows
+            n_truncated += n_longer
+    return X, n_truncated
+
+
+def read_cached(reader, texts, folder, verbose):
+    """Read the rows of texts from a cache, and those that are not there by the model"""
+
+    def compute(missing):
+        for indices, rows, _ in reader.batches(missing, verbose):
+            yield indices, rows
+
+    with quiet_transformers():
+        cache = RowCache(folder, reader.key(), reader.row_shape)
+        X = cache.rows(texts, compute)
+        copies = Counter(texts)
+        longer = count_longer(
+            list(copies), reader.tokenizer, reader.max_length, reader.template
+        )
+    return X, int(np.dot(longer, list(copies.values())))
+
 
 _HOW = ("batch_size", "device", "local_files_only")  # no row depends on them
 _POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -276,11 +359,9 @@ class HiddenStateEmbedder(
         reader = self._load()
         folder, verbose = self.cache_folder, bool(self.verbose)
         if folder is None:
-            X, self.n_truncated_ = _hidden_rows.read_rows(reader, texts, verbose)
+            X, self.n_truncated_ = read_rows(reader, texts, verbose)
         else:
-            X, self.n_truncated_ = _hidden_rows.read_cached(
-                reader, texts, folder, verbose
-            )
+            X, self.n_truncated_ = read_cached(reader, texts, folder, verbose)
         self.batch_size_ = reader.in_batches.most
         warn_truncated(self.n_truncated_, len(texts), self.max_length_)
         return X
@@ -288,7 +369,7 @@ class HiddenStateEmbedder(
     def _load(self):
         if getattr(self, "_reader", None) is None:
             how = {name: getattr(self, name) for name in _HOW}
-            self._reader = _hidden_rows.load_reader(self._settings | how)
+            self._reader = load_reader(self._settings | how)
         return self._reader
 
     @property
@@ -296,7 +377,7 @@ class HiddenStateEmbedder(
         return self.n_features_out_
 
     def __getstate__(self):
-        return _hidden_rows.portable_state(super().__getstate__())
+        return portable_state(super().__getstate__())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,27 +1,33 @@
 """Take samples at risk out of a training set."""
 
 import warnings
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin
-from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import InputTags, Tags, get_tags
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from smilearn.exceptions import LowSupportWarning
-from smilearn.filtering._removal import Rule, spared
-from smilearn.filtering._risks import default_scorer, risks_of
-from smilearn.filtering._sampling import tags_of_sampler
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.filtering._pipelines import layers, score_samples
+from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
-from smilearn.utils._containers import (
+from smilearn.utils._documentation import Documented
+from smilearn.utils._indexing import (
     check_aligned,
     class_labels,
+    index_of,
     require_labels,
     take_samples,
 )
-from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
@@ -29,6 +35,239 @@ from smilearn.utils._sklearn_compat import (
     fit_context,
     routing_enabled,
 )
+
+
+@dataclass
+class Rule:
+    """How many samples go."""
+
+    name: str | None
+    value: float | None
+    by_class: bool = False
+
+    @classmethod
+    def of(cls, estimator):
+        """Read the rule from parameters, of which one at most may be set."""
+        names = ("share", "threshold", "n_remove", "alpha")
+        rules = {name: getattr(estimator, name) for name in names}
+        given = {name: value for name, value in rules.items() if value is not None}
+        if len(given) > 1:
+            raise InvalidInputError(
+                f"Set one of share, threshold, n_remove and alpha; got {given}."
+            )
+        name, value = next(iter(given.items()), (None, None))
+        if estimator.by_class and name not in ("share", "n_remove"):
+            raise InvalidInputError(
+                "by_class=True needs share or n_remove; a line in nats is the same for "
+                "all classes."
+            )
+        return cls(name, value, estimator.by_class)
+
+    def apply(self, scores, codes, n_classes, offset):
+        """Choose the samples that go, before any floor."""
+        if self.name not in ("share", "n_remove"):
+            line = self.value if self.name == "threshold" else -offset
+            return -scores > line, np.full(n_classes, float(line))
+        pools = codes if self.by_class else np.zeros_like(codes)
+        sizes = np.bincount(pools)
+        if self.name == "share":
+            n_remove = (self.value * sizes + 1e-9).astype(int)
+        else:
+            n_remove = np.full(len(sizes), self.value)
+        if (n_remove > sizes).any():
+            raise InvalidInputError(
+                f"n_remove={self.value} is more than the {sizes.min()} samples of "
+                f"{'a class' if self.by_class else 'the data'}."
+            )
+        remove = riskiest(scores, pools, n_remove)
+        lines = lines_between(scores, pools, remove, len(sizes))
+        return remove, np.broadcast_to(lines, n_classes).copy()
+
+
+def riskiest(scores, codes, n_remove):
+    """Mark the samples with the lowest scores of each group."""
+    order = np.lexsort((scores, codes))
+    starts = np.searchsorted(codes[order], np.arange(len(n_remove)))
+    place = np.empty(len(codes), np.int64)
+    place[order] = np.arange(len(codes)) - starts[codes[order]]
+    return place < n_remove[codes]
+
+
+def spared(scores, codes, remove, floor):
+    """Take back removals that leave a group with too few samples; the safest stay."""
+    size = np.bincount(codes)
+    kept = np.bincount(codes[~remove], minlength=len(size))
+    missing = np.maximum(np.minimum(floor, size) - kept, 0)
+    gone = np.flatnonzero(remove)
+    safest = riskiest(-scores[gone], codes[gone], missing)
+    remove = remove.copy()
+    remove[gone[safest]] = False
+    return remove, missing
+
+
+def lines_between(scores, codes, remove, n_groups):
+    """Risk half-way between what a rule keeps and what it removes, for each group."""
+    safest_removed = np.full(n_groups, np.inf)
+    riskiest_kept = np.full(n_groups, -np.inf)
+    np.minimum.at(safest_removed, codes[remove], -scores[remove])
+    np.maximum.at(riskiest_kept, codes[~remove], -scores[~remove])
+    nothing, everything = np.isinf(safest_removed), np.isinf(riskiest_kept)
+    with np.errstate(invalid="ignore"):  # of infinities, which are not taken
+        between = safest_removed / 2 + riskiest_kept / 2
+    return np.select([nothing, everything], [np.inf, -np.inf], between)
+
+
+@dataclass(slots=True)
+class SamplerInputTags(InputTags):
+    """Tags of the input of a sampler: those of scikit-learn, and frames."""
+
+    dataframe: bool = True
+
+
+@dataclass(slots=True)
+class SamplerTags:
+    """Tags of a sampler: whether it sets `sample_indices_`."""
+
+    sample_indices: bool = True
+
+
+@dataclass(slots=True)
+class TagsOfSampler(Tags):
+    """Tags of an estimator that has `fit_resample`."""
+
+    sampler_tags: SamplerTags = field(default_factory=SamplerTags)
+
+
+def tags_of_sampler(tags, input_tags):
+    """Make the tags of a sampler."""
+    tags.target_tags.required = True
+    return TagsOfSampler(
+        estimator_type="sampler",
+        target_tags=tags.target_tags,
+        input_tags=SamplerInputTags(
+            **{
+                name: getattr(input_tags, name)
+                for name in InputTags.__dataclass_fields__
+            }
+        ),
+    )
+
+
+@dataclass
+class Risks:
+    """What is known of the training samples."""
+
+    scorer: object
+    scores: np.ndarray
+    table: RiskTable
+    offset: float = 0.0
+    false_flag_rate: float | None = None
+
+
+def default_scorer():
+    """The scorer of who names none; it gets no metadata, with routing or without."""
+    scorer = SlicedMIScorer()
+    return scorer.set_fit_request(sample_weight=False) if routing_enabled() else scorer
+
+
+def risks_of(cleaner, scorer, X, labels, params):
+    """Ask what a filter asks: its table, or its scorer."""
+    if params and not routing_enabled():
+        raise InvalidInputError(
+            f"fit of a filter takes X and y, and more only with metadata routing; got "
+            f"{', '.join(params)}. fit_resample cuts what goes with the samples."
+        )
+    routed = process_routing(cleaner, "fit", **params) if params else None
+    if not isinstance(scorer, RiskTable):
+        requested = routed.scorer.fit if routed else {}
+        return risks_of_scorer(scorer, X, labels, cleaner.alpha, requested)
+    if cleaner.alpha is not None:
+        raise InvalidInputError(
+            "alpha shuffles labels and scores again; give the scorer instead of its "
+            "risk table."
+        )
+    return risks_of_table(scorer, X, labels, cleaner.match)
+
+
+def risks_of_scorer(scorer, X, labels, alpha=None, params=None):
+    """Fit a scorer to the samples."""
+    scorer = clone(scorer)
+    if alpha is not None:
+        _calibrate(scorer, alpha)
+    scorer.fit(X, labels, **(params or {}))
+    inside = layers(scorer)
+    last, std = inside[-1], None
+    if any(isinstance(each, FrozenEstimator) for each in inside):
+        scores = score_samples(scorer, X, labels)
+    elif hasattr(last, "scores_"):
+        scores, std = last.scores_, getattr(last, "scores_std_", None)
+    else:
+        raise InvalidInputError(
+            f"scorer must have scores_ after fit, one for each training sample; "
+            f"{type(last).__name__} has none. Use SlicedMIScorer or a pipeline that "
+            "ends in it."
+        )
+    scores, ids = np.asarray(scores, dtype=np.float64), index_of(X)
+    named = None if ids is None else ids.to_numpy()
+    table = RiskTable(scores, labels, std=std, id=named)
+    offset = float(getattr(last, "offset_", 0.0))
+    rate = getattr(last, "false_flag_rate_", None)
+    return Risks(scorer, scores, table, offset, rate)
+
+
+def risks_of_table(table, X, labels, match):
+    """Find the samples in a table."""
+    if X is not None:
+        check_aligned(X, {"y": labels})
+    if match == "index":
+        table = table.take(_rows_by_id(table, index_of(X)))
+    elif not table.is_whole:
+        raise InvalidInputError(
+            "The risk table is a view made by take or riskiest; give the whole "
+            "table, its rows in the order of the data."
+        )
+    own = table["label"]
+    if len(own) != len(labels) or (own != labels).any():
+        raise InvalidInputError(
+            "The labels of the risk table are not y; score this very data first."
+        )
+    return Risks(table, table["psmi"], table)
+
+
+def _calibrate(scorer, alpha):
+    """Ask a scorer for a line drawn by shuffled labels."""
+    *around, scorer = layers(scorer)
+    frozen = any(isinstance(each, FrozenEstimator) for each in around)
+    known = {*getattr(scorer, "get_params", dict)()}
+    if frozen or not {"contamination", "alpha"} <= known:
+        raise InvalidInputError(
+            f"alpha needs a scorer that draws a line by shuffled labels and is fitted "
+            f"here, such as SlicedMIScorer; {type(scorer).__name__} does not."
+        )
+    scorer.set_params(contamination="permutation", alpha=alpha)
+
+
+def _rows_by_id(table, index):
+    """Row of the table that each sample has by its index."""
+    if index is None:
+        raise InvalidInputError(
+            'match="index" needs X to be a pandas frame or series whose index holds '
+            "the ids of the risk table."
+        )
+    ids = table["id"].tolist()
+    rows = dict(zip(ids, range(len(ids)), strict=True))
+    if len(rows) < len(ids):
+        raise InvalidInputError(
+            'match="index" needs ids that name one row each; the risk table has '
+            f"{len(ids) - len(rows)} ids more than once."
+        )
+    found = [rows.get(name, -1) for name in index.tolist()]
+    if -1 in found:
+        raise InvalidInputError(
+            f"{found.count(-1)} samples are not in the risk table, the first with the "
+            f"index {index[found.index(-1)]!r}."
+        )
+    return found
 
 
 class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):

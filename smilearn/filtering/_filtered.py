@@ -8,7 +8,7 @@ from sklearn.utils.validation import _num_samples
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._delegating import Delegating, is_aligned
 from smilearn.filtering._filter import RiskFilter
-from smilearn.utils._containers import check_aligned, take_samples
+from smilearn.utils._indexing import check_aligned, take_samples
 from smilearn.utils._sklearn_compat import HasMethods, fit_context
 
 

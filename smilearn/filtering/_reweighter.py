@@ -13,7 +13,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._delegating import Delegating
 from smilearn.filtering._filter import RiskFilter
-from smilearn.utils._containers import check_aligned
+from smilearn.utils._indexing import check_aligned
 from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,

@@ -15,7 +15,7 @@ from smilearn.filtering._filter import RiskFilter
 from smilearn.finetuning._early_point import RULES
 from smilearn.finetuning._trainer_watch import TrainerWatch
 from smilearn.scoring._scorer import SlicedMIScorer
-from smilearn.tables._files import read_columns, write_columns
+from smilearn.tables._io import read_columns, write_columns
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions

@@ -6,10 +6,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.embedding._pretrained import DEFAULT_MODEL
-from smilearn.finetuning._fine_tuning import FineTuning
+from smilearn.finetuning._base import FineTuning
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import check_sample_weight, fit_context
-from smilearn.utils._texts import check_texts
+from smilearn.utils._validation import check_texts
 
 
 class FineTunedClassifier(FineTuning, ClassifierMixin, Documented, BaseEstimator):

@@ -8,7 +8,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.embedding._pretrained import DEFAULT_MODEL
-from smilearn.finetuning._fine_tuning import FineTuning
+from smilearn.finetuning._base import FineTuning
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import fit_context
 

@@ -14,11 +14,11 @@ from smilearn.finetuning._early_point import (
     evaluation_plan,
     evaluation_steps,
 )
-from smilearn.finetuning._pooled_classifier import losses_and_correct
+from smilearn.finetuning._network import losses_and_correct
 from smilearn.finetuning._trainer_record import TrainerRecord
 from smilearn.finetuning._trainer_samples import TrainerSamples, texts_of, untouched
 from smilearn.utils._random import subsample
-from smilearn.utils._texts import check_texts
+from smilearn.utils._validation import check_texts
 
 
 class TrainerWatch(TrainerCallback):

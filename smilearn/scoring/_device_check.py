@@ -11,8 +11,7 @@ from smilearn.scoring._moments import plain_moments
 from smilearn.scoring._reader import PmiReader, Settings
 from smilearn.scoring._sums import SliceSums
 from smilearn.scoring._tables import nodes_needed
-from smilearn.utils._devices import working_on
-from smilearn.utils._out_of_memory import is_out_of_memory
+from smilearn.utils._devices import is_out_of_memory, working_on
 
 # Largest error of a projection (up to 6) and of a score in nats. Rounding alone makes
 # 1e-7 of both in float32, as measured between two ways to compute on the CPU; factors

@@ -15,7 +15,7 @@ from smilearn.scoring._reader import PmiReader
 from smilearn.scoring._reliability import SliceTally
 from smilearn.scoring._sums import SliceSums
 from smilearn.scoring._tables import nodes_needed
-from smilearn.utils._out_of_memory import in_blocks
+from smilearn.utils._devices import in_blocks
 from smilearn.utils._threads import in_threads
 
 _FIRST_SLICES = 256

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array, issparse
 
-from smilearn.utils._rows import as_tensor, row_blocks
+from smilearn.utils._indexing import as_tensor, row_blocks
 from smilearn.utils._threads import in_threads
 from smilearn.utils._weights import weighted_quantile
 

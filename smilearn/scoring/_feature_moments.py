@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from smilearn.scoring._standardize import inverse_scale_of
-from smilearn.utils._rows import row_blocks
+from smilearn.utils._indexing import row_blocks
 from smilearn.utils._threads import in_threads
 
 # smallest and largest feature whose squares, and those of its rounding, are in range

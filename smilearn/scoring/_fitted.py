@@ -17,14 +17,14 @@ from smilearn.scoring._reliability import SliceTally
 from smilearn.scoring._sparse import SparsePoints
 from smilearn.scoring._standardize import standardize
 from smilearn.utils._devices import resolve_device, working_on
-from smilearn.utils._inputs import (
+from smilearn.utils._indexing import as_tensor
+from smilearn.utils._validation import (
     checked_labels,
     checked_tensor,
     is_tensor,
     read_column,
     with_number_type,
 )
-from smilearn.utils._rows import as_tensor
 from smilearn.utils._weights import checked_weights
 
 

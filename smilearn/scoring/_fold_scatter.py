@@ -7,7 +7,7 @@ import torch
 
 from smilearn.scoring._moments import ClassMoments
 from smilearn.scoring._scatter import WithinScatter
-from smilearn.utils._rows import row_blocks
+from smilearn.utils._indexing import row_blocks
 from smilearn.utils._threads import in_threads
 
 _KEPT_BYTES = 128 * 2**20  # of all that is kept of the folds; the rest is made again

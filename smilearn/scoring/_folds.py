@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 
-from smilearn.utils._rows import row_blocks
+from smilearn.utils._indexing import row_blocks
 from smilearn.utils._threads import in_threads
 
 

@@ -7,8 +7,8 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import is_multilabel
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._fit_tasks import silent_clone
-from smilearn.utils._inputs import is_tensor
+from smilearn.utils._callbacks import silent_clone
+from smilearn.utils._validation import is_tensor
 from smilearn.utils._weights import checked_weights
 
 

@@ -14,7 +14,7 @@ from smilearn.scoring._mixture import (
     most_parts,
     weights_of,
 )
-from smilearn.utils._fit_tasks import silent_clone
+from smilearn.utils._callbacks import silent_clone
 
 # attributes of the mixture that are those of its members
 _OF_ALL = (

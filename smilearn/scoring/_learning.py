@@ -17,12 +17,12 @@ from smilearn.scoring._line import LineDrawing
 from smilearn.scoring._mixture import learn, members_for, most_parts
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._task import Task
+from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device, working_on
-from smilearn.utils._fit_tasks import FitTasks
-from smilearn.utils._inputs import check_class_labels
+from smilearn.utils._indexing import as_tensor
 from smilearn.utils._random import generator_from
-from smilearn.utils._rows import as_tensor
 from smilearn.utils._sklearn_compat import fit_context
+from smilearn.utils._validation import check_class_labels
 from smilearn.utils._weights import checked_weights, enough_weight
 
 # fitted attributes that not every fit sets

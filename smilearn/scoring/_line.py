@@ -6,7 +6,7 @@ import numpy as np
 
 from smilearn.exceptions import ReliabilityWarning
 from smilearn.scoring._mixture import mixed
-from smilearn.utils._fit_tasks import silent_clone
+from smilearn.utils._callbacks import silent_clone
 from smilearn.utils._random import generator_from
 from smilearn.utils._weights import weighted_quantile
 

@@ -7,7 +7,7 @@ import numpy as np
 from smilearn.scoring import _families
 from smilearn.scoring._families import enough_slices
 from smilearn.scoring._sparse import SparsePoints
-from smilearn.utils._fit_tasks import n_parts
+from smilearn.utils._callbacks import n_parts
 from smilearn.utils._weights import weighted_quantile
 
 FAMILIES = {

@@ -11,9 +11,9 @@ from smilearn.scoring._stream import extent_of, finished, merged
 from smilearn.scoring._stream_pass import with_batch
 from smilearn.scoring._tables import nodes_needed
 from smilearn.utils._devices import working_on
-from smilearn.utils._inputs import is_tensor
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import fit_context
+from smilearn.utils._validation import is_tensor
 from smilearn.utils._weights import checked_weights
 
 _OF_TRAINING_SAMPLES = {

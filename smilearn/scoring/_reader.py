@@ -11,7 +11,7 @@ from smilearn.scoring._densities import DENSITIES
 from smilearn.scoring._fused import fused_for
 from smilearn.scoring._table_kernels import tables
 from smilearn.scoring._tables import chunks, class_pmi, grid_of, locate, read, tabulate
-from smilearn.utils._out_of_memory import most_slices
+from smilearn.utils._devices import most_slices
 
 # of projections held at once: pieces that malloc reuses, or that keep a GPU busy
 _BLOCK_BYTES = {"cpu": 30 * 2**20, "cuda": 2**30}

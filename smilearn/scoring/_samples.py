@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 from smilearn.scoring._feature_moments import centre_and_scale
 from smilearn.scoring._sparse import SparsePoints, sparse_moments
 from smilearn.scoring._standardize import centre_classes, standardize
-from smilearn.utils._rows import as_tensor
+from smilearn.utils._indexing import as_tensor
 
 
 def _taken(values, rows):

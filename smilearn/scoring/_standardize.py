@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from smilearn.utils._rows import row_blocks
+from smilearn.utils._indexing import row_blocks
 from smilearn.utils._threads import in_threads
 
 # A sample farther out than this many root-mean-squares is moved in to it: in float32

@@ -15,8 +15,8 @@ from smilearn.scoring._feature_moments import feature_moments
 from smilearn.scoring._moments import ClassMoments, sums_of
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import inverse_scale_of, standardize
-from smilearn.utils._out_of_memory import in_blocks
-from smilearn.utils._rows import as_tensor
+from smilearn.utils._devices import in_blocks
+from smilearn.utils._indexing import as_tensor
 
 # of each slice and class, and what stands for a class without samples
 _EMPTY = {"mean": 0.0, "square": 0.0, "low": np.inf, "high": -np.inf}

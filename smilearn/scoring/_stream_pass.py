@@ -10,7 +10,7 @@ from smilearn.scoring._reliability import SliceTally
 from smilearn.scoring._standardize import standardize
 from smilearn.scoring._stream import extent_of, finished, measured, merged
 from smilearn.scoring._tables import nodes_needed
-from smilearn.utils._rows import as_tensor
+from smilearn.utils._indexing import as_tensor
 from smilearn.utils._weights import enough_weight
 
 

@@ -15,7 +15,7 @@ from smilearn.scoring._reader import Settings
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._scatter import WithinScatter
 from smilearn.scoring._sparse import SparsePoints
-from smilearn.utils._fit_tasks import FitTask
+from smilearn.utils._callbacks import FitTask
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables._columns import arrow_columns, frame_column
-from smilearn.tables._files import file_kind, write_columns
+from smilearn.tables._io import file_kind, write_columns
 from smilearn.utils._escapes import printable
 from smilearn.utils._optional import require
 

@@ -6,7 +6,7 @@ import operator
 import numpy as np
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._inputs import refuse_tables
+from smilearn.utils._validation import refuse_tables
 
 _ARROW_UNITS = ("D", "s", "ms", "us", "ns")
 _FRAME_UNITS = ("D", "ms", "us", "ns")  # those that pandas and polars share

@@ -1,19 +1,272 @@
 """One row a sample: the form in which a person meets the scores."""
 
+import itertools
+
+import narwhals as nw
 import numpy as np
 
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.tables._column_table import ColumnTable, checked_count
-from smilearn.tables._columns import as_column, numbers, objects, support_of
-from smilearn.tables._risk_comparison import compare_tables
-from smilearn.tables._risk_files import as_written, read_risk, write_risk
-from smilearn.tables._risk_groups import risk_groups
-from smilearn.tables._risk_join import join_risk
-from smilearn.tables._risk_plot import plot_risk
-from smilearn.utils._ranks import order_of, ranks_of
-from smilearn.utils._texts import check_labels, check_texts
+from smilearn.tables._columns import (
+    as_column,
+    coded,
+    differ,
+    frame_column,
+    numbers,
+    objects,
+    support_of,
+)
+from smilearn.tables._io import as_written, read_risk, write_risk
+from smilearn.tables._plot import plot_risk
+from smilearn.utils._ranks import order_of, rank_correlation, ranks_of
+from smilearn.utils._validation import check_labels, check_texts
 
-__all__ = ["RiskTable"]
+_MISSING = "missing"
+_RISKIEST = 0.1  # share of the table that counts as its riskiest samples
+
+
+class RiskGroups(ColumnTable):
+    """One row a group of samples, the riskiest group first."""
+
+    _rows_are, _note = "groups", "; risk in nats, high = at risk"
+
+
+def risk_groups(table, key):
+    """Summarize a risk table by groups."""
+    names, codes = _named_groups(_group_of_rows(table, key))
+    risk, n_groups = table["risk"], len(names)
+    sizes = np.bincount(codes, minlength=n_groups)
+    highest = np.full(n_groups, -np.inf)
+    np.maximum.at(highest, codes, risk)
+    below = np.bincount(codes[table["psmi"] < 0], minlength=n_groups)
+    riskiest = order_of(table["rank"])[: int(np.ceil(_RISKIEST * len(table)))]
+    among = np.bincount(codes[riskiest], minlength=n_groups)
+    columns = {
+        "group": names,
+        "n_samples": sizes,
+        "mean_risk": np.bincount(codes, risk, minlength=n_groups) / sizes,
+        "max_risk": highest,
+        "share_below_zero": below / sizes,
+        "share_of_riskiest": among / max(len(riskiest), 1),
+    }
+    order = np.argsort(-columns["mean_risk"], kind="stable")
+    return RiskGroups({name: values[order] for name, values in columns.items()})
+
+
+def _group_of_rows(table, key):
+    if isinstance(key, str):
+        if key not in table.columns:
+            raise InvalidInputError(
+                f"There is no column {key!r}; columns are: {', '.join(table.columns)}."
+            )
+        return table[key]
+    values = as_column(key(table) if callable(key) else key, "key")
+    if len(values) != len(table):
+        raise InvalidInputError(
+            f"key must give one group a row; got {len(values)} groups for "
+            f"{len(table)} rows."
+        )
+    return values
+
+
+def _named_groups(values):
+    """Names of the groups, and the group of each row; missing ones are one group."""
+    distinct, codes = coded(values)
+    missing = np.fromiter(map(_is_missing, distinct), bool, len(distinct))
+    if missing.any():
+        first = int(missing.argmax())
+        place = np.where(missing, first, np.arange(len(distinct)))
+        kept, codes = np.unique(place[codes], return_inverse=True)
+        distinct = [_MISSING if i == first else str(distinct[i]) for i in kept]
+    if len(set(map(type, distinct))) > 1:
+        distinct = list(map(str, distinct))
+    if len(set(distinct)) < len(distinct):
+        raise InvalidInputError(
+            "Two groups would have one name, such as the string '1' and the number 1, "
+            f"or {_MISSING!r} and a group that is missing; name them apart."
+        )
+    names = as_column(distinct, "key")
+    return names if len(names) else objects([]), codes
+
+
+def _is_missing(value):
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
+def unique_ids(ids, whose):
+    """Check that no id stands for two rows."""
+    try:
+        n_distinct = len(set(ids.tolist()))
+    except TypeError as error:
+        raise InvalidInputError(
+            f"The ids of {whose} cannot be matched: {error}."
+        ) from (error)
+    if n_distinct < len(ids):
+        seen = set()
+        twice = next(each for each in ids.tolist() if each in seen or seen.add(each))
+        raise InvalidInputError(
+            f"The ids of {whose} must be unique to be matched; {twice!r} occurs more "
+            "than once."
+        )
+
+
+def places_of(wanted, ids, where, whose):
+    """Find the row of each id."""
+    keys, known = _keys(wanted, ids)
+    places = dict(zip(known, itertools.count()))
+    try:
+        found = np.fromiter(
+            map(places.get, keys, itertools.repeat(-1)), np.intp, len(keys)
+        )
+    except TypeError as error:
+        raise InvalidInputError(
+            f"The ids of {where} cannot be matched: {error}."
+        ) from error
+    lost = np.flatnonzero(found < 0)
+    if len(lost):
+        known_as = f", such as {_shown(ids[0])}" if known else ""
+        raise InvalidInputError(
+            f"{len(lost)} of {len(keys)} rows of {where} have no row in {whose}; the "
+            f"first is {_shown(wanted[lost[0]])}. {whose.capitalize()} has "
+            f"{len(known)} ids{known_as}."
+        )
+    return found
+
+
+def _keys(wanted, ids):
+    """Both as lists of things that are equal where they mean the same."""
+    if "M" in (wanted.dtype.kind, ids.dtype.kind):
+        try:
+            both = [_as_times(values) for values in (wanted, ids)]
+            unit = np.promote_types(both[0].dtype, both[1].dtype)
+            return [values.astype(unit).astype(np.int64).tolist() for values in both]
+        except (ValueError, TypeError):
+            pass
+    return wanted.tolist(), ids.tolist()
+
+
+def _as_times(values):
+    return values if values.dtype.kind == "M" else values.astype("datetime64[us]")
+
+
+def _shown(value):
+    """An id as it is written, with its type: '7' is not 7."""
+    is_plain = isinstance(value, np.generic) and value.dtype.kind != "M"
+    plain = value.item() if is_plain else value
+    return f"{plain!r} ({type(plain).__name__})"
+
+
+class RiskComparison(ColumnTable):
+    """One row a sample: its risk in two tables, in the order of the first."""
+
+    _rows_are, _note = "samples", "; risk in nats, high = at risk"
+
+    def __init__(self, columns):
+        super().__init__(columns)
+        self._risks = columns["risk"], columns["other_risk"]
+        self._orders = order_of(columns["rank"]), order_of(columns["other_rank"])
+        if len(self):
+            self.rank_correlation = rank_correlation(*self._risks)
+        else:
+            self.rank_correlation = 1.0
+
+    def overlap(self, share=0.1):
+        """Tell how many of the riskiest samples of one table are so in the other."""
+        n_samples = len(self._orders[0])
+        if not 0 < share <= 1:
+            raise InvalidInputError(f"share must be in (0, 1]; got {share}.")
+        if not n_samples:
+            raise InvalidInputError("There are no samples, so none is riskiest.")
+        n_riskiest = int(np.ceil(share * n_samples - 1e-9))
+        both = np.intersect1d(*(order[:n_riskiest] for order in self._orders))
+        return len(both) / n_riskiest
+
+    def most_changed(self, n=10):
+        """Give the samples whose risk differs most, the largest difference first."""
+        order = np.argsort(-np.abs(self["change"]), kind="stable")
+        return self.take(order[: checked_count(n)])
+
+
+def compare_tables(table, other):
+    """Match two risk tables by id."""
+    unique_ids(table["id"], "this table")
+    unique_ids(other["id"], "the other table")
+    places = places_of(table["id"], other["id"], "this table", "the other table")
+    if len(other) > len(table):
+        places_of(other["id"], table["id"], "the other table", "this table")
+    other = {name: values[places] for name, values in other.columns.items()}
+    _check_labels(table, other["label"])
+    risk, other_risk = table["risk"], other["risk"]
+    change = np.zeros(len(risk))
+    np.subtract(other_risk, risk, out=change, where=risk != other_risk)
+    columns = {name: table[name] for name in ("id", "label")}
+    if "text" in table.columns:
+        columns["text"] = table["text"]
+    columns |= {"risk": risk, "other_risk": other_risk, "change": change}
+    columns |= {"rank": table["rank"], "other_rank": other["rank"]}
+    return RiskComparison(columns)
+
+
+def _check_labels(table, labels):
+    different = differ(table["label"], labels)
+    if different.any():
+        row = int(different.argmax())
+        raise InvalidInputError(
+            f"{different.sum()} samples have different labels in the two tables: "
+            f"{table['id'][row]!r} is {table['label'][row]!r} here and "
+            f"{labels[row]!r} in the other. Compare scores of the same labels."
+        )
+
+
+_ADDED = ("psmi", "std", "risk", "rank", "most_likely_label")
+
+
+def join_risk(table, frame, on, prefix):
+    """Add the columns of a risk table to a frame."""
+    try:
+        frame = nw.from_native(frame, eager_only=True)
+    except TypeError as error:
+        raise InvalidInputError(
+            "frame must be a pandas or polars frame or an Arrow table; got "
+            f"{type(frame).__name__}."
+        ) from error
+    names = {name: prefix + name for name in _ADDED if name in table.columns}
+    clash = [name for name in names.values() if name in frame.columns]
+    if clash:
+        raise InvalidInputError(
+            f"The frame has columns {', '.join(clash)} already; give a prefix, such as "
+            "prefix='smilearn_'."
+        )
+    rows = _rows_by_place(table, frame) if on is None else _rows_by_id(table, frame, on)
+    backend = frame.implementation
+    return frame.with_columns(
+        nw.new_series(new, frame_column(table[name][rows]), backend=backend)
+        for name, new in names.items()
+    ).to_native()
+
+
+def _rows_by_place(table, frame):
+    if not table.is_whole:
+        raise InvalidInputError(
+            "The risk table is a view made by take or riskiest; its rows are matched "
+            "by id: name the column of ids with on=."
+        )
+    if len(frame) != len(table):
+        raise InvalidInputError(
+            f"The frame has {len(frame)} rows where the table has {len(table)}; name "
+            "the column of ids with on=."
+        )
+    return slice(None)
+
+
+def _rows_by_id(table, frame, on):
+    if on not in frame.columns:
+        raise InvalidInputError(
+            f"The frame has no column {on!r}; columns are: {', '.join(frame.columns)}."
+        )
+    unique_ids(table["id"], "the risk table")
+    wanted = frame[on].to_numpy()
+    return places_of(wanted, table["id"], "the frame", "the risk table")
 
 
 class RiskTable(ColumnTable):

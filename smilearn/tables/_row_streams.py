@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from smilearn.exceptions import FileFormatError
-from smilearn.tables._files import column_of, file_kind
-from smilearn.tables._line_files import json_object
+from smilearn.tables._io import column_of, file_kind, json_object
 from smilearn.utils._optional import require
 
 STANDARD_INPUT = "standard input"

@@ -7,7 +7,7 @@ _HARMLESS = "\n\t\u200d\u200c"
 
 
 def escaped(text, *, as_json=False):
-    """Show what acts on a terminal as an escape such as ``\x1b``."""
+    """Show what acts on a terminal as a printable escape."""
     if text.isprintable():
         return text
     escape = _in_json if as_json else _in_python

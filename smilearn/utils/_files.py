@@ -1,9 +1,16 @@
 """Files that appear whole or not at all."""
 
+import hashlib
+import json
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+
+from smilearn.exceptions import InvalidInputError
 
 
 @contextmanager
@@ -26,3 +33,85 @@ def _umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_RUN = "run.json"
+_UNFINISHED = re.compile(r"\.run\.json\.[a-z0-9_]+")  # of a process killed in `claim`
+_DONE = "smilearn.json"  # written last: a checkpoint without it is not whole
+
+
+class RunFolder:
+    """Checkpoints of one run, which a run with the same facts may go on from."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def seed(self):
+        """Seed of the run that the folder holds, or None."""
+        facts = self._facts()
+        return None if facts is None else facts["seed"]
+
+    def claim(self, facts):
+        """Take the folder for a run, or say why it cannot be had."""
+        facts = json.loads(json.dumps(facts))
+        held = self._facts()
+        if held is None:
+            if self.path.is_dir() and any(map(_is_other, self.path.iterdir())):
+                raise InvalidInputError(
+                    f"The folder {str(self.path)!r} holds other files and no run of "
+                    "smilearn. Give an empty or a new folder."
+                )
+            with replacing(self.path / _RUN) as temporary:
+                temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            return
+        names = sorted({*facts, *held})
+        other = [name for name in names if facts.get(name) != held.get(name)]
+        if other:
+            raise InvalidInputError(
+                f"The folder {str(self.path)!r} holds a run with other "
+                f"{', '.join(other)}. Give another folder, or delete this one."
+            )
+
+    def finish_checkpoint(self, step, progress):
+        """Note that the checkpoint of a step is whole, and the history so far."""
+        with replacing(self.path / f"checkpoint-{step}" / _DONE) as temporary:
+            temporary.write_text(json.dumps(progress), encoding="utf-8")
+
+    def latest(self):
+        """Folder and progress of the last whole checkpoint; None, None without one."""
+        found = [
+            (int(file.parent.name.partition("-")[2]), file)
+            for file in self.path.glob(f"checkpoint-*/{_DONE}")
+        ]
+        if not found:
+            return None, None
+        file = max(found)[1]
+        return file.parent, json.loads(file.read_text(encoding="utf-8"))
+
+    def _facts(self):
+        file = self.path / _RUN
+        if not file.is_file():
+            return None
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{file} cannot be read ({error}). Delete the folder, or give another."
+            ) from error
+
+
+def _is_other(file):
+    return not (_UNFINISHED.fullmatch(file.name) and file.is_file())
+
+
+def digest(*values):
+    """Short name of arrays and texts, the same for equal ones only."""
+    state = hashlib.sha256()
+    for value in values:
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            state.update(str((value.dtype, value.shape)).encode())
+            state.update(np.ascontiguousarray(value).tobytes())
+        else:
+            listed = value.tolist() if isinstance(value, np.ndarray) else list(value)
+            state.update(json.dumps(listed, default=str).encode())
+    return state.hexdigest()[:16]

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from smilearn import ShadowAudit
-from smilearn.audit._lira import log_lira, mean_over_targets
+from smilearn.audit._attacks import log_lira, mean_over_targets
 from smilearn.exceptions import InvalidInputError
 
 

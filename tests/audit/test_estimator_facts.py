@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from smilearn import ShadowAudit
-from smilearn.audit._estimator_facts import (
+from smilearn.audit._shadow_models import (
     check_no_folder,
     estimator_name,
     params_named,

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from smilearn import FilteredEstimator, RiskFilter, ShadowAudit, audit_filter
-from smilearn.audit._lira import log_lira, mean_over_targets
+from smilearn.audit._attacks import log_lira, mean_over_targets
 from smilearn.exceptions import InvalidInputError
 
 PLANTED = np.arange(60) < 6

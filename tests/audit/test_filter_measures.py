@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from smilearn.audit._filter_measures import (
+from smilearn.audit._attacks import (
+    attack_draws,
+    attack_summary,
+    log_lira,
+    mean_over_targets,
+)
+from smilearn.audit._filter_audit import (
     FPR,
     MEASURES,
     Arm,
@@ -11,9 +17,7 @@ from smilearn.audit._filter_measures import (
     group_measures,
     sample_measures,
 )
-from smilearn.audit._lira import log_lira, mean_over_targets
-from smilearn.audit._membership import attack_draws, attack_summary
-from smilearn.audit._shadow_design import balanced_masks
+from smilearn.audit._shadow_models import balanced_masks
 
 NAMES = ["everything", "filtered", "random"]
 

@@ -6,13 +6,13 @@ from scipy.special import digamma
 from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
-from smilearn.audit._lira import (
+from smilearn.audit._attacks import (
     difference_of_sides,
     jackknife_std,
     log_lira,
     mean_over_targets,
 )
-from smilearn.audit._shadow_design import balanced_masks
+from smilearn.audit._shadow_models import balanced_masks
 
 PRIOR_DOF = 4.0
 

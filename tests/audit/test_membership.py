@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from smilearn.audit._lira import log_lira
-from smilearn.audit._membership import (
+from smilearn.audit._attacks import (
     PairRanking,
     attack_summary,
+    log_lira,
     rmia_scores,
     smoothed_difference,
     summary_of,
 )
-from smilearn.audit._shadow_design import balanced_masks
+from smilearn.audit._shadow_models import balanced_masks
 from smilearn.metrics import tpr_at_fpr
 
 ALLOWED = (0.001, 0.01, 0.2)

@@ -5,7 +5,7 @@ import pytest
 from shadow_models import Lookup, X, audited
 
 from smilearn import ShadowAudit, compare_scorers
-from smilearn.audit._paired_bootstrap import Truth
+from smilearn.audit._bootstrap import Truth
 from smilearn.exceptions import InvalidInputError
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 
 from smilearn import metrics
-from smilearn.audit._resampling import FPR, TPR, Resamples, drawn_counts, top_size
+from smilearn.audit._bootstrap import FPR, TPR, Resamples, drawn_counts, top_size
 
 
 def some(seed, n=60, n_draws=25, levels=None):

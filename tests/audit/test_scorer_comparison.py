@@ -125,7 +125,7 @@ def test_the_seed_makes_the_table_and_blocks_do_not(monkeypatch):
     other = compare_scorers(scores, lira=lira, n_bootstrap=50, random_state=4)
     assert (one["low"] == again["low"]).all()
     assert (one["low"] != other["low"]).any()
-    monkeypatch.setattr("smilearn.audit._paired_bootstrap._CELLS", 1000)
+    monkeypatch.setattr("smilearn.audit._bootstrap._CELLS", 1000)
     small = compare_scorers(scores, lira=lira, n_bootstrap=500, random_state=3)
     whole = compare_scorers(scores, lira=lira, n_bootstrap=500, random_state=5)
     np.testing.assert_allclose(small["low"], whole["low"], atol=0.05)

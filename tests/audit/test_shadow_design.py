@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smilearn.audit._shadow_design import (
+from smilearn.audit._shadow_models import (
     balanced_masks,
     check_classes_seen,
     models_a_sample,

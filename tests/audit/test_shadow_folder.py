@@ -11,7 +11,7 @@ import pytest
 from scipy.sparse import csc_array, csr_array
 from sklearn.linear_model import LogisticRegression
 
-from smilearn.audit._shadow_folder import ShadowFolder, content_name, run_facts
+from smilearn.audit._shadow_models import ShadowFolder, content_name, run_facts
 from smilearn.exceptions import CacheWarning, InvalidInputError
 
 ANSWERS = {"a": np.arange(3.0), "b": np.array([True, False, True]), "n": np.array(2)}
@@ -84,7 +84,7 @@ def test_the_order_in_memory_does_not_count():
 FACTS = """
 import json, pandas as pd, numpy as np
 from sklearn.linear_model import LogisticRegression
-from smilearn.audit._shadow_folder import run_facts
+from smilearn.audit._shadow_models import run_facts
 frame = pd.DataFrame({"text": ["a", "b"], "n": [1, 2]})
 texts = ["a" * 3, "b" + "c"]
 model, weights = LogisticRegression(C=3), {"w": np.ones(2)}

@@ -16,7 +16,7 @@ from smilearn.audit._shadow_models import (
     seeded_clone,
     shadow_answers,
 )
-from smilearn.baselines._log_probabilities import log_probabilities
+from smilearn.baselines._training import log_probabilities
 from smilearn.exceptions import InvalidInputError
 
 X, Y = numbered()

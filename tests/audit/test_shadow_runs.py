@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from smilearn import ShadowAudit
-from smilearn.audit import _shadow_runs
+from smilearn.audit import _shadow_models
 from smilearn.exceptions import CacheWarning, InvalidInputError
 
 
@@ -154,7 +154,7 @@ def test_threads_are_only_ever_fewer(monkeypatch, held, n_cores, allowed):
 def test_progress_is_shown_on_request(capsys, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        _shadow_runs, "tqdm", lambda **told: shown.append(told) or Bar()
+        _shadow_models, "tqdm", lambda **told: shown.append(told) or Bar()
     )
     audited(verbose=1)
     audited()

@@ -109,9 +109,7 @@ def test_one_class_and_missing_labels_are_refused(scorer):
 def test_folds_are_left_out_one_by_one(scorer, monkeypatch):
     X, y, _ = planted(4, n=40)
     fold = np.arange(40) % 4
-    monkeypatch.setattr(
-        "smilearn.baselines._label_scorer.folds_of", lambda *given: fold
-    )
+    monkeypatch.setattr("smilearn.baselines._base.folds_of", lambda *given: fold)
     scores = scorer.set_params(cross_fit=4).fit(X, y).scores_
     for each in range(4):
         rest = scorer.set_params(cross_fit=None).fit(X[fold != each], y[fold != each])
@@ -124,9 +122,7 @@ def test_a_label_that_the_others_lack_scores_as_the_worst_one(scorer, monkeypatc
     X, y, _ = planted(5, n=60)
     y[7] = "d"
     fold = np.arange(60) % 4
-    monkeypatch.setattr(
-        "smilearn.baselines._label_scorer.folds_of", lambda *given: fold
-    )
+    monkeypatch.setattr("smilearn.baselines._base.folds_of", lambda *given: fold)
     scores = scorer.set_params(cross_fit=4).fit(X, y).scores_
     assert np.isfinite(scores).all()
     rest = clone(scorer).set_params(cross_fit=None).fit(X[fold != 3], y[fold != 3])

@@ -73,9 +73,7 @@ SPARSE = [
 def test_sparse_samples_score_as_dense_ones(scorer, make, monkeypatch):
     X, y = sparse_texts(0)
     fold = np.arange(len(y)) % 5
-    monkeypatch.setattr(
-        "smilearn.baselines._label_scorer.folds_of", lambda *given: fold
-    )
+    monkeypatch.setattr("smilearn.baselines._base.folds_of", lambda *given: fold)
     dense = scorer.fit(X, y)
     expected = dense.scores_, dense.score_samples(X, y), dense.score_samples(X)
     sparse = scorer.fit(make(X), y)

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from smilearn.baselines import logit_scores
-from smilearn.baselines._logits import KINDS
+from smilearn.baselines._training import KINDS
 from smilearn.exceptions import InvalidInputError
 
 

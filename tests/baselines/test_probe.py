@@ -22,7 +22,7 @@ from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.utils import get_tags
 
 from smilearn.baselines import ProbeScorer, logit_scores
-from smilearn.baselines._logits import own
+from smilearn.baselines._training import own
 from smilearn.exceptions import InvalidInputError
 
 KINDS = ["margin", "loss", "el2n", "entropy"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from smilearn.cli._checks import check_number, check_output, one_of
+from smilearn.cli._terminal import check_number, check_output, one_of
 from smilearn.exceptions import InvalidInputError
 
 NAN, INF = float("nan"), float("inf")

@@ -11,7 +11,7 @@ import pytest
 from command_line import LABELS, ROWS, TEXTS, succeed, write_risk
 
 from smilearn import SentenceEmbedder, SlicedMIScorer
-from smilearn.tables._files import read_columns, write_columns
+from smilearn.tables._io import read_columns, write_columns
 
 data, folder, rows = command_line.data, command_line.folder, command_line.rows
 

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from smilearn import SentenceEmbedder, SlicedMIScorer
 from smilearn.cli import _demo
 from smilearn.cli._app import app
-from smilearn.cli._workflow import score_texts
+from smilearn.cli._score import score_texts
 from smilearn.datasets import load_rotten_tomatoes
 from smilearn.exceptions import EarlyPointWarning
-from smilearn.tables._files import read_columns
+from smilearn.tables._io import read_columns
 
 N_SAMPLES = 80  # 24 labels flipped, 4 samples removed
 ORIGINALS = {

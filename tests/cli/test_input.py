@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smilearn.cli._input import (
+from smilearn.cli._score import (
     complete_column,
     data_stream,
     label_column,
@@ -13,7 +13,7 @@ from smilearn.cli._input import (
     unique_column,
 )
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._files import write_columns
+from smilearn.tables._io import write_columns
 
 NAN = float("nan")
 

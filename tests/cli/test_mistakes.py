@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from command_line import LABELS, RISK, TEXTS, run, write_risk
 
-from smilearn.tables._files import write_columns
+from smilearn.tables._io import write_columns
 
 folder, rows = command_line.folder, command_line.rows
 

@@ -17,9 +17,9 @@ from command_line import LABELS, TEXTS, run, succeed
 from typer.testing import CliRunner
 
 from smilearn import RiskTable
-from smilearn.cli import _workflow
+from smilearn.cli import _score
 from smilearn.cli._app import app
-from smilearn.tables._files import read_columns, write_columns
+from smilearn.tables._io import read_columns, write_columns
 
 folder, data = command_line.folder, command_line.data
 OPTIONS = ["--label", "label", "--embeddings", "X.npy", "--n-slices", "16"]
@@ -37,7 +37,7 @@ def embeddings(data):
 def environment(**more):
     own = {
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(Path(_workflow.__file__).parents[1]),
+        "PYTHONPATH": str(Path(_score.__file__).parents[1]),
     }
     own = {**os.environ, **own, **more}
     for name in ("TQDM_DISABLE", "PYTHONUNBUFFERED"):

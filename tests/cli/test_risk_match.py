@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from smilearn import RiskTable
-from smilearn.cli._risk_match import RiskRows
+from smilearn.cli._filter import RiskRows
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.tables import _row_streams
-from smilearn.tables._files import write_columns
+from smilearn.tables._io import write_columns
 from smilearn.tables._row_streams import RowStream
 
 DATA = {

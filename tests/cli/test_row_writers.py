@@ -2,11 +2,11 @@
 
 import pytest
 
-from smilearn.cli import _row_writers
-from smilearn.cli._row_writers import row_writer, shape_of
+from smilearn.cli import _filter
+from smilearn.cli._filter import row_writer, shape_of
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables import _row_streams
-from smilearn.tables._files import file_kind, read_columns, write_columns
+from smilearn.tables._io import file_kind, read_columns, write_columns
 from smilearn.tables._row_streams import RowStream
 
 SUFFIXES = [".csv", ".jsonl", ".parquet"]
@@ -18,7 +18,7 @@ KEEP = [True, False, True, True, False, True]
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     monkeypatch.setattr(_row_streams, "_MOST_ROWS", 2)
-    monkeypatch.setattr(_row_writers, "_ROW_GROUP", 40)
+    monkeypatch.setattr(_filter, "_ROW_GROUP", 40)
 
 
 def copy(source, out, keep):

@@ -11,8 +11,8 @@ from command_line import run, succeed
 from rich.console import Console
 
 from smilearn import RiskTable
-from smilearn.cli import _screen
-from smilearn.tables._files import read_columns
+from smilearn.cli import _table
+from smilearn.tables._io import read_columns
 
 folder = command_line.folder
 IDS, LABELS = [10, 9, 7, 8], list("yxxy")
@@ -114,11 +114,11 @@ def test_infinite_risk_is_null_in_json():
 def test_a_terminal_gets_a_drawn_table_without_effects(risk, monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr(file, "isatty", lambda: True)
-    monkeypatch.setattr(_screen.sys, "stdout", file)
+    monkeypatch.setattr(_table.sys, "stdout", file)
     monkeypatch.setattr(
-        _screen, "Console", lambda: Console(file=file, width=150, color_system=None)
+        _table, "Console", lambda: Console(file=file, width=150, color_system=None)
     )
-    _screen.print_table(risk.riskiest(), 4, most=2)
+    _table.print_table(risk.riskiest(), 4, most=2)
     drawn = file.getvalue()
     assert "│  9 │ x     │ [red]<b>\\x1b[31m │ -1.000 │" in drawn
     assert "\x1b" not in drawn
@@ -128,7 +128,7 @@ def test_a_terminal_gets_a_drawn_table_without_effects(risk, monkeypatch):
 
 def test_widths_are_those_of_the_first_rows():
     table = RiskTable([0, 1, 2], ["a", "b", "ccc"])
-    lines = list(_screen.aligned_lines(table, n_measured=2))
+    lines = list(_table.aligned_lines(table, n_measured=2))
     assert lines[2].startswith(" 1  b      ")
     assert len(lines) == 4
     assert Path("risk.csv").exists()

@@ -13,7 +13,7 @@ import pytest
 from command_line import LABELS, TEXTS, folder, run  # noqa: F401
 
 from smilearn import RiskTable
-from smilearn.tables._files import write_columns
+from smilearn.tables._io import write_columns
 
 ATTACKS = {
     "OSC 52": "\x1b]52;c;ZXZpbA==\x07",

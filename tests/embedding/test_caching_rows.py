@@ -23,7 +23,7 @@ from cached_rows import (
 
 from smilearn.embedding import RowCache, clear_cache
 from smilearn.exceptions import CacheError, CacheWarning, InvalidInputError
-from smilearn.utils import _large_array
+from smilearn.utils import _indexing
 
 
 def in_new_process(code, folder):
@@ -253,7 +253,7 @@ def test_rows_of_nothing_or_objects_are_an_error(tmp_path, shape, dtype):
 
 
 def test_a_large_result_is_a_map_of_a_file_without_a_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(_large_array, "LARGE", 100)
+    monkeypatch.setattr(_indexing, "LARGE", 100)
     cache = RowCache(tmp_path, KEY, (3,))
     texts = [*TEXTS, *TEXTS[::-1]]
     for compute in (Compute(), never):

@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from smilearn import SentenceEmbedder, SlicedMIScorer
 from smilearn.datasets import packaged_minilm
-from smilearn.embedding import _sentences
+from smilearn.embedding import _sentence
 from smilearn.exceptions import (
     InvalidInputError,
     MissingTextError,
@@ -130,7 +130,7 @@ def test_a_progress_bar_counts_texts_on_request(tiny_encoder, verbose, monkeypat
             super().__init__(**options, file=io.StringIO())
             bars.append((self, not self.disable))
 
-    monkeypatch.setattr(_sentences, "tqdm", Bar)
+    monkeypatch.setattr(_sentence, "tqdm", Bar)
     embedder = SentenceEmbedder(tiny_encoder, batch_size=4, verbose=verbose)
     embedder.fit(TEXTS).transform(TEXTS)
     [(bar, shown)] = bars

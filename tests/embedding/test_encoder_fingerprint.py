@@ -4,7 +4,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel, AutoTokenizer
 
-from smilearn.embedding._encoder_fingerprint import encoder_fingerprint
+from smilearn.embedding._fingerprints import encoder_fingerprint
 
 
 def changed(folder, source, *, weights=None, pooling="mean", lower=True):

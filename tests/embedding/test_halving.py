@@ -6,8 +6,8 @@ import tiny_models as tiny
 import torch
 
 from smilearn import HiddenStateEmbedder
-from smilearn.embedding import _hidden_reader
-from smilearn.embedding._halving import HalvingBatches
+from smilearn.embedding import _reader
+from smilearn.embedding._reader import HalvingBatches
 from smilearn.exceptions import DeviceMemoryError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 def lack_of_memory(monkeypatch, most_tokens):
     """Let a forward pass of more tokens fail as a GPU does; count the failures."""
-    failed, states = [], _hidden_reader.HiddenReader._states
+    failed, states = [], _reader.HiddenReader._states
 
     def fail(self, tokens, mask, *, wanted):
         if tokens.numel() > most_tokens:
@@ -31,7 +31,7 @@ def lack_of_memory(monkeypatch, most_tokens):
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return states(self, tokens, mask, wanted=wanted)
 
-    monkeypatch.setattr(_hidden_reader.HiddenReader, "_states", fail)
+    monkeypatch.setattr(_reader.HiddenReader, "_states", fail)
     return failed
 
 
@@ -69,7 +69,7 @@ def lengths_of_batches(batch_size, lengths):
 
 
 def test_the_longest_go_first_in_batches_of_like_length(monkeypatch):
-    monkeypatch.setattr("smilearn.embedding._halving._TOKENS", {"cpu": 20})
+    monkeypatch.setattr("smilearn.embedding._reader._TOKENS", {"cpu": 20})
     lengths = [3, 9, 4, 30, 4, 8, 4]
     assert lengths_of_batches("auto", lengths) == [[30], [9, 8], [4, 4, 4, 3]]
     assert lengths_of_batches(3, lengths) == [[30, 9, 8], [4, 4, 4], [3]]

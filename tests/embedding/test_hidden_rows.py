@@ -11,7 +11,7 @@ from test_hidden_states import TEXTS, expected
 
 from smilearn import HiddenStateEmbedder, LayerSelector, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError, TruncationWarning
-from smilearn.utils import _large_array
+from smilearn.utils import _indexing
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
 
@@ -182,7 +182,7 @@ def test_without_a_cache_a_search_runs_the_model_again(tmp_path, read, memory):
 def test_many_layers_of_many_texts_are_a_map(monkeypatch):
     X = HiddenStateEmbedder(tiny.folder("bert"), layer="all").fit_transform(TEXTS)
     assert type(X) is np.ndarray
-    monkeypatch.setattr(_large_array, "LARGE", 1000)
+    monkeypatch.setattr(_indexing, "LARGE", 1000)
     embedder = HiddenStateEmbedder(tiny.folder("bert"), layer="all").fit(TEXTS)
     large = embedder.transform(TEXTS)
     assert isinstance(large, np.memmap)

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from transformers import AutoModel
 
 from smilearn import HiddenStateEmbedder, SlicedMIScorer
-from smilearn.embedding import _hidden_reader
+from smilearn.embedding import _reader
 from smilearn.exceptions import (
     InvalidInputError,
     MissingTextError,
@@ -42,14 +42,14 @@ POOL = {
 @pytest.fixture
 def forwards(monkeypatch):
     """Tokens (B, T) of each forward pass, those of the probe left out."""
-    calls, pooled = [], _hidden_reader.HiddenReader._pooled
+    calls, pooled = [], _reader.HiddenReader._pooled
 
     def spy(self, input_ids):
         if input_ids != self._probe:
             calls.append(input_ids)
         return pooled(self, input_ids)
 
-    monkeypatch.setattr(_hidden_reader.HiddenReader, "_pooled", spy)
+    monkeypatch.setattr(_reader.HiddenReader, "_pooled", spy)
     return calls
 
 
@@ -133,7 +133,7 @@ def test_chunks_of_tokens_change_nothing(monkeypatch):
     whole = HiddenStateEmbedder(tiny.folder("bert"), max_length=6).fit(TEXTS)
     with pytest.warns(TruncationWarning, match="2 of 6"):
         X = whole.transform(TEXTS)
-    monkeypatch.setattr(_hidden_reader, "_CHUNK", 2)
+    monkeypatch.setattr(_reader, "_CHUNK", 2)
     with pytest.warns(TruncationWarning, match="2 of 6"):
         np.testing.assert_allclose(whole.transform(TEXTS), X, atol=1e-6)
 

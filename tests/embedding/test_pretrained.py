@@ -24,14 +24,14 @@ from smilearn import (
     HiddenStateEmbedder,
     SentenceEmbedder,
 )
-from smilearn.embedding import _sentences
+from smilearn.embedding import _sentence
 from smilearn.embedding._pretrained import is_causal
 from smilearn.exceptions import (
     InvalidInputError,
     ModelUnavailableError,
     TruncationWarning,
 )
-from smilearn.finetuning import _fine_tuning
+from smilearn.finetuning import _base
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ESTIMATORS = [FineTunedEmbedder, FineTunedClassifier]
@@ -64,7 +64,7 @@ def test_sentences_are_not_embedded_by_made_up_weights(
     kept_as, accelerate, tmp_path, monkeypatch
 ):
     if not accelerate:
-        monkeypatch.setattr(_sentences, "find_spec", lambda name: None)
+        monkeypatch.setattr(_sentence, "find_spec", lambda name: None)
     if kept_as == "transformers":
         copied(tiny.folder("bert"), tmp_path)
     else:
@@ -132,13 +132,13 @@ def test_a_pooler_may_be_missing(tmp_path):
 @pytest.fixture
 def loaded_frozen(monkeypatch):
     """Models come with weights that cannot be trained."""
-    load = _fine_tuning.load_backbone
+    load = _base.load_backbone
 
     def frozen(*given):
         backbone, *rest = load(*given)
         return (backbone.requires_grad_(False), *rest)
 
-    monkeypatch.setattr(_fine_tuning, "load_backbone", frozen)
+    monkeypatch.setattr(_base, "load_backbone", frozen)
 
 
 @pytest.mark.usefixtures("loaded_frozen")

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from smilearn.embedding import _sentences
-from smilearn.embedding._sentences import encode_chunks, truncated_texts
+from smilearn.embedding import _sentence
+from smilearn.embedding._sentence import encode_chunks, truncated_texts
 
 MOST = 20
 
@@ -28,7 +28,7 @@ class Tokenizer:
 @pytest.mark.parametrize("prompt", [None, "", "say: ", "é"])
 @pytest.mark.parametrize("at_once", [1, 3, 1000])
 def test_long_texts_are_those_with_more_tokens(monkeypatch, seed, prompt, at_once):
-    monkeypatch.setattr(_sentences, "_TOKENIZED_AT_ONCE", at_once)
+    monkeypatch.setattr(_sentence, "_TOKENIZED_AT_ONCE", at_once)
     rng = np.random.default_rng(seed)
     texts = ["".join(rng.choice([*"ab é"], size)) for size in rng.integers(0, 30, 60)]
     tokenizer = Tokenizer()

@@ -122,7 +122,7 @@ def test_special_tokens_without_a_row_matter_where_a_text_has_them(estimator, tm
     folder, _ = with_tokens(tmp_path, 161 - N_WORDS, special=True)
     read(estimator, folder, TEXTS)
     image = f"[{160 - N_WORDS}x]"
-    with pytest.raises(InvalidInputError, match="tokens up to 160, .* has 160 rows"):
+    with pytest.raises(InvalidInputError, match=r"tokens up to 160, .* has 160 rows"):
         read(estimator, folder, [*TEXTS, f"the {image} film"])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smilearn.filtering._removal import lines_between, riskiest, spared
+from smilearn.filtering._filter import lines_between, riskiest, spared
 
 SAMPLES = st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 3)), min_size=1)
 

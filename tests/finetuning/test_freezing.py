@@ -28,8 +28,8 @@ from transformers import (
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError
-from smilearn.finetuning import _freezing, _text_samples
-from smilearn.finetuning._freezing import LowerLayers, StoredStates, layers_of
+from smilearn.finetuning import _network, _training
+from smilearn.finetuning._network import LowerLayers, StoredStates, layers_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -188,7 +188,7 @@ def test_reusing_stored_states_changes_no_loss(
 ):
     folder = tiny_encoder if kind == "encoder" else make_decoder(tmp_path, kind)
     reused = fit(folder)
-    monkeypatch.setattr(_text_samples.TextSamples, "store", lambda *_: None)
+    monkeypatch.setattr(_training.TextSamples, "store", lambda *_: None)
     plain = fit(folder)
     losses = [[h["mean_loss"] for h in each.history_] for each in (reused, plain)]
     assert losses[0][-1] < 0.9 * losses[0][0]
@@ -239,12 +239,12 @@ def test_more_layers_than_there_are_is_refused(tiny_encoder):
 
 
 def test_many_states_go_to_a_file_that_leaves_no_trace(tmp_path, monkeypatch):
-    monkeypatch.setattr(_freezing.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(_network.tempfile, "tempdir", str(tmp_path))
     lengths = np.array([2, 0, 3])
     states = torch.arange(24.0).reshape(2, 3, 4)
     kept = []
     for most in (2**30, 0):
-        monkeypatch.setattr(_freezing, "_MOST_IN_MEMORY", most)
+        monkeypatch.setattr(_network, "_MOST_IN_MEMORY", most)
         stored = StoredStates(lengths, 4)
         stored.put([2, 0], states)
         kept.append(stored.get([0, 2], 4))

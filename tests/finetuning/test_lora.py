@@ -13,7 +13,7 @@ from transformers import AutoModel
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError, MissingDependencyError
-from smilearn.finetuning._lora import lora_settings
+from smilearn.finetuning._network import lora_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

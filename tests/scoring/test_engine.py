@@ -15,7 +15,7 @@ from smilearn.scoring._reader import PmiReader, Settings
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import standardize
 from smilearn.scoring._sums import SliceSums
-from smilearn.utils._rows import as_tensor
+from smilearn.utils._indexing import as_tensor
 
 KINDS = sorted(DENSITIES)
 TABLE_ERROR = 1e-4  # nats, of a mean over 256 slices; the largest seen was half of it

@@ -7,7 +7,7 @@ from oracles import features, rounding
 
 from smilearn.scoring._feature_moments import feature_moments
 from smilearn.scoring._standardize import inverse_scale_of
-from smilearn.utils._rows import row_blocks
+from smilearn.utils._indexing import row_blocks
 
 FLOATS = [np.float32, np.float64]
 

@@ -7,7 +7,7 @@ from oracles import features, rounding
 
 from smilearn.scoring import _feature_moments, _standardize
 from smilearn.scoring._standardize import FARTHEST
-from smilearn.utils._rows import as_tensor, row_blocks
+from smilearn.utils._indexing import as_tensor, row_blocks
 
 FLOATS = [np.float32, np.float64]
 

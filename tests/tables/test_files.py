@@ -17,7 +17,7 @@ from smilearn.exceptions import (
     InvalidInputError,
     MissingDependencyError,
 )
-from smilearn.tables._files import (
+from smilearn.tables._io import (
     column_of,
     file_kind,
     read_columns,

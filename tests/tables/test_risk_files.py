@@ -16,7 +16,7 @@ from risk_tables import check_same, made_table
 
 from smilearn import RiskFilter, RiskTable
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._files import write_columns
+from smilearn.tables._io import write_columns
 
 KINDS = ["csv", "jsonl", "parquet"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from smilearn import RiskTable
 from smilearn.exceptions import InvalidInputError, MissingDependencyError
-from smilearn.tables._files import read_columns
+from smilearn.tables._io import read_columns
 
 PSMI = [0.6, -1.5, 0.4, -1.5, 0.1]
 LABEL = ["ham", "spam", "ham", "ham", "eggs"]

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder, SlicedMIScorer
-from smilearn.utils._fit_tasks import STRIDE, FitTask, SliceParts, n_parts
+from smilearn.utils._callbacks import STRIDE, FitTask, SliceParts, n_parts
 
 callback = pytest.importorskip("sklearn.callback", reason="new in scikit-learn 1.9")
 

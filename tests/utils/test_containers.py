@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._containers import (
+from smilearn.utils._indexing import (
     check_aligned,
     class_labels,
     index_of,

@@ -6,8 +6,7 @@ import torch
 
 from smilearn import FineTunedClassifier, SentenceEmbedder, SlicedMIScorer
 from smilearn.exceptions import MissingTextError
-from smilearn.utils._inputs import read_column
-from smilearn.utils._texts import check_labels, check_texts
+from smilearn.utils._validation import check_labels, check_texts, read_column
 
 datasets = pytest.importorskip("datasets")
 TEXTS = [

@@ -16,7 +16,7 @@ from smilearn.scoring import _device_check, _fitted
 from smilearn.scoring._device_check import TOLERANCE, check_device, computed_on
 from smilearn.scoring._reader import Settings
 from smilearn.utils._devices import full_float32, resolve_device, working_on
-from smilearn.utils._rows import row_blocks
+from smilearn.utils._indexing import row_blocks
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils import _large_array
-from smilearn.utils._large_array import large_array
+from smilearn.utils import _indexing
+from smilearn.utils._indexing import large_array
 
 
 @pytest.fixture(autouse=True)
 def small_limit(monkeypatch):
-    monkeypatch.setattr(_large_array, "LARGE", 80)
+    monkeypatch.setattr(_indexing, "LARGE", 80)
 
 
 def test_small_arrays_are_in_memory():
@@ -42,7 +42,7 @@ def full(*_):
 
 
 def test_a_full_folder_is_left_for_the_temporary_one(tmp_path, monkeypatch):
-    set_aside, tried = _large_array._set_aside, []
+    set_aside, tried = _indexing._set_aside, []
 
     def first_is_full(file, n_bytes):
         tried.append(n_bytes)
@@ -50,14 +50,14 @@ def test_a_full_folder_is_left_for_the_temporary_one(tmp_path, monkeypatch):
             full()
         set_aside(file, n_bytes)
 
-    monkeypatch.setattr(_large_array, "_set_aside", first_is_full)
+    monkeypatch.setattr(_indexing, "_set_aside", first_is_full)
     assert isinstance(large_array((5, 5), float, tmp_path), np.memmap)
     assert tried == [200, 200]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(_large_array, "_set_aside", full)
+    monkeypatch.setattr(_indexing, "_set_aside", full)
     with pytest.raises(InvalidInputError, match=r"No space left.*TMPDIR to a larger"):
         large_array((5, 5), float, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from smilearn import SlicedMIScorer
 from smilearn.exceptions import DeviceMemoryError
 from smilearn.scoring import _engine, _stream
 from smilearn.scoring._reader import PmiReader, Settings
-from smilearn.utils import _out_of_memory
+from smilearn.utils import _devices
 
 CPU = torch.device("cpu")
 N_SLICES = 37
@@ -24,7 +24,7 @@ ERRORS = {
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch):
-    monkeypatch.setattr(_out_of_memory, "_most_bytes", {})
+    monkeypatch.setattr(_devices, "_most_bytes", {})
 
 
 class Memory:
@@ -115,7 +115,7 @@ def test_scores_are_those_of_a_run_without_failures(where, how, limit, monkeypat
     scorer = fitted(how, X, y)
     assert_same(state_of(scorer), state)
     failures, memory.failures = memory.failures, 0
-    _out_of_memory._most_bytes.clear()
+    _devices._most_bytes.clear()
     assert_same(answers(plain, X[::3], y[::3]), expected)
     assert failures + memory.failures > 0
 

@@ -14,8 +14,7 @@ from test_freezing import TEXTS, Y
 from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError
 from smilearn.finetuning import _training
-from smilearn.utils._files import replacing
-from smilearn.utils._run_folder import RunFolder, digest
+from smilearn.utils._files import RunFolder, digest, replacing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smilearn.exceptions import InvalidInputError, MissingTextError, SmilearnError
-from smilearn.utils._texts import check_labelled_texts, check_texts
+from smilearn.utils._validation import check_labelled_texts, check_texts
 
 TEXTS = ["a dull film", "", "naïve 映画 🎬", "two\nlines, and a comma", " "]
 

@@ -5,14 +5,14 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from smilearn.baselines._logits import own
+from smilearn.baselines._training import own
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._folds import folds_of, row_keys
 from smilearn.utils._documentation import Documented, documentation_url, page_template
-from smilearn.utils._inputs import as_numpy, check_class_labels
+from smilearn.utils._indexing import as_tensor
 from smilearn.utils._random import generator_from
-from smilearn.utils._rows import as_tensor
 from smilearn.utils._sklearn_compat import fit_context
+from smilearn.utils._validation import as_numpy, check_class_labels
 
 
 class LabelScorer(Documented, BaseEstimator):

@@ -1,16 +1,18 @@
-"""Samples and labels in whatever people keep them in."""
+"""Samples in any container, taken by index; arrays that are read a piece at a time."""
 
+import os
 import sys
+import tempfile
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._inputs import is_tensor
 from smilearn.utils._sklearn_compat import take
-from smilearn.utils._texts import check_labels
+from smilearn.utils._validation import check_labels, is_tensor
 
 
 def take_samples(X, indices):
@@ -95,3 +97,69 @@ def class_labels(y):
         labels = labels.astype(nullable)
     check_classification_targets(labels)
     return labels
+
+
+class _Writable:
+    """The memory of an array without the mark that it must not be written to."""
+
+    def __init__(self, array):
+        self._owner = array
+        self.__array_interface__ = array.__array_interface__ | {
+            "data": (array.__array_interface__["data"][0], False)
+        }
+
+
+def as_tensor(X, device=None):
+    """Put embeddings on a device, without a copy where they are there already."""
+    device = torch.device(X.device if device is None else device)
+    device = torch.device("cpu") if device.type == "mps" else device
+    if isinstance(X, torch.Tensor):
+        return X.to(device)
+    if any(stride < 0 or stride % X.itemsize for stride in X.strides):
+        X = np.ascontiguousarray(X)
+    if not X.flags.writeable:
+        X = np.asarray(_Writable(X))
+    return torch.as_tensor(X, device=device)
+
+
+def row_blocks(X, order=None, megabytes=None):
+    """Cut the rows of a tensor into pieces that fit a cache."""
+    megabytes = megabytes or (1 if X.device.type == "cpu" else 256)
+    step = max(1, int(megabytes * 2**20) // (X.itemsize * X.shape[1]))
+    for start in range(0, len(X) if order is None else len(order), step):
+        rows = slice(start, start + step)
+        yield X[rows] if order is None else X.index_select(0, order[rows])
+
+
+LARGE = 2**28  # bytes from which on an array is a memory map: 256 MB
+
+
+def large_array(shape, dtype, folder=None):
+    """Make room for an array: in memory, or from 256 MB on in a file."""
+    dtype = np.dtype(dtype)
+    n_bytes = int(np.prod(shape, dtype=int)) * dtype.itemsize
+    if n_bytes < LARGE:
+        return np.empty(shape, dtype)
+    for place in dict.fromkeys([folder, None]):
+        try:
+            with tempfile.TemporaryFile(dir=place) as file:
+                _set_aside(file, n_bytes)
+                return np.memmap(file, dtype, "r+", shape=shape)
+        except OSError as error:
+            failure = error
+    raise InvalidInputError(
+        f"No room for {n_bytes / 2**30:.1f} GiB of rows in {tempfile.gettempdir()!r}: "
+        f"{failure}. Point the environment variable TMPDIR to a larger disk, take "
+        "fewer layers, or transform fewer texts at a time."
+    ) from failure
+
+
+def _set_aside(file, n_bytes):
+    """Give a file its space now, as a page of a map that finds none is a crash."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+        return
+    zeros = bytes(2**20)
+    for begin in range(0, n_bytes, len(zeros)):
+        file.write(zeros[: n_bytes - begin])
+    file.flush()

@@ -11,13 +11,13 @@ import numpy as np
 from smilearn.embedding._pretrained import load_backbone, quiet_transformers
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 from smilearn.finetuning._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
+from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device
-from smilearn.utils._fit_tasks import FitTasks
+from smilearn.utils._files import RunFolder, digest
 from smilearn.utils._optional import require
 from smilearn.utils._random import generator_from, stratified_rows
-from smilearn.utils._run_folder import RunFolder, digest
 from smilearn.utils._sklearn_compat import Interval, StrOptions
-from smilearn.utils._texts import check_labelled_texts, check_texts, warn_truncated
+from smilearn.utils._validation import check_labelled_texts, check_texts, warn_truncated
 from smilearn.utils._weights import loss_weights
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -58,7 +58,7 @@ class FineTuning(FitTasks):
         caller = type(self).__name__
         require("accelerate", extra="finetune", caller=caller)
         from smilearn.finetuning import _training
-        from smilearn.finetuning._pooled_classifier import read
+        from smilearn.finetuning._network import read
 
         texts, self.classes_, codes = check_labelled_texts(texts, y)
         self._check_schedule()
@@ -102,7 +102,7 @@ class FineTuning(FitTasks):
     def _epoch_tasks(self, follow, network):
         if follow.context is None:
             return []
-        from smilearn.utils._epoch_tasks import EpochTasks
+        from smilearn.utils._callbacks import EpochTasks
 
         fitted = {
             "_network": network,
@@ -113,7 +113,7 @@ class FineTuning(FitTasks):
 
     def _read(self, texts):
         """Pooled states and logits of new texts."""
-        from smilearn.finetuning._pooled_classifier import read
+        from smilearn.finetuning._network import read
 
         texts = check_texts(texts)
         head = self._network.head
@@ -126,15 +126,19 @@ class FineTuning(FitTasks):
 
     def _samples(self, texts, network):
         from smilearn.embedding._tokens import embedding_rows
-        from smilearn.finetuning._text_samples import TextSamples
+        from smilearn.finetuning._training import TextSamples
 
         n_rows = embedding_rows(network.backbone)
         return TextSamples(texts, self._tokenizer, self._most_tokens, n_rows)
 
     def _network_for(self, n_classes, caller):
-        from smilearn.finetuning._freezing import LowerLayers, check_trainable
-        from smilearn.finetuning._lora import add_lora, lora_settings
-        from smilearn.finetuning._pooled_classifier import PooledClassifier
+        from smilearn.finetuning._network import (
+            LowerLayers,
+            PooledClassifier,
+            add_lora,
+            check_trainable,
+            lora_settings,
+        )
 
         settings = lora_settings(self.lora)
         backbone, self._tokenizer, self._most_tokens, is_decoder = load_backbone(
@@ -236,7 +240,7 @@ class FineTuning(FitTasks):
 
     def _note(self, point, task):
         """Set the attributes that tell what the training was like."""
-        from smilearn.finetuning._pooled_classifier import losses_and_correct
+        from smilearn.finetuning._network import losses_and_correct
 
         self.losses_, correct = losses_and_correct(self.logits_, task.codes)
         self.held_out_ = task.held_out

@@ -1,8 +1,9 @@
 """A fit as a tree of tasks, which scikit-learn's callbacks are told of."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from sklearn.base import clone
+from transformers import TrainerCallback
 
 from smilearn.utils._sklearn_compat import CallbackSupportMixin
 
@@ -78,3 +79,20 @@ def silent_clone(estimator):
     copy = clone(estimator)
     vars(copy).pop("_skl_callbacks", None)
     return copy
+
+
+class EpochTasks(TrainerCallback):
+    """Tell of each epoch, or of the part of one before the early point."""
+
+    def __init__(self, follow, fitted):
+        self.follow, self.fitted, self.epoch = follow, fitted, ExitStack()
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Begin the task of an epoch."""
+        facts = {"X": self.follow.X, "y": self.follow.y}
+        part = self.follow.part("epoch", **facts, reconstruction_attributes=self.fitted)
+        self.epoch.enter_context(part)
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """End it."""
+        self.epoch.close()
