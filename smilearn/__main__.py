@@ -1,4 +1,4 @@
-"""Door of ``python -m smilearn`` and of the ``smilearn`` command (floor 14)."""
+"""Door of ``python -m smilearn`` and of the ``smilearn`` command."""
 
 import sys
 

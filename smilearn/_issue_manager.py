@@ -1,4 +1,4 @@
-"""Memorization as an issue type of cleanlab's Datalab (floor 10)."""
+"""Memorization as an issue type of cleanlab's Datalab."""
 
 import inspect
 from typing import ClassVar

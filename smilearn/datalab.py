@@ -1,4 +1,4 @@
-"""Memorization in the reports of cleanlab's Datalab (floor 12)."""
+"""Memorization in the reports of cleanlab's Datalab."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Real text and a real model from packages, checked before use (floor 2)."""
+"""Real text and a real model from packages, checked before use."""
 
 import csv
 import hashlib

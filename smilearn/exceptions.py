@@ -1,4 +1,4 @@
-"""Errors and warnings of smilearn (floor 0).
+"""Errors and warnings of smilearn.
 
 Each error is also the standard one it refines, so ``except ValueError`` works::
 

@@ -1,4 +1,4 @@
-"""Measures of a ranking, and the label contrast (floor 1).
+"""Measures of a ranking, and the label contrast.
 
 Throughout, `memorized` is the ground truth of an audit and `risk` is a score that is
 *high* for samples at risk (minus the PSMI).
