@@ -65,11 +65,6 @@ def test_columns_are_the_scores_of_the_scorer(planted, lab_of):
     assert (issues["is_memorization_issue"] == (scorer.scores_ < 0)).all()
 
 
-def test_the_line_is_that_of_the_scorer(lab_of):
-    issues = lab_of({**SETTINGS, "contamination": 0.1}).get_issues("memorization")
-    assert issues["is_memorization_issue"].sum() == 20
-
-
 def test_summary_and_report(lab_of, capsys):
     lab = lab_of()
     issues = lab.get_issues("memorization")
@@ -110,23 +105,9 @@ def test_class_labels_of_a_data_set_keep_their_names(planted, lab_of):
     assert info["most_likely_label"][WRONG[0]] == "spam"
 
 
-def test_a_scorer_is_taken_and_left_as_it_was(planted, lab_of):
-    scorer = SlicedMIScorer(**SETTINGS, far=None)
-    issues = lab_of({"scorer": scorer}).get_issues("memorization")
-    expected = SlicedMIScorer(**SETTINGS, far=None).fit(*planted).scores_
-    assert np.allclose(issues["memorization_psmi"], expected)
-    assert not hasattr(scorer, "scores_")
-
-
 def test_registering_again_changes_nothing(capsys):
     assert register_memorization() is register_memorization()
     assert capsys.readouterr().out == ""  # cleanlab prints where it overwrites
-
-
-def test_the_type_is_on_the_list_and_not_among_the_defaults(planted, lab_of):
-    lab = lab_of()
-    assert "memorization" in lab.list_possible_issue_types()
-    assert "memorization" not in lab.list_default_issue_types()
 
 
 def test_a_saved_lab_is_loaded(lab_of, tmp_path):
@@ -163,15 +144,6 @@ def test_without_labels_it_says_so(planted):
     lab = cleanlab.Datalab({"text": ["a"] * 200}, verbosity=0)
     with pytest.raises(InvalidInputError, match="needs labels"):
         lab.find_issues(features=planted[0], issue_types={"memorization": {}})
-
-
-def test_embeddings_may_come_with_the_parameters(planted, lab_of):
-    data = {"label": planted[1].tolist()}
-    lab = cleanlab.Datalab(data, label_name="label", verbosity=0)
-    settings = {"features": planted[0], **SETTINGS}
-    lab.find_issues(issue_types={"memorization": settings})
-    told, expected = lab.get_issues("memorization"), lab_of().get_issues("memorization")
-    assert told.equals(expected)
 
 
 @pytest.mark.parametrize("missing", ["cleanlab", "datasets"])

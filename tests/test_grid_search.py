@@ -13,9 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
-    KFold,
     StratifiedKFold,
-    cross_val_predict,
     cross_validate,
 )
 from sklearn.pipeline import make_pipeline
@@ -79,23 +77,6 @@ def test_each_text_is_read_once_for_all_candidates(texts, read, tmp_path):
 def _last(search, texts):
     """What the last step gets, and the labels."""
     return search.best_estimator_[:-1].transform(texts[0]), texts[1]
-
-
-def test_layer_share_and_slices_in_one_search(texts, read, tmp_path):
-    last = FilteredEstimator(LogisticRegression(), RiskFilter(SCORER))
-    name = "filteredestimator__filter"
-    grid = {
-        "layerselector__layer": [1, 2],
-        f"{name}__share": [0.0, 0.2],
-        f"{name}__scorer__n_slices": [8, 16],
-        f"{name}__scorer__slicing": ["isotropic", "joint"],
-    }
-    search = GridSearchCV(of_layers(last, tmp_path), grid, cv=2, error_score="raise")
-    search.fit(*texts)
-    assert len(search.cv_results_["params"]) == 16
-    assert sum(read) == 50
-    kept = search.best_estimator_[-1].filter_.support_.sum()
-    assert kept == 60 - int(60 * search.best_params_[f"{name}__share"])
 
 
 def test_two_processes_find_the_same_and_share_the_rows(texts, tmp_path):
@@ -203,35 +184,3 @@ def test_the_filter_takes_wrong_labels_out_of_real_texts(reviews):
     texts, labels, flipped, *_ = reviews
     model = with_filter(0.1).fit(texts, labels)[-1]
     assert flipped[~model.filter_.support_].mean() > 1.5 * flipped.mean()
-
-
-def test_label_contrast_chooses_on_real_texts(reviews):
-    texts, labels, *_ = reviews
-    pipeline = make_pipeline(words_to_topics(), SlicedMIScorer(32, random_state=0))
-    grid = {
-        "pipeline__truncatedsvd__n_components": [2, 20],
-        "slicedmiscorer__slicing": ["isotropic", "joint"],
-    }
-    searches = [
-        GridSearchCV(pipeline, grid, cv=3, n_jobs=n_jobs, error_score="raise")
-        for n_jobs in (None, 2)
-    ]
-    one, two = (search.fit(texts, labels) for search in searches)
-    contrast = one.cv_results_["mean_test_score"]
-    np.testing.assert_array_equal(contrast, two.cv_results_["mean_test_score"])
-    assert one.best_score_ == contrast.max() > 0.5
-    folds = KFold(3).split(texts, labels)
-    best = [
-        one.best_estimator_.fit(texts[train], labels[train]).score(
-            texts[test], labels[test]
-        )
-        for train, test in folds
-    ]
-    assert np.mean(best) == pytest.approx(one.best_score_)
-
-
-def test_predictions_of_texts_that_were_removed(reviews):
-    """A filter acts in fit alone: each text gets a prediction."""
-    texts, labels, *_ = reviews
-    predicted = cross_val_predict(with_filter(0.3), texts, labels, cv=3)
-    assert len(predicted) == 400

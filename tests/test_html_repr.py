@@ -66,19 +66,6 @@ def test_no_address_no_links(monkeypatch, entries):
     assert page_template(documentation_url()) == ""
 
 
-def test_a_slash_at_the_end_of_the_address_is_dropped(monkeypatch):
-    class Metadata:
-        def get_all(self, key, default):
-            return ["Source, https://here.org", "Documentation, https://there.org/"]
-
-    monkeypatch.setattr(_documentation, "metadata", lambda name: Metadata())
-    assert documentation_url() == "https://there.org"
-
-
-def test_there_are_estimators_to_look_at():
-    assert {"SlicedMIScorer", "RiskFilter", "LayerSelector"} <= set(ESTIMATORS)
-
-
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_each_estimator_links_to_its_page(name):
     assert issubclass(getattr(smilearn, name), Documented)

@@ -114,12 +114,6 @@ def test_any_column_is_a_column_of_texts(fitted, make):
     )
 
 
-def test_it_can_be_fitted_to_columns_of_a_frame(estimator, fitted):
-    frame = pl.DataFrame({"text": TEXTS, "label": LABELS})
-    again = clone(estimator).fit(frame["text"], frame["label"])
-    np.testing.assert_allclose(answer(again, TEXTS), answer(fitted, TEXTS), atol=1e-6)
-
-
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
 def test_a_missing_text_is_named(estimator, fitted, missing):
     texts = [*TEXTS[:3], missing]
