@@ -7,6 +7,7 @@ from polars.exceptions import PolarsError
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._validation import (
     check_labels,
+    check_texts,
     is_missing,
     read_column,
     refuse_tables,
@@ -73,13 +74,15 @@ def _wrong_type(name, got):
     )
 
 
-def as_labels(values):
+def as_labels(values, name="label"):
     """Make a series of labels, none of them missing."""
-    if type(values) not in (list, tuple) or len(set(map(type, values))) != 1:
-        values = check_labels(values)  # of NumPy, where strings end before a NUL
-    elif not isinstance(values[0], (str, int)):
-        values = check_labels(values)
-    return as_series(values, "label")
+    if isinstance(values, pl.Series):
+        is_exact = not values.dtype.is_float()
+    else:
+        is_exact = type(values) in (list, tuple) and len(set(map(type, values))) == 1
+        is_exact = is_exact and isinstance(values[0], (str, int))
+    # check_labels gives NumPy's types, where strings end before a NUL
+    return as_series(values if is_exact else check_labels(values), name)
 
 
 def as_numbers(values, name):
@@ -101,8 +104,17 @@ def as_numbers(values, name):
     return series
 
 
+def as_texts(values, name="text"):
+    """Make a series of texts, none of them missing."""
+    if isinstance(values, pl.Series) and values.dtype == pl.String:
+        return as_series(values, name)
+    return pl.Series(name, check_texts(values), dtype=pl.String)
+
+
 def whole_numbers(series):
     """Strings as int64 where all are written as whole numbers are, else as they are."""
-    numbers = series.cast(pl.Int64, strict=False)
-    is_plain = not numbers.null_count() and (numbers.cast(pl.String) == series).all()
-    return numbers if is_plain else series
+    for part in (series.head(1), series):  # a quick no where the first one is none
+        numbers = part.cast(pl.Int64, strict=False)
+        if numbers.null_count() or (numbers.cast(pl.String) != part).any():
+            return series
+    return numbers
