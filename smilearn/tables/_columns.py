@@ -32,7 +32,7 @@ def as_series(values, name, *, may_miss=False):
     if series.dtype == pl.Null:
         series = series.cast(pl.String)
     if isinstance(series.dtype, _REFUSED):
-        raise _wrong_type(name, f"{series.dtype} such as {series[0]!r}")
+        raise _wrong_type(name, str(series.dtype))
     if series.null_count() and not may_miss:
         raise InvalidInputError(
             f"{name} must be given for each row; {series.null_count()} are missing, "
@@ -46,7 +46,7 @@ def _with_type(values, name):
     if isinstance(values, pl.Series) or hasattr(values, "to_pylist"):
         return values
     if isinstance(getattr(values, "dtype", None), np.dtype):
-        values = np.asarray(values)
+        values = np.array(values)  # a copy, which the series may keep
         if values.ndim != 1:
             raise InvalidInputError(
                 f"{name} must be one column; got shape {values.shape}."
@@ -76,13 +76,14 @@ def _wrong_type(name, got):
 
 def as_labels(values, name="label"):
     """Make a series of labels, none of them missing."""
-    if isinstance(values, pl.Series):
-        is_exact = not values.dtype.is_float()
-    else:
-        is_exact = type(values) in (list, tuple) and len(set(map(type, values))) == 1
-        is_exact = is_exact and isinstance(values[0], (str, int))
-    # check_labels gives NumPy's types, where strings end before a NUL
-    return as_series(values if is_exact else check_labels(values), name)
+    if isinstance(values, pl.Series) and not values.dtype.is_float():
+        return as_series(values, name)
+    if type(values) is list and set(map(type, values)) in ({str}, {int}):
+        return as_series(values, name)
+    checked = check_labels(values)  # of NumPy, which rounds large ints with gaps
+    is_exact = hasattr(values, "to_pylist") or hasattr(values, "to_list")
+    is_exact = is_exact or isinstance(values, (list, tuple))
+    return as_series(values if is_exact else checked, name)
 
 
 def as_numbers(values, name):

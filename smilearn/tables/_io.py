@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 from polars import selectors
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.utils._files import replacing
@@ -121,7 +121,7 @@ def _read_jsonl(path):
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     try:
         return pl.read_ndjson(content, infer_schema_length=None)
-    except PolarsError:
+    except (PolarsError, PanicException):
         return _checked_jsonl(path, content.decode())
 
 
@@ -156,7 +156,7 @@ def _read_parquet(path):
             )
         with path.open("rb") as file:
             return pl.read_parquet(file)
-    except PolarsError as error:
+    except (PolarsError, PanicException) as error:
         raise FileFormatError(f"{path}: cannot be read as Parquet: {error}") from error
 
 

@@ -53,7 +53,7 @@ def _in_type_of(ids, wanted):
         kept = same.cast(other, strict=False) == wanted
     except PolarsError:
         return pl.Series([None] * len(wanted), dtype=own)
-    return same.set(~kept.fill_null(value=False), None)
+    return pl.select(pl.when(kept).then(same)).to_series()
 
 
 def _shown(value):

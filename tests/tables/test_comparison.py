@@ -73,7 +73,10 @@ def test_ids_are_matched_whatever_holds_them():
             lambda t: made_table(4, label=list("abcd")),
             "4 samples have different labels",
         ),
-        (lambda t: made_table(4, id=[[1], 2, 3, 4]), "cannot be matched"),
+        (
+            lambda t: made_table(4, id=["a", "a", "b", "c"]),
+            "other table must be unique",
+        ),
     ],
 )
 def test_tables_that_cannot_be_compared(change, match):
