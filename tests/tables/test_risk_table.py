@@ -178,12 +178,7 @@ def test_parts_and_sorted_tables_keep_their_ranks_and_are_not_whole(tmp_path, ki
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_of_others_need_psmi_and_label(tmp_path, kind):
     path = tmp_path / f"t.{kind}"
-    frame = pl.DataFrame({"psmi": [0.1, -3.0], "label": ["a", "b"], "more": [1, 2]})
-    write = {"csv": frame.write_csv, "jsonl": frame.write_ndjson}
-    write.get(kind, frame.write_parquet)(path)
-    table = RiskTable.read(path)
-    assert table.is_whole
-    assert table.frame.equals(RiskTable([0.1, -3.0], ["a", "b"]).frame)
+    frame = pl.DataFrame({"psmi": [0.1, -3.0], "label": ["a", "b"], "id": [1, 2]})
     for name in ("psmi", "label"):
         other = frame.drop(name)
         write = {"csv": other.write_csv, "jsonl": other.write_ndjson}
