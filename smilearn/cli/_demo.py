@@ -24,12 +24,13 @@ def demo(
 ):
     """Find flipped labels in film reviews, before training and at the early point."""
     import numpy as np
+    import polars as pl
 
     from smilearn.cli._workflow import score_texts
     from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
     from smilearn.filtering._filter import RiskFilter
     from smilearn.report._report import write_report
-    from smilearn.tables._io import write_columns
+    from smilearn.tables._io import write_frame
 
     messages = Messages(quiet=quiet, as_json=as_json)
     check_folder(out, out)
@@ -56,8 +57,8 @@ def demo(
     files = {name: out / name for name in ("risk.csv", "kept.csv", "report.html")}
     early.table.to_csv(files["risk.csv"])
     keep = RiskFilter(early.table, share=REMOVED_SHARE).fit(None, labels).support_
-    kept = {"text": np.array(texts, object)[keep], "label": labels[keep]}
-    write_columns(kept, files["kept.csv"])
+    data = pl.DataFrame({"text": texts, "label": labels})
+    write_frame(data.filter(keep), files["kept.csv"])
     n_flips, kept_flips = int(flipped.sum()), int(flipped[keep].sum())
     header = ["predictor", "flips in top 3 %", "flips in top 10 %", "AUC"]
     write_report(

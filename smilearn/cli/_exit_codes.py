@@ -20,42 +20,36 @@ class Commands(TyperGroup):
 
     def main(self, *args, **kwargs):
         """Run a command and exit."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        sys.stdout = sys.stdout or os.fdopen(nowhere, "w")  # None if it was closed
+        if sys.stdout is None:  # it was closed
+            sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False}) or 0
             sys.stdout.flush()
         except (Exception, SystemExit) as error:
-            pipe = (error, error.__context__)  # typer makes an exit of a broken pipe
-            if any(isinstance(cause, BrokenPipeError) for cause in pipe):
-                os.dup2(nowhere, 1)  # for what is still unwritten
+            # of a broken pipe typer makes an exit
+            if any(isinstance(e, BrokenPipeError) for e in (error, error.__context__)):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for unwritten output
                 sys.exit(BROKEN_PIPE)
-            if isinstance(error, SystemExit) or not is_mistake(error):
+            is_usage = hasattr(error, "format_message")
+            if not (
+                is_usage or isinstance(error, (SmilearnError, OSError, ImportError))
+            ):
                 raise
-            tell(error_line(error))
+            tell(error.format_message() if is_usage else message_of(error))
             sys.exit(MISTAKE)
         if code == INTERRUPTED:
             tell("stopped.")
         sys.exit(code)
 
 
-def is_mistake(error):
-    """Whether a user can mend an error; those of usage can show themselves."""
-    own = (SmilearnError, OSError, ImportError)
-    return isinstance(error, own) or hasattr(error, "format_message")
-
-
-def error_line(error):
-    """What went wrong, in one line; of an error of the system the file first."""
-    text = str(error)
+def message_of(error):
+    """What went wrong; of an error of the system the file first."""
     if isinstance(error, OSError) and error.filename and error.strerror:
-        text = f"{error.filename}: {error.strerror}."
-    if hasattr(error, "format_message"):
-        text = error.format_message()
-    return " ".join(text.split())
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
 
 
-def tell(line):
-    """Write a line of smilearn to stderr."""
-    if line:  # no command at all shows the help instead
-        sys.stderr.write(f"smilearn: {escaped(line)}\n")
+def tell(message):
+    """Write a message to stderr as one line."""
+    if message:  # without a command the help is shown instead
+        sys.stderr.write(f"smilearn: {escaped(' '.join(message.split()))}\n")

@@ -10,14 +10,9 @@ import polars as pl
 
 from smilearn.cli._columns import refuse_doubles, refuse_empty, require_columns
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._io import read_columns
+from smilearn.tables._io import read_frame
 
 STANDARD_INPUT = "standard input"
-
-
-def read_frame(path):
-    """Read a table."""
-    return pl.DataFrame(read_columns(path), strict=False)
 
 
 def read_stdin(kind):

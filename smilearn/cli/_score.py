@@ -83,7 +83,7 @@ def score(
 ):
     """Score labelled texts: one row a sample, high risk = likely to be memorized."""
     from smilearn.cli import _inputs, _workflow
-    from smilearn.tables._io import file_kind
+    from smilearn.tables._io import file_kind, read_frame, write_frame
 
     dash = str(data) == "-"
     out = None if str(out) == "-" else out
@@ -109,7 +109,7 @@ def score(
     if out:
         check_output(out, path, embeddings)
     kind = format_ or ("csv" if path and file_kind(path) == "csv" else "jsonl")
-    frame = _inputs.read_frame(path) if path else _inputs.read_stdin(kind)
+    frame = read_frame(path) if path else _inputs.read_stdin(kind)
     name = path or _inputs.STANDARD_INPUT
     labels = _inputs.label_column(frame, label, name)
     texts = _inputs.column_of(frame, text, name) if text else None
@@ -128,9 +128,9 @@ def score(
                 options |= {"max_epochs": max_epochs, "learning_rate": learning_rate}
             scored = _workflow.score_texts(texts, labels, early=early, **options)
     if out:
-        getattr(scored.table, f"to_{file_kind(out)}")(out)
+        write_frame(scored.table.frame, out)
     else:
-        write_to_stdout(scored.table, kind)
+        write_to_stdout(scored.table.frame, kind)
     if messages.draws and sys.stdout.isatty():
         print_riskiest(scored.table)
     facts = {"out": str(out or "standard output"), **scored.facts}

@@ -7,7 +7,6 @@ import sys
 import tempfile
 import warnings
 from contextlib import contextmanager
-from itertools import chain, islice
 from pathlib import Path
 
 import typer
@@ -39,7 +38,7 @@ class Messages:
     def say(self, sentence, facts):
         """Print the result."""
         if self.as_json:
-            text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
+            text = json.dumps(_finite(facts), ensure_ascii=False, default=str)
             typer.echo(escaped(text, as_json=True))
         elif not self.quiet:
             typer.echo(escaped(sentence), err=self.to_stderr)
@@ -64,11 +63,13 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_to_stdout(table, kind):
-    """Write a table to standard output, as it would stand in a file."""
+def write_to_stdout(frame, kind):
+    """Write a frame to standard output, as it would stand in a file."""
+    from smilearn.tables._io import write_frame
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"table.{kind}"
-        getattr(table, f"to_{kind}")(path)
+        write_frame(frame, path)
         if sys.stdout.isatty():
             with path.open(encoding="utf-8") as file:
                 for line in file:
@@ -106,37 +107,19 @@ def print_riskiest(table, planted=None, n=10):
     draw([*columns, last], rows, {"rank", "risk"}, f"The {len(top)} riskiest")
 
 
-def print_table(table, n_rows, most=None):
-    """Show a table: drawn on a terminal, as aligned lines in a pipe."""
+def print_table(frame, n_rows, most=None):
+    """Show a frame: drawn on a terminal, as aligned lines in a pipe."""
+    from smilearn.tables._table import aligned_lines
+
     if not sys.stdout.isatty():
-        sys.stdout.writelines(f"{line}\n" for line in aligned_lines(table))
+        sys.stdout.writelines(f"{line}\n" for line in aligned_lines(frame))
         return
-    head = table if most is None else table.head(most)
-    rows = zip(*(map(printable, head[name]) for name in head.columns), strict=True)
-    draw(head.columns, rows, {n for n in head.columns if _is_number(head[n])})
+    head = frame if most is None else frame.head(most)
+    right = {name for name, dtype in head.schema.items() if dtype.is_numeric()}
+    draw(head.columns, (map(printable, row) for row in head.iter_rows()), right)
     if len(head) < n_rows:
         more = "--head N shows more, " if most is not None else ""
         typer.echo(f"{len(head)} of {n_rows} rows; {more}--out FILE writes them.")
-
-
-def aligned_lines(table, n_measured=1000):
-    """Write a table as lines with columns two spaces apart."""
-    columns = [table[name] for name in table.columns]
-    header = [*map(printable, table.columns)]
-    rows = zip(*(map(printable, values) for values in columns), strict=True)
-    first = [header, *islice(rows, n_measured)]
-    widths = [max(map(len, cells)) for cells in zip(*first, strict=True)]
-    right = [_is_number(values) for values in columns]
-    for row in chain(first, rows):
-        cells = zip(row, widths, right, strict=True)
-        yield "  ".join(
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in cells
-        ).rstrip()
-
-
-def _is_number(values):
-    return values.dtype.kind in "iuf"
 
 
 def early_line(embedder):

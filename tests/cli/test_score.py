@@ -129,8 +129,16 @@ def test_labels_keep_their_type(data, labels, classes):
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("label", [0.5, 1.0] * 10, "strings or whole numbers; column 'label' holds Float64"),
-        ("label", [["a"]] * 20, "strings or whole numbers; column 'label' holds List(String)"),
+        (
+            "label",
+            [0.5, 1.0] * 10,
+            "strings or whole numbers; column 'label' holds Float64",
+        ),
+        (
+            "label",
+            [["a"]] * 20,
+            "strings or whole numbers; column 'label' holds List(String)",
+        ),
         ("label", ["a", None] * 10, "'label' is empty in 10 of 20 rows"),
         ("label", ["a", ""] * 10, "0: 1, 3, 5, 7, 9, ...)"),
         ("key", [*range(19), 1], "'key' has 1 in row 1 and in row 19"),

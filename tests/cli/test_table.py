@@ -107,7 +107,7 @@ def test_a_terminal_gets_a_drawn_table_without_effects(risk, monkeypatch):
     monkeypatch.setattr(
         _terminal, "Console", lambda: Console(file=file, width=150, color_system=None)
     )
-    _terminal.print_table(risk.riskiest(), 4, most=2)
+    _terminal.print_table(risk.riskiest().frame, 4, most=2)
     drawn = file.getvalue()
     assert "│  9 │ x     │ [red]<b>\\x1b[31m │ -1.000 │" in drawn
     assert "\x1b" not in drawn

@@ -5,8 +5,7 @@ import warnings
 
 import pytest
 
-from smilearn import RiskTable
-from smilearn.cli._terminal import Messages, aligned_lines
+from smilearn.cli._terminal import Messages
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
 FACTS = {"a": float("inf"), "b": [float("nan"), 1.5, {"c": (1, -float("inf"))}]}
@@ -46,10 +45,3 @@ def test_own_warnings_are_lines_and_others_are_not_shown(capsys, quiet, shown):
         warnings.warn("few", LowSupportWarning, stacklevel=1)
         warnings.warn("theirs", UserWarning, stacklevel=1)
     assert capsys.readouterr() == ("", shown)
-
-
-def test_widths_are_those_of_the_first_rows():
-    table = RiskTable([0, 1, 2], ["a", "b", "ccc"])
-    lines = list(aligned_lines(table, n_measured=2))
-    assert lines[2].startswith(" 1  b      ")
-    assert len(lines) == 4
