@@ -88,7 +88,7 @@ def test_all_rows_may_go(suffix):
 
 
 @pytest.mark.parametrize(
-    "ids", [["k0", "k1", "k2", "k3"], [7, 5, 6, 4], [0.5, 1, 2, 3]]
+    "ids", [["k0", "k1", "k2", "k3"], [7, 5, 6, 4], [0.5, 1.0, 2.0, 3.0]]
 )
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_rows_in_any_order_are_found_by_id(ids, suffix):
