@@ -78,10 +78,10 @@ def read_columns(path, names):
         if file_kind(path) == "jsonl":
             frame = read_json_columns(path, names)
         else:
-            lazy = scan(path)
-            require_columns(names, lazy.collect_schema().names(), path)
-            lazy = lazy.with_row_index(_ROW).select(_ROW, *names)
-            frame = lazy.collect(engine="streaming")
+            rows = scan(path)
+            require_columns(names, rows.collect_schema().names(), path)
+            rows = rows.with_row_index(_ROW).select(_ROW, *names)
+            frame = rows.collect(engine="streaming")
     if not len(frame):
         raise FileFormatError(f"{path}: holds no rows.")
     for name in names:
@@ -90,36 +90,38 @@ def read_columns(path, names):
 
 
 def read_json_columns(path, names):
-    """Read some columns of JSON Lines; each line is checked."""
-    cells, columns = [], {}
-    for number, line in enumerate(json_lines(path), 1):
-        try:
-            row = json.loads(line)
-            cells.append([len(cells), *map(row.get, names)])
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise FileFormatError(
-                f"{path}, row {number}: not a JSON object: {error}."
-            ) from error
-        columns |= row
-    if cells:
-        require_columns(names, columns, path)
-    schema = [_ROW, *names]
-    return pl.DataFrame(
-        cells, schema, orient="row", strict=False, infer_schema_length=None
-    )
-
-
-def json_lines(path):
-    """Lines of a file as they stand, without blank ones."""
+    """Read some columns of JSON Lines, and check that each line is an object."""
+    n_rows, cells, columns = 0, {name: [] for name in names}, {}
     with path.open("rb") as lines:
-        yield from filter(bytes.strip, lines)
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                columns |= row.items()
+            except (ValueError, RecursionError, AttributeError) as error:
+                raise FileFormatError(
+                    f"{path}, line {number}: not a JSON object: {error}."
+                ) from error
+            n_rows += 1
+            for name, values in cells.items():
+                values.append(row.get(name))
+    if n_rows:
+        require_columns(names, columns, path)
+    series = {name: pl.Series(values, strict=False) for name, values in cells.items()}
+    return pl.DataFrame({_ROW: range(n_rows)} | series)
 
 
 def scan(path):
     """Rows of CSV, cells as the text they are, or of Parquet, with their types."""
-    if file_kind(path) == "csv":
-        return pl.scan_csv(path, infer_schema=False, glob=False)
-    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    if file_kind(path) == "parquet":
+        return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    rows = pl.scan_csv(path, infer_schema=False, glob=False)
+    names = rows.collect_schema().names()
+    for name in names:
+        if f"{name}_duplicated_0" in names:
+            raise FileFormatError(f"{path}: two columns share the name {name!r}.")
+    return rows.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
 
 
 @contextmanager
@@ -129,8 +131,9 @@ def reading(path):
         yield
     except pl.exceptions.NoDataError as error:
         raise FileFormatError(f"{path}: holds no rows.") from error
-    except (pl.exceptions.PolarsError, UnicodeError) as error:
-        raise FileFormatError(f"{path}: cannot be read: {error}") from error
+    except pl.exceptions.PolarsError as error:
+        reason = "not UTF-8 text" if "utf-8" in str(error) else error
+        raise FileFormatError(f"{path}: cannot be read: {reason}") from error
 
 
 def write_rows(data, masks):
@@ -144,8 +147,8 @@ def copy_rows(data, path, mask):
     """Copy the rows of a mask, in the format that they have."""
     kind = file_kind(data)
     if kind == "jsonl":
-        with path.open("wb") as file:
-            file.writelines(compress(json_lines(data), mask))
+        with data.open("rb") as lines, path.open("wb") as file:
+            file.writelines(compress(filter(bytes.strip, lines), mask))
         return
     schema = {_ROW: pl.get_index_type()}
     others = pl.LazyFrame({_ROW: np.flatnonzero(~mask)}, schema)

@@ -1,11 +1,13 @@
 """The filter command: which rows go, what stays of the others, how much it holds."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
-from command_line import mistake, read, succeed, write
+from command_line import environment, mistake, read, succeed, write
 
 from smilearn import RiskTable
 
@@ -16,6 +18,14 @@ ROWS = {
     "odd, name": ["1e5", None, "", "NA"],
 }
 PSMI = [0.5, 0.25, -0.5, -0.25]
+PEAK = """
+from pathlib import Path
+from smilearn.cli._rows import match, write_rows
+data = Path("{data}")
+keep = match(data, Path("r.csv"))["id"] % 10 > 0
+write_rows(data, {{data.with_stem("k"): keep}})
+print(*[line.split()[1] for line in open("/proc/self/status") if "VmHWM" in line])
+"""
 FILTER = ["--risk", "risk.csv", "--n-remove", 1]
 
 
@@ -160,6 +170,31 @@ def test_tables_that_cannot_be_used(columns, message, suffix):
     assert message in line
 
 
+def test_blank_lines_are_no_rows():
+    Path("d.csv").write_text("a,b\n\n1,2\n\n\n3,4\n5,\n7,8\n\n")
+    done = succeed("filter", "d.csv", *FILTER, "--out", "k.csv", "--json")
+    assert json.loads(done.stdout)["removed"] == [2]
+    assert Path("k.csv").read_text() == "a,b\n1,2\n3,4\n7,8\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("d.csv", b"a,a\n1,2\n", "two columns share the name 'a'"),
+        ("d.csv", b"a\ncaf\xe9\n", "not UTF-8 text"),
+        ("d.jsonl", b'{"a": 1}\n\n{"a"\n', "line 3: not a JSON object"),
+        ("d.jsonl", b'{"a": 1}\n[]\n', "line 2: not a JSON object"),
+        ("d.jsonl", b'{"a": "caf\xe9"}\n', "line 1: not a JSON object"),
+        ("d.parquet", b"PAR1", "cannot be read"),
+    ],
+)
+def test_files_that_cannot_be_read(file, content, message):
+    Path(file).write_bytes(content)
+    line = mistake("filter", file, *FILTER, "--out", f"k{Path(file).suffix}")
+    assert line.startswith(f"smilearn: {file}")
+    assert message in line
+
+
 def test_names_of_files_are_not_patterns():
     write(ROWS, "d[1]*.csv")
     Path("x=1").mkdir()
@@ -167,3 +202,22 @@ def test_names_of_files_are_not_patterns():
     succeed("filter", "d[1]*.csv", *FILTER, "--out", "k.csv")
     succeed("filter", "x=1/d.parquet", *FILTER, "--out", "k.parquet")
     assert list(read("k.csv")) == list(read("k.parquet")) == list(ROWS)
+
+
+def peak(data, n_rows):
+    """Largest memory, in MB, of a process that filters rows of 2,000 characters."""
+    frame = pl.DataFrame({"text": [f"{i:02000d}" for i in range(n_rows)]})
+    if data.endswith("parquet"):
+        frame.write_parquet(data, row_group_size=1000)
+    else:
+        frame.write_ndjson(data)
+    write({"id": range(n_rows), "psmi": [0.5] * n_rows, "label": [0] * n_rows}, "r.csv")
+    command = [sys.executable, "-c", PEAK.format(data=data)]
+    variables = environment(POLARS_MAX_THREADS="1")
+    return int(subprocess.check_output(command, env=variables)) / 1000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("data", ["d.jsonl", "d.parquet"])
+def test_memory_does_not_grow_with_the_texts(data):
+    assert peak(data, 40_000) < peak(data, 10_000) + 45  # of the 60 MB that came on top
