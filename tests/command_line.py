@@ -1,57 +1,79 @@
-"""What tests of the command line share: data, risk tables, and a way to run it."""
+"""What tests of the command line share: data, and ways to run it."""
 
-import pytest
-import torch
-from table_files import write_columns
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
 from typer.testing import CliRunner
 
+import smilearn
 from smilearn.cli._app import app
 
+COMMAND = "import sys; sys.argv[0] = 'smilearn'; from smilearn.__main__ import main; "
+COMMAND += "main()"
 NOUNS = ["film", "movie", "plot", "actor", "scene"]
 TEXTS = [f"the {('bad', 'good')[i % 2]} {NOUNS[i % 5]}" + " a" * i for i in range(20)]
 LABELS = ["neg", "pos"] * 10
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Everything happens in an empty folder, on one thread."""
-    monkeypatch.chdir(tmp_path)
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(n_threads)
+def run(*arguments, stdin=None):
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], stdin)
 
 
-@pytest.fixture
-def data(folder):
-    write_columns({"text": TEXTS, "label": LABELS}, "data.csv")
-    return "data.csv"
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def succeed(*arguments):
+def succeed(*arguments, stdin=None):
     """Run a command that must end well; give what it prints."""
-    done = run(*arguments)
+    done = run(*arguments, stdin=stdin)
     assert done.exit_code == 0, (done.stderr, done.exception)
     return done
 
 
-ROWS = [["01", 'say "no", or', "x", "1e5"], ["02", "two\nlines", "y", ""]]
-ROWS += [["3", "gone", "y", "gone"], ["4.0", " naïve 映画 ", "x", "NA"]]
-RISK = {"id": [0, 1, 2, 3], "label": list("xyyx"), "psmi": [0.5, 0.25, -0.5, -0.25]}
+def mistake(*arguments):
+    """Run a command that must end with one line of error; give the line."""
+    done = run(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("smilearn: ")
+    return line
 
 
-def write_risk(path, order=(0, 1, 2, 3)):
-    columns = {**RISK, "risk": [-value for value in RISK["psmi"]]}
-    write_columns({n: [v[i] for i in order] for n, v in columns.items()}, path)
+def environment(**variables):
+    """Give the variables for processes that import this smilearn."""
+    source = str(Path(smilearn.__file__).parents[1])
+    own = os.environ | {"PYTHONPATH": source, "HF_HUB_OFFLINE": "1"} | variables
+    for name in ("PYTHONUNBUFFERED", "TQDM_DISABLE"):
+        own.pop(name, None)  # unbuffered, Python does not notice broken pipes
+    return own
 
 
-@pytest.fixture
-def rows():
-    names = ["key", "text", "label", "odd, name"]
-    write_columns(dict(zip(names, zip(*ROWS, strict=True), strict=True)), "rows.csv")
-    write_risk("risk.csv")
-    return names
+def shell(script, **variables):
+    """Run a script of bash in which smilearn is this one."""
+    call = f'{sys.executable} -c "{COMMAND}" "$@"'
+    return subprocess.run(
+        ["bash", "-c", f"smilearn() {{ {call}; }}\n{script}"],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+    )
+
+
+def write(columns, path):
+    """Write columns in the format that the suffix names."""
+    frame = pl.DataFrame(columns, strict=False)
+    suffix = Path(path).suffix
+    {".csv": frame.write_csv, ".jsonl": frame.write_ndjson}.get(
+        suffix, frame.write_parquet
+    )(path)
+
+
+def read(path):
+    """Read columns; those of CSV are text."""
+    if Path(path).suffix == ".csv":
+        frame = pl.read_csv(path, infer_schema=False)
+    elif Path(path).suffix == ".jsonl":
+        frame = pl.read_ndjson(path)
+    else:
+        frame = pl.read_parquet(path)
+    return frame.to_dict(as_series=False)

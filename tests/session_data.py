@@ -74,7 +74,6 @@ def write_mistakes(data):
     write_frame(data.assign(label="ham"), "one_class.csv")
     write_frame(data.assign(key=[*KEYS[:11], "00"]), "twice.csv")
     write_frame(data.assign(label=LABELS[::-1]), "other_labels.csv")
-    write_frame(data.assign(text=data["text"][::-1].tolist()), "other_texts.csv")
     write_frame(data[:11], "short.csv")
     write_frame(data.assign(key=[*KEYS[:11], "new"]), "new_key.csv")
     np.save("short.npy", np.ones((11, 3)))

@@ -113,7 +113,7 @@ def outcome(command, folder, monkeypatch):
     run = in_a_shell if "|" in words else in_this_process
     codes, out, err = run(command, folder, monkeypatch)
     lines = scrubbed(names_in(out) if "Usage:" in out else out, folder)
-    lines += [f"! {line}" for line in scrubbed(unboxed(err), folder)]
+    lines += [f"! {line}" for line in scrubbed(err, folder)]
     after = contents(folder)
     changed = sorted(name for name in after if after[name] != before.get(name))
     lines += [f"[exit {codes}]"] * (codes.strip("0 ") != "")
@@ -183,12 +183,6 @@ def names_in(page):
         elif name := re.match(r"│[ *]+(-*\w[\w-]*)", line):
             names.append(name[1] if name[1].startswith("-") else name[1].lower())
     return "\n".join(f"{title}: {' '.join(sorted(boxes[title]))}" for title in boxes)
-
-
-def unboxed(text):
-    """Give the message that is drawn in a box, if one is."""
-    drawn = re.findall(r"^│ (.*?) *│$", text, re.MULTILINE)
-    return "\n".join(drawn) or text
 
 
 def scrubbed(text, folder):

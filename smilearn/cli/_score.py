@@ -1,278 +1,143 @@
 """The score command: labelled texts or embeddings in, a risk table out."""
 
 import sys
-from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-import numpy as np
+import typer
 
-from smilearn.cli._table import early_line, print_riskiest
-from smilearn.cli._terminal import (
-    check_number,
-    check_output,
-    write_table,
-    write_to_stdout,
-)
-from smilearn.datasets import packaged_minilm
-from smilearn.embedding._pretrained import DEFAULT_MODEL
-from smilearn.embedding._sentence import SentenceEmbedder
-from smilearn.exceptions import (
-    FileFormatError,
-    InvalidInputError,
-    MissingDependencyError,
-)
-from smilearn.finetuning._embedder import FineTunedEmbedder
-from smilearn.scoring._scorer import SlicedMIScorer
-from smilearn.tables._risk_table import RiskTable
-from smilearn.tables._row_streams import RowStream
-from smilearn.utils._validation import check_labelled_texts, check_labels
+from smilearn.cli._options import Json, Quiet, Seed, check_output, that
+from smilearn.cli._terminal import Messages, early_line, print_riskiest, write_to_stdout
+from smilearn.exceptions import InvalidInputError
+
+Moment = StrEnum("Moment", "EARLY BEFORE")
+Slicing = StrEnum("Slicing", "ISOTROPIC PRINCIPAL WHITENED DISCRIMINANT JOINT ADAPTIVE")
+Format = StrEnum("Format", "CSV JSONL")
 
 
-def data_stream(data, stdin, kind):
-    """Open the data of a command."""
-    dash = data is not None and str(data) == "-"
+def score(
+    label: Annotated[str, typer.Option(help="Column of the labels.")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="CSV, JSON Lines or Parquet file; - is standard input."),
+    ] = None,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read the data from standard input.")
+    ] = False,
+    format_: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Format of standard input and output; jsonl, or that of DATA.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="Risk table to write; standard output if - or not given.",
+        ),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    id_: Annotated[
+        str | None,
+        typer.Option("--id", help="Column of ids to keep; else row numbers."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Folder or Hub name of an encoder; MiniLM if not given."),
+    ] = None,
+    moment: Annotated[
+        Moment,
+        typer.Option(help="Fine-tune to the early point, or use the base model."),
+    ] = Moment.EARLY,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Rows of embeddings (.npy) to use instead of a model.",
+        ),
+    ] = None,
+    n_slices: Annotated[
+        int | None, typer.Option(min=1, help="Slices; as many as needed if not given.")
+    ] = None,
+    slicing: Annotated[
+        Slicing,
+        typer.Option(help="Where the slices point; isotropic is that of the paper."),
+    ] = Slicing.ADAPTIVE,
+    max_epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the data at most (early).")
+    ] = 5,
+    learning_rate: Annotated[
+        float,
+        typer.Option(
+            callback=that(lambda rate: 0 < rate < float("inf"), "a number above 0"),
+            help="Largest learning rate (early).",
+        ),
+    ] = 5e-5,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Score labelled texts: one row a sample, high risk = likely to be memorized."""
+    from smilearn.cli import _inputs, _workflow
+    from smilearn.tables._io import file_kind, read_frame, write_frame
+
+    dash = str(data) == "-"
+    out = None if str(out) == "-" else out
+    messages = Messages(quiet=quiet, as_json=as_json, data_on_stdout=out is None)
+    if embeddings and model:
+        raise InvalidInputError(
+            "--embeddings stand for a model; give one of --embeddings and --model."
+        )
+    if not (embeddings or text):
+        raise InvalidInputError("Name the column of the texts with --text.")
     if data is None and not stdin:
         raise InvalidInputError(
             "Name a data file; - or --stdin reads from standard input."
         )
     if data is not None and stdin and not dash:
         raise InvalidInputError(f"{data} and --stdin exclude each other; give one.")
-    if dash or stdin:
-        return RowStream(kind=kind or "jsonl")
-    return RowStream(data)
-
-
-def complete_column(columns, name, path):
-    """Give a column, or refuse it with the rows where it is empty."""
-    values = columns[name]
-    missing = [
-        row
-        for row, value in enumerate(values)
-        if value is None or value == "" or value != value
-    ]
-    if missing:
-        some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    path = None if stdin or dash else data
+    if format_ and out and path:
         raise InvalidInputError(
-            f"{path}: column {name!r} is empty in {len(missing)} of {len(values)} rows "
-            f"(counted from 0: {some}). Fill them in or drop them."
+            "--format is that of standard input and output; files have that of their "
+            "suffix."
         )
-    return values
-
-
-def label_column(columns, name, path):
-    """Give the labels, or say why they are none."""
-    values = complete_column(columns, name, path)
-    for row, value in enumerate(values):
-        whole = isinstance(value, float) and value.is_integer()
-        if not (isinstance(value, (str, int)) or whole):
-            raise InvalidInputError(
-                f"{path}: labels must be strings or whole numbers; column {name!r} has "
-                f"{value!r} in row {row} (counted from 0)."
-            )
-    return [int(v) if isinstance(v, float) else v for v in values]
-
-
-def unique_column(columns, name, path):
-    """Give the ids, or refuse them with the rows where one stands twice."""
-    rows = {}
-    for row, value in enumerate(complete_column(columns, name, path)):
-        if isinstance(value, (list, dict)):
-            raise InvalidInputError(
-                f"{path}: ids must be strings or numbers; column {name!r} has "
-                f"{value!r} in row {row} (counted from 0)."
-            )
-        first = rows.setdefault(str(value), row)
-        if first != row:
-            raise InvalidInputError(
-                f"{path}: column {name!r} has {value!r} in row {first} and in row "
-                f"{row} (counted from 0); ids must be unique."
-            )
-    kinds = set(map(type, columns[name]))
-    return columns[name] if kinds in ({str}, {int}) else list(map(str, columns[name]))
-
-
-def load_embeddings(path, n_rows):
-    """Load a matrix of embeddings from a .npy file."""
-    try:
-        X = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileFormatError(f"{path}: not a NumPy array file: {error}") from error
-    shape = getattr(X, "shape", type(X).__name__)
-    if getattr(X, "ndim", 0) != 2 or len(X) != n_rows or not X.shape[1]:
-        raise InvalidInputError(
-            f"{path}: expected {n_rows} rows of embeddings; got {shape}."
-        )
-    if X.dtype.kind not in "fiu":
-        raise InvalidInputError(f"{path}: must hold numbers; got {X.dtype}.")
-    wrong = np.flatnonzero(~np.isfinite(X).all(axis=1))
-    if len(wrong):
-        raise InvalidInputError(
-            f"{path}: holds NaN or infinity in {len(wrong)} rows, the first is "
-            f"{wrong[0]} (counted from 0)."
-        )
-    return X
-
-
-@dataclass
-class Outcome:
-    """What came of scoring a labelled data set."""
-
-    table: RiskTable
-    scorer: SlicedMIScorer
-    model: str = ""
-    embedder: FineTunedEmbedder | None = field(default=None, repr=False)
-
-    @property
-    def summary(self):
-        """The facts of the run, ready for JSON."""
-        facts = {
-            "n_samples": len(self.table),
-            "n_classes": len(self.scorer.classes_),
-            "n_below_zero": int((self.scorer.scores_ < 0).sum()),
-            "n_slices": self.scorer.n_slices_,
-            "reliability": round(self.scorer.reliability_, 4),
-        }
-        if self.model:
-            facts["model"] = self.model
-        if self.embedder is not None:
-            facts["early_point_reached"] = self.embedder.early_point_reached_
-            facts["history"] = self.embedder.history_
-        return facts
-
-
-def default_model():
-    """The packaged MiniLM if it is installed, else its name on the Hub."""
-    try:
-        return packaged_minilm()
-    except MissingDependencyError:
-        return DEFAULT_MODEL
-
-
-def score_texts(
-    texts, labels, *, model=None, moment="early", seed=0, verbose=False, **options
-):
-    """Score labelled texts before any training, or at the early point of a fine-tune"""
-    texts, *_ = check_labelled_texts(texts, labels)
-    model = model or default_model()
-    scorer = options.pop("scorer", {})
-    if moment == "before":
-        embedder = SentenceEmbedder(model, verbose=verbose, **options)
-        X = embedder.fit_transform(texts)
-    else:
-        embedder = FineTunedEmbedder(
-            model, random_state=seed, verbose=verbose, **options
-        )
-        X = embedder.fit_transform(texts, labels)
-    outcome = score_embeddings(X, labels, texts=texts, seed=seed, **scorer)
-    outcome.model = model
-    outcome.embedder = embedder if moment == "early" else None
-    return outcome
-
-
-def score_embeddings(X, labels, *, texts=None, seed=0, **options):
-    """Score labelled embeddings."""
-    scorer = SlicedMIScorer(random_state=seed, **options).fit(X, check_labels(labels))
-    return Outcome(scorer.to_table(X, texts=texts), scorer)
-
-
-@dataclass
-class ScoreJob:
-    """What is to be scored, and how."""
-
-    data: Path | None
-    stdin: bool
-    kind: str | None
-    out: Path | None
-    label: str
-    text: str | None
-    id_column: str | None
-    model: str | None
-    moment: str
-    embeddings: Path | None
-    scorer: dict
-    tuning: dict
-    seed: int
-
-    def check(self):
-        """Refuse what cannot be done, before anything is read."""
-        if self.embeddings is not None and self.model is not None:
-            raise InvalidInputError(
-                "--embeddings stand for a model; give one of --embeddings and --model."
-            )
-        if self.embeddings is None and self.text is None:
-            raise InvalidInputError("Name the column of the texts with --text.")
-        check_number("--n-slices", self.scorer["n_slices"], least=1)
-        check_number("--max-epochs", self.tuning["max_epochs"], least=1)
-        check_number("--learning-rate", self.tuning["learning_rate"], above=0)
-        check_number("--seed", self.seed, least=0)
-        self.stream = data_stream(self.data, self.stdin, self.kind)
-        self._check_format()
-        if self.out is not None:
-            check_output(self.out, self.stream.path, self.embeddings)
-
-    def _check_format(self):
-        read = self.stream.path is None
-        if self.kind is not None and self.out is not None and not read:
-            raise InvalidInputError(
-                "--format is that of standard input and output; files have that of "
-                "their suffix."
-            )
-        if self.kind is None:
-            self.kind = "csv" if self.stream.kind == "csv" else "jsonl"
-
-    def run(self, progress):
-        """Score."""
-        wanted = dict.fromkeys(filter(None, (self.label, self.text, self.id_column)))
-        columns, name = self.stream.gather(list(wanted)), self.stream.name
-        labels = label_column(columns, self.label, name)
-        texts = self.text and complete_column(columns, self.text, name)
-        ids = self.id_column and unique_column(columns, self.id_column, name)
-        outcome = self._score(texts, labels, progress)
-        if ids is not None:
-            outcome.table = with_ids(outcome.table, ids)
-        return outcome
-
-    def _score(self, texts, labels, progress):
-        options = {k: v for k, v in self.scorer.items() if v is not None}
-        if self.embeddings is not None:
-            X = load_embeddings(self.embeddings, len(labels))
-            return score_embeddings(X, labels, texts=texts, seed=self.seed, **options)
-        return score_texts(
-            texts,
-            labels,
-            model=self.model,
-            moment=self.moment,
-            seed=self.seed,
-            verbose=progress,
-            scorer=options,
-            **(self.tuning if self.moment == "early" else {}),
-        )
-
-    def write(self, outcome):
-        """Write the table."""
-        if self.out is None:
-            write_to_stdout(outcome.table, self.kind)
+    if out:
+        check_output(out, path, embeddings)
+    kind = format_ or ("csv" if path and file_kind(path) == "csv" else "jsonl")
+    frame = read_frame(path) if path else _inputs.read_stdin(kind)
+    name = path or _inputs.STANDARD_INPUT
+    labels = _inputs.label_column(frame, label, name)
+    texts = _inputs.column_of(frame, text, name) if text else None
+    options = {
+        "ids": _inputs.id_column(frame, id_, name) if id_ else None,
+        "seed": seed,
+        "scorer": {"n_slices": n_slices or "auto", "slicing": slicing.value},
+    }
+    with messages.warnings():
+        if embeddings:
+            X = _inputs.load_embeddings(embeddings, len(labels))
+            scored = _workflow.score_embeddings(X, labels, texts=texts, **options)
         else:
-            write_table(outcome.table, self.out)
-
-    def tell(self, voice, outcome):
-        """Say what came of it."""
-        facts = outcome.summary
-        out = "standard output" if self.out is None else str(self.out)
-        sentence = (
-            f"{out}: {facts['n_samples']} samples, {facts['n_below_zero']} below 0 "
-            f"nats; slices: {facts['n_slices']}, reliability "
-            f"{facts['reliability']:.3f}."
-        )
-        if outcome.embedder is not None:
-            sentence = f"{early_line(outcome.embedder)}\n{sentence}"
-        if voice.draws and sys.stdout.isatty():
-            print_riskiest(outcome.table)
-        voice.say(sentence, {"out": out, **facts})
-
-
-def with_ids(table, ids):
-    """Give the rows of a table names of their own."""
-    names = ("psmi", "label", "std", "most_likely_label", "text")
-    columns = {name: table.frame[name] for name in names if name in table.columns}
-    return RiskTable(**columns, id=ids)
+            options |= {"model": model, "verbose": messages.progress}
+            if early := moment == Moment.EARLY:
+                options |= {"max_epochs": max_epochs, "learning_rate": learning_rate}
+            scored = _workflow.score_texts(texts, labels, early=early, **options)
+    if out:
+        write_frame(scored.table.frame, out)
+    else:
+        write_to_stdout(scored.table.frame, kind)
+    if messages.draws and sys.stdout.isatty():
+        print_riskiest(scored.table)
+    facts = {"out": str(out or "standard output"), **scored.facts}
+    sentence = (
+        f"{facts['out']}: {facts['n_samples']} samples, {facts['n_below_zero']} below "
+        f"0 nats; slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}."
+    )
+    if scored.embedder is not None:
+        sentence = f"{early_line(scored.embedder)}\n{sentence}"
+    messages.say(sentence, facts)

@@ -37,21 +37,14 @@ svg { background: #fafafa; border: 1px solid #ddd; }
 <text x="270" y="228" font-size="12" text-anchor="middle">epoch, 0 to
 {{ curve.last_epoch }}</text></svg>
 {% endif %}
-{% for block in tables %}
+{% for block in tables %}{% set numbers = block.numbers or range(1, 99) %}
 <h2>{{ block.title }}</h2>
 <table><thead><tr>{% for name in block.header -%}
-<th{% if not loop.first %} class="number"{% endif %}>{{ name }}</th>{% endfor %}</tr>
-</thead><tbody>
+<th{% if loop.index0 in numbers %} class="number"{% endif %}>{{ name }}</th>{% endfor %}
+</tr></thead><tbody>
 {% for row in block.rows %}<tr>{% for cell in row -%}
-<td{% if not loop.first %} class="number"{% endif %}>{{ cell }}</td>
+<td{% if loop.index0 in numbers %} class="number"{% endif %}>{{ cell }}</td>
 {%- endfor %}</tr>{% endfor %}</tbody></table>{% endfor %}
-<h2>The riskiest samples</h2>
-<table><thead><tr><th class="number">rank</th><th class="number">risk</th><th>label</th>
-<th>likelier</th><th>{{ "text" if texts else "id" }}</th></tr></thead><tbody>
-{% for row in riskiest %}<tr><td class="number">{{ row.rank }}</td>
-<td class="number">{{ "%.3f"|format(row.risk) }}</td><td>{{ row.label }}</td>
-<td>{{ row.most_likely_label }}</td><td>{{ row.text if texts else row.id }}</td></tr>
-{% endfor %}</tbody></table>
 <p class="note">Risk is minus the pointwise sliced mutual information between embedding
 and label, in nats: high = at risk of being memorized. Written by smilearn.</p>
 </body></html>
@@ -88,15 +81,34 @@ def write_report(table, path, *, title, facts=(), tables=(), embedder=None, n_ro
     -------
     path : Path
         Where the page is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from smilearn import RiskTable
+    >>> from smilearn.report import write_report
+    >>> table = RiskTable([0.6, -1.5], ["ham", "spam"], text=["hello", "buy now"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = write_report(table, f"{folder}/report.html", title="Mails")
+    ...     "buy now" in page.read_text()
+    True
     """
-    rows = table.riskiest(n_rows).frame.to_dicts()
+    top = table.riskiest(n_rows)
+    last = "text" if "text" in top.columns else "id"
+    likelier = "most_likely_label" if "most_likely_label" in top.columns else None
+    cells = [top["rank"], map("{:.3f}".format, top["risk"]), top["label"]]
+    cells += [top[likelier] if likelier else [""] * len(top), top[last]]
+    riskiest = {
+        "title": "The riskiest samples",
+        "header": ["rank", "risk", "label", "likelier", last],
+        "rows": zip(*cells, strict=True),
+        "numbers": [0, 1],
+    }
     page = jinja2.Environment(autoescape=True).from_string(_PAGE)
     text = page.render(
         title=title,
         facts=facts,
-        tables=tables,
-        riskiest=rows,
-        texts="text" in table.columns,
+        tables=[*tables, riskiest],
         curve=None if embedder is None else _curve(embedder),
     )
     with replacing(path) as temporary:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import LABELS, TEXTS, folder, run  # noqa: F401
-from table_files import write_columns
+from command_line import LABELS, TEXTS, environment, mistake, run, succeed, write
 
 from smilearn import RiskTable
 
@@ -38,7 +37,7 @@ def acting(shown):
 def on_a_terminal(*arguments):
     """What a command of its own process writes to a terminal."""
     main, side = pty.openpty()
-    env = {**os.environ, "COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
+    env = environment(COLUMNS="200", TERM="dumb", NO_COLOR="1")
     command = [sys.executable, "-m", "smilearn", *map(str, arguments)]
     files = {"stdin": subprocess.DEVNULL, "stdout": side, "stderr": side}
     process = subprocess.Popen(command, env=env, **files)
@@ -96,36 +95,29 @@ def test_error_lines(attack):
         (attack,),
         (f"--{attack}",),
     ):
-        done = run(*arguments)
-        assert done.exit_code == 2, arguments
-        assert done.stderr and acting(done.stderr) == [], arguments
+        assert acting(mistake(*arguments)) == [], arguments
 
 
-def test_columns_of_a_file_in_an_error(folder):  # noqa: F811
-    write_columns({f"own {ALL}": TEXTS, "label": LABELS}, "d.jsonl")
+def test_columns_of_a_file_in_an_error(data):
+    write({f"own {ALL}": TEXTS, "label": LABELS}, "d.jsonl")
     for label, text in ("none", "label"), ("label", "none"):
         names = "--label", label, "--text", text
-        done = run("score", "d.jsonl", *names, "--out", "r.csv")
-        assert done.exit_code == 2
-        assert acting(done.stderr) == []
-        assert r"\x1b]52;c" in done.stderr
+        line = mistake("score", "d.jsonl", *names, "--out", "r.csv")
+        assert acting(line) == []
+        assert r"\x1b]52;c" in line
 
 
-def test_what_a_filter_says(risk):
-    texts = [f"{ALL}{i}" for i in range(11)]
-    write_columns({"text": texts, "label": list("ab") * 5 + ["a"]}, f"{ALL}.jsonl")
-    RiskTable(np.linspace(-1, 1, 11), list("ab") * 5 + ["a"]).to_csv("r.csv")
-    out = f"kept{ALL}.jsonl"
-    data = f"{ALL}.jsonl"
-    done = run("filter", data, "--risk", "r.csv", "--out", out, "--n-remove", 1)
-    assert done.exit_code == 0, done.stderr
+def test_what_a_filter_says():
+    labels, data, out = list("ab") * 5 + ["a"], f"{ALL}.jsonl", f"kept{ALL}.jsonl"
+    write({"text": [f"{ALL}{i}" for i in range(11)], "label": labels}, data)
+    RiskTable(np.linspace(-1, 1, 11), labels).to_csv("r.csv")
+    options = ["--risk", "r.csv", "--out", out, "--n-remove", 1]
+    done = succeed("filter", data, *options)
     assert acting(done.output) == []
     assert r"kept\x1b]52;c" in done.stdout
     with Path(out).open(encoding="utf-8") as file:
         assert json.loads(file.readline())["text"][:-1] == ALL
-    facts = ["--risk", "r.csv", "--out", out, "--n-remove", 1, "--json"]
-    done = run("filter", data, *facts)
-    assert acting(done.stdout) == []
+    assert acting(succeed("filter", data, *options, "--json").stdout) == []
 
 
 def test_json_says_the_same_and_acts_on_nothing(risk):
@@ -143,27 +135,15 @@ def test_what_prints_stays():
         assert " ".join(text.split()) in shown
 
 
-def test_scores_on_a_terminal(folder):  # noqa: F811
+def test_scores_on_a_terminal(data):
     texts = [f"{text} {ALL}" for text in TEXTS]
     labels = [f"{label}{ALL}" for label in LABELS]
-    write_columns({"text": texts, "label": labels}, f"d{ALL}.jsonl")
-    X = np.random.default_rng(0).normal(size=(len(texts), 4))
-    np.save("X.npy", X)
-    options = (
-        "--label",
-        "label",
-        "--text",
-        "text",
-        "--embeddings",
-        "X.npy",
-        "--n-slices",
-        16,
-    )
-    for kind in ("jsonl", "csv"):
-        more = ("--format", kind) if kind == "csv" else ()
-        code, shown = on_a_terminal("score", f"d{ALL}.jsonl", *options, *more)
-        assert (code, acting(shown)) == (0, []), shown
-        assert (r"\x1b]52;c" if kind == "csv" else r"\u001b]52;c") in shown
+    write({"text": texts, "label": labels}, f"d{ALL}.jsonl")
+    options = ["--label", "label", "--text", "text"]
+    options += ["--embeddings", "X.npy", "--n-slices", 16]
+    code, shown = on_a_terminal("score", f"d{ALL}.jsonl", *options)
+    assert (code, acting(shown)) == (0, []), shown
+    assert r"\u001b]52;c" in shown
     code, shown = on_a_terminal("score", f"d{ALL}.jsonl", *options, "--out", "r.csv")
     assert (code, acting(shown)) == (0, []), shown
     assert r"\x1b]52;c" in shown

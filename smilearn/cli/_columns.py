@@ -1,0 +1,41 @@
+"""Checks of columns that score and filter share."""
+
+import polars as pl
+
+from smilearn.exceptions import InvalidInputError
+
+
+def require_columns(names, columns, path):
+    """Refuse names that are none of a column."""
+    for name in names:
+        if name not in columns:
+            raise InvalidInputError(
+                f"{path}: no column {name!r}; columns are: {', '.join(columns)}."
+            )
+
+
+def refuse_empty(values, path):
+    """Refuse cells without a value."""
+    empty = values.is_null()
+    if values.dtype == pl.String:
+        empty |= values == ""
+    if values.dtype.is_float():
+        empty |= values.is_nan()
+    if empty.any():
+        rows = empty.arg_true().to_list()
+        shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        raise InvalidInputError(
+            f"{path}: column {values.name!r} is empty in {len(rows)} of {len(values)} "
+            f"rows (counted from 0: {shown}). Fill them in or drop them."
+        )
+
+
+def refuse_doubles(ids, path):
+    """Refuse ids that name two rows."""
+    doubles = ids.filter(ids.is_duplicated())
+    if len(doubles):
+        first, second = (ids == doubles[0]).arg_true()[:2]
+        raise InvalidInputError(
+            f"{path}: column {ids.name!r} has {doubles[0]!r} in row {first} and in "
+            f"row {second} (counted from 0); ids must be unique."
+        )

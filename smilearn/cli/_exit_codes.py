@@ -1,0 +1,55 @@
+"""Where the command line decides the exit code, and writes the line of an error.
+
+0 is done, 2 a mistake of the user (one line on stderr), 1 a bug (with its traceback),
+130 an interruption, 141 a broken pipe.
+"""
+
+import os
+import sys
+
+from typer.core import TyperGroup
+
+from smilearn.exceptions import SmilearnError
+from smilearn.utils._escapes import escaped
+
+MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+
+
+class Commands(TyperGroup):
+    """The commands of smilearn; whatever happens in one ends in `main`."""
+
+    def main(self, *args, **kwargs):
+        """Run a command and exit."""
+        if sys.stdout is None:  # it was closed
+            sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        try:
+            code = super().main(*args, **{**kwargs, "standalone_mode": False}) or 0
+            sys.stdout.flush()
+        except (Exception, SystemExit) as error:
+            # of a broken pipe typer makes an exit
+            if any(isinstance(e, BrokenPipeError) for e in (error, error.__context__)):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for unwritten output
+                sys.exit(BROKEN_PIPE)
+            is_usage = hasattr(error, "format_message")
+            if not (
+                is_usage or isinstance(error, (SmilearnError, OSError, ImportError))
+            ):
+                raise
+            tell(error.format_message() if is_usage else message_of(error))
+            sys.exit(MISTAKE)
+        if code == INTERRUPTED:
+            tell("stopped.")
+        sys.exit(code)
+
+
+def message_of(error):
+    """What went wrong; of an error of the system the file first."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
+
+
+def tell(message):
+    """Write a message to stderr as one line."""
+    if message:  # without a command the help is shown instead
+        sys.stderr.write(f"smilearn: {escaped(' '.join(message.split()))}\n")

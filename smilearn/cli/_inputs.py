@@ -1,0 +1,82 @@
+"""What the score command reads: labels, texts, ids and embeddings, checked."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from smilearn.cli._columns import refuse_doubles, refuse_empty, require_columns
+from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables._io import read_frame
+
+STANDARD_INPUT = "standard input"
+
+
+def read_stdin(kind):
+    """Read a table from standard input."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"stdin.{kind}"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            return read_frame(path)
+        except FileFormatError as error:
+            text = str(error).replace(str(path), STANDARD_INPUT)
+            raise FileFormatError(text) from error
+
+
+def column_of(frame, name, path):
+    """A column without empty cells."""
+    require_columns([name], frame.columns, path)
+    refuse_empty(frame[name], path)
+    return frame[name]
+
+
+def label_column(frame, name, path):
+    """Labels as a list: strings, whole numbers or booleans."""
+    labels = column_of(frame, name, path)
+    if labels.dtype.is_float() and (labels == labels.round()).all():
+        labels = labels.cast(pl.Int64)
+    if labels.dtype.is_float() or labels.dtype.is_nested():
+        raise InvalidInputError(
+            f"{path}: labels must be strings or whole numbers; column {name!r} holds "
+            f"{labels.dtype}."
+        )
+    return labels.to_list()
+
+
+def id_column(frame, name, path):
+    """Ids as a list: each names one row."""
+    ids = column_of(frame, name, path)
+    if ids.dtype.is_nested():
+        raise InvalidInputError(
+            f"{path}: ids must be strings or numbers; column {name!r} holds "
+            f"{ids.dtype}."
+        )
+    refuse_doubles(ids, path)
+    return ids.to_list()
+
+
+def load_embeddings(path, n_rows):
+    """Load a matrix of embeddings from a .npy file."""
+    try:
+        X = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise FileFormatError(f"{path}: not a NumPy array file: {error}") from error
+    shape = getattr(X, "shape", type(X).__name__)
+    if getattr(X, "ndim", 0) != 2 or len(X) != n_rows or not X.shape[1]:
+        raise InvalidInputError(
+            f"{path}: expected {n_rows} rows of embeddings; got {shape}."
+        )
+    if X.dtype.kind not in "fiu":
+        raise InvalidInputError(f"{path}: must hold numbers; got {X.dtype}.")
+    wrong = np.flatnonzero(~np.isfinite(X).all(axis=1))
+    if len(wrong):
+        raise InvalidInputError(
+            f"{path}: holds NaN or infinity in {len(wrong)} rows, the first is "
+            f"{wrong[0]} (counted from 0)."
+        )
+    return X

@@ -1,0 +1,65 @@
+"""Options that several commands share, and checks that typer does not have."""
+
+import math
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smilearn.exceptions import InvalidInputError
+
+InFile = Annotated[
+    Path,
+    typer.Argument(exists=True, dir_okay=False, help="CSV, JSON Lines or Parquet."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+
+
+def that(test, wanted):
+    """Make a callback of typer that refuses a number that is not as wanted."""
+
+    def check(value: float | None):
+        if value is not None and not test(value):
+            raise typer.BadParameter(f"{value} is not {wanted}.")
+        return value
+
+    return check
+
+
+is_finite = that(math.isfinite, "a finite number")
+
+
+def one_of(**options):
+    """Refuse options that exclude each other."""
+    given = [n for n, value in options.items() if not (value is None or value is False)]
+    if len(given) > 1:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InvalidInputError(f"{names} exclude each other; give one of them.")
+
+
+def check_output(out, *inputs):
+    """Refuse an output that cannot be written, or would overwrite another file."""
+    from smilearn.tables._io import file_kind
+
+    file_kind(out)
+    for path in filter(None, inputs):
+        same = out.exists() and path.exists() and out.samefile(path)
+        if same or out.resolve() == path.resolve():
+            raise InvalidInputError(
+                f"{out} is the same file as {path}, which is read or written too; name "
+                "another file."
+            )
+    check_folder(out.parent, out)
+
+
+def check_folder(folder, out):
+    """Refuse a folder that cannot be made, or written to."""
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise InvalidInputError(
+            f"{out} cannot be written: {there} is not a folder to write to; name "
+            "another place."
+        )

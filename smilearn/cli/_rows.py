@@ -1,0 +1,162 @@
+"""Rows of data files: matched with a risk table by id and copied, but never held."""
+
+import json
+from contextlib import ExitStack, contextmanager
+from itertools import compress
+
+import numpy as np
+import polars as pl
+
+from smilearn.cli._columns import refuse_doubles, refuse_empty, require_columns
+from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables._io import file_kind
+from smilearn.tables._risk_table import RiskTable
+from smilearn.utils._files import replacing
+
+_ROW = "row of the file, counted from 0"  # a column that no file has
+_ADVICE = "Score this very file first."
+
+
+def match(data, risk, id_column=None, label_column=None):
+    """Read the risk table in the order of the data, matched by id."""
+    scores = read_columns(risk, ["id", "psmi", "label"])
+    names = dict.fromkeys(filter(None, (id_column, label_column)))
+    rows = read_columns(data, list(names))
+    ids, table_ids = as_text(rows[id_column or _ROW]), as_text(scores["id"])
+    refuse_doubles(table_ids, risk)
+    if id_column is None and not ids.sort().equals(table_ids.sort()):
+        raise InvalidInputError(
+            f"{risk}: its ids must be the rows 0 to {len(ids) - 1} of {data}; it has "
+            f"{len(table_ids)} ids, such as {table_ids[0]!r}. {_ADVICE} Or name the "
+            f"column of {data} that holds the ids with --id."
+        )
+    refuse_doubles(ids, data)
+    refuse_unknown(ids, table_ids, data, risk)
+    refuse_unknown(table_ids, ids, risk, data)
+    psmi = scores["psmi"].cast(pl.Float64, strict=False).fill_nan(None)
+    refuse_empty(psmi, risk)
+    columns = [table_ids.alias("id"), psmi, as_text(scores["label"])]
+    places = pl.DataFrame({"id": ids}).with_row_index(_ROW)
+    table = places.join(pl.DataFrame(columns), on="id").sort(_ROW)
+    if label_column is not None:
+        refuse_other_labels(as_text(rows[label_column]), table["label"], data, risk)
+    return RiskTable(table["psmi"].to_numpy(), table["label"].to_list())
+
+
+def as_text(values):
+    """Values as strings that do not depend on the format of the file: 1.0 is 1."""
+    if values.dtype.is_float() and (values == values.floor()).all():
+        values = values.cast(pl.Int64)
+    return values.cast(pl.String)
+
+
+def refuse_unknown(ids, known, path, known_path):
+    """Refuse ids that another file does not have."""
+    unknown = ids.filter(~ids.is_in(known.implode()))
+    if len(unknown):
+        raise InvalidInputError(
+            f"{path}: {len(unknown)} of {len(ids)} ids are not in {known_path}, such "
+            f"as {unknown[0]!r}. {_ADVICE}"
+        )
+
+
+def refuse_other_labels(labels, table_labels, data, risk):
+    """Refuse a table of other labels."""
+    wrong = (labels != table_labels).arg_true()
+    if len(wrong):
+        raise InvalidInputError(
+            f"{risk}: other labels than those of {data} in {len(wrong)} of "
+            f"{len(labels)} rows; row {wrong[0]} (counted from 0) has "
+            f"{labels[wrong[0]]!r} in column {labels.name!r}, "
+            f"{table_labels[wrong[0]]!r} in the table. {_ADVICE}"
+        )
+
+
+def read_columns(path, names):
+    """Read some columns of a file, and the numbers of its rows."""
+    with reading(path):
+        if file_kind(path) == "jsonl":
+            frame = read_json_columns(path, names)
+        else:
+            rows = scan(path)
+            require_columns(names, rows.collect_schema().names(), path)
+            rows = rows.with_row_index(_ROW).select(_ROW, *names)
+            frame = rows.collect(engine="streaming")
+    if not len(frame):
+        raise FileFormatError(f"{path}: holds no rows.")
+    for name in names:
+        refuse_empty(frame[name], path)
+    return frame
+
+
+def read_json_columns(path, names):
+    """Read some columns of JSON Lines, and check that each line is an object."""
+    n_rows, cells, columns = 0, {name: [] for name in names}, {}
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                columns |= row.items()
+            except (ValueError, RecursionError, AttributeError) as error:
+                raise FileFormatError(
+                    f"{path}, line {number}: not a JSON object: {error}."
+                ) from error
+            n_rows += 1
+            for name, values in cells.items():
+                values.append(row.get(name))
+    if n_rows:
+        require_columns(names, columns, path)
+    series = {name: pl.Series(values, strict=False) for name, values in cells.items()}
+    return pl.DataFrame({_ROW: range(n_rows)} | series)
+
+
+def scan(path):
+    """Rows of CSV, cells as the text they are, or of Parquet, with their types."""
+    if file_kind(path) == "parquet":
+        return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    rows = pl.scan_csv(path, infer_schema=False, glob=False)
+    names = rows.collect_schema().names()
+    for name in names:
+        if f"{name}_duplicated_0" in names:
+            raise FileFormatError(f"{path}: two columns share the name {name!r}.")
+    return rows.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
+
+
+@contextmanager
+def reading(path):
+    """Name the file in errors of polars."""
+    try:
+        yield
+    except pl.exceptions.NoDataError as error:
+        raise FileFormatError(f"{path}: holds no rows.") from error
+    except pl.exceptions.PolarsError as error:
+        reason = "not UTF-8 text" if "utf-8" in str(error) else error
+        raise FileFormatError(f"{path}: cannot be read: {reason}") from error
+
+
+def write_rows(data, masks):
+    """Copy rows of a data file to the files that masks name; all appear, or none."""
+    with ExitStack() as stack, reading(data):
+        for path, mask in masks.items():
+            copy_rows(data, stack.enter_context(replacing(path)), mask)
+
+
+def copy_rows(data, path, mask):
+    """Copy the rows of a mask, in the format that they have."""
+    kind = file_kind(data)
+    if kind == "jsonl":
+        with data.open("rb") as lines, path.open("wb") as file:
+            file.writelines(compress(filter(bytes.strip, lines), mask))
+        return
+    schema = {_ROW: pl.get_index_type()}
+    others = pl.LazyFrame({_ROW: np.flatnonzero(~mask)}, schema)
+    rows = scan(data).with_row_index(_ROW)
+    rows = rows.join(others, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
+    if kind == "csv":
+        rows.sink_csv(path)
+    else:
+        metadata = pl.read_parquet_metadata(data)
+        metadata.pop("ARROW:schema", None)  # written anew
+        rows.sink_parquet(path, row_group_size=2**13, metadata=metadata)

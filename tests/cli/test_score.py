@@ -1,0 +1,166 @@
+"""The score command writes what the library computes, to files and to pipes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import LABELS, TEXTS, mistake, read, succeed, write
+
+from smilearn import RiskTable, SentenceEmbedder, SlicedMIScorer
+
+COLUMNS = ["id", "label", "text", "psmi", "std", "risk", "rank", "class_support"]
+COLUMNS += ["most_likely_label"]
+SUFFIXES = [".csv", ".jsonl", ".parquet"]
+OPTIONS = ["--label", "label", "--embeddings", "X.npy", "--n-slices", "16"]
+
+
+def score_texts(data, out, *options, moment="before"):
+    columns = ["--label", "label", "--text", "text"]
+    return succeed("score", data, *columns, "--moment", moment, "--out", out, *options)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_scores_before_training_are_those_of_the_library(tiny_encoder, suffix):
+    write({"label": LABELS, "n": [1] * 20, "text": TEXTS}, f"data{suffix}")
+    done = score_texts(f"data{suffix}", "risk.csv", "--model", tiny_encoder)
+    X = SentenceEmbedder(tiny_encoder).fit_transform(TEXTS)
+    scorer = SlicedMIScorer(random_state=0).fit(X, LABELS)
+    risk = RiskTable.read("risk.csv")
+    assert list(risk.columns) == COLUMNS
+    assert risk["text"].tolist() == TEXTS
+    assert risk["label"].tolist() == LABELS
+    np.testing.assert_allclose(risk["psmi"], scorer.scores_, rtol=1e-5)
+    np.testing.assert_allclose(risk["std"], scorer.scores_std_, rtol=1e-5)
+    n_below = (scorer.scores_ < 0).sum()
+    assert done.stdout.startswith(f"risk.csv: 20 samples, {n_below} below 0 nats; ")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_scores_of_embeddings(data, suffix):
+    done = succeed("score", data, *OPTIONS, "--out", f"new/risk{suffix}")
+    X = np.load("X.npy")
+    scorer = SlicedMIScorer(16, slicing="adaptive", random_state=0).fit(X, LABELS)
+    risk = RiskTable.read(f"new/risk{suffix}")
+    np.testing.assert_allclose(risk["psmi"], scorer.scores_, rtol=1e-5)
+    assert list(risk.columns) == [name for name in COLUMNS if name != "text"]
+    assert f"; slices: {scorer.n_slices_}, reliability " in done.stdout
+
+
+def test_early_scores_warn_in_lines_and_print_json(data, tiny_encoder):
+    options = ("--model", tiny_encoder, "--max-epochs", 2, "--json")
+    done = score_texts(data, "risk.jsonl", *options, moment="early")
+    facts = json.loads(done.stdout)
+    assert (facts["n_samples"], facts["n_classes"]) == (20, 2)
+    assert (facts["model"], facts["early_point_reached"]) == (tiny_encoder, False)
+    assert [entry["step"] for entry in facts["history"]] == [0, 1, 2]
+    [line] = done.stderr.splitlines()
+    assert line.startswith("smilearn: warning: max_epochs=2 passed before the early")
+    risk = read("risk.jsonl")
+    assert facts["n_below_zero"] == sum(value < 0 for value in risk["psmi"])
+    again = score_texts(data, "again.jsonl", *options, moment="early")
+    assert json.loads(again.stdout) == {**facts, "out": "again.jsonl"}
+    assert read("again.jsonl") == risk
+    score_texts(data, "other.jsonl", *options, "--seed", 1, moment="early")
+    assert read("other.jsonl")["psmi"] != risk["psmi"]
+
+
+def test_warning_of_cut_texts_is_a_line(tiny_encoder):
+    write({"text": [*TEXTS, "a " * 99], "label": [*LABELS, "pos"]}, "data.csv")
+    done = score_texts("data.csv", "r.csv", "--model", tiny_encoder)
+    [line] = done.stderr.splitlines()
+    assert line.startswith("smilearn: warning: 1 of 21 texts are longer than the 64")
+    done = score_texts("data.csv", "r.csv", "--model", tiny_encoder, "--quiet")
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "-"]], ids=["none", "dash"])
+@pytest.mark.parametrize("source", ["-", "--stdin"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_pipe_gets_what_a_file_gets(data, kind, source, out):
+    write(read(data), f"d.{kind}")
+    succeed("score", data, *OPTIONS, "--text", "text", "--out", f"r.{kind}")
+    options = ["--text", "text", *out] + ["--format", "csv"] * (kind == "csv")
+    stdin = Path(f"d.{kind}").read_bytes()
+    done = succeed("score", source, *OPTIONS, *options, stdin=stdin)
+    assert done.stdout_bytes == Path(f"r.{kind}").read_bytes()
+    assert done.stderr.startswith("standard output: 20 samples, ")
+    quiet = succeed("score", source, *OPTIONS, *options, "--quiet", stdin=stdin)
+    assert (quiet.stdout, quiet.stderr) == (done.stdout, "")
+
+
+def test_a_file_goes_to_standard_output_in_its_format(data):
+    assert succeed("score", data, *OPTIONS).stdout.startswith("id,label,")
+    done = succeed("score", data, *OPTIONS, "--format", "jsonl")
+    assert json.loads(done.stdout.splitlines()[0])["id"] == 0
+    write({"label": LABELS}, "data.parquet")
+    done = succeed("score", "data.parquet", *OPTIONS)
+    assert json.loads(done.stdout.splitlines()[0])["label"] == "neg"
+
+
+@pytest.mark.parametrize("ids", [[f"0{i}" for i in range(20)], [*range(20, 40)]])
+def test_ids_of_the_user_are_kept_and_filter_finds_them(data, ids):
+    write({"key": ids, "label": LABELS}, "keyed.parquet")
+    succeed("score", "keyed.parquet", *OPTIONS, "--id", "key", "--out", "r.parquet")
+    table = RiskTable.read("r.parquet")
+    assert table["id"].tolist() == ids
+    order = np.random.default_rng(1).permutation(20)
+    shuffled = [ids[i] for i in order]
+    write({"key": shuffled, "y": [LABELS[i] for i in order]}, "other.csv")
+    options = ["--risk", "r.parquet", "--id", "key", "--label", "y", "--n-remove", 3]
+    done = succeed("filter", "other.csv", *options, "--out", "k.csv", "--json")
+    riskiest = set(table.riskiest(3)["id"].tolist())
+    assert {shuffled[i] for i in json.loads(done.stdout)["removed"]} == riskiest
+    assert read("k.csv")["key"] == [str(k) for k in shuffled if k not in riskiest]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"), [([0.0, 1.0], {0, 1}), ([True, False], {True, False})]
+)
+def test_labels_keep_their_type(data, labels, classes):
+    write({"label": labels * 10}, "d.parquet")
+    succeed("score", "d.parquet", *OPTIONS, "--out", "r.parquet")
+    found = RiskTable.read("r.parquet")["label"].tolist()
+    assert set(found) == classes
+    assert {*map(type, found)} == {*map(type, classes)}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        (
+            "label",
+            [0.5, 1.0] * 10,
+            "strings or whole numbers; column 'label' holds Float64",
+        ),
+        (
+            "label",
+            [["a"]] * 20,
+            "strings or whole numbers; column 'label' holds List(String)",
+        ),
+        ("label", ["a", None] * 10, "'label' is empty in 10 of 20 rows"),
+        ("label", ["a", ""] * 10, "0: 1, 3, 5, 7, 9, ...)"),
+        ("key", [*range(19), 1], "'key' has 1 in row 1 and in row 19"),
+        ("key", [float("nan"), *range(19)], "'key' is empty in 1 of 20 rows"),
+        ("key", [["a"]] * 20, "ids must be strings or numbers"),
+    ],
+)
+def test_columns_that_cannot_be_used(data, column, values, message):
+    write({"label": LABELS, "key": range(20)} | {column: values}, "d.parquet")
+    line = mistake("score", "d.parquet", *OPTIONS, "--id", "key", "--out", "r.csv")
+    assert message in line
+    assert not Path("r.csv").exists()
+
+
+def test_embeddings_must_be_one_matrix_of_numbers(data):
+    np.savez("X.npz", X=np.eye(20))
+    np.save("none.npy", np.empty((20, 0)))
+    Path("empty.npy").touch()
+    for name, message in [
+        ("X.npz", "expected 20 rows"),
+        ("none.npy", "expected 20 rows"),
+        ("empty.npy", "not a NumPy array file"),
+    ]:
+        options = ["--label", "label", "--embeddings", name, "--out", "r.csv"]
+        assert message in mistake("score", data, *options)
