@@ -1,14 +1,22 @@
-"""What a removal does to models whose memory is known."""
+"""What a removal does to models whose memory is known, and to simulated ones."""
 
 import numpy as np
 import pytest
-from shadow_models import Breaking, Lookup, X, Y
+from shadow_models import Breaking, Lookup, X, Y, audited
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from smilearn import FilteredEstimator, RiskFilter, ShadowAudit, audit_filter
-from smilearn.audit._attacks import log_lira, mean_over_targets
+from smilearn.audit._answers import ShadowAnswers
+from smilearn.audit._filter_audit import (
+    MEASURES,
+    effect_columns,
+    group_measures,
+    sample_measures,
+)
+from smilearn.audit._membership import attack_draws, attack_summary
+from smilearn.audit._shadow_models import balanced_members
 from smilearn.exceptions import InvalidInputError
 
 PLANTED = np.arange(60) < 6
@@ -121,7 +129,7 @@ def test_values_are_those_of_plain_audits():
         assert told["low"] <= expected <= told["high"]
     again = ShadowAudit(model, n_shadow=8, random_state=0)
     T = again.fit(P, y).statistic_
-    lira = mean_over_targets(log_lira(T, B), B)
+    lira = ShadowAnswers(B, T).lira()
     assert row(effect, "kept", "lira", "everything")["value"] == pytest.approx(
         lira[kept].mean()
     )
@@ -249,3 +257,221 @@ def test_tables_to_read():
     assert counts["removed"] + counts.get("both", 0) == 6
     assert counts["random"] + counts.get("both", 0) == 6
     assert row(effect, "removed", "auc", "filtered")["n_samples"] == counts["removed"]
+
+
+NAMES = ["everything", "filtered", "random"]
+
+
+def simulated(rng, *, shift=0.0, n_models=12, n_samples=60):
+    """Arms that differ by chance, but for a shift of the kept ones IN if filtered."""
+    B = balanced_members(np.zeros(n_samples, int), n_models, n_models // 2, rng)
+    rows = np.arange(n_samples)
+    withheld = [rows < 0, rows < 8, rows >= n_samples - 8]
+    arms = []
+    for place, gone in enumerate(withheld):
+        memory = np.where(gone, 0.0, 1.0 + shift * (place == 1))
+        T = rng.normal(size=B.shape) + memory * B + 0.3 * rng.normal(size=(n_models, 1))
+        gone = gone if gone.any() else None
+        arms.append(ShadowAnswers(B, T, correct=T > 0, withheld=gone))
+    kept = ~withheld[1] & ~withheld[2]
+    groups = {"all": rows >= 0, "kept": kept, "removed": withheld[1]}
+    return arms, B, groups
+
+
+def measured(arms, B, groups, seed=0, reference="random"):
+    found = group_measures(arms, groups, 0.1, 60, np.random.default_rng(seed))
+    sizes = {name: rows.sum() for name, rows in groups.items()}
+    columns = effect_columns(found, NAMES, reference, len(B), sizes)
+    rows = zip(columns["group"], columns["measure"], columns["arm"], strict=True)
+    return {row: k for k, row in enumerate(rows)}, columns
+
+
+def test_each_measure_by_hand():
+    arms, B, groups = simulated(np.random.default_rng(0))
+    at, columns = measured(arms, B, groups)
+    kept, filtered = groups["kept"], arms[1]
+    trained = ~filtered.withheld
+    lira = arms[0].lira()
+    bar = np.sort(lira)[-6]
+    again = np.full(60, np.nan)
+    part = filtered.statistic[:, trained], B[:, trained]
+    again[trained] = ShadowAnswers(part[1], part[0]).lira()
+    right = [filtered.correct[~B[:, i], i].mean() for i in np.flatnonzero(kept)]
+    expected = {
+        "accuracy": np.mean(right),
+        "lira": again[kept].mean(),
+        "exposed": (again[kept] >= bar).mean(),
+        "newly_exposed": ((again >= bar) & (lira < bar))[kept].mean(),
+        "no_longer_exposed": ((again < bar) & (lira >= bar))[kept].mean(),
+    }
+    for measure, value in expected.items():
+        row = at["kept", measure, "filtered"]
+        assert columns["value"][row] == pytest.approx(value)
+    ratios = filtered.log_lira(equal_counts=True)[:, kept]
+    values, *_ = attack_summary(ratios, B[:, kept], 5, np.random.default_rng(0))
+    assert columns["value"][at["kept", "auc", "filtered"]] == pytest.approx(values[0])
+    assert len(columns["value"]) == 3 * sum(map(len, MEASURES.values()))
+
+
+def test_exposed_is_a_share_of_the_first_arm():
+    arms, *_ = simulated(np.random.default_rng(0))
+    measures = sample_measures(arms, 0.25)
+    assert measures["exposed"][0].sum() == 15
+    assert not measures["newly_exposed"][0].any()
+    change = measures["newly_exposed"].astype(int) - measures["no_longer_exposed"]
+    now = measures["exposed"].astype(int)
+    assert (now - now[0] == change).all()
+
+
+def test_what_is_withheld_is_not_exposed_however_low_the_bar():
+    arms, *_ = simulated(np.random.default_rng(0))
+    exposed = sample_measures(arms, 0.9)["exposed"]
+    for arm, now in zip(arms[1:], exposed[1:], strict=True):
+        assert not now[arm.withheld].any()
+        assert now[~arm.withheld].mean() > 0.7
+
+
+def test_differences_are_found_as_often_as_they_should_be(seed):
+    """Without a difference, intervals hold 0; a large one is told."""
+    rng, holds, sees = np.random.default_rng(seed), [], []
+    for draw in range(12):
+        at, columns = measured(*simulated(rng), seed=draw)
+        for measure in ("accuracy", "auc", "lira", "exposed"):
+            row = at["kept", measure, "filtered"]
+            low, high = columns["difference_low"][row], columns["difference_high"][row]
+            holds.append(low <= 0 <= high)
+        at, columns = measured(*simulated(rng, shift=2.0), seed=draw)
+        for measure in ("auc", "lira", "newly_exposed"):
+            sees.append(columns["verdict"][at["kept", measure, "filtered"]])
+    assert np.mean(holds) >= 0.9
+    assert set(sees) == {"higher"}
+
+
+def test_what_is_withheld_is_at_chance(seed):
+    arms, B, groups = simulated(np.random.default_rng(seed), n_models=24)
+    at, columns = measured(arms, B, groups)
+    row = at["removed", "auc", "filtered"]
+    assert columns["low"][row] <= 0.5 <= columns["high"][row]
+    assert columns["value"][at["removed", "auc", "everything"]] > 0.6
+
+
+def test_shares_of_none_are_not_certain():
+    arms, B, groups = simulated(np.random.default_rng(0))
+    at, columns = measured(arms, B, groups, reference="everything")
+    row = at["kept", "newly_exposed", "everything"]
+    assert columns["value"][row] == 0
+    assert 1 / 60 < columns["high"][row] < 6 / 60
+
+
+def test_attacks_on_the_same_draws_differ_by_nothing_from_themselves():
+    arms, B, _ = simulated(np.random.default_rng(0))
+    ratios = arms[0].log_lira(equal_counts=True)
+    other = np.random.default_rng(1).normal(size=B.shape)
+    values, covariance = attack_draws(
+        [ratios, ratios, other], B, 40, np.random.default_rng(0)
+    )
+    assert (values[0] == values[1]).all()
+    variance = covariance[:, 0, 0]
+    assert covariance[:, 0, 1] == pytest.approx(variance)
+    assert (variance > 0).all()
+    correlation = covariance[0, 0, 2] / np.sqrt(variance[0] * covariance[0, 2, 2])
+    assert abs(correlation) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"estimator__noise": 0.1}, "estimator"),
+        ({"statistic": "loss"}, "statistic"),
+        ({"n_shadow": 8}, "n_shadow"),
+    ],
+)
+def test_an_audit_that_was_changed_since_its_fit_is_refused(change, name):
+    audit = audited(Lookup(), n_shadow=4)
+    with pytest.raises(InvalidInputError, match=f"fitted with other {name}"):
+        audit_filter(audit.set_params(**change), [0], X, Y)
+
+
+class Pretrained(Lookup):
+    """Has a parameter that names a folder, as fine-tuned classifiers have."""
+
+    def __init__(self, model="", n_planted=0, noise=0.3, random_state=None):
+        super().__init__(n_planted, noise, random_state)
+        self.model = model
+
+
+def test_other_files_of_a_pretrained_model_are_noticed_without_a_folder(tmp_path):
+    (tmp_path / "weights").write_text("1")
+    model = Pretrained(str(tmp_path))
+    audit = ShadowAudit(model, n_shadow=4, random_state=0).fit(X, Y)
+    assert audit_filter(audit, [0], X, Y, n_bootstrap=5).audit is audit
+    (tmp_path / "weights").write_text("2")
+    with pytest.raises(InvalidInputError, match="fitted with other pretrained_files"):
+        audit_filter(audit, [0], X, Y)
+
+
+def test_what_cannot_be_pickled_is_audited_all_the_same():
+    class Here(Lookup):
+        """A local class, which pickle does not find."""
+
+    model = Here(n_planted=6)
+    model.set_params(noise=0.2)
+    audit = ShadowAudit(model, n_shadow=4, random_state=0).fit(X, Y)
+    assert len(audit_filter(audit, [0], X, Y, n_bootstrap=5)) == 48
+
+
+def test_an_audit_of_other_samples_with_the_same_labels_is_refused():
+    audit = audited(Lookup(), n_shadow=4)
+    with pytest.raises(InvalidInputError, match="fitted with other X"):
+        audit_filter(audit, [0], X + 60, Y)
+    with pytest.raises(InvalidInputError, match="fitted with other fit_params"):
+        audit_filter(audit, [0], X, Y, sample_weight=np.ones(60))
+
+
+def test_what_cannot_be_removed_is_said_before_any_training():
+    fits = []
+
+    class Counting(Lookup):
+        def fit(self, X, y, sample_weight=None):
+            fits.append(len(y))
+            return super().fit(X, y)
+
+    audit = ShadowAudit(Counting(), n_shadow=4, random_state=0).fit(X, Y)
+    before = len(fits)
+    with pytest.raises(InvalidInputError, match="class 'yes' has 0"):
+        audit_filter(audit, Y == "yes", X, Y)
+    assert len(fits) == before
+
+
+@pytest.mark.parametrize(
+    ("removed", "settings", "message"),
+    [
+        (np.zeros(60, bool), {}, "Some samples must go and some stay; 0 of 60 go"),
+        (np.ones(60, bool), {}, "60 of 60 go"),
+        ([], {}, "0 of 60 go"),
+        (np.ones(50, bool), {}, r"each of the 60 samples .* got shape \(50,\)"),
+        ([60, -1], {}, r"indices from 0 to 59; got \[60, -1\]"),
+        ((np.arange(60) < 6) * 1, {}, "name each sample once; .* as booleans"),
+        ([0.5], {}, "a mask or indices of samples, or a fitted filter"),
+        (Y == "yes", {}, r"After the removal \(filtered\): .*class 'yes' has 0"),
+        (PLANTED, {"n_shadow": 2}, "IN 2 or more"),
+        (PLANTED, {"share": 1.0}, "share must be between 0 and 1"),
+        (PLANTED, {"group": "x"}, "unexpected keyword"),
+    ],
+)
+def test_mistakes(removed, settings, message):
+    with pytest.raises((InvalidInputError, TypeError), match=message):
+        effect_of(removed, **settings)
+
+
+def test_an_audit_of_others_is_refused():
+    audit = audited(Lookup(), n_shadow=4)
+    with pytest.raises(InvalidInputError, match="fitted to other samples: 60 labels"):
+        audit_filter(audit, [0], X[:50], Y[:50])
+    with pytest.raises(InvalidInputError, match="in this order"):
+        audit_filter(audit, [0], X, Y[::-1])
+
+
+def test_a_classifier_is_no_audit():
+    with pytest.raises(InvalidInputError, match=r"by ShadowAudit\(Lookup\(...\)\)"):
+        audit_filter(Lookup(), [0], X, Y)

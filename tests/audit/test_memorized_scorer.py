@@ -270,7 +270,9 @@ def test_routing_must_be_on():
 def test_what_cannot_score_or_be_a_metric_is_named(audit):
     X, y, memorized = audit
     fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
-    with pytest.raises(InvalidInputError, match=r"must have score_samples.*got Logist"):
+    with pytest.raises(
+        InvalidInputError, match=r"score_samples needs.*LogisticRegression"
+    ):
         memorized_scorer()(fitted, X, y, memorized=memorized)
     with pytest.raises(InvalidInputError, match=r"function of memorized.*got 'auc'"):
         memorized_scorer("auc")

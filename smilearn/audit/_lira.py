@@ -25,8 +25,7 @@ variance between samples is added to the scale.
 """
 
 import numpy as np
-from scipy.special import digamma, gammaln, logsumexp
-from scipy.stats import t
+from scipy.special import digamma, gammaln
 
 PRIOR_DOF = 4.0  # the typical variance weighs as much as so many models
 _LEAST = 0.25  # of the variance on the other side
@@ -45,30 +44,6 @@ def log_lira(T, B, *, equal_counts=False):
             T, gone, side.members | equal_counts, _variance(side, other)
         )
     return ratios
-
-
-def mean_over_targets(ratios, B, target=None):
-    """Truth of each sample: its mean ratio over the targets that it is IN."""
-    if target is not None:
-        return ratios[target]
-    counts = B.sum(0)
-    total = np.where(B, ratios, 0.0).sum(0)
-    return np.where(counts, total, np.nan) / np.maximum(counts, 1)
-
-
-def jackknife_std(T, B, target=None):
-    """Standard error of the truth of each sample, by leaving out each model in turn."""
-    others = [j for j in range(len(T)) if j != target]
-    truths = []
-    for j in others:
-        kept = np.arange(len(T)) != j
-        again = None if target is None else target - (j < target)
-        ratios = log_lira(T[kept], B[kept])
-        truths.append(mean_over_targets(ratios, B[kept], again))
-    truths = np.array(truths)  # (n_models, n_samples)
-    spread = ((truths - truths.mean(0)) ** 2).sum(0)
-    std = np.sqrt(spread * (len(others) - 1) / len(others))
-    return np.where(np.isnan(std) | (len(others) < 2), np.inf, std)
 
 
 def difference_of_sides(T, B):
@@ -163,107 +138,3 @@ def _partner_values(T, B):
     rank = np.where(B, B.cumsum(0), (~B).cumsum(0)) - 1
     row = np.where(B, n_in + rank % (len(T) - n_in), rank % n_in)
     return np.take_along_axis(T, np.take_along_axis(order, row, 0), 0)
-
-
-_LEVEL = 0.95  # of intervals
-
-
-class PairRanking:
-    """All (model, sample) pairs in order of their score, to be weighted."""
-
-    def __init__(self, scores, B):
-        order = np.argsort(-scores, axis=None, kind="stable")
-        self.models, self.samples = np.divmod(order, scores.shape[1])
-        self.is_in = B.ravel()[order]
-        ranked = scores.ravel()[order]
-        self.ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-
-    def rates(self, of_model, of_sample):
-        """False- and true-positive rates at each score, the pairs weighted."""
-        of_pair = of_model[self.models] * of_sample[self.samples]
-        rates = []
-        for kind in (~self.is_in, self.is_in):
-            total = np.cumsum(of_pair * kind)[self.ends]
-            rates.append(np.append(0.0, total / total[-1]))
-        return rates
-
-
-def summary_of(fpr, tpr, allowed):
-    """Area under the curve, and the true-positive rates at some false-positive rates"""
-    area = np.trapezoid(tpr, fpr)
-    last = np.searchsorted(fpr, np.array(allowed) + 1e-12, side="right") - 1
-    return [float(area), *tpr[last].tolist()]
-
-
-def attack_draws(attacks, B, allowed, n_bootstrap, rng):
-    """Summarize attacks on the same samples, all on the same resamples."""
-    rankings, n_models = [PairRanking(scores, B) for scores in attacks], len(B)
-    ones = [np.ones(n) for n in B.shape]
-    values = np.array([summary_of(*each.rates(*ones), allowed) for each in rankings])
-    draws = np.empty((n_bootstrap, *values.shape))
-    for draw in draws:
-        weights = _resample(B, rng)
-        draw[:] = [summary_of(*each.rates(*weights), allowed) for each in rankings]
-    off = draws - draws.mean(0)
-    covariance = np.einsum("bam,bcm->mac", off, off) / n_bootstrap
-    return values, covariance * (n_models / (n_models - 1))
-
-
-def _resample(B, rng):
-    """How often models and samples are drawn, so that there are pairs IN and OUT."""
-    while True:
-        of_model, of_sample = (rng.multinomial(n, [1 / n] * n) for n in B.shape)
-        n_in = of_model @ B @ of_sample
-        if 0 < n_in < of_model.sum() * of_sample.sum():
-            return of_model, of_sample
-
-
-def half_width(variance, n_models):
-    """Half of the width of a 95 % interval."""
-    return t.ppf((1 + _LEVEL) / 2, n_models - 1) * np.sqrt(np.maximum(variance, 0))
-
-
-def attack_summary(scores, B, allowed, n_bootstrap, rng):
-    """Summarize an attack, with intervals by bootstrap over models and samples."""
-    values, covariance = attack_draws([scores], B, allowed, n_bootstrap, rng)
-    width = half_width(covariance[:, 0, 0], len(scores))
-    return values[0], *np.clip([values[0] - width, values[0] + width], 0, 1)
-
-
-def rmia_scores(log_p, B, gamma):
-    """Share of the samples outside of a target that a sample beats, each target once"""
-    scores = np.empty(log_p.shape)
-    for target in range(len(log_p)):
-        ratios = log_p[target] - _log_average(log_p, B, target)
-        out = ~B[target]
-        beaten = np.sort(ratios[out])
-        # ties within rounding count as reached, as a sample against its equal does
-        bar = ratios - np.log(gamma) + 1e-12 * np.abs(ratios)
-        count = np.searchsorted(beaten, bar, side="right")
-        count = count - (out & (ratios <= bar))  # never itself
-        scores[target] = count / np.maximum(out.sum() - out, 1)
-    return scores
-
-
-def _log_average(log_p, B, target):
-    """Log of the mean of the probabilities IN and OUT, without the target's."""
-    others = np.arange(len(log_p)) != target
-    sides = []
-    for members in (B[others], ~B[others]):
-        count = members.sum(0)
-        masked = np.where(members, log_p[others], -np.inf)
-        with np.errstate(divide="ignore"):
-            sides.append(logsumexp(masked, axis=0) - np.log(np.maximum(count, 1)))
-    seen = np.isfinite(sides).sum(0)
-    return logsumexp(sides, axis=0) - np.log(np.maximum(seen, 1))
-
-
-def smoothed_difference(correct, B):
-    """Share of models IN that are right about a sample, minus that of models OUT."""
-    shares, error = [], 0.0
-    for members in (B, ~B):
-        count, right = members.sum(0), (correct & members).sum(0)
-        shares.append(right / count)
-        smooth = (right + 1) / (count + 2)
-        error = error + smooth * (1 - smooth) / (count + 2)
-    return shares[0] - shares[1], np.sqrt(error)
