@@ -15,6 +15,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from smilearn.audit._answers import ShadowAnswers
 from smilearn.audit._membership import MEASURES
 from smilearn.audit._shadow_folder import ShadowFolder
 from smilearn.audit._shadow_models import ShadowRun
@@ -264,8 +265,7 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
             )
         run = self._run(X, labels, params, self._run_seed())
         answers = run.answers(run.members())
-        self._answers, self._target = answers, target
-        self._seed, self._facts = run.seed, run.facts
+        self._target, self._seed, self._facts = target, run.seed, run.facts
         self.classes_, self.labels_ = run.classes, labels
         self.shadow_in_, self.statistic_ = answers.members, answers.statistic
         self.log_proba_, self.correct_ = answers.log_proba, answers.correct
@@ -453,6 +453,11 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
         for name in _COLUMNS:
             columns[name] = getattr(self, f"{name}_")
         return AuditTable(columns | {"rank": self._ranks()})
+
+    @property
+    def _answers(self):
+        state = self.shadow_in_, self.statistic_, self.log_proba_, self.correct_
+        return ShadowAnswers(*state)
 
     def _run(self, X, labels, params, seed):
         """The training of shadow models that the parameters ask for."""

@@ -64,7 +64,15 @@ class FilterAudit(WideTable):
 
     Examples
     --------
-    See :func:`audit_filter`.
+    >>> import numpy as np
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from smilearn import ShadowAudit, audit_filter
+    >>> y = np.arange(40) % 2
+    >>> X = np.random.default_rng(0).normal(size=(40, 2)) + 4.0 * y[:, None]
+    >>> audit = ShadowAudit(KNeighborsClassifier(3), n_shadow=4, random_state=0)
+    >>> effect = audit_filter(audit, [0, 1], X, y, control=False, n_bootstrap=5)
+    >>> effect.reference, len(effect), len(effect.samples)
+    ('everything', 32, 40)
     """
 
     _down, _across = ("group", "n_samples", "measure"), "arm"

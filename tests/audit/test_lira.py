@@ -61,11 +61,7 @@ def slow_lira(T, B):
 def test_log_lira_is_what_the_loop_says(n_shadow, n_in):
     T, B = simulated(n_shadow, np.linspace(0, 4, 9), 0, n_in)
     np.testing.assert_allclose(log_lira(T, B), slow_lira(T, B), rtol=1e-9, atol=1e-9)
-
-
-def test_samples_that_never_vary_are_left_out_of_what_is_typical():
-    T, B = simulated(8, np.linspace(0, 4, 9), 0)
-    T[:, [0, 4]] = 1.0
+    T[:, [0, 4]] = 1.0  # samples that never vary are left out of what is typical
     np.testing.assert_allclose(log_lira(T, B), slow_lira(T, B), rtol=1e-9, atol=1e-9)
 
 

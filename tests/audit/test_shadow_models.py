@@ -24,11 +24,10 @@ from shadow_models import (
     same,
 )
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -120,20 +119,6 @@ def test_where_probabilities_round_to_one_the_gap_goes_on(labels):
     np.testing.assert_allclose(gap, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "model",
-    [GaussianNB(), KNeighborsClassifier(20), SGDClassifier(loss="modified_huber")],
-    ids=["predict_log_proba", "predict_proba", "another decision function"],
-)
-def test_what_has_no_logit_answers_by_probabilities(model):
-    X, y = numbered(60, ("a", "b", "c"))
-    X = StandardScaler().fit_transform(X)
-    model.fit(X, y)
-    with np.errstate(divide="ignore"):
-        expected = np.log(model.predict_proba(X))
-    np.testing.assert_allclose(log_probabilities(model, X, np.unique(y)), expected)
-
-
 def test_gap_loss_and_correctness():
     X, y = numbered(60, ("a", "b", "c"))
     result, codes = formed(GaussianNB(), X, y), np.arange(60) % 3
@@ -166,13 +151,6 @@ def test_a_probability_of_0_is_the_same_in_all_models():
         np.testing.assert_allclose(whole["statistic"], np.log(own / other), rtol=1e-6)
         np.testing.assert_allclose(whole["log_proba"], np.log(own), atol=1e-6)
         assert whole["n_infinite"].tolist() == n_infinite.tolist()
-
-
-def test_models_that_are_all_certain():
-    result = formed(Certain(noise=1.0))
-    assert result["n_infinite"] == 60
-    np.testing.assert_allclose(np.abs(result["statistic"]), np.log(120))
-    assert (result["correct"] == (result["statistic"] > 0)).all()
 
 
 def test_decisions_that_are_not_finite_do_not_serve():
