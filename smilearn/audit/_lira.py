@@ -67,27 +67,29 @@ class _Side:
         held = np.maximum(self.counts, 1)
         self.means = np.where(members, T, 0.0).sum(0) / held
         deviations = np.where(members, T - self.means, 0.0)
-        self.squares = (deviations**2).sum(0)
+        # equal values differ from their mean by rounding alone
+        varies = np.abs(deviations).max(0) > 1e-14 * np.abs(self.means)
+        self.squares = np.where(varies, (deviations**2).sum(0), 0.0)
         self.dof = np.maximum(self.counts - 1, 0)
         self.typical = _typical_variance(self.squares, self.dof)
-        known = np.where(self.counts, self.means, 0.0)
+        means = np.where(self.counts, self.means, 0.0)  # and of the other samples:
         n = np.maximum((self.counts > 0).sum() - (self.counts > 0), 1)
-        self.centre = (known.sum() - known) / n
-        squares = (known**2).sum() - known**2
+        self.centre = (means.sum() - means) / n
+        squares = (means**2).sum() - means**2
         self.between = np.maximum(squares / n - self.centre**2, 0)
 
     def log_predictive(self, T, gone, is_gone, variance):
         """Log density of each statistic, where one value may be gone from the side."""
         left = self.counts - is_gone  # (n_models, n_samples)
-        some = left > 0
+        any_left = left > 0
         shift = np.where(is_gone, (gone - self.means) / np.maximum(left, 1), 0.0)
-        means = np.where(some, self.means - shift, self.centre)
+        means = np.where(any_left, self.means - shift, self.centre)
         lost = np.where(is_gone, (gone - self.means) ** 2, 0.0)
         lost = lost * self.counts / np.maximum(left, 1)
-        squares = np.where(some, np.maximum(self.squares - lost, 0), 0.0)
+        squares = np.where(any_left, np.maximum(self.squares - lost, 0), 0.0)
         dof = PRIOR_DOF + np.maximum(left - 1, 0)
         squares = squares + PRIOR_DOF * variance  # dof times the variance
-        extra = np.where(some, 1 / np.maximum(left, 1), self.between / variance)
+        extra = np.where(any_left, 1 / np.maximum(left, 1), self.between / variance)
         squares *= 1 + extra
         heights = _log_heights(len(T))[np.maximum(left - 1, 0)]
         tail = np.log1p((T - means) ** 2 / squares)
@@ -96,16 +98,15 @@ class _Side:
 
 def _variance(side, other):
     """What the prior of each sample is located at: the variance of other samples."""
-    variance, there = side.typical, other.typical
-    variance = np.where(np.isnan(variance), there, variance)
-    variance = np.fmax(variance, _LEAST * there)
+    variance = np.where(np.isnan(side.typical), other.typical, side.typical)
+    variance = np.fmax(variance, _LEAST * other.typical)
     return np.maximum(np.where(np.isnan(variance), side.between, variance), _FLOOR)
 
 
 def _typical_variance(squares, dof):
     """Median of the variances of the other samples, those that vary; (n_samples,)."""
     varies = (squares > 0) & (dof > 0)
-    known = (dof > 0).sum() - (dof > 0)  # others that could vary
+    n_others = (dof > 0).sum() - (dof > 0)  # that could vary
     logs, half = np.log(squares[varies]), dof[varies] / 2
     logs = logs - np.log(2 * half) - (digamma(half) - np.log(half))
     place = np.full(len(squares), len(logs))
@@ -115,14 +116,14 @@ def _typical_variance(squares, dof):
     middle = [(left - 1) // 2, left // 2]
     pair = [ordered[np.where(k < place, k, k + 1)] for k in middle]
     typical = np.where(left > 0, np.exp(np.mean(pair, axis=0)), 0.0)
-    return np.where(known > 0, typical, np.nan)
+    return np.where(n_others > 0, typical, np.nan)
 
 
 def _unit(T):
     """Size of the typical statistic, none of which is then too large to be squared."""
     sizes = np.abs(T)
-    some = sizes[sizes > 0]
-    return max(np.median(some), sizes.max() * 1e-140) if some.size else 1.0
+    positive = sizes[sizes > 0]
+    return max(np.median(positive), sizes.max() * 1e-140) if positive.size else 1.0
 
 
 def _log_heights(n_models):
