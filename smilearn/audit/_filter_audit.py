@@ -15,16 +15,10 @@ from smilearn.utils._indexing import check_aligned, class_labels
 from smilearn.utils._ranks import ranks_of
 
 ALL, FILTERED, RANDOM = "everything", "filtered", "random"
+_CHANGES = ("newly_exposed", "no_longer_exposed")
 MEASURES = {
     "all": ("accuracy", "exposed"),
-    "kept": (
-        "accuracy",
-        *ATTACK,
-        "lira",
-        "exposed",
-        "newly_exposed",
-        "no_longer_exposed",
-    ),
+    "kept": ("accuracy", *ATTACK, "lira", "exposed", *_CHANGES),
     "removed": ("accuracy", *ATTACK, "lira", "exposed"),
 }  # group of samples: what is measured of it
 
@@ -244,7 +238,8 @@ def audit_filter(
     if reference == "auto":
         reference = RANDOM if control else ALL
     sizes = {name: int(rows.sum()) for name, rows in groups.items()}
-    columns = effect_columns(measures, list(arms), reference, len(members), sizes)
+    rows = effect_rows(measures, list(arms), reference, len(members), sizes)
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     samples = _samples(labels, withheld, sample_measures(list(arms.values()), share))
     return FilterAudit(columns, reference, samples, audit)
 
@@ -278,24 +273,23 @@ def _fitted(audit, X, labels, params):
 
 
 def removed_samples(removed, n_samples):
-    """Read which samples go."""
-    filtered = getattr(removed, "filter_", removed)
-    if hasattr(filtered, "support_"):
-        gone = ~np.asarray(filtered.support_, bool)
-    elif hasattr(filtered, "fit"):
+    """Mask of the samples that go, checked."""
+    fitted = getattr(removed, "filter_", removed)
+    if hasattr(fitted, "support_"):
+        gone = ~np.asarray(fitted.support_, bool)
+    elif hasattr(fitted, "fit"):
         raise InvalidInputError(
             f"{type(removed).__name__} must be fitted to the samples first, so that it "
             "says which of them go."
         )
     else:
         gone = np.asarray(removed)
-        gone = gone.astype(np.int64) if gone.shape == (0,) else gone
-    if gone.dtype != bool and (gone.ndim != 1 or gone.dtype.kind not in "iu"):
-        raise InvalidInputError(
-            "removed must be a mask or indices of samples, or a fitted filter; got "
-            f"{gone.dtype} of shape {gone.shape}."
-        )
     if gone.dtype != bool:
+        if gone.ndim != 1 or (gone.dtype.kind not in "iu" and gone.size):
+            raise InvalidInputError(
+                "removed must be a mask or indices of samples, or a fitted filter; got "
+                f"{gone.dtype} of shape {gone.shape}."
+            )
         wrong = (gone < 0) | (gone >= n_samples)
         if wrong.any():
             raise InvalidInputError(
@@ -356,19 +350,17 @@ def group_measures(arms, groups, share, n_bootstrap, rng):
     attacks = [arm.log_lira(equal_counts=True) for arm in arms]
     measures = {}
     for group, rows in groups.items():
-        for measure in whole.keys() & set(MEASURES[group]):
+        for measure in whole:
             part_means = [part[measure][:, rows].mean(1) for part in parts]
             mean, covariance = _mean(whole[measure][:, rows], np.array(part_means))
             if measure != "lira":  # a share: none of n samples is not none at all
                 covariance += np.eye(len(arms)) * (rows.sum() + 2.0) ** -2
             measures[group, measure] = mean, covariance
         if ATTACK[0] in MEASURES[group]:
-            ratios = [ratio[:, rows] for ratio in attacks]
-            values, covariances = attack_draws(
-                ratios, members[:, rows], n_bootstrap, rng
-            )
+            part = [ratios[:, rows] for ratios in attacks]
+            values, covariance = attack_draws(part, members[:, rows], n_bootstrap, rng)
             for k, measure in enumerate(ATTACK):
-                measures[group, measure] = values[:, k], covariances[k]
+                measures[group, measure] = values[:, k], covariance[k]
     return measures
 
 
@@ -382,33 +374,39 @@ def _mean(values, part_means):
     return values.mean(1), by_samples + by_models
 
 
-def effect_columns(measures, arms, reference, n_models, sizes):
-    """Put values, intervals and differences into columns."""
+def effect_rows(measures, arms, reference, n_models, sizes):
+    """Value, interval and difference of each group, measure and arm."""
     place, rows = arms.index(reference), []
-    for group, names in MEASURES.items():
-        for measure in names:
-            values, covariance = measures[group, measure]
-            variance = np.diag(covariance)
-            width = half_width(variance, n_models)
-            ends = (
-                -np.inf if measure == "lira" else 0,
-                np.inf if measure == "lira" else 1,
+    for group, measure in ((g, m) for g, names in MEASURES.items() for m in names):
+        values, covariance = measures[group, measure]
+        variance = np.diag(covariance)
+        width = half_width(variance, n_models)
+        low, high = values - width, values + width
+        if measure != "lira":  # a rate
+            low, high = np.clip([low, high], 0, 1)
+        difference = values - values[place]
+        shared = variance[place] - 2 * covariance[place]
+        width = half_width(variance + shared, n_models)
+        width[place] = 0.0
+        lowest, highest = difference - width, difference + width
+        verdict = np.select([lowest > 0, highest < 0], ["higher", "lower"], "even")
+        for a, arm in enumerate(arms):
+            rows.append(
+                {
+                    "group": group,
+                    "n_samples": sizes[group],
+                    "measure": measure,
+                    "arm": arm,
+                    "value": values[a],
+                    "low": low[a],
+                    "high": high[a],
+                    "difference": difference[a],
+                    "difference_low": lowest[a],
+                    "difference_high": highest[a],
+                    "verdict": str(verdict[a]),
+                }
             )
-            low, high = np.clip([values - width, values + width], *ends)
-            difference = values - values[place]
-            width = half_width(
-                variance + variance[place] - 2 * covariance[place], n_models
-            )
-            width[place] = 0.0
-            lowest, highest = difference - width, difference + width
-            verdict = np.select([lowest > 0, highest < 0], ["higher", "lower"], "even")
-            by_arm = (values, low, high, difference, lowest, highest, verdict)
-            for arm, *told in zip(arms, *by_arm, strict=True):
-                rows.append((group, sizes[group], measure, arm, *told))
-    names = ("group", "n_samples", "measure", "arm", "value", "low", "high")
-    names += ("difference", "difference_low", "difference_high", "verdict")
-    columns = zip(names, zip(*rows, strict=True), strict=True)
-    return {name: np.array(values) for name, values in columns}
+    return rows
 
 
 def _samples(labels, withheld, measures):
@@ -420,7 +418,7 @@ def _samples(labels, withheld, measures):
     for place, arm in enumerate(withheld):
         columns[f"lira_{arm}"] = measures["lira"][place]
     for place, arm in enumerate(withheld):
-        for name in ("newly_exposed", "no_longer_exposed") * (arm != ALL):
+        for name in _CHANGES * (arm != ALL):
             ending = "" if arm == FILTERED else f"_{arm}"
             columns[f"{name}{ending}"] = measures[name][place] & ~withheld[arm]
     return AuditTable(columns)

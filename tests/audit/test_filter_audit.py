@@ -9,7 +9,7 @@ from smilearn import FilteredEstimator, RiskFilter, ShadowAudit, audit_filter
 from smilearn.audit._answers import ShadowAnswers
 from smilearn.audit._filter_audit import (
     MEASURES,
-    effect_columns,
+    effect_rows,
     group_measures,
     sample_measures,
 )
@@ -204,16 +204,15 @@ def simulated(rng, *, shift=0.0, n_models=12, n_samples=60):
 
 
 def measured(arms, B, groups, seed=0, reference="random"):
-    found = group_measures(arms, groups, 0.1, 60, np.random.default_rng(seed))
+    measures = group_measures(arms, groups, 0.1, 60, np.random.default_rng(seed))
     sizes = {name: rows.sum() for name, rows in groups.items()}
-    columns = effect_columns(found, NAMES, reference, len(B), sizes)
-    rows = zip(columns["group"], columns["measure"], columns["arm"], strict=True)
-    return {row: k for k, row in enumerate(rows)}, columns
+    rows = effect_rows(measures, NAMES, reference, len(B), sizes)
+    return {(row["group"], row["measure"], row["arm"]): row for row in rows}
 
 
 def test_each_measure_by_hand():
     arms, B, groups = simulated(np.random.default_rng(0))
-    at, columns = measured(arms, B, groups)
+    rows = measured(arms, B, groups)
     kept, filtered = groups["kept"], arms[1]
     trained = ~filtered.withheld
     lira = arms[0].lira()
@@ -230,12 +229,11 @@ def test_each_measure_by_hand():
         "no_longer_exposed": ((again < bar) & (lira >= bar))[kept].mean(),
     }
     for measure, value in expected.items():
-        row = at["kept", measure, "filtered"]
-        assert columns["value"][row] == pytest.approx(value)
+        assert rows["kept", measure, "filtered"]["value"] == pytest.approx(value)
     ratios = filtered.log_lira(equal_counts=True)[:, kept]
     values, *_ = attack_summary(ratios, B[:, kept], 5, np.random.default_rng(0))
-    assert columns["value"][at["kept", "auc", "filtered"]] == pytest.approx(values[0])
-    assert len(columns["value"]) == 3 * sum(map(len, MEASURES.values()))
+    assert rows["kept", "auc", "filtered"]["value"] == pytest.approx(values[0])
+    assert len(rows) == 3 * sum(map(len, MEASURES.values()))
 
 
 def test_exposed_is_a_share_of_the_first_arm_and_never_withheld():
@@ -254,24 +252,23 @@ def test_differences_are_found_as_often_as_they_should_be(seed):
     """Without a difference, intervals hold 0; a large one is told."""
     rng, holds, sees = np.random.default_rng(seed), [], []
     for draw in range(12):
-        at, columns = measured(*simulated(rng), seed=draw)
+        rows = measured(*simulated(rng), seed=draw)
         for measure in ("accuracy", "auc", "lira", "exposed"):
-            row = at["kept", measure, "filtered"]
-            low, high = columns["difference_low"][row], columns["difference_high"][row]
-            holds.append(low <= 0 <= high)
-        at, columns = measured(*simulated(rng, shift=2.0), seed=draw)
+            row = rows["kept", measure, "filtered"]
+            holds.append(row["difference_low"] <= 0 <= row["difference_high"])
+        rows = measured(*simulated(rng, shift=2.0), seed=draw)
         for measure in ("auc", "lira", "newly_exposed"):
-            sees.append(columns["verdict"][at["kept", measure, "filtered"]])
+            sees.append(rows["kept", measure, "filtered"]["verdict"])
     assert np.mean(holds) >= 0.9
     assert set(sees) == {"higher"}
 
 
 def test_shares_of_none_are_not_certain():
     arms, B, groups = simulated(np.random.default_rng(0))
-    at, columns = measured(arms, B, groups, reference="everything")
-    row = at["kept", "newly_exposed", "everything"]
-    assert columns["value"][row] == 0
-    assert 1 / 60 < columns["high"][row] < 6 / 60
+    rows = measured(arms, B, groups, reference="everything")
+    row = rows["kept", "newly_exposed", "everything"]
+    assert row["value"] == 0
+    assert 1 / 60 < row["high"] < 6 / 60
 
 
 class Pretrained(Lookup):
