@@ -36,15 +36,6 @@ def groups(seed, n=150, n_classes=3, sep=3.0):
     return X, np.where(wrong, (clean + 1) % n_classes, clean), wrong
 
 
-def test_a_probe_in_sample_is_its_classifier():
-    X, y, _ = groups(9)
-    model = LogisticRegression(C=0.1).fit(X, y)
-    scores = ProbeScorer(LogisticRegression(C=0.1), kind="loss", cross_fit=None)
-    codes = np.searchsorted(model.classes_, y)
-    expected = model.predict_log_proba(X)[np.arange(len(X)), codes]
-    np.testing.assert_allclose(scores.fit(X, y).scores_, expected, rtol=1e-6)
-
-
 class Pairs(SVC):
     """Decides between pairs, and no parameter tells."""
 
@@ -119,16 +110,7 @@ def test_decisions_without_probabilities_give_a_margin_alone(model, n_classes):
             ProbeScorer(model, kind=kind).fit(X, y)
 
 
-def test_pairs_of_two_classes_and_with_probabilities_are_taken():
-    X, y, wrong = groups(3, n_classes=2)
-    probe = ProbeScorer(SVC(decision_function_shape="ovo")).fit(X, y)
-    assert roc_auc_score(wrong, -probe.scores_) > 0.9
-    X, y, wrong = groups(3)
-    sure = CalibratedClassifierCV(SVC(decision_function_shape="ovo"))
-    assert roc_auc_score(wrong, -ProbeScorer(sure).fit(X, y).scores_) > 0.9
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["margin", "loss"])
 @pytest.mark.parametrize(
     "model",
     [
@@ -185,13 +167,6 @@ def test_probabilities_of_0_give_finite_scores(kind):
     assert (probe.model_.predict_proba(X) == 0).any()
     assert np.isfinite(probe.scores_).all()
     assert np.isfinite(probe.score_table(X)).all()
-
-
-def test_log_probabilities_below_those_of_floats_keep_their_order():
-    X, y, _ = groups(7)
-    probe = ProbeScorer(GaussianNB(), kind="loss").fit(X, y)
-    lowest = [probe.score_table(X[:1] * scale).min() for scale in (100, 200, 300)]
-    assert lowest[2] < lowest[1] < lowest[0] < np.log(5e-324)
 
 
 def test_sparse_samples_are_taken_where_the_classifier_takes_them():
