@@ -20,8 +20,8 @@ from smilearn.audit._membership import MEASURES
 from smilearn.audit._shadow_folder import ShadowFolder
 from smilearn.audit._shadow_models import ShadowRun
 from smilearn.exceptions import InvalidInputError
-from smilearn.tables._column_table import ColumnTable
-from smilearn.tables._columns import as_column, objects
+from smilearn.tables._columns import as_series
+from smilearn.tables._table import Table
 from smilearn.utils._documentation import Documented
 from smilearn.utils._indexing import check_aligned, class_labels
 from smilearn.utils._random import generator_from
@@ -44,20 +44,14 @@ _COLUMNS = (
 )
 
 
-class AuditTable(ColumnTable):
+class AuditTable(Table):
     """One row a sample."""
 
     _rows_are, _note = "samples", "; lira in nats, high = memorized"
 
 
-class AttackTable(ColumnTable):
-    """One row a measure of an attack.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray of shape (n_measures,)
-        The columns.
-    """
+class AttackTable(Table):
+    """One row a measure of an attack."""
 
     _rows_are, _note = "measures", "; low and high end an interval of 95 %"
 
@@ -411,8 +405,8 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
             )
         rng = np.random.default_rng([self._seed, 2])
         value, low, high = self._answers.attack(score, gamma, n_bootstrap, rng)
-        columns = {"measure": np.array(MEASURES), "value": value}
-        return AttackTable(columns | {"low": low, "high": high})
+        columns = {"measure": MEASURES, "value": value, "low": low, "high": high}
+        return AttackTable(columns)
 
     def to_table(self, *, texts=None, ids=None):
         """Put what was found in a table, one row a sample.
@@ -440,10 +434,10 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         n_samples = len(self.labels_)
-        columns = {"id": np.arange(n_samples) if ids is None else as_column(ids, "ids")}
+        columns = {"id": np.arange(n_samples) if ids is None else as_series(ids, "ids")}
         columns["label"] = self.labels_
         if texts is not None:
-            columns["text"] = objects(check_texts(texts))
+            columns["text"] = check_texts(texts)
         for name, values in columns.items():
             if len(values) != n_samples:
                 raise InvalidInputError(

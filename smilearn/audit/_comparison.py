@@ -10,7 +10,7 @@ from smilearn.audit._bootstrap import METRICS, Truth, checked, most_memorized, t
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._pipelines import layers
 from smilearn.tables._risk_table import RiskTable
-from smilearn.tables._wide_table import WideTable
+from smilearn.tables._table import WideTable
 from smilearn.utils._random import generator_from
 
 __all__ = ["ScorerComparison", "compare_scorers"]
@@ -23,7 +23,7 @@ class ScorerComparison(WideTable):
 
     Parameters
     ----------
-    columns : dict of str to ndarray of shape (n_rows,)
+    frame : polars.DataFrame
         `scorer`, `metric`, its `value`, and the ends `low` and `high` of its 95 %
         interval; with a reference also the `difference` to it, `difference_low` and
         `difference_high`, and the `verdict`: "better" or "worse" where that interval
@@ -37,7 +37,7 @@ class ScorerComparison(WideTable):
 
     Attributes
     ----------
-    columns : dict of str to ndarray of shape (n_rows,)
+    frame : polars.DataFrame
         The columns.
 
     reference, over : str
@@ -55,8 +55,8 @@ class ScorerComparison(WideTable):
     _down, _across = ("scorer",), "metric"
     _marks: ClassVar[dict] = {"better": ("+", "better"), "worse": ("-", "worse than")}
 
-    def __init__(self, columns, reference=None, over="samples"):
-        super().__init__(columns, reference, over)
+    def __init__(self, frame, reference=None, over="samples"):
+        super().__init__(frame, reference, over)
 
 
 def compare_scorers(

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import numpy as np
+import polars as pl
 from sklearn.base import clone
 
 from smilearn.audit._audit import AuditTable, ShadowAudit
@@ -10,7 +11,7 @@ from smilearn.audit._membership import MEASURES as ATTACK
 from smilearn.audit._membership import attack_draws, half_width
 from smilearn.audit._shadow_models import check_classes_seen
 from smilearn.exceptions import InvalidInputError
-from smilearn.tables._wide_table import WideTable
+from smilearn.tables._table import WideTable
 from smilearn.utils._indexing import check_aligned, class_labels
 from smilearn.utils._ranks import ranks_of
 
@@ -30,7 +31,7 @@ class FilterAudit(WideTable):
 
     Parameters
     ----------
-    columns : dict of str to ndarray of shape (n_rows,)
+    frame : polars.DataFrame
         `group` ("all", "kept" or "removed"), its `n_samples`, the `measure`, `arm`
         ("everything", "filtered" or "random"), `value`, and the ends `low` and `high`
         of its 95 % interval; `difference` to the reference arm, `difference_low` and
@@ -48,7 +49,7 @@ class FilterAudit(WideTable):
 
     Attributes
     ----------
-    columns, reference, samples, audit : object
+    frame, reference, samples, audit : object
         The same. `samples` holds `id`, `label`, `group` ("kept"; "removed", "random" or
         "both" for those that the filter, the control or both took out),
         `lira_everything`, `lira_filtered`, `lira_random` in nats, high = memorized,
@@ -72,8 +73,8 @@ class FilterAudit(WideTable):
     _down, _across = ("group", "n_samples", "measure"), "arm"
     _marks: ClassVar[dict] = {"higher": ("+", "above"), "lower": ("-", "below")}
 
-    def __init__(self, columns, reference, samples, audit):
-        super().__init__(columns, reference, "samples and shadow models")
+    def __init__(self, frame, reference, samples, audit):
+        super().__init__(frame, reference, "samples and shadow models")
         self.samples, self.audit = samples, audit
 
 
@@ -239,9 +240,8 @@ def audit_filter(
         reference = RANDOM if control else ALL
     sizes = {name: int(rows.sum()) for name, rows in groups.items()}
     rows = effect_rows(measures, list(arms), reference, len(members), sizes)
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     samples = _samples(labels, withheld, sample_measures(list(arms.values()), share))
-    return FilterAudit(columns, reference, samples, audit)
+    return FilterAudit(pl.DataFrame(rows), reference, samples, audit)
 
 
 def _fitted(audit, X, labels, params):

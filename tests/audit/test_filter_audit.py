@@ -29,7 +29,7 @@ def effect_of(removed=PLANTED, estimator=None, *, n_shadow=16, seed=0, **setting
 def row(effect, group, measure, arm):
     at = (effect["group"] == group) & (effect["measure"] == measure)
     (place,) = np.flatnonzero(at & (effect["arm"] == arm))
-    return {name: values[place].item() for name, values in effect.columns.items()}
+    return effect.frame.row(int(place), named=True)
 
 
 class Onion(Lookup):
