@@ -125,9 +125,9 @@ def _described(value):
         return _described([(str(name), np.asarray(value[name])) for name in names])
     if is_tensor(value) or hasattr(value, "__array__"):
         array = np.asarray(as_numpy(value))
-        return (
-            _described(array.tolist()) if array.dtype.kind in "OSU" else digest(array)
-        )
+        if array.dtype.kind in "OSU":
+            return _described(array.tolist())
+        return digest(array)
     text = repr(value)
     if not isinstance(value, (str, bytes)) and re.search(" at 0x[0-9a-f]+", text):
         raise _unknown(text)
@@ -135,7 +135,7 @@ def _described(value):
 
 
 def _qualified_name(value):
-    name = f"{value.__module__}.{value.__qualname__}"
+    name = f"{getattr(value, '__module__', None)}.{value.__qualname__}"
     if "<" in name:  # <lambda>, or <locals> of a function
         raise _unknown(name)
     return name

@@ -161,17 +161,6 @@ def test_it_reads_as_one_row_a_scorer():
     assert "95 % interval over samples" in html
 
 
-def test_it_is_a_table_of_columns():
-    scores, lira = audit(7)
-    table = compare_scorers(scores, lira=lira, n_bootstrap=10, random_state=0)
-    frame = table.to_pandas()
-    assert frame.shape == (15, 9)
-    assert frame["verdict"].isin(["better", "even", "worse"]).all()
-    some = table.take(table["metric"] == "auc")
-    assert len(some) == 3
-    assert repr(some).splitlines()[0].split() == ["scorer", "auc"]
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_refused_and_not_dropped(value):
     scores, lira = audit(8)

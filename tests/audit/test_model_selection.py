@@ -4,7 +4,6 @@ import pickle
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn
 from oracles import embeddings
@@ -114,34 +113,6 @@ def test_training_judges_the_scores_one_reads(audit):
 
 
 @pytest.mark.usefixtures("routing")
-def test_training_wants_the_samples_that_were_fitted(audit):
-    X, y, memorized = audit
-    with pytest.raises(InvalidInputError, match=r"be the 160 that were fitted.*got 80"):
-        cross_val_score(
-            scorer(),
-            X,
-            y,
-            scoring=memorized_scorer(training=True),
-            cv=folds(memorized),
-            params={"memorized": memorized},
-            error_score="raise",
-        )
-
-
-@pytest.mark.usefixtures("routing")
-def test_frames_and_labels_as_words(audit):
-    X, y, memorized = audit
-    words = np.array(["ham", "spam", "eggs"])[y]
-    frame = pd.DataFrame(X).add_prefix("f").set_index(np.arange(len(y))[::-1])
-    series = pd.Series(memorized, index=frame.index)
-    judge = memorized_scorer()
-    fitted = scorer().fit(frame, words)
-    assert judge(fitted, frame, pd.Series(words), memorized=series) == judge(
-        scorer().fit(X, y), X, y, memorized=memorized
-    )
-
-
-@pytest.mark.usefixtures("routing")
 def test_labels_that_were_not_seen_are_left_out(audit):
     X, y, memorized = audit
     fitted = scorer().fit(X[y != 2], y[y != 2])
@@ -164,6 +135,9 @@ def test_what_cannot_score_or_be_a_metric_is_named(audit):
     fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
     with pytest.raises(InvalidInputError, match=r"must have score_samples.*got Logist"):
         memorized_scorer()(fitted, X, y, memorized=memorized)
+    judge = memorized_scorer(training=True)
+    with pytest.raises(InvalidInputError, match=r"be the 240 that were fitted.*got 9"):
+        judge(scorer().fit(X, y), X[:9], y[:9], memorized=memorized[:9])
     with pytest.raises(InvalidInputError, match=r"function of memorized.*got 'auc'"):
         memorized_scorer("auc")
 

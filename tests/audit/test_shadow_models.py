@@ -46,9 +46,11 @@ CODES = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [41, 17, 5]))
 
 
 @pytest.mark.parametrize(
-    ("n_shadow", "n_in"), [(2, 1), (4, 2), (64, 32), (5, 2), (9, 3), (8, 6), (7, 1)]
+    ("n_shadow", "share", "n_in"),
+    [(2, 0.5, 1), (64, 0.5, 32), (5, 0.4, 2), (9, 1 / 3, 3), (10, 0.3, 3)],
 )
-def test_samples_models_and_classes_are_in_balance(n_shadow, n_in, seed):
+def test_samples_models_and_classes_are_in_balance(n_shadow, share, n_in, seed):
+    assert models_a_sample(n_shadow, share) == n_in
     rng = np.random.default_rng(seed)
     members = balanced_members(CODES, n_shadow, n_in, rng)
     assert members.shape == (n_shadow, len(CODES))
@@ -71,13 +73,6 @@ def test_pairs_of_samples_and_of_models_are_left_to_chance():
     # all pairs alike: a sample shares 4 * (6 - 1) places with the 11 others
     assert np.abs(shared[~np.eye(12, dtype=bool)] - 20 / 11).max() < 0.12
     assert np.abs(both[~np.eye(8, dtype=bool)] - 12 * 3 / 7 / 2).max() < 0.2
-
-
-@pytest.mark.parametrize(
-    ("n_shadow", "share", "n_in"), [(64, 0.5, 32), (10, 0.3, 3), (3, 1 / 3, 1)]
-)
-def test_models_a_sample(n_shadow, share, n_in):
-    assert models_a_sample(n_shadow, share) == n_in
 
 
 @pytest.mark.parametrize(
