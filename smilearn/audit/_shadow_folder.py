@@ -15,7 +15,7 @@ from smilearn.exceptions import CacheWarning, InvalidInputError
 from smilearn.utils._files import RunFolder, digest, replacing
 from smilearn.utils._validation import as_numpy, is_tensor
 
-FORMAT = 3
+FORMAT = 3  # of the files; a folder of another format is another run
 NO_EFFECT = ("random_state", "n_jobs", "verbose")  # parameters that change no result
 _LONGEST = 500  # characters of a name; longer ones are hashed
 _DTYPES = {
@@ -76,18 +76,6 @@ def _are_sound(answers, members):
         total = np.exp(answers["log_own"]) + np.exp(answers["log_other"])
     finite = (answers[name] for name in ("lowest", "statistic") if name in answers)
     return (total <= _SUM).all() and all(np.isfinite(v).all() for v in finite)
-
-
-def run_facts(estimator, X, y, params, folder, **settings):
-    """What the answers of shadow models depend on, as JSON holds it."""
-    return settings | {
-        "format": FORMAT,
-        "estimator": name_of(estimator),
-        "pretrained_files": pretrained_files(estimator, folder),
-        "X": name_of(X),
-        "y": name_of(y),
-        "fit_params": {key: name_of(params[key]) for key in sorted(params)},
-    }
 
 
 def name_of(value):

@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from smilearn.audit._answers import ShadowAnswers
 from smilearn.audit._shadow_folder import (
+    FORMAT,
     ShadowFolder,
     check_no_folder,
     name_of,
     params_named,
-    run_facts,
+    pretrained_files,
 )
 from smilearn.baselines._training import log_probabilities
 from smilearn.exceptions import InvalidInputError
@@ -27,6 +28,7 @@ from smilearn.filtering._delegating import is_aligned
 from smilearn.utils._files import digest
 from smilearn.utils._indexing import take_samples
 
+_NAMES = ("log_own", "log_other", "correct", "lowest")  # of answers
 _TRADES = 10  # rounds in which each model trades samples with another one
 
 
@@ -57,17 +59,20 @@ class ShadowRun:
     def facts(self):
         """What the answers depend on, but the seed; None where it has no name."""
         try:
-            return run_facts(
-                self.estimator,
-                self.X,
-                self.y,
-                self.params,
-                self.checkpoint_folder,
-                n_shadow=int(self.n_shadow),
-                share=float(self.share),
-                statistic=name_of(self.statistic),
-            )
-        except InvalidInputError:
+            return {
+                "format": FORMAT,
+                "n_shadow": int(self.n_shadow),
+                "share": float(self.share),
+                "statistic": name_of(self.statistic),
+                "estimator": name_of(self.estimator),
+                "pretrained_files": pretrained_files(
+                    self.estimator, self.checkpoint_folder
+                ),
+                "X": name_of(self.X),
+                "y": name_of(self.y),
+                "fit_params": {k: name_of(self.params[k]) for k in sorted(self.params)},
+            }
+        except Exception:  # whatever a container of the user's own raises
             if self.checkpoint_folder:
                 raise
             return None
@@ -86,7 +91,9 @@ class ShadowRun:
         trained = members if withheld is None else members & ~withheld
         seeds = np.random.default_rng([self.seed, 1]).integers(2**31, size=len(members))
         jobs = list(zip(seeds.tolist(), trained, strict=True))
-        folder, names = self._folder(withheld), answer_names(self.statistic)
+        folder, names = self._folder(withheld), _NAMES
+        if callable(self.statistic):
+            names = (*names, "statistic")
         results = [
             folder and folder.load(m, trained[m], names) for m in range(len(jobs))
         ]
@@ -190,12 +197,6 @@ def shadow_answers(model, X, y, rows, params, classes, statistic):
             )
         answers["statistic"] = values
     return answers
-
-
-def answer_names(statistic):
-    """Names of what :func:`shadow_answers` gives."""
-    names = "log_own", "log_other", "correct", "lowest"
-    return (*names, "statistic") if callable(statistic) else names
 
 
 def comparable_answers(results, n_trained, statistic):

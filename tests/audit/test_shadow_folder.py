@@ -128,6 +128,15 @@ def test_a_folder_of_another_run_is_refused(run, name, change):
     assert same(audited(target=0, n_shadow=4), run(target=0))
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", '{"seed": "x"}', "{", "null"])
+def test_a_run_that_cannot_be_read_is_refused(run, tmp_path, text):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(text)
+    for seed in (None, 0):
+        with pytest.raises(InvalidInputError, match=r"cannot be read.*Delete the"):
+            run(seed=seed)
+
+
 def test_what_changes_no_result_does_not_make_another_run(run, tmp_path):
     forest = make_pipeline(RandomForestClassifier(3))
     first = run(forest)
