@@ -23,8 +23,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from smilearn import SentenceEmbedder, ShadowAudit
-from smilearn.audit._attacks import log_lira
-from smilearn.audit._shadow_models import balanced_masks
+from smilearn.audit._lira import log_lira
+from smilearn.audit._shadow_models import balanced_members
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
 
 RESULTS = Path(__file__).parent / "results" / "audit.json"
@@ -91,7 +91,7 @@ def noise(n_shadow):
     found = []
     for draw in range(N_DRAWS):
         rng = np.random.default_rng(draw)
-        masks = balanced_masks(np.arange(N_SAMPLES) % 2, n_shadow, n_shadow // 2, rng)
+        masks = balanced_members(np.arange(N_SAMPLES) % 2, n_shadow, n_shadow // 2, rng)
         T = rng.normal(size=masks.shape) * rng.gamma(2.0, 1.0, N_SAMPLES)
         ratios = [log_lira(T, masks, equal_counts=equal) for equal in (False, True)]
         found.append([roc_auc_score(masks.ravel(), each.ravel()) for each in ratios])

@@ -82,7 +82,30 @@ def second_column(model, X, y):
     return model.predict_proba(X)[:, 1]
 
 
+class Column:
+    """A statistic with settings that its text does not show."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __call__(self, model, X, y):
+        return model.predict_proba(X)[:, self.place]
+
+    def of(self, model, X, y):
+        return self(model, X, y)
+
+
+class Sabotage:
+    """Counts how often its pickle is opened."""
+
+    done = 0
+
+    def __reduce__(self):
+        return setattr, (Sabotage, "done", 1)
+
+
 X, Y = numbered()
+KILLED = {"n_shadow": 8, "statistic": second_column}
 FITTED = (
     "lira_",
     "lira_std_",
@@ -101,10 +124,10 @@ FITTED = (
 )
 
 
-def audited(estimator=None, X=X, y=Y, n_shadow=8, seed=0, **settings):
+def audited(estimator=None, X=X, y=Y, n_shadow=8, seed=0, fit_params=None, **settings):
     estimator = Lookup(n_planted=6) if estimator is None else estimator
     settings = {"n_shadow": n_shadow, "random_state": seed} | settings
-    return ShadowAudit(estimator, **settings).fit(X, y)
+    return ShadowAudit(estimator, **settings).fit(X, y, **fit_params or {})
 
 
 def same(one, other):

@@ -3,7 +3,6 @@
 import os
 from copy import deepcopy
 from numbers import Integral, Real
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,30 +15,14 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn.audit._attacks import (
-    attack_summary,
-    difference_of_sides,
-    jackknife_std,
-    log_lira,
-    mean_over_targets,
-    rmia_scores,
-    smoothed_difference,
-)
-from smilearn.audit._callable_names import callable_name
-from smilearn.audit._shadow_models import (
-    ShadowFolder,
-    balanced_masks,
-    check_classes_seen,
-    check_no_folder,
-    models_a_sample,
-    run_facts,
-    run_shadows,
-)
+from smilearn.audit._answers import ShadowAnswers
+from smilearn.audit._membership import MEASURES
+from smilearn.audit._shadow_folder import ShadowFolder
+from smilearn.audit._shadow_models import ShadowRun
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables._columns import as_series
 from smilearn.tables._table import Table
 from smilearn.utils._documentation import Documented
-from smilearn.utils._files import digest
 from smilearn.utils._indexing import check_aligned, class_labels
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import (
@@ -51,6 +34,15 @@ from smilearn.utils._sklearn_compat import (
 )
 from smilearn.utils._validation import check_texts
 
+_COLUMNS = (
+    "lira",
+    "lira_std",
+    "counterfactual",
+    "counterfactual_std",
+    "memorized",
+    "audited",
+)
+
 
 class AuditTable(Table):
     """One row a sample."""
@@ -59,328 +51,12 @@ class AuditTable(Table):
 
 
 class AttackTable(Table):
-    """One row a measure of an attack.
-
-    Parameters
-    ----------
-    columns : dict of str to ndarray of shape (n_measures,)
-        The columns.
-    """
+    """One row a measure of an attack."""
 
     _rows_are, _note = "measures", "; low and high end an interval of 95 %"
 
 
-def audit_table(found, texts, ids):
-    """Make the table of an audit."""
-    n_samples = len(found["label"])
-    columns = {"id": np.arange(n_samples) if ids is None else as_series(ids, "ids")}
-    columns["label"] = found["label"]
-    if texts is not None:
-        columns["text"] = check_texts(texts)
-    for name in ("id", "text"):
-        if name in columns and len(columns[name]) != n_samples:
-            raise InvalidInputError(
-                f"{name}s must be one for each of the {n_samples} samples; got "
-                f"{len(columns[name])}."
-            )
-    return AuditTable(columns | found)
-
-
-_FPR = (0.001, 0.01)
-
-
-class AuditAnswers:
-    """Expects what `ShadowAudit` sets in `fit`, `target` and `n_shadow`."""
-
-    def memorized(self, share=None, *, threshold=None):
-        """Say which samples are memorized, by their share or by a ratio.
-
-        Parameters
-        ----------
-        share : float in (0, 1], default=None
-            So many of the audited samples, those with the highest `lira_`. None is 0.1,
-            where there is no threshold.
-
-        threshold : float, default=None
-            Log likelihood ratio from which on a sample is memorized, in nats; 4 is
-            usual.
-
-        Returns
-        -------
-        memorized : ndarray of bool of shape (n_samples,)
-            True for memorized ones. With a share one at least.
-
-        Raises
-        ------
-        InvalidInputError
-            If both are given, or the share is not in (0, 1].
-        """
-        check_is_fitted(self)
-        if threshold is not None:
-            if share is not None:
-                raise InvalidInputError(
-                    "Give a share or a threshold, not both; got "
-                    f"share={share}, threshold={threshold}."
-                )
-            return self.audited_ & (self.lira_ >= threshold)
-        share = 0.1 if share is None else share
-        if not 0 < share <= 1:
-            raise InvalidInputError(
-                f"share must be above 0 and at most 1; got {share}."
-            )
-        rank = self._ranks()
-        return self.audited_ & (rank <= max(round(share * self.audited_.sum()), 1))
-
-    def lira_of(self, models):
-        """Compute the ratios from some of the models alone.
-
-        Parameters
-        ----------
-        models : array-like of int
-            Which, 0 to ``n_shadow - 1``, each once.
-
-        Returns
-        -------
-        lira : ndarray of shape (n_samples,)
-            As `lira_` over all targets; 0 for a sample that none of them was trained
-            on, which they tell nothing of.
-
-        Raises
-        ------
-        InvalidInputError
-            If they are not models of this audit, each named once.
-        """
-        check_is_fitted(self)
-        models = np.atleast_1d(models)
-        known = np.isin(models, np.arange(len(self.shadow_in_)))
-        if models.ndim > 1 or len(np.unique(models)) < len(models) or not known.all():
-            raise InvalidInputError(
-                f"models must be numbers from 0 to {len(self.shadow_in_) - 1}, each "
-                f"once; got {models.tolist()}."
-            )
-        T, B = self.statistic_[models], self.shadow_in_[models]
-        lira = mean_over_targets(log_lira(T, B), B)
-        return np.where(B.any(0), lira, 0.0)
-
-    def rmia(self, gamma=1.0):
-        """Compute the relative membership attack (RMIA), which needs few models.
-
-        How often the label of a sample has gained more in probability under the target,
-        against the mean of the other models, than those of samples that the target has
-        not seen.
-
-        Parameters
-        ----------
-        gamma : float, default=1.0
-            How many times as much it must have gained.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            In [0, 1], high = memorized: a mean over targets, as `lira_` is.
-
-        Raises
-        ------
-        InvalidInputError
-            If gamma is not above 0.
-        """
-        return mean_over_targets(self._rmia(gamma), self.shadow_in_, self._target())
-
-    def attack(self, score="lira", *, gamma=1.0, n_bootstrap=500):
-        """Tell how well an attack tells the samples of a model from the others.
-
-        Over all pairs of a model and a sample, each model the target once.
-
-        Parameters
-        ----------
-        score : {"lira", "rmia"}, default="lira"
-            The attack. For "lira" one model of the other side is left out with the
-            target: else the number of models that are left gives membership away, and
-            attacks on models that memorize nothing come out worse than chance.
-
-        gamma : float, default=1.0
-            For "rmia".
-
-        n_bootstrap : int, default=500
-            How often models and samples are drawn with replacement, for the
-            intervals.
-
-        Returns
-        -------
-        table : table
-            A row each for `auc` (0.5 is chance) and the true-positive rates at
-            false-positive rates of 0.1 % and 1 %: `measure`, `value`, and `low` and
-            `high`, an interval of 95 % or more by bootstrap over models and samples.
-
-        Raises
-        ------
-        InvalidInputError
-            If there is no such score, or a number is out of its range.
-        """
-        check_is_fitted(self)
-        if score not in ("lira", "rmia") or n_bootstrap < 1:
-            raise InvalidInputError(
-                'score must be "lira" or "rmia", and n_bootstrap 1 or more; got '
-                f"{score!r} and {n_bootstrap!r}."
-            )
-        masks = self.shadow_in_
-        if score == "rmia":
-            scores = self._rmia(gamma)
-        else:
-            scores = log_lira(self.statistic_, masks, equal_counts=True)
-        rng = np.random.default_rng([self._seed, 2])
-        found = attack_summary(scores, masks, _FPR, n_bootstrap, rng)
-        names = np.array(["auc", *(f"tpr_at_fpr_{rate}" for rate in _FPR)])
-        return AttackTable(
-            dict(zip(("measure", "value", "low", "high"), (names, *found), strict=True))
-        )
-
-    def to_table(self, *, texts=None, ids=None):
-        """Put what was found in a table, one row a sample.
-
-        Parameters
-        ----------
-        texts : sequence of str, default=None
-            Text of each sample.
-
-        ids : sequence, default=None
-            Names of the samples; None numbers them from 0.
-
-        Returns
-        -------
-        table : table
-            `id`, `label`, `text` (if given), `lira`, `lira_std`, `counterfactual`,
-            `counterfactual_std`, `memorized`, `audited` and `rank`, 1 for the highest
-            `lira`; those that are not audited are last. To
-            be shown, cut, given to pandas, polars or Arrow, or written, as a RiskTable.
-
-        Raises
-        ------
-        InvalidInputError
-            If texts or ids are not one a sample.
-        """
-        check_is_fitted(self)
-        names = (
-            "lira",
-            "lira_std",
-            "counterfactual",
-            "counterfactual_std",
-            "memorized",
-            "audited",
-        )
-        found = {"label": self.labels_} | {n: getattr(self, f"{n}_") for n in names}
-        return audit_table(found | {"rank": self._ranks()}, texts, ids)
-
-    def _ranks(self):
-        """Ranks by `lira_`, 1 for the highest; ties by lot, the not audited last."""
-        lot = np.random.default_rng([self._seed, 4]).random(len(self.lira_))
-        order = np.lexsort((lot, -self.lira_, ~self.audited_))
-        ranks = np.empty(len(order), np.int64)
-        ranks[order] = np.arange(1, len(order) + 1)
-        return ranks
-
-    def _compare(self, answers, target):
-        """Fill in what follows from the answers of all models."""
-        T, B = answers["statistic"], self.shadow_in_
-        self.statistic_, self.log_proba_ = T, answers["log_p"]
-        self.correct_, self.n_infinite_ = answers["correct"], answers["n_infinite"]
-        self.log_lira_ = log_lira(T, B)
-        self.lira_ = mean_over_targets(self.log_lira_, B, target)
-        self.lira_std_ = jackknife_std(T, B, target)
-        self.audited_ = B.any(0) if target is None else B[target]
-        difference = smoothed_difference(self.correct_, B)
-        self.counterfactual_, self.counterfactual_std_ = difference
-        self.counterfactual_gap_, self.counterfactual_gap_std_ = difference_of_sides(
-            T, B
-        )
-        self.memorized_ = self.memorized()
-        return self
-
-    def _rmia(self, gamma):
-        check_is_fitted(self)
-        if not gamma > 0:
-            raise InvalidInputError(f"gamma must be above 0; got {gamma!r}.")
-        return rmia_scores(self.log_proba_, self.shadow_in_, gamma)
-
-    def _target(self):
-        """The only target, or None for all."""
-        if isinstance(self.target, str):
-            return None
-        if self.target >= self.n_shadow:
-            raise InvalidInputError(
-                'target must be "all" or one of the models, 0 to '
-                f"{self.n_shadow - 1}; got {self.target}."
-            )
-        return int(self.target)
-
-
-class AuditTraining:
-    """Expects the parameters of `ShadowAudit`; keeps the seed of the run."""
-
-    def _design(self, codes, classes):
-        """Draw the seed of the run and who is IN which model, (n_shadow, n_samples)."""
-        n_in = models_a_sample(self.n_shadow, self.share)
-        self._seed = self._run_seed()
-        rng = np.random.default_rng([self._seed, 0])
-        masks = balanced_masks(codes, self.n_shadow, n_in, rng)
-        check_classes_seen(masks, codes, classes)
-        return masks
-
-    def _answers(self, X, y, classes, masks, params, facts, withheld=None):
-        """Train the models and ask them of all samples."""
-        check_no_folder(self.estimator)
-        folder, told = self.checkpoint_folder, {"seed": self._seed}
-        if withheld is not None:
-            masks = masks & ~withheld
-            told["withheld"] = digest(withheld)
-            folder = folder and Path(folder) / f"without-{told['withheld']}"
-        folder = ShadowFolder(folder) if folder else None
-        if folder:
-            folder.claim(facts | told)
-        job = {
-            "estimator": self.estimator,
-            "X": X,
-            "y": y,
-            "params": params,
-            "classes": classes,
-            "statistic": self.statistic,
-        }
-        seeds = np.random.default_rng([self._seed, 1]).integers(2**31, size=len(masks))
-        return run_shadows(
-            job, masks, seeds.tolist(), folder, self.n_jobs, self.verbose
-        )
-
-    def _facts(self, X, y, params):
-        """What the answers of the models depend on."""
-        root = self.checkpoint_folder
-        try:
-            return run_facts(self.estimator, X, y, params, self._settings(), root)
-        except Exception:  # whatever pickle comes upon, in X too
-            if root:
-                raise
-            return None
-
-    def _run_seed(self):
-        """Seed of the run; of the run in the folder, where the user names none."""
-        if self.checkpoint_folder and self.random_state is None:
-            kept = ShadowFolder(self.checkpoint_folder).seed()
-            if kept is not None:
-                return kept
-        return int(generator_from(self.random_state, "audit").integers(2**31))
-
-    def _settings(self):
-        """What of the parameters the answers of the models depend on."""
-        told = self.statistic
-        return {
-            "n_shadow": int(self.n_shadow),
-            "share": float(self.share),
-            "statistic": callable_name(told) if callable(told) else told,
-        }
-
-
-class ShadowAudit(
-    AuditAnswers, AuditTraining, Documented, MetaEstimatorMixin, BaseEstimator
-):
+class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
     """Measure which samples a classifier memorizes, by training it many times.
 
     Shadow models are trained on random parts of the data. A sample is memorized as far
@@ -417,9 +93,12 @@ class ShadowAudit(
         replaced by one of its own for each model.
 
     checkpoint_folder : str or path-like, default=None
-        Where answers of finished models are kept. An audit that was killed goes on from
-        there when it is run again, and gives the same result. Samples, estimator,
-        statistic and the files of a local `model` must be those of the first time.
+        Where answers of finished models are kept, as arrays and never as pickles. An
+        audit that was killed goes on from there when it is run again, and gives the
+        same result. Samples, estimator, statistic and the files of a local `model` must
+        be those of the first time. Functions are known by their names, not by what they
+        do: take another folder when you change one. Lambdas and nested functions have
+        no name that another process knows, and are refused.
 
     verbose : int or bool, default=0
         Whether to show a progress bar over the models, with the time left.
@@ -570,25 +249,233 @@ class ShadowAudit(
             see it, `target` is no model, the folder holds another run, or the estimator
             has a `checkpoint_folder` of its own.
         """
-        params = self._requested(params)
         labels = class_labels(y)
         check_aligned(X, {"y": labels})
-        classes, codes = np.unique(labels, return_inverse=True)
-        if len(classes) < 2:
+        target = None if isinstance(self.target, str) else int(self.target)
+        if target is not None and target >= self.n_shadow:
             raise InvalidInputError(
-                f"y must hold 2 classes or more; got {len(classes)} class."
+                'target must be "all" or one of the models, 0 to '
+                f"{self.n_shadow - 1}; got {self.target}."
             )
-        target, masks = self._target(), self._design(codes, classes)
-        facts = self._facts(X, labels, params)
-        answers = self._answers(X, labels, classes, masks, params, facts)
-        self.classes_, self.labels_, self.shadow_in_ = classes, labels, masks
-        self._fitted_to = facts
-        return self._compare(answers, target)
+        run = self._run(X, labels, params, self._run_seed())
+        answers = run.answers(run.members())
+        self._target, self._seed, self._facts = target, run.seed, run.facts
+        self.classes_, self.labels_ = run.classes, labels
+        self.shadow_in_, self.statistic_ = answers.members, answers.statistic
+        self.log_proba_, self.correct_ = answers.log_proba, answers.correct
+        self.n_infinite_, self.log_lira_ = answers.n_infinite, answers.log_lira()
+        self.lira_, self.lira_std_ = answers.lira(target), answers.lira_std(target)
+        members = answers.members
+        self.audited_ = members.any(0) if target is None else members[target]
+        self.counterfactual_, self.counterfactual_std_ = answers.memorization()
+        gap = answers.memorization_gap()
+        self.counterfactual_gap_, self.counterfactual_gap_std_ = gap
+        self.memorized_ = self.memorized()
+        return self
 
-    def _requested(self, params):
-        if not routing_enabled():
-            return params
-        return process_routing(self, "fit", **params).estimator.fit
+    def memorized(self, share=None, *, threshold=None):
+        """Say which samples are memorized, by their share or by a ratio.
+
+        Parameters
+        ----------
+        share : float in (0, 1], default=None
+            So many of the audited samples, those with the highest `lira_`. None is 0.1,
+            where there is no threshold.
+
+        threshold : float, default=None
+            Log likelihood ratio from which on a sample is memorized, in nats; 4 is
+            usual.
+
+        Returns
+        -------
+        memorized : ndarray of bool of shape (n_samples,)
+            True for memorized ones. With a share one at least.
+
+        Raises
+        ------
+        InvalidInputError
+            If both are given, or the share is not in (0, 1].
+        """
+        check_is_fitted(self)
+        if threshold is not None:
+            if share is not None:
+                raise InvalidInputError(
+                    "Give a share or a threshold, not both; got "
+                    f"share={share}, threshold={threshold}."
+                )
+            return self.audited_ & (self.lira_ >= threshold)
+        share = 0.1 if share is None else share
+        if not 0 < share <= 1:
+            raise InvalidInputError(
+                f"share must be above 0 and at most 1; got {share}."
+            )
+        rank = self._ranks()
+        return self.audited_ & (rank <= max(round(share * self.audited_.sum()), 1))
+
+    def lira_of(self, models):
+        """Compute the ratios from some of the models alone.
+
+        Parameters
+        ----------
+        models : array-like of int
+            Which, 0 to ``n_shadow - 1``, each once.
+
+        Returns
+        -------
+        lira : ndarray of shape (n_samples,)
+            As `lira_` over all targets; 0 for a sample that none of them was trained
+            on, which they tell nothing of.
+
+        Raises
+        ------
+        InvalidInputError
+            If they are not models of this audit, each named once.
+        """
+        check_is_fitted(self)
+        models = np.atleast_1d(models)
+        are_models = np.isin(models, np.arange(len(self.shadow_in_))).all()
+        if models.ndim > 1 or len(np.unique(models)) < len(models) or not are_models:
+            raise InvalidInputError(
+                f"models must be numbers from 0 to {len(self.shadow_in_) - 1}, each "
+                f"once; got {models.tolist()}."
+            )
+        return np.nan_to_num(self._answers.of(models).lira())
+
+    def rmia(self, gamma=1.0):
+        """Compute the relative membership attack (RMIA), which needs few models.
+
+        How often the label of a sample has gained more in probability under the target,
+        against the mean of the other models, than those of samples that the target has
+        not seen.
+
+        Parameters
+        ----------
+        gamma : float, default=1.0
+            How many times as much it must have gained.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            In [0, 1], high = memorized: a mean over targets, as `lira_` is.
+
+        Raises
+        ------
+        InvalidInputError
+            If gamma is not above 0.
+        """
+        check_is_fitted(self)
+        return self._answers.rmia(gamma, self._target)
+
+    def attack(self, score="lira", *, gamma=1.0, n_bootstrap=500):
+        """Tell how well an attack tells the samples of a model from the others.
+
+        Over all pairs of a model and a sample, each model the target once.
+
+        Parameters
+        ----------
+        score : {"lira", "rmia"}, default="lira"
+            The attack. For "lira" one model of the other side is left out with the
+            target: else the number of models that are left gives membership away, and
+            attacks on models that memorize nothing come out worse than chance.
+
+        gamma : float, default=1.0
+            For "rmia".
+
+        n_bootstrap : int, default=500
+            How often models and samples are drawn with replacement, for the
+            intervals.
+
+        Returns
+        -------
+        table : table
+            A row each for `auc` (0.5 is chance) and the true-positive rates at
+            false-positive rates of 0.1 % and 1 %: `measure`, `value`, and `low` and
+            `high`, an interval of 95 % or more by bootstrap over models and samples.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such score, or a number is out of its range.
+        """
+        check_is_fitted(self)
+        if score not in ("lira", "rmia") or n_bootstrap < 1:
+            raise InvalidInputError(
+                'score must be "lira" or "rmia", and n_bootstrap 1 or more; got '
+                f"{score!r} and {n_bootstrap!r}."
+            )
+        rng = np.random.default_rng([self._seed, 2])
+        value, low, high = self._answers.attack(score, gamma, n_bootstrap, rng)
+        columns = {"measure": MEASURES, "value": value, "low": low, "high": high}
+        return AttackTable(columns)
+
+    def to_table(self, *, texts=None, ids=None):
+        """Put what was found in a table, one row a sample.
+
+        Parameters
+        ----------
+        texts : sequence of str, default=None
+            Text of each sample.
+
+        ids : sequence, default=None
+            Names of the samples; None numbers them from 0.
+
+        Returns
+        -------
+        table : table
+            `id`, `label`, `text` (if given), `lira`, `lira_std`, `counterfactual`,
+            `counterfactual_std`, `memorized`, `audited` and `rank`, 1 for the highest
+            `lira`; those that are not audited are last. To
+            be shown, cut, given to pandas, polars or Arrow, or written, as a RiskTable.
+
+        Raises
+        ------
+        InvalidInputError
+            If texts or ids are not one a sample.
+        """
+        check_is_fitted(self)
+        n_samples = len(self.labels_)
+        columns = {"id": np.arange(n_samples) if ids is None else as_series(ids, "ids")}
+        columns["label"] = self.labels_
+        if texts is not None:
+            columns["text"] = check_texts(texts)
+        for name, values in columns.items():
+            if len(values) != n_samples:
+                raise InvalidInputError(
+                    f"{name}s must be one for each of the {n_samples} samples; got "
+                    f"{len(values)}."
+                )
+        for name in _COLUMNS:
+            columns[name] = getattr(self, f"{name}_")
+        return AuditTable(columns | {"rank": self._ranks()})
+
+    @property
+    def _answers(self):
+        state = self.shadow_in_, self.statistic_, self.log_proba_, self.correct_
+        return ShadowAnswers(*state)
+
+    def _run(self, X, labels, params, seed):
+        """The training of shadow models that the parameters ask for."""
+        settings = self.get_params(deep=False)
+        del settings["target"], settings["random_state"]
+        if routing_enabled():
+            params = process_routing(self, "fit", **params).estimator.fit
+        return ShadowRun(X, labels, params, seed, **settings)
+
+    def _run_seed(self):
+        """Seed of the run; of the run in the folder, where the user names none."""
+        if self.checkpoint_folder and self.random_state is None:
+            seed = ShadowFolder(self.checkpoint_folder).seed()
+            if seed is not None:
+                return seed
+        return int(generator_from(self.random_state, "audit").integers(2**31))
+
+    def _ranks(self):
+        """Ranks by `lira_`, 1 for the highest; ties by lot, the not audited last."""
+        lot = np.random.default_rng([self._seed, 4]).random(len(self.lira_))
+        order = np.lexsort((lot, -self.lira_, ~self.audited_))
+        ranks = np.empty(len(order), np.int64)
+        ranks[order] = np.arange(1, len(order) + 1)
+        return ranks
 
     def get_metadata_routing(self):
         """Say what the estimator requests.

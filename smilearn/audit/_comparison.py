@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import column_or_1d
 
-from smilearn.audit._bootstrap import Truth, checked, interval_columns, most, top_size
+from smilearn.audit._bootstrap import METRICS, Truth, checked, most_memorized, top_size
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._pipelines import layers
 from smilearn.tables._risk_table import RiskTable
@@ -23,7 +23,7 @@ class ScorerComparison(WideTable):
 
     Parameters
     ----------
-    columns : dict of str to ndarray of shape (n_rows,)
+    frame : polars.DataFrame
         `scorer`, `metric`, its `value`, and the ends `low` and `high` of its 95 %
         interval; with a reference also the `difference` to it, `difference_low` and
         `difference_high`, and the `verdict`: "better" or "worse" where that interval
@@ -37,7 +37,7 @@ class ScorerComparison(WideTable):
 
     Attributes
     ----------
-    columns : dict of str to ndarray of shape (n_rows,)
+    frame : polars.DataFrame
         The columns.
 
     reference, over : str
@@ -55,8 +55,8 @@ class ScorerComparison(WideTable):
     _down, _across = ("scorer",), "metric"
     _marks: ClassVar[dict] = {"better": ("+", "better"), "worse": ("-", "worse than")}
 
-    def __init__(self, columns, reference=None, over="samples"):
-        super().__init__(columns, reference, over)
+    def __init__(self, frame, reference=None, over="samples"):
+        super().__init__(frame, reference, over)
 
 
 def compare_scorers(
@@ -176,12 +176,25 @@ def compare_scorers(
             f"and {n_bootstrap}."
         )
     if audit is not None:
-        lira, truth, n_models = _audited(audit, lira, truth)
-    known = _truth(memorized, lira, share, truth, n_models)
-    risks = [-_scores(name, given, X, y, known) for name, given in scorers.items()]
-    values = np.array([known.values(risk) for risk in risks])
-    draws = known.draws(risks, n_bootstrap, generator_from(random_state, "bootstrap"))
-    columns = interval_columns(list(scorers), values, draws, reference)
+        if lira is not None or truth is not None:
+            raise InvalidInputError("Give an audit, or lira and truth; not both.")
+        if not hasattr(audit, "shadow_in_"):
+            name = type(audit).__name__
+            raise InvalidInputError(f"audit must be a fitted ShadowAudit; got {name}.")
+        truth, n_models = audit.lira_of, len(audit.shadow_in_)
+    ground = _truth(memorized, lira, share, truth, n_models)
+    risks = []
+    for name, scorer in scorers.items():
+        scores = checked(f"scores of {name!r}", _scores_of(name, scorer, X, y))
+        if len(scores) != len(ground.memorized):
+            raise InvalidInputError(
+                f"scores of {name!r} must be one for each of the "
+                f"{len(ground.memorized)} samples; got {len(scores)}."
+            )
+        risks.append(-scores)
+    values = np.array([ground.values(risk) for risk in risks])
+    draws = ground.draws(risks, n_bootstrap, generator_from(random_state, "bootstrap"))
+    columns = _columns(list(scorers), values, draws, reference)
     over = "samples" if truth is None else "samples and shadow models"
     return ScorerComparison(columns, reference, over)
 
@@ -195,24 +208,8 @@ def _truth(memorized, lira, share, of_models, n_models):
                 f"as half of them are drawn at a time; got {n_models}."
             )
         lira = of_models(np.arange(n_models)) if lira is None else lira
-    lira = None if lira is None else checked("lira", lira)
-    fixed, memorized = memorized is not None, _memorized(memorized, lira, share)
-    return Truth(memorized, lira, of_models, n_models, fixed)
-
-
-def _audited(audit, lira, truth):
-    """What an audit knows."""
-    if lira is not None or truth is not None:
-        raise InvalidInputError("Give an audit, or lira and truth; not both.")
-    if not hasattr(audit, "shadow_in_"):
-        name = type(audit).__name__
-        raise InvalidInputError(f"audit must be a fitted ShadowAudit; got {name}.")
-    n_models = len(audit.shadow_in_)
-    return audit.lira_of(np.arange(n_models)), audit.lira_of, n_models
-
-
-def _memorized(memorized, lira, share):
-    if memorized is not None:
+    lira, fixed = None if lira is None else checked("lira", lira), memorized is not None
+    if fixed:
         memorized = column_or_1d(memorized)
         if not np.isin(memorized, (0, 1)).all():
             raise InvalidInputError(
@@ -229,42 +226,54 @@ def _memorized(memorized, lira, share):
     elif not 0 < share < 1:
         raise InvalidInputError(f"share must be between 0 and 1; got {share}.")
     else:
-        memorized = most(lira, top_size(len(lira), share))
+        memorized = most_memorized(lira, top_size(len(lira), share))
     if memorized.all() or not memorized.any():
         raise InvalidInputError(
             "There must be memorized samples and others; got "
             f"{memorized.sum()} memorized ones of {len(memorized)}."
         )
-    return memorized
+    return Truth(memorized, lira, of_models, n_models, fixed)
 
 
-def _scores(name, given, X, y, truth):
-    """Scores of one scorer, one for each sample."""
-    scores = checked(f"scores of {name!r}", _scores_of(name, given, X, y))
-    if len(scores) != len(truth.memorized):
-        raise InvalidInputError(
-            f"scores of {name!r} must be one for each of the {len(truth.memorized)} "
-            f"samples; got {len(scores)}."
-        )
-    return scores
-
-
-def _scores_of(name, given, X, y):
-    if isinstance(given, RiskTable):
-        return given["psmi"]
-    if not hasattr(given, "fit") and not callable(given):
-        return given
-    fitted = hasattr(given, "fit") and hasattr(layers(given)[-1], "scores_")
+def _scores_of(name, scorer, X, y):
+    if isinstance(scorer, RiskTable):
+        return scorer["psmi"]
+    if not hasattr(scorer, "fit") and not callable(scorer):
+        return scorer
+    fitted = hasattr(scorer, "fit") and hasattr(layers(scorer)[-1], "scores_")
     if not fitted and (X is None or y is None):
         raise InvalidInputError(
             f"{name!r} has no scores yet: give X and y, or a scorer that is fitted."
         )
-    if not hasattr(given, "fit"):
-        return given(X, y)
-    scorer = layers(given if fitted else clone(given).fit(X, y))[-1]
-    if not hasattr(scorer, "scores_"):
+    if not hasattr(scorer, "fit"):
+        return scorer(X, y)
+    last = layers(scorer if fitted else clone(scorer).fit(X, y))[-1]
+    if not hasattr(last, "scores_"):
         raise InvalidInputError(
             f"{name!r} must have scores_ after fit, one for each training sample; "
-            f"{type(scorer).__name__} has none."
+            f"{type(last).__name__} has none."
         )
-    return scorer.scores_
+    return last.scores_
+
+
+def _columns(names, values, draws, reference):
+    """Put values, intervals and differences into columns."""
+    kinds, ends = list(METRICS)[: values.shape[1]], [0.025, 0.975]
+    least = [-1 if kind == "rank_correlation" else 0 for kind in kinds]
+    low, high = np.clip(np.quantile(draws, ends, axis=-1), least, 1)
+    columns = {
+        "scorer": np.repeat(np.array(names), len(kinds)),
+        "metric": np.tile(np.array(kinds), len(names)),
+        "value": values,
+        "low": low,
+        "high": high,
+    }
+    if reference is not None:
+        place = names.index(reference)
+        low, high = np.quantile(draws - draws[place], ends, axis=-1)
+        columns["difference"] = values - values[place]
+        columns |= {"difference_low": low, "difference_high": high}
+        signs = np.array([METRICS[kind] for kind in kinds])
+        direction = signs * ((low > 0) * 1 - (high < 0) * 1)
+        columns["verdict"] = np.array(["worse", "even", "better"])[direction + 1]
+    return {name: column.ravel() for name, column in columns.items()}

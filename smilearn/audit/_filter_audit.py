@@ -1,18 +1,14 @@
 """What taking samples out of a training set does, to them and to others."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import polars as pl
 from sklearn.base import clone
 
-from smilearn.audit._attacks import (
-    attack_draws,
-    half_width,
-    log_lira,
-    mean_over_targets,
-)
 from smilearn.audit._audit import AuditTable, ShadowAudit
+from smilearn.audit._membership import MEASURES as ATTACK
+from smilearn.audit._membership import attack_draws, half_width
 from smilearn.audit._shadow_models import check_classes_seen
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables._table import WideTable
@@ -20,194 +16,12 @@ from smilearn.utils._indexing import check_aligned, class_labels
 from smilearn.utils._ranks import ranks_of
 
 ALL, FILTERED, RANDOM = "everything", "filtered", "random"
-
-
-def removed_samples(removed, n_samples):
-    """Read which samples go."""
-    filtered = getattr(removed, "filter_", removed)
-    if hasattr(filtered, "support_"):
-        gone = ~np.asarray(filtered.support_, bool)
-    elif hasattr(filtered, "fit"):
-        raise InvalidInputError(
-            f"{type(removed).__name__} must be fitted to the samples first, so that it "
-            "says which of them go."
-        )
-    else:
-        gone = np.asarray(removed)
-        gone = gone.astype(np.int64) if gone.shape == (0,) else gone
-    if gone.dtype != bool and (gone.ndim != 1 or gone.dtype.kind not in "iu"):
-        raise InvalidInputError(
-            "removed must be a mask or indices of samples, or a fitted filter; got "
-            f"{gone.dtype} of shape {gone.shape}."
-        )
-    if gone.dtype != bool:
-        wrong = (gone < 0) | (gone >= n_samples)
-        if wrong.any():
-            raise InvalidInputError(
-                f"removed must be indices from 0 to {n_samples - 1}; got "
-                f"{gone[wrong][:5].tolist()}."
-            )
-        if len(np.unique(gone)) < len(gone):
-            raise InvalidInputError(
-                "removed must name each sample once; got repeated indices. Give a mask "
-                "as booleans, not as 0 and 1."
-            )
-        gone = np.isin(np.arange(n_samples), gone)
-    if gone.shape != (n_samples,):
-        raise InvalidInputError(
-            f"removed must say of each of the {n_samples} samples whether it goes; got "
-            f"shape {gone.shape}."
-        )
-    if gone.all() or not gone.any():
-        raise InvalidInputError(
-            f"Some samples must go and some stay; {gone.sum()} of {n_samples} go."
-        )
-    return gone
-
-
-def as_many(gone, labels, rng):
-    """Draw as many samples of each class at random, from all."""
-    drawn = np.zeros(len(gone), bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        drawn[rng.choice(members, gone[members].sum(), replace=False)] = True
-    return drawn
-
-
-def comparable_groups(withheld):
-    """Find the samples of each group that can be compared between all arms."""
-    gone, drawn = withheld[FILTERED], withheld.get(RANDOM, withheld[ALL])
-    groups = {
-        "all": np.ones(len(gone), bool),
-        "kept": ~gone & ~drawn,
-        "removed": gone & ~drawn,
-    }
-    for name, rows in groups.items():
-        if not rows.any():
-            raise InvalidInputError(
-                f"No sample is {name} in all arms, as those drawn at random for the "
-                "control took them all. Give control=False."
-            )
-    return groups
-
-
-FPR = (0.001, 0.01)
-_ATTACK = ("auc", *(f"tpr_at_fpr_{rate}" for rate in FPR))
-_SHARES = ("exposed", "newly_exposed", "no_longer_exposed")
+_CHANGES = ("newly_exposed", "no_longer_exposed")
 MEASURES = {
     "all": ("accuracy", "exposed"),
-    "kept": ("accuracy", *_ATTACK, "lira", *_SHARES),
-    "removed": ("accuracy", *_ATTACK, "lira", "exposed"),
-}  # group of samples: what is told of it
-
-
-@dataclass
-class Arm:
-    """Models of one design, trained on all of their samples or without some."""
-
-    statistic: np.ndarray
-    correct: np.ndarray
-    withheld: np.ndarray
-
-    def ratios(self, B, models=slice(None), **how):
-        """Log likelihood ratios, (n_models, n_samples)."""
-        ratios = np.empty(self.statistic[models].shape)
-        for columns in (~self.withheld, self.withheld):
-            if columns.any():
-                T, members = self.statistic[models], B[models]
-                ratios[:, columns] = log_lira(T[:, columns], members[:, columns], **how)
-        return ratios
-
-    def lira(self, B, models=slice(None)):
-        """Mean ratio of each sample over the models that it is IN, (n_samples,)."""
-        return mean_over_targets(self.ratios(B, models), B[models])
-
-    def accuracy(self, B, models=slice(None)):
-        """Share of the models OUT that are right about each sample, (n_samples,)."""
-        out = ~B[models]
-        return (self.correct[models] & out).sum(0) / out.sum(0)
-
-
-def sample_measures(arms, B, share, models=slice(None)):
-    """Measure each sample in each arm."""
-    lira = np.array([arm.lira(B, models) for arm in arms])
-    n_exposed = max(round(share * lira.shape[1]), 1)
-    bar = lira[0][ranks_of(-lira[0]) <= n_exposed].min()
-    exposed = (lira >= bar) & ~np.array([arm.withheld for arm in arms])
-    return {
-        "accuracy": np.array([arm.accuracy(B, models) for arm in arms]),
-        "lira": lira,
-        "exposed": exposed,
-        "newly_exposed": exposed & ~exposed[0],
-        "no_longer_exposed": ~exposed & exposed[0],
-    }
-
-
-def group_measures(arms, B, groups, share, n_bootstrap, rng):
-    """Measure groups of samples in each arm, and how sure that is."""
-    n_models = len(B)
-    every = sample_measures(arms, B, share)
-    without = [
-        sample_measures(arms, B, share, np.delete(np.arange(n_models), j))
-        for j in range(n_models)
-    ]
-    attacks = [arm.ratios(B, equal_counts=True) for arm in arms]
-    found = {}
-    for group, rows in groups.items():
-        for measure in MEASURES[group]:
-            if measure in every:
-                again = [each[measure][:, rows] for each in without]
-                told = _mean(every[measure][:, rows], again)
-                found[group, measure] = told
-                if measure != "lira":  # a share: none of n samples is not none at all
-                    told[1].flat[:: len(arms) + 1] += (rows.sum() + 2.0) ** -2
-        if _ATTACK[0] in MEASURES[group]:
-            ratios = [each[:, rows] for each in attacks]
-            told = attack_draws(ratios, B[:, rows], FPR, n_bootstrap, rng)
-            for k, measure in enumerate(_ATTACK):
-                found[group, measure] = told[0][:, k], told[1][k]
-    return found
-
-
-def effect_columns(found, arms, reference, n_models, sizes):
-    """Put values, intervals and differences into columns."""
-    place, rows = arms.index(reference), []
-    for group, names in MEASURES.items():
-        for measure in names:
-            values, covariance = found[group, measure]
-            variance = np.diag(covariance)
-            wide = half_width(variance, n_models)
-            least = -np.inf if measure == "lira" else 0.0
-            low, high = np.clip(
-                [values - wide, values + wide], least, 1 if least == 0 else np.inf
-            )
-            apart = values - values[place]
-            wide = half_width(
-                variance + variance[place] - 2 * covariance[place], n_models
-            )
-            wide[place] = 0.0
-            for a, arm in enumerate(arms):
-                ends = apart[a] - wide[a], apart[a] + wide[a]
-                verdict = (
-                    "higher" if ends[0] > 0 else "lower" if ends[1] < 0 else "even"
-                )
-                told = (values[a], low[a], high[a], apart[a], *ends, verdict)
-                rows.append((group, sizes[group], measure, arm, *told))
-    names = ("group", "n_samples", "measure", "arm", "value", "low", "high")
-    names += ("difference", "difference_low", "difference_high", "verdict")
-    columns = zip(names, zip(*rows, strict=True), strict=True)
-    return {name: np.array(values) for name, values in columns}
-
-
-def _mean(values, without):
-    """Mean over samples in each arm, and its covariance between the arms."""
-    n_samples, n_models = values.shape[1], len(without)
-    off = values - values.mean(1, keepdims=True)
-    by_samples = off @ off.T / n_samples / max(n_samples - 1, 1)
-    means = np.array([each.mean(1) for each in without])
-    off = means - means.mean(0)
-    by_models = off.T @ off * (n_models - 1) / n_models
-    return values.mean(1), by_samples + by_models
+    "kept": ("accuracy", *ATTACK, "lira", "exposed", *_CHANGES),
+    "removed": ("accuracy", *ATTACK, "lira", "exposed"),
+}  # group of samples: what is measured of it
 
 
 class FilterAudit(WideTable):
@@ -217,7 +31,7 @@ class FilterAudit(WideTable):
 
     Parameters
     ----------
-    columns : dict of str to ndarray of shape (n_rows,)
+    frame : polars.DataFrame
         `group` ("all", "kept" or "removed"), its `n_samples`, the `measure`, `arm`
         ("everything", "filtered" or "random"), `value`, and the ends `low` and `high`
         of its 95 % interval; `difference` to the reference arm, `difference_low` and
@@ -235,7 +49,7 @@ class FilterAudit(WideTable):
 
     Attributes
     ----------
-    columns, reference, samples, audit : object
+    frame, reference, samples, audit : object
         The same. `samples` holds `id`, `label`, `group` ("kept"; "removed", "random" or
         "both" for those that the filter, the control or both took out),
         `lira_everything`, `lira_filtered`, `lira_random` in nats, high = memorized,
@@ -245,14 +59,22 @@ class FilterAudit(WideTable):
 
     Examples
     --------
-    See :func:`audit_filter`.
+    >>> import numpy as np
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from smilearn import ShadowAudit, audit_filter
+    >>> y = np.arange(40) % 2
+    >>> X = np.random.default_rng(0).normal(size=(40, 2)) + 4.0 * y[:, None]
+    >>> audit = ShadowAudit(KNeighborsClassifier(3), n_shadow=4, random_state=0)
+    >>> effect = audit_filter(audit, [0, 1], X, y, control=False, n_bootstrap=5)
+    >>> effect.reference, len(effect), len(effect.samples)
+    ('everything', 32, 40)
     """
 
     _down, _across = ("group", "n_samples", "measure"), "arm"
     _marks: ClassVar[dict] = {"higher": ("+", "above"), "lower": ("-", "below")}
 
-    def __init__(self, columns, reference, samples, audit):
-        super().__init__(columns, reference, "samples and shadow models")
+    def __init__(self, frame, reference, samples, audit):
+        super().__init__(frame, reference, "samples and shadow models")
         self.samples, self.audit = samples, audit
 
 
@@ -370,13 +192,18 @@ def audit_filter(
     labels = class_labels(y)
     check_aligned(X, {"y": labels})
     gone = removed_samples(removed, len(labels))
-    _check_numbers(share, n_bootstrap)
+    if not 0 < share < 1 or n_bootstrap < 2:
+        raise InvalidInputError(
+            "share must be between 0 and 1, and n_bootstrap 2 or more; got "
+            f"{share!r} and {n_bootstrap!r}."
+        )
     names = ["auto", ALL, *[RANDOM] * bool(control)]
     if reference not in names:
         raise InvalidInputError(f"reference must be one of {names}; got {reference!r}.")
-    audit = _fitted(audit, X, labels, params)
-    B, rng = audit.shadow_in_, np.random.default_rng([audit._seed, 3])
-    if min(B.sum(0).min(), (~B).sum(0).min()) < 2:
+    audit, run = _fitted(audit, X, labels, params)
+    everything, rng = audit._answers, np.random.default_rng([audit._seed, 3])
+    members = everything.members
+    if min(members.sum(0).min(), (~members).sum(0).min()) < 2:
         raise InvalidInputError(
             "audit_filter leaves out a model at a time, so each sample must be IN 2 or "
             f"more and OUT of 2 or more; got n_shadow={audit.n_shadow} and "
@@ -386,28 +213,39 @@ def audit_filter(
     if control:
         withheld[RANDOM] = as_many(gone, labels, rng)
     for arm, rows in withheld.items():
-        _check_classes(B[:, ~rows], labels[~rows], audit.classes_, arm)
-    groups = comparable_groups(withheld)
-    arms = [_arm(audit, X, labels, rows, params) for rows in withheld.values()]
-    found = group_measures(arms, B, groups, share, n_bootstrap, rng)
+        try:
+            check_classes_seen(members[:, ~rows], run.codes[~rows], run.classes)
+        except InvalidInputError as error:
+            advice = " Or give control=False." if arm == RANDOM else ""
+            raise InvalidInputError(
+                f"After the removal ({arm}): {error}{advice}"
+            ) from error
+    drawn = withheld.get(RANDOM, withheld[ALL])
+    groups = {
+        "all": np.ones(len(gone), bool),
+        "kept": ~gone & ~drawn,
+        "removed": gone & ~drawn,
+    }
+    for name, rows in groups.items():
+        if not rows.any():
+            raise InvalidInputError(
+                f"No sample is {name} in all arms, as those drawn at random for the "
+                "control took them all. Give control=False."
+            )
+    arms = {ALL: everything}
+    for arm in list(withheld)[1:]:
+        arms[arm] = run.answers(members, withheld[arm])
+    measures = group_measures(list(arms.values()), groups, share, n_bootstrap, rng)
     if reference == "auto":
         reference = RANDOM if control else ALL
     sizes = {name: int(rows.sum()) for name, rows in groups.items()}
-    columns = effect_columns(found, list(withheld), reference, len(B), sizes)
-    samples = _samples(labels, withheld, sample_measures(arms, B, share))
-    return FilterAudit(columns, reference, samples, audit)
-
-
-def _check_numbers(share, n_bootstrap):
-    if not 0 < share < 1 or n_bootstrap < 2:
-        raise InvalidInputError(
-            "share must be between 0 and 1, and n_bootstrap 2 or more; got "
-            f"{share!r} and {n_bootstrap!r}."
-        )
+    rows = effect_rows(measures, list(arms), reference, len(members), sizes)
+    samples = _samples(labels, withheld, sample_measures(list(arms.values()), share))
+    return FilterAudit(pl.DataFrame(rows), reference, samples, audit)
 
 
 def _fitted(audit, X, labels, params):
-    """The audit of all samples, as it is or fitted now."""
+    """The audit of all samples, as it is or fitted now, and its run of models."""
     if not isinstance(audit, ShadowAudit):
         name = type(audit).__name__
         raise InvalidInputError(
@@ -415,47 +253,160 @@ def _fitted(audit, X, labels, params):
             f"audited by ShadowAudit({name}(...))."
         )
     if not hasattr(audit, "lira_"):
-        return clone(audit).fit(X, labels, **params)
+        audit = clone(audit).fit(X, labels, **params)
+        return audit, audit._run(X, labels, params, audit._seed)
     if not np.array_equal(audit.labels_, labels):
         raise InvalidInputError(
             f"The audit is fitted to other samples: {len(audit.labels_)} labels, not "
             f"the {len(labels)} given, in this order. Give one that is not fitted."
         )
-    now = audit._facts(X, labels, audit._requested(params))
-    if now and audit._fitted_to:
-        other = sorted(name for name in now if now[name] != audit._fitted_to.get(name))
-        if other:
+    run = audit._run(X, labels, params, audit._seed)
+    if run.facts and audit._facts:
+        now, then = run.facts, audit._facts
+        changed = sorted(name for name in now if now[name] != then.get(name))
+        if changed:
             raise InvalidInputError(
-                f"The audit is fitted with other {', '.join(other)}. Give the same as "
-                "then, or one that is not fitted: clone(audit)."
+                f"The audit is fitted with other {', '.join(changed)}. Give the same "
+                "as then, or one that is not fitted: clone(audit)."
             )
-    return audit
+    return audit, run
 
 
-def _check_classes(masks, labels, classes, arm):
-    try:
-        check_classes_seen(masks, np.searchsorted(classes, labels), classes)
-    except InvalidInputError as error:
-        advice = " Or give control=False." if arm == RANDOM else ""
+def removed_samples(removed, n_samples):
+    """Mask of the samples that go, checked."""
+    fitted = getattr(removed, "filter_", removed)
+    if hasattr(fitted, "support_"):
+        gone = ~np.asarray(fitted.support_, bool)
+    elif hasattr(fitted, "fit"):
         raise InvalidInputError(
-            f"After the removal ({arm}): {error}{advice}"
-        ) from error
+            f"{type(removed).__name__} must be fitted to the samples first, so that it "
+            "says which of them go."
+        )
+    else:
+        gone = np.asarray(removed)
+    if gone.dtype != bool:
+        if gone.ndim != 1 or (gone.dtype.kind not in "iu" and gone.size):
+            raise InvalidInputError(
+                "removed must be a mask or indices of samples, or a fitted filter; got "
+                f"{gone.dtype} of shape {gone.shape}."
+            )
+        wrong = (gone < 0) | (gone >= n_samples)
+        if wrong.any():
+            raise InvalidInputError(
+                f"removed must be indices from 0 to {n_samples - 1}; got "
+                f"{gone[wrong][:5].tolist()}."
+            )
+        if len(np.unique(gone)) < len(gone):
+            raise InvalidInputError(
+                "removed must name each sample once; got repeated indices. Give a mask "
+                "as booleans, not as 0 and 1."
+            )
+        gone = np.isin(np.arange(n_samples), gone)
+    if gone.shape != (n_samples,):
+        raise InvalidInputError(
+            f"removed must say of each of the {n_samples} samples whether it goes; got "
+            f"shape {gone.shape}."
+        )
+    if gone.all() or not gone.any():
+        raise InvalidInputError(
+            f"Some samples must go and some stay; {gone.sum()} of {n_samples} go."
+        )
+    return gone
 
 
-def _arm(audit, X, labels, withheld, params):
-    if not withheld.any():
-        return Arm(audit.statistic_, audit.correct_, withheld)
-    asked = audit._requested(params)
-    answers = audit._answers(
-        X,
-        labels,
-        audit.classes_,
-        audit.shadow_in_,
-        asked,
-        audit._fitted_to,
-        withheld,
-    )
-    return Arm(answers["statistic"], answers["correct"], withheld)
+def as_many(gone, labels, rng):
+    """Draw as many samples of each class at random, from all."""
+    drawn = np.zeros(len(gone), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        drawn[rng.choice(members, gone[members].sum(), replace=False)] = True
+    return drawn
+
+
+def sample_measures(arms, share):
+    """Measure each sample in each arm, (n_arms, n_samples); the first has all."""
+    lira = np.array([arm.lira() for arm in arms])
+    n_exposed = max(round(share * lira.shape[1]), 1)
+    bar = lira[0][ranks_of(-lira[0]) <= n_exposed].min()
+    exposed = lira >= bar
+    for place, arm in enumerate(arms):
+        if arm.withheld is not None:
+            exposed[place] &= ~arm.withheld
+    return {
+        "accuracy": np.array([arm.accuracy() for arm in arms]),
+        "lira": lira,
+        "exposed": exposed,
+        "newly_exposed": exposed & ~exposed[0],
+        "no_longer_exposed": ~exposed & exposed[0],
+    }
+
+
+def group_measures(arms, groups, share, n_bootstrap, rng):
+    """Measure groups of samples in each arm: means and their covariance by arms."""
+    members = arms[0].members
+    models = np.arange(len(members))
+    whole = sample_measures(arms, share)
+    parts = [sample_measures([a.of(models != j) for a in arms], share) for j in models]
+    attacks = [arm.log_lira(equal_counts=True) for arm in arms]
+    measures = {}
+    for group, rows in groups.items():
+        for measure in whole:
+            part_means = [part[measure][:, rows].mean(1) for part in parts]
+            mean, covariance = _mean(whole[measure][:, rows], np.array(part_means))
+            if measure != "lira":  # a share: none of n samples is not none at all
+                covariance += np.eye(len(arms)) * (rows.sum() + 2.0) ** -2
+            measures[group, measure] = mean, covariance
+        if ATTACK[0] in MEASURES[group]:
+            part = [ratios[:, rows] for ratios in attacks]
+            values, covariance = attack_draws(part, members[:, rows], n_bootstrap, rng)
+            for k, measure in enumerate(ATTACK):
+                measures[group, measure] = values[:, k], covariance[k]
+    return measures
+
+
+def _mean(values, part_means):
+    """Mean over samples in each arm, and its covariance over samples and models."""
+    n_samples, n_models = values.shape[1], len(part_means)
+    off = values - values.mean(1, keepdims=True)
+    by_samples = off @ off.T / n_samples / max(n_samples - 1, 1)
+    off = part_means - part_means.mean(0)
+    by_models = off.T @ off * (n_models - 1) / n_models
+    return values.mean(1), by_samples + by_models
+
+
+def effect_rows(measures, arms, reference, n_models, sizes):
+    """Value, interval and difference of each group, measure and arm."""
+    place, rows = arms.index(reference), []
+    for group, measure in ((g, m) for g, names in MEASURES.items() for m in names):
+        values, covariance = measures[group, measure]
+        variance = np.diag(covariance)
+        width = half_width(variance, n_models)
+        low, high = values - width, values + width
+        if measure != "lira":  # a rate
+            low, high = np.clip([low, high], 0, 1)
+        difference = values - values[place]
+        shared = variance[place] - 2 * covariance[place]
+        width = half_width(variance + shared, n_models)
+        width[place] = 0.0
+        lowest, highest = difference - width, difference + width
+        verdict = np.select([lowest > 0, highest < 0], ["higher", "lower"], "even")
+        for a, arm in enumerate(arms):
+            rows.append(
+                {
+                    "group": group,
+                    "n_samples": sizes[group],
+                    "measure": measure,
+                    "arm": arm,
+                    "value": values[a],
+                    "low": low[a],
+                    "high": high[a],
+                    "difference": difference[a],
+                    "difference_low": lowest[a],
+                    "difference_high": highest[a],
+                    "verdict": str(verdict[a]),
+                }
+            )
+    return rows
 
 
 def _samples(labels, withheld, measures):
@@ -467,7 +418,7 @@ def _samples(labels, withheld, measures):
     for place, arm in enumerate(withheld):
         columns[f"lira_{arm}"] = measures["lira"][place]
     for place, arm in enumerate(withheld):
-        for name in ("newly_exposed", "no_longer_exposed") * (arm != ALL):
+        for name in _CHANGES * (arm != ALL):
             ending = "" if arm == FILTERED else f"_{arm}"
             columns[f"{name}{ending}"] = measures[name][place] & ~withheld[arm]
     return AuditTable(columns)

@@ -6,7 +6,6 @@ to its `refit`; and, for an audit that knows which samples are memorized, to `sc
 """
 
 import warnings
-from dataclasses import dataclass
 from functools import partial
 from numbers import Real
 
@@ -18,6 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.filtering._pipelines import layers, score_samples
 from smilearn.metrics import fpr_at_tpr
 from smilearn.utils._sklearn_compat import take
 
@@ -37,18 +37,23 @@ class MemorizedScorer:
             "greater_is_better": self._greater_is_better,
             "training": self._training,
         }
-        told = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-        return f"memorized_scorer({metric}, {told})"
+        listed = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        return f"memorized_scorer({metric}, {listed})"
 
     def __call__(self, estimator, X, y, *, memorized=None):
         memorized = _checked_truth(memorized, y)
-        estimator, X = _unwrapped(estimator, X)
+        scorer = layers(estimator)[-1]
+        if not hasattr(scorer, "score_samples"):
+            raise InvalidInputError(
+                "The estimator, or the last step of the pipeline, must have "
+                f"score_samples(X, y), as SlicedMIScorer has; got {scorer!r}."
+            )
         if self._training:
-            scores = _training_scores(estimator, y)
+            scores = _training_scores(scorer, y)
         else:
-            known = _seen(estimator, y)
-            X, y, memorized = take(X, known), take(y, known), memorized[known]
-            scores = estimator.score_samples(X, y)
+            rows = _rows_of_seen_labels(scorer, y)
+            X, y, memorized = take(X, rows), take(y, rows), memorized[rows]
+            scores = score_samples(estimator, X, y)
         if memorized.all() or not memorized.any():
             raise InvalidInputError(
                 f"The {len(memorized)} samples to score must hold memorized ones and "
@@ -91,46 +96,26 @@ def _checked_truth(memorized, y):
     return memorized.astype(bool)
 
 
-def _unwrapped(estimator, X):
-    """What scores, and samples as it gets them."""
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif hasattr(estimator, "steps"):
-            *steps, (_, estimator) = estimator.steps
-            for _, step in steps:
-                X = step.transform(X) if hasattr(step, "transform") else X
-        else:
-            break
-    if not hasattr(estimator, "score_samples"):
-        raise InvalidInputError(
-            "The estimator, or the last step of the pipeline, must have "
-            f"score_samples(X, y), as SlicedMIScorer has; got {estimator!r}."
-        )
-    return estimator, X
-
-
-def _seen(estimator, y):
-    """Rows whose labels were seen in fit."""
-    known = np.isin(np.asarray(y), estimator.classes_)
-    if not known.all():
+def _rows_of_seen_labels(scorer, y):
+    seen = np.isin(np.asarray(y), scorer.classes_)
+    if not seen.all():
         warnings.warn(
-            f"{(~known).sum()} of {len(known)} samples have labels that were not seen "
+            f"{(~seen).sum()} of {len(seen)} samples have labels that were not seen "
             "in fit; they are left out of the audit.",
             LowSupportWarning,
             stacklevel=3,
         )
-    return np.flatnonzero(known)
+    return np.flatnonzero(seen)
 
 
-def _training_scores(estimator, y):
-    if not np.array_equal(estimator.labels_, np.asarray(y)):
+def _training_scores(scorer, y):
+    if not np.array_equal(scorer.labels_, np.asarray(y)):
         raise InvalidInputError(
             "training=True judges scores_, so the samples to score must be the "
-            f"{len(estimator.labels_)} that were fitted, in their order; got {len(y)}. "
+            f"{len(scorer.labels_)} that were fitted, in their order; got {len(y)}. "
             "Take rows = np.arange(len(y)) and cv=[(rows, rows)]."
         )
-    return estimator.scores_
+    return scorer.scores_
 
 
 def memorized_scorer(
@@ -280,48 +265,30 @@ def smallest_within(tolerance=0.005, *, parameter="n_slices"):
         raise InvalidInputError(
             f"tolerance must be a number that is not negative; got {tolerance!r}."
         )
-
-    return _SmallestWithin(float(tolerance), parameter)
-
-
-@dataclass(frozen=True)
-class _SmallestWithin:
-    """A class, as a search that holds a nested function could not be pickled."""
-
-    tolerance: float
-    parameter: str
-
-    def __call__(self, cv_results):
-        score = np.asarray(cv_results["mean_test_score"], float)
-        if not np.isfinite(score).any():
-            raise InvalidInputError(
-                "No candidate has a finite mean test score; look at the warnings of "
-                "the search, or pass error_score='raise' to it."
-            )
-        size = np.asarray(_values_of(cv_results, self.parameter), float)
-        eligible = np.flatnonzero(score >= np.nanmax(score) - self.tolerance)
-        order = np.lexsort((-score[eligible], size[eligible]))
-        return int(eligible[order[0]])
+    return partial(_smallest_within, tolerance=tolerance, parameter=parameter)
 
 
-def _values_of(cv_results, parameter):
-    """Values of a parameter, one a candidate, found by the end of its name."""
-    names = [name for name in cv_results if name.startswith("param_")]
-    found = [
-        name
-        for name in names
-        if name == f"param_{parameter}" or name.endswith(f"__{parameter}")
-    ]
-    if len(found) != 1:
-        searched = sorted(name.removeprefix("param_") for name in names)
+def _smallest_within(cv_results, tolerance, parameter):
+    """Index of the candidate; a function of the module, so that it can be pickled."""
+    score = np.asarray(cv_results["mean_test_score"], float)
+    if not np.isfinite(score).any():
+        raise InvalidInputError(
+            "No candidate has a finite mean test score; look at the warnings of "
+            "the search, or pass error_score='raise' to it."
+        )
+    names = [n.removeprefix("param_") for n in cv_results if n.startswith("param_")]
+    matches = [n for n in names if n == parameter or n.endswith(f"__{parameter}")]
+    if len(matches) != 1:
         raise InvalidInputError(
             f"Exactly one searched parameter must be named {parameter!r}; the search "
-            f"is over {searched}."
+            f"is over {sorted(names)}."
         )
-    values = list(cv_results[found[0]])
+    values = list(cv_results[f"param_{matches[0]}"])
     if not all(isinstance(value, Real) for value in values):
         raise InvalidInputError(
             f"{parameter!r} must be a number in every candidate; got "
             f"{sorted({str(value) for value in values})}."
         )
-    return values
+    size = np.asarray(values, float)
+    eligible = np.flatnonzero(score >= np.nanmax(score) - tolerance)
+    return int(eligible[np.lexsort((-score[eligible], size[eligible]))[0]])

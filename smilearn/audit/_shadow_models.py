@@ -1,194 +1,149 @@
-"""What a shadow model says of all samples."""
+"""Shadow models: who is IN which, how they are trained, what they answer."""
 
-import hashlib
-import os
-import warnings
-import zipfile
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import joblib
 import numpy as np
-import scipy.sparse as sp
 from joblib.parallel import get_active_backend
 from sklearn.base import clone
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
+from smilearn.audit._answers import ShadowAnswers
+from smilearn.audit._shadow_folder import (
+    FORMAT,
+    ShadowFolder,
+    check_no_folder,
+    name_of,
+    params_named,
+    pretrained_files,
+)
 from smilearn.baselines._training import log_probabilities
-from smilearn.exceptions import CacheWarning, InvalidInputError
+from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._delegating import is_aligned
-from smilearn.utils._files import RunFolder, replacing
+from smilearn.utils._files import digest
 from smilearn.utils._indexing import take_samples
-from smilearn.utils._validation import is_tensor
 
-_NOT_IN_RESULT = ("random_state", "n_jobs", "verbose")
-
-
-def params_named(estimator, name):
-    """Parameters of one name, of an estimator and of those inside it."""
-    params = getattr(estimator, "get_params", dict)()
-    found = [key for key in params if key == name or key.endswith(f"__{name}")]
-    return {key: params[key] for key in sorted(found)}
+_NAMES = ("log_own", "log_other", "correct", "lowest")  # of answers
+_TRADES = 10  # rounds in which each model trades samples with another one
 
 
-def estimator_name(estimator):
-    """Name an estimator by its parameters, but for those that change no result."""
-    model = clone(estimator)
-    for name in _NOT_IN_RESULT:
-        model.set_params(**dict.fromkeys(params_named(model, name)))
-    try:
-        return joblib.hash(model)
-    except Exception as error:  # whatever pickle comes upon
-        raise InvalidInputError(
-            "With checkpoint_folder, estimator must be one that can be pickled, so "
-            f"that it is known again: {error}"
-        ) from error
+@dataclass
+class ShadowRun:
+    """Shadow models of one estimator on one set of samples."""
 
+    X: object
+    y: np.ndarray
+    params: dict  # of the fit of the estimator
+    seed: int
+    estimator: object
+    n_shadow: int
+    share: float
+    statistic: object
+    n_jobs: int | None
+    checkpoint_folder: object
+    verbose: int
 
-def pretrained_files(estimator, apart):
-    """Name what the folders and files hold from which an estimator takes its models."""
-    models, apart = params_named(estimator, "model"), apart and Path(apart).resolve()
-    return {
-        name: _files_name(Path(value), apart)
-        for name, value in models.items()
-        if isinstance(value, (str, os.PathLike)) and _exists(value)
-    }
-
-
-def check_no_folder(estimator):
-    """Refuse an estimator that keeps checkpoints: its clones would share a folder."""
-    for name, folder in params_named(estimator, "checkpoint_folder").items():
-        if folder is not None:
+    def __post_init__(self):
+        self.classes, self.codes = np.unique(self.y, return_inverse=True)
+        if len(self.classes) < 2:
             raise InvalidInputError(
-                "Shadow models cannot share a folder of checkpoints: set "
-                f"{name}=None in the estimator (it is {str(folder)!r}), and give "
-                "checkpoint_folder to the audit."
+                f"y must hold 2 classes or more; got {len(self.classes)} class."
             )
 
+    @cached_property
+    def facts(self):
+        """What the answers depend on, but the seed; None where it has no name."""
+        try:
+            return {
+                "format": FORMAT,
+                "n_shadow": int(self.n_shadow),
+                "share": float(self.share),
+                "statistic": name_of(self.statistic),
+                "estimator": name_of(self.estimator),
+                "pretrained_files": pretrained_files(
+                    self.estimator, self.checkpoint_folder
+                ),
+                "X": name_of(self.X),
+                "y": name_of(self.y),
+                "fit_params": {k: name_of(self.params[k]) for k in sorted(self.params)},
+            }
+        except Exception:  # whatever a container of the user's own raises
+            if self.checkpoint_folder:
+                raise
+            return None
 
-def _exists(path):
-    try:
-        return path != "" and Path(path).exists()
-    except (OSError, ValueError):  # a text that can be no path
-        return False
+    def members(self):
+        """Draw who is IN which model, (n_shadow, n_samples)."""
+        n_in = models_a_sample(self.n_shadow, self.share)
+        rng = np.random.default_rng([self.seed, 0])
+        members = balanced_members(self.codes, self.n_shadow, n_in, rng)
+        check_classes_seen(members, self.codes, self.classes)
+        return members
 
-
-def _files_name(path, apart):
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    if apart and path.resolve() in apart.parents:
-        files = [file for file in files if apart not in file.resolve().parents]
-    held = {file.relative_to(path).as_posix(): file for file in files}
-    whole = hashlib.sha256()
-    for name in sorted(held):
-        with held[name].open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").digest()
-        whole.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest())
-        whole.update(content)
-    return whole.hexdigest()[:32]
-
-
-def shadow_answers(estimator, seed, X, y, kept, params, classes, statistic):
-    """Fit a shadow model, and ask it of each sample."""
-    model = seeded_clone(estimator, seed)
-    cut = {
-        name: take_samples(values, kept) if is_aligned(values, len(y)) else values
-        for name, values in params.items()
-    }
-    model.fit(take_samples(X, kept), y[kept], **cut)
-    codes = np.searchsorted(classes, y)
-    table = log_probabilities(model, X, classes)
-    rows = np.arange(len(codes))
-    correct = table.argmax(1) == codes
-    lowest = table.min(where=np.isfinite(table), initial=0.0)
-    own = table[rows, codes]
-    table[rows, codes] = -np.inf
-    answers = {
-        "log_p": own,
-        "log_other": table.max(1),
-        "correct": correct,
-        "lowest": np.array(lowest),
-    }
-    if callable(statistic):
-        answers["told"] = checked_statistic(statistic(model, X, y), len(y))
-    return answers
-
-
-def answer_names(statistic):
-    """Names of what :func:`shadow_answers` gives."""
-    names = "log_p", "log_other", "correct", "lowest"
-    return (*names, "told") if callable(statistic) else names
-
-
-def comparable_answers(found, n_trained, statistic):
-    """Give all models one stand-in for a probability of 0, and form the statistic."""
-    of = {name: np.stack([each[name] for each in found]) for name in found[0]}
-    own, other = of["log_p"], of["log_other"]
-    infinite = np.isneginf(own) | np.isneginf(other)
-    stand_in = min(of["lowest"].min(), -np.log(n_trained)) - np.log(2)
-    own, other = (np.where(np.isneginf(p), stand_in, p) for p in (own, other))
-    if callable(statistic):
-        told = of["told"]
-    else:
-        told = own - other if statistic == "logit_gap" else own
-    return {
-        "statistic": told,
-        "log_p": own,
-        "correct": of["correct"],
-        "n_infinite": infinite.sum(1),
-    }
-
-
-def seeded_clone(estimator, seed):
-    """Clone an estimator, with seeds of its own in each `random_state`."""
-    model = clone(estimator)
-    names = params_named(model, "random_state")
-    seeds = np.random.SeedSequence(seed).generate_state(len(names))
-    seeds = (seeds >> 1).tolist()  # some want 31 bits
-    return model.set_params(**dict(zip(names, seeds, strict=True)))
-
-
-def checked_statistic(values, n_samples):
-    """Check what a statistic of the user's own gives."""
-    values = np.array(values, dtype=np.float64)
-    if values.shape != (n_samples,) or not np.isfinite(values).all():
-        raise InvalidInputError(
-            f"statistic must give one finite number for each of the {n_samples} "
-            f"samples; got shape {values.shape}, {np.sum(~np.isfinite(values))} of "
-            "the values not finite."
+    def answers(self, members, withheld=None):
+        """Train the models, less samples that are withheld, and ask them of all."""
+        check_no_folder(self.estimator)
+        trained = members if withheld is None else members & ~withheld
+        seeds = np.random.default_rng([self.seed, 1]).integers(2**31, size=len(members))
+        jobs = list(zip(seeds.tolist(), trained, strict=True))
+        folder, names = self._folder(withheld), _NAMES
+        if callable(self.statistic):
+            names = (*names, "statistic")
+        results = [
+            folder and folder.load(m, trained[m], names) for m in range(len(jobs))
+        ]
+        todo = [m for m, answers in enumerate(results) if answers is None]
+        n_workers = max(joblib.effective_n_jobs(self.n_jobs), 1)
+        n_threads = max(joblib.cpu_count() // min(n_workers, max(len(todo), 1)), 1)
+        bar = tqdm(
+            desc="shadow models",
+            total=len(jobs),
+            initial=len(jobs) - len(todo),
+            disable=not self.verbose,
         )
-    return values
-
-
-def run_shadows(job, masks, seeds, folder, n_jobs, verbose):
-    """Fit shadow models and gather their answers, in the order of the models."""
-    n_shadow, n_samples = masks.shape
-    names = answer_names(job["statistic"])
-    found = [
-        None if folder is None else folder.load(m, names, n_samples)
-        for m in range(n_shadow)
-    ]
-    todo = [m for m in range(n_shadow) if found[m] is None]
-    calls = (
-        joblib.delayed(_one_model)(
-            m, job | {"seed": seeds[m], "kept": np.flatnonzero(masks[m])}, folder
+        # as they come, where the backend can; joblib knows some that cannot
+        streams = getattr(get_active_backend()[0], "supports_return_generator", False)
+        parallel = joblib.Parallel(
+            self.n_jobs, return_as="generator_unordered" if streams else "list"
         )
-        for m in todo
-    )
-    n_workers = max(joblib.effective_n_jobs(n_jobs), 1)
-    n_threads = max(joblib.cpu_count() // min(n_workers, max(len(todo), 1)), 1)
-    bar = tqdm(
-        desc="shadow models",
-        total=n_shadow,
-        initial=n_shadow - len(todo),
-        disable=not verbose,
-    )
-    with bar, at_most_threads(n_threads):
-        for m, answers in joblib.Parallel(n_jobs, return_as=_return_as())(calls):
-            found[m] = answers
-            bar.update()
-    return comparable_answers(found, masks.sum(1).max(), job["statistic"])
+        calls = (joblib.delayed(self._train)(m, *jobs[m], folder) for m in todo)
+        with bar, at_most_threads(n_threads):
+            for m, answers in parallel(calls):
+                results[m] = answers
+                bar.update()
+        whole = comparable_answers(results, trained.sum(1).max(), self.statistic)
+        return ShadowAnswers(members, **whole, withheld=withheld)
+
+    def _folder(self, withheld):
+        """Folder of the run, claimed for it; None without one."""
+        if not self.checkpoint_folder:
+            return None
+        path, facts = Path(self.checkpoint_folder), self.facts | {"seed": self.seed}
+        if withheld is not None:
+            facts["withheld"] = digest(withheld)
+            path = path / f"without-{facts['withheld']}"
+        folder = ShadowFolder(path)
+        folder.claim(facts)
+        return folder
+
+    def _train(self, m, seed, members, folder):
+        answers = shadow_answers(
+            seeded_clone(self.estimator, seed),
+            self.X,
+            self.y,
+            np.flatnonzero(members),
+            self.params,
+            self.classes,
+            self.statistic,
+        )
+        if folder is not None:
+            folder.save(m, members, answers)
+        return m, answers
 
 
 @contextmanager
@@ -196,99 +151,69 @@ def at_most_threads(n_threads):
     """Lower the threads of BLAS and OpenMP in this process; raise those of none."""
     libraries = ThreadpoolController()
     with ExitStack() as limits:
-        for each in libraries.info():
-            if each["num_threads"] > n_threads:
-                one = libraries.select(filepath=each["filepath"])
-                limits.enter_context(one.limit(limits=n_threads))
+        for library in libraries.info():
+            if library["num_threads"] > n_threads:
+                selected = libraries.select(filepath=library["filepath"])
+                limits.enter_context(selected.limit(limits=n_threads))
         yield
 
 
-def _one_model(m, job, folder):
-    answers = shadow_answers(**job)
-    if folder is not None:
-        folder.save(m, answers)
-    return m, answers
+def seeded_clone(estimator, seed):
+    """Clone an estimator, with seeds of its own in each `random_state`."""
+    model = clone(estimator)
+    names = params_named(model, "random_state")
+    seeds = np.random.SeedSequence(seed).generate_state(len(names))
+    seeds = (seeds >> 1).tolist()  # some estimators take 31 bits
+    return model.set_params(**dict(zip(names, seeds, strict=True)))
 
 
-def _return_as():
-    """Results as they come, where the backend can; joblib knows some that cannot."""
-    streams = getattr(get_active_backend()[0], "supports_return_generator", False)
-    return "generator_unordered" if streams else "list"
-
-
-_FORMAT = 2
-
-
-class ShadowFolder(RunFolder):
-    """One file for each finished model; whole or not there."""
-
-    def save(self, model, answers):
-        """Keep what a model answered."""
-        with replacing(self._file(model)) as temporary, temporary.open("wb") as file:
-            np.savez(file, **answers)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def load(self, model, names, n_samples):
-        """Give what a model answered, or None where it has not finished."""
-        path = self._file(model)
-        if not path.is_file():
-            return None
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                answers = {name: file[name] for name in names}
-            whole = all(each.shape in ((), (n_samples,)) for each in answers.values())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            whole = False
-        if whole:
-            return answers
-        warnings.warn(
-            f"{path} is damaged; this shadow model is fitted again.",
-            CacheWarning,
-            stacklevel=2,
-        )
-        return None
-
-    def _file(self, model):
-        return self.path / f"shadow-{model:05d}.npz"
-
-
-def run_facts(estimator, X, y, params, settings, folder):
-    """What the answers of shadow models depend on."""
-    return settings | {
-        "format": _FORMAT,
-        "estimator": estimator_name(estimator),
-        "pretrained_files": pretrained_files(estimator, folder),
-        "X": content_name(X),
-        "y": content_name(y),
-        "fit_params": {key: content_name(params[key]) for key in sorted(params)},
+def shadow_answers(model, X, y, rows, params, classes, statistic):
+    """Fit a shadow model to some rows, and ask it of each sample."""
+    cut = {
+        name: take_samples(values, rows) if is_aligned(values, len(y)) else values
+        for name, values in params.items()
     }
+    model.fit(take_samples(X, rows), y[rows], **cut)
+    codes = np.searchsorted(classes, y)
+    table = log_probabilities(model, X, classes)
+    every = np.arange(len(codes))
+    correct = table.argmax(1) == codes
+    lowest = table.min(where=np.isfinite(table), initial=0.0)
+    own = table[every, codes]
+    table[every, codes] = -np.inf
+    answers = {
+        "log_own": own,
+        "log_other": table.max(1),
+        "correct": correct,
+        "lowest": np.array(lowest),
+    }
+    if callable(statistic):
+        values = np.array(statistic(model, X, y), dtype=np.float64)
+        if values.shape != codes.shape or not np.isfinite(values).all():
+            raise InvalidInputError(
+                f"statistic must give one finite number for each of the {len(codes)} "
+                f"samples; got shape {values.shape}, {np.sum(~np.isfinite(values))} "
+                "of the values not finite."
+            )
+        answers["statistic"] = values
+    return answers
 
 
-def content_name(values):
-    """Name samples by what they hold, in whatever container."""
-    if is_tensor(values):
-        values = values.detach().cpu().float().numpy()
-    if sp.issparse(values):
-        rows = values.tocsr()
-        parts = [np.array(rows.shape), rows.indptr, rows.indices, rows.data]
-        return joblib.hash([np.array(part) for part in parts])
-    if hasattr(values, "columns") and hasattr(values, "__getitem__"):
-        names = getattr(values, "column_names", values.columns)  # Arrow has the former
-        return joblib.hash([(str(n), _plain(values[n])) for n in names])
-    if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__len__"):
-        return joblib.hash(values)
-    return joblib.hash(_plain(values))
-
-
-def _plain(values):
-    array = values if isinstance(values, (list, tuple)) else np.asarray(values)
-    if getattr(array, "dtype", None) is not None and array.dtype.kind not in "OSU":
-        return np.array(array, order="C")
-    return [str(value) if isinstance(value, str) else value for value in array]
-
-
-_TRADES = 10  # rounds in which each model trades samples with another one
+def comparable_answers(results, n_trained, statistic):
+    """Give all models one stand-in for a probability of 0, and form the statistic."""
+    stacked = {name: np.stack([each[name] for each in results]) for name in results[0]}
+    own, other = stacked["log_own"], stacked["log_other"]
+    infinite = np.isneginf(own) | np.isneginf(other)
+    stand_in = min(stacked["lowest"].min(), -np.log(n_trained)) - np.log(2)
+    own, other = (np.where(np.isneginf(p), stand_in, p) for p in (own, other))
+    if not callable(statistic):
+        stacked["statistic"] = own - other if statistic == "logit_gap" else own
+    return {
+        "statistic": stacked["statistic"],
+        "log_proba": own,
+        "correct": stacked["correct"],
+        "n_infinite": infinite.sum(1),
+    }
 
 
 def models_a_sample(n_shadow, share):
@@ -304,43 +229,41 @@ def models_a_sample(n_shadow, share):
     return n_in
 
 
-def balanced_masks(codes, n_shadow, n_in, rng):
+def balanced_members(codes, n_shadow, n_in, rng):
     """Draw who is IN, so that samples, models and classes are in balance."""
-    masks = np.zeros((n_shadow, len(codes)), bool)
+    members = np.zeros((n_shadow, len(codes)), bool)
     part = Fraction(n_in, n_shadow)
     p, q = part.numerator, part.denominator
     for label in rng.permutation(codes.max() + 1):
-        members = rng.permutation(np.flatnonzero(codes == label))
-        smallest_first = np.lexsort((rng.random(n_shadow), masks.sum(1)))
+        rows = rng.permutation(np.flatnonzero(codes == label))
+        smallest_first = np.lexsort((rng.random(n_shadow), members.sum(1)))
         block = np.empty(n_shadow, np.int64)
         block[smallest_first] = np.repeat(np.arange(q), n_shadow // q)
-        place = block[:, None] - np.arange(len(members)) * p
-        masks[:, members] = place % q < p
-        masks[:, members] = _traded(masks[:, members], rng)
-    return masks
+        place = block[:, None] - np.arange(len(rows)) * p
+        members[:, rows] = _traded(place % q < p, rng)
+    return members
 
 
-def check_classes_seen(masks, codes, classes):
+def _traded(members, rng):
+    """Trade samples between pairs of models, in rounds; (n_shadow, n_samples)."""
+    n_shadow, half = len(members), len(members) // 2
+    for _ in range(_TRADES):
+        order = rng.permutation(n_shadow)
+        for first, second in zip(order[:half], order[half : 2 * half], strict=True):
+            differ = np.flatnonzero(members[first] != members[second])
+            dealt = rng.permutation(members[first, differ])
+            members[first, differ], members[second, differ] = dealt, ~dealt
+    return members
+
+
+def check_classes_seen(members, codes, classes):
     """Refuse a design in which a model does not see every class."""
     for code, label in enumerate(classes.tolist()):
-        seen = masks[:, codes == code].any(1)
+        seen = members[:, codes == code].any(1)
         if not seen.all():
             raise InvalidInputError(
                 f"Every shadow model must see every class; class {label!r} has "
-                f"{np.sum(codes == code)} samples and {np.sum(~seen)} of {len(masks)} "
-                "models see none of them. Merge small classes, leave them out, or "
-                "raise share."
+                f"{np.sum(codes == code)} samples and {np.sum(~seen)} of "
+                f"{len(members)} models see none of them. Merge small classes, leave "
+                "them out, or raise share."
             )
-
-
-def _traded(masks, rng):
-    """Trade samples between pairs of models, in rounds; (n_shadow, n_members)."""
-    n_shadow = len(masks)
-    for _ in range(_TRADES):
-        order = rng.permutation(n_shadow)
-        half = n_shadow // 2
-        for one, other in zip(order[:half], order[half : 2 * half], strict=True):
-            differ = np.flatnonzero(masks[one] != masks[other])
-            mine = rng.permutation(masks[one, differ])
-            masks[one, differ], masks[other, differ] = mine, ~mine
-    return masks

@@ -4,12 +4,10 @@ Estimators have ``fit(X, y)``, ``score_samples(X, y)`` and `scores_` of the trai
 samples; functions take arrays. Low = at risk throughout.
 """
 
-from smilearn.baselines._features import (
-    LDAScorer,
-    LeverageScorer,
-    MahalanobisScorer,
-    NeighborScorer,
-)
+from smilearn.baselines._lda import LDAScorer
+from smilearn.baselines._leverage import LeverageScorer
+from smilearn.baselines._mahalanobis import MahalanobisScorer
+from smilearn.baselines._neighbors import NeighborScorer
 from smilearn.baselines._probe import ProbeScorer
 from smilearn.baselines._training import logit_scores, rank_mean, trace_scores
 

@@ -1,24 +1,33 @@
-"""One contract for scorers of labelled samples that compare labels."""
+"""What all baselines that are estimators have in common."""
+
+from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from smilearn.baselines._training import own
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._folds import folds_of, row_keys
 from smilearn.utils._documentation import Documented, documentation_url, page_template
 from smilearn.utils._indexing import as_tensor
 from smilearn.utils._random import generator_from
-from smilearn.utils._sklearn_compat import fit_context
+from smilearn.utils._sklearn_compat import Interval, fit_context
 from smilearn.utils._validation import as_numpy, check_class_labels
+
+FOLDS = [Interval(Integral, 2, None, closed="left"), None]  # of `cross_fit`
+COVARIANCE = "it needs a covariance, a dense matrix of n_features rows."
 
 
 class LabelScorer(Documented, BaseEstimator):
-    """A score of each sample under each label."""
+    """A score of each sample under each label; the base of a new baseline.
 
-    _dense_since = None
+    A subclass has `_learn(X, codes)`, which learns from checked samples and the places
+    of their labels in `classes_`, and `_table(X)`, scores of (n_samples, n_classes). A
+    parameter `cross_fit` has training samples scored in so many folds.
+    """
+
+    _dense_since = None  # why X must be dense
 
     _doc_link_template = page_template(documentation_url(), "smilearn.baselines")
 
@@ -55,7 +64,7 @@ class LabelScorer(Documented, BaseEstimator):
                 f"got 1 class: {self.classes_.tolist()[0]!r} for all {len(y)} samples."
             )
         self._learn(X, codes)
-        self.scores_ = own(self._training_table(X, codes), codes)
+        self.scores_ = self._training_table(X, codes)[np.arange(len(codes)), codes]
         return self
 
     def score_samples(self, X, y=None):
@@ -86,14 +95,14 @@ class LabelScorer(Documented, BaseEstimator):
         if y is None:
             return self.score_table(X).max(1)
         X, y = self._validated(X, as_numpy(y))
-        known = np.isin(y, self.classes_)
-        if not known.all():
+        unseen = ~np.isin(y, self.classes_)
+        if unseen.any():
             raise InvalidInputError(
                 "y holds labels that were not seen in fit: "
-                f"{np.unique(y[~known])[:5].tolist()}. Known labels: "
+                f"{np.unique(y[unseen])[:5].tolist()}. Labels seen: "
                 f"{self.classes_[:10].tolist()}."
             )
-        return own(self._table(X), np.searchsorted(self.classes_, y))
+        return self._table(X)[np.arange(len(y)), np.searchsorted(self.classes_, y)]
 
     def score_table(self, X):
         """Score each sample under each label.
@@ -130,12 +139,11 @@ class LabelScorer(Documented, BaseEstimator):
         if getattr(self, "cross_fit", None) is None:
             return self._table(X)
         rows = X if issparse(X) else as_tensor(X, "cpu")
-        fold = folds_of(
-            codes, row_keys(rows, generator_from(0, "folds")), self.cross_fit
-        )
+        keys = row_keys(rows, generator_from(0, "folds"))
+        folds = folds_of(codes, keys, self.cross_fit)
         table = np.empty((len(codes), len(self.classes_)))
-        for held in (fold == each for each in range(fold.max() + 1)):
-            table[held] = self._held_out(X, codes, held)
+        for fold in range(folds.max() + 1):
+            table[folds == fold] = self._held_out(X, codes, folds == fold)
         return table
 
     def _held_out(self, X, codes, held):
@@ -147,11 +155,11 @@ class LabelScorer(Documented, BaseEstimator):
                 "learn from, and 2 are needed. Give more distinct samples of each "
                 "class, or cross_fit=None."
             )
-        rest = clone(self)
-        rest._learn(X[~held], inner)
-        known = rest._table(X[held])
-        table = np.tile(known.min(1, keepdims=True), len(self.classes_))
-        table[:, seen] = known
+        scorer = clone(self)
+        scorer._learn(X[~held], inner)
+        scores = scorer._table(X[held])
+        table = np.tile(scores.min(1, keepdims=True), len(self.classes_))
+        table[:, seen] = scores
         return table
 
     def __sklearn_tags__(self):

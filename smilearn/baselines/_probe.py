@@ -1,20 +1,25 @@
 """Scores of a label by a classifier of the features, in folds."""
 
-from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
-from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smilearn.baselines._base import LabelScorer
-from smilearn.baselines._training import FORMULAS, checked_logits, log_probabilities
+from smilearn.baselines._base import FOLDS, LabelScorer
+from smilearn.baselines._training import (
+    FORMULAS,
+    checked_logits,
+    decisions_of,
+    from_decisions,
+    log_probabilities,
+    log_probabilities_as_told,
+)
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
+from smilearn.utils._sklearn_compat import HasMethods, StrOptions
 
 _LOG_ZERO = np.log(5e-324)  # what a probability of 0 is taken as: the least above it
 _TRIED = 256  # training samples on which it is seen how a classifier answers
@@ -88,7 +93,7 @@ class ProbeScorer(LabelScorer):
             None,
         ],
         "kind": [StrOptions(set(FORMULAS))],
-        "cross_fit": [Interval(Integral, 2, None, closed="left"), None],
+        "cross_fit": FOLDS,
     }
 
     def __init__(self, estimator=None, *, kind="margin", cross_fit=5):
@@ -101,21 +106,16 @@ class ProbeScorer(LabelScorer):
         plain = make_pipeline(scaler, LogisticRegression(max_iter=1000))
         model = plain if self.estimator is None else clone(self.estimator)
         self.model_ = model.fit(X, codes)
-        few = np.unique(np.linspace(0, len(codes) - 1, _TRIED).astype(int))
-        self.by_decisions_ = self._asks_decisions(X[few], codes.max() + 1)
+        rows = np.unique(np.linspace(0, len(codes) - 1, _TRIED).astype(int))
+        self.by_decisions_ = self._asks_decisions(X[rows], codes.max() + 1)
 
     def _asks_decisions(self, X, n_classes):
         """Find out once what to ask: another batch must not change the meaning."""
         if not hasattr(self.model_, "predict_proba"):
             self._check_decisions(X, n_classes)
             return True
-        told = log_probabilities(self.model_, X, np.arange(n_classes))
-        if not hasattr(self.model_, "decision_function"):
-            return False
-        decisions = _columns(self.model_.decision_function(X))
-        if decisions.shape != told.shape or not np.isfinite(decisions).all():
-            return False
-        return np.allclose(log_softmax(decisions, axis=1), told, rtol=1e-9)
+        log_probabilities(self.model_, X, np.arange(n_classes))  # refuses what is none
+        return from_decisions(self.model_, X, n_classes) is not None
 
     def _check_decisions(self, X, n_classes):
         name = type(self.model_).__name__
@@ -125,13 +125,11 @@ class ProbeScorer(LabelScorer):
                 "predict_proba. Wrap it in sklearn.calibration.CalibratedClassifierCV, "
                 'or take kind="margin", of its decision function.'
             )
-        decisions = _columns(self.model_.decision_function(X))
+        decisions = decisions_of(self.model_, X)
         ranked = decisions.shape == (X.shape[0], n_classes)
-        if n_classes > 2 and ranked and not _declared_by_pairs(self.model_):
-            alike = decisions.argmax(1) == self.model_.predict(X)
-            ranked = alike.mean() >= _RANKED
-        elif n_classes > 2:
-            ranked = False
+        if n_classes > 2 and ranked:
+            agree = decisions.argmax(1) == self.model_.predict(X)
+            ranked = agree.mean() >= _RANKED and not _declared_by_pairs(self.model_)
         if not ranked:
             raise InvalidInputError(
                 f"The decision function of {name} must have one column for each of the "
@@ -145,7 +143,8 @@ class ProbeScorer(LabelScorer):
         if self.by_decisions_:
             logits = self.model_.decision_function(X)
         else:
-            logits = _log_probabilities(self.model_, X)
+            logits = log_probabilities_as_told(self.model_, X)
+            logits = np.where(np.isneginf(logits), _LOG_ZERO, logits)
         logits, formula = checked_logits(logits), FORMULAS[self.kind]
         labels = range(logits.shape[1])
         return np.stack([formula(logits, np.full(len(logits), c)) for c in labels], 1)
@@ -157,14 +156,6 @@ class ProbeScorer(LabelScorer):
         return tags
 
 
-def _columns(decisions):
-    """Decisions as columns, one a class if they are of two."""
-    decisions = np.asarray(decisions, np.float64)
-    if decisions.ndim == 1:
-        return np.stack([np.zeros_like(decisions), decisions], 1)
-    return decisions
-
-
 def _declared_by_pairs(model):
     """Whether a classifier says of itself that it decides between pairs."""
     parameters = getattr(model, "best_estimator_", model).get_params(deep=True)
@@ -172,12 +163,3 @@ def _declared_by_pairs(model):
         name.rpartition("__")[2] == "decision_function_shape" and value == "ovo"
         for name, value in parameters.items()
     )
-
-
-def _log_probabilities(model, X):
-    with np.errstate(divide="ignore"):
-        if hasattr(model, "predict_log_proba"):
-            table = np.array(model.predict_log_proba(X), np.float64)
-        else:
-            table = np.log(np.asarray(model.predict_proba(X), np.float64))
-    return np.where(np.isneginf(table), _LOG_ZERO, table)

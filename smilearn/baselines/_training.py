@@ -10,6 +10,8 @@ from smilearn.exceptions import InvalidInputError
 from smilearn.utils._indexing import take_samples
 from smilearn.utils._validation import as_numpy
 
+_TRIED = 64  # samples on which a decision function is compared with probabilities
+_ALIKE = 1e-5  # how far its softmax may be from them
 KINDS = ("loss", "margin", "el2n", "entropy", "grand")
 
 
@@ -225,16 +227,32 @@ def trace_scores(history, y=None, *, kind="aum", classes=None):
         raise InvalidInputError(
             f"kind must be one of {', '.join(TRACE_KINDS)}; got {kind}."
         )
-    by_margin = kind in ("aum", "forgetting")
     history = as_numpy(history)
     if y is None:
         trace = _checked_trace(history, kind)
+    elif np.ndim(history) == 2:
+        raise InvalidInputError(
+            "With y, history must hold logits of shape (n_epochs, n_samples, "
+            f"n_classes); got {np.shape(history)}. Of losses or margins, leave out y. "
+            "Of single logits z of two classes, give np.stack([np.zeros_like(z), z], "
+            "-1)."
+        )
     else:
-        logits = _checked_run(history)
+        logits = checked_logits(history, ndim=3)
         codes = codes_of(y, logits.shape[-1], classes)
         check_consistent_length(logits[0], codes)
+        by_margin = kind in ("aum", "forgetting")
         trace = margin(logits, codes) if by_margin else -log_probability(logits, codes)
-    return _FORMULAS[kind](trace)
+    if kind == "aum":
+        return trace.mean(0)
+    if kind == "cumulative_loss":
+        return -trace.sum(0)
+    if kind == "forgetting":
+        right = trace > 0
+        events = (right[:-1] & ~right[1:]).sum(0)
+        return -np.where(right.any(0), events, len(trace)).astype(np.float64)
+    upper, lower = np.quantile(trace, [0.75, 0.25], axis=0)
+    return lower - upper
 
 
 def _checked_trace(history, kind):
@@ -250,44 +268,6 @@ def _checked_trace(history, kind):
             f"(n_epochs, n_samples, n_classes) together with y; got {history.shape}."
         )
     return history
-
-
-def _checked_run(history):
-    if np.ndim(history) == 2:
-        raise InvalidInputError(
-            "With y, history must hold logits of shape (n_epochs, n_samples, "
-            f"n_classes); got {np.shape(history)}. Of losses or margins, leave out y. "
-            "Of single logits z of two classes, give np.stack([np.zeros_like(z), z], "
-            "-1)."
-        )
-    return checked_logits(history, ndim=3)
-
-
-def _area(margins):
-    return margins.mean(0)
-
-
-def _cumulative(losses):
-    return -losses.sum(0)
-
-
-def _forgetting(margins):
-    right = margins > 0
-    events = (right[:-1] & ~right[1:]).sum(0)
-    return -np.where(right.any(0), events, len(margins)).astype(np.float64)
-
-
-def _spread(losses):
-    upper, lower = np.quantile(losses, [0.75, 0.25], axis=0)
-    return lower - upper
-
-
-_FORMULAS = {
-    "aum": _area,
-    "cumulative_loss": _cumulative,
-    "forgetting": _forgetting,
-    "loss_iqr": _spread,
-}
 
 
 def rank_mean(*scores):
@@ -327,25 +307,17 @@ def rank_mean(*scores):
     return np.mean([rankdata(each) for each in checked], axis=0) / len(checked[0])
 
 
-_TRIED = 64  # samples on which a decision function is compared with probabilities
-_ALIKE = 1e-5  # how far its softmax may be from them
-
-
 def log_probabilities(model, X, classes):
     """Log probability of each class, as exact as the model lets it be known."""
-    known = getattr(model, "classes_", classes)
-    if not np.array_equal(known, classes):
+    seen = getattr(model, "classes_", classes)
+    if not np.array_equal(seen, classes):
         raise InvalidInputError(
             f"{type(model).__name__} must know the classes {classes.tolist()}, in this "
-            f"order; its classes_ are {np.asarray(known).tolist()}."
+            f"order; its classes_ are {np.asarray(seen).tolist()}."
         )
-    table = _from_decisions(model, X, len(classes))
-    if table is None and hasattr(model, "predict_log_proba"):
-        with np.errstate(divide="ignore"):
-            table = np.array(model.predict_log_proba(X), np.float64)
-    elif table is None:
-        with np.errstate(divide="ignore"):
-            table = np.log(np.asarray(model.predict_proba(X), np.float64))
+    table = from_decisions(model, X, len(classes))
+    if table is None:
+        table = log_probabilities_as_told(model, X)
     if table.ndim != 2 or table.shape[1] != len(classes) or np.isnan(table).any():
         raise InvalidInputError(
             f"{type(model).__name__} must give a probability for each of "
@@ -355,27 +327,31 @@ def log_probabilities(model, X, classes):
     return table
 
 
-def _from_decisions(model, X, n_classes):
+def log_probabilities_as_told(model, X):
+    """Log of what a model gives as probabilities, where 0 gives minus infinity."""
+    with np.errstate(divide="ignore"):
+        if hasattr(model, "predict_log_proba"):
+            return np.array(model.predict_log_proba(X), np.float64)
+        return np.log(np.asarray(model.predict_proba(X), np.float64))
+
+
+def decisions_of(model, X):
+    """Decision function as columns, one a class if they are of two."""
+    decisions = np.asarray(model.decision_function(X), np.float64)
+    if decisions.ndim == 1:
+        return np.stack([np.zeros_like(decisions), decisions], 1)
+    return decisions
+
+
+def from_decisions(model, X, n_classes):
     """Log probabilities from a decision function, or None where it does not serve."""
     if not hasattr(model, "decision_function"):
         return None
-    few = np.unique(np.linspace(0, _length(X) - 1, _TRIED).astype(int))
-    some = take_samples(X, few)
-    tried = _softmax_of(model, some, n_classes)
-    if tried is None:
+    decisions = decisions_of(model, X)
+    n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+    if decisions.shape != (n_samples, n_classes) or not np.isfinite(decisions).all():
         return None
-    apart = np.abs(np.exp(tried) - np.asarray(model.predict_proba(some), np.float64))
-    return _softmax_of(model, X, n_classes) if apart.max() <= _ALIKE else None
-
-
-def _softmax_of(model, X, n_classes):
-    decisions = np.asarray(model.decision_function(X), np.float64)
-    if decisions.ndim == 1 and n_classes == 2:
-        decisions = np.stack([np.zeros(len(decisions)), decisions], 1)
-    if decisions.ndim != 2 or decisions.shape[1] != n_classes:
-        return None
-    return log_softmax(decisions, axis=1) if np.isfinite(decisions).all() else None
-
-
-def _length(X):
-    return X.shape[0] if hasattr(X, "shape") else len(X)
+    table = log_softmax(decisions, axis=1)
+    rows = np.unique(np.linspace(0, n_samples - 1, _TRIED).astype(int))
+    p = np.asarray(model.predict_proba(take_samples(X, rows)), np.float64)
+    return table if np.abs(np.exp(table[rows]) - p).max() <= _ALIKE else None

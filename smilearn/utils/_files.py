@@ -93,7 +93,10 @@ class RunFolder:
         if not file.is_file():
             return None
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            facts = json.loads(file.read_text(encoding="utf-8"))
+            if type(facts) is not dict or type(facts.get("seed")) is not int:
+                raise ValueError("no seed of a run in it")
+            return facts
         except ValueError as error:
             raise InvalidInputError(
                 f"{file} cannot be read ({error}). Delete the folder, or give another."

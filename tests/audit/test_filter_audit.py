@@ -1,14 +1,20 @@
-"""What a removal does to models whose memory is known."""
+"""What a removal does to models whose memory is known, and to simulated ones."""
 
 import numpy as np
 import pytest
-from shadow_models import Breaking, Lookup, X, Y
-from sklearn.base import clone
+from shadow_models import Breaking, Lookup, X, Y, audited
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 
 from smilearn import FilteredEstimator, RiskFilter, ShadowAudit, audit_filter
-from smilearn.audit._attacks import log_lira, mean_over_targets
+from smilearn.audit._answers import ShadowAnswers
+from smilearn.audit._filter_audit import (
+    MEASURES,
+    effect_rows,
+    group_measures,
+    sample_measures,
+)
+from smilearn.audit._membership import attack_summary
+from smilearn.audit._shadow_models import balanced_members
 from smilearn.exceptions import InvalidInputError
 
 PLANTED = np.arange(60) < 6
@@ -54,14 +60,6 @@ def test_removed_samples_are_exposed_before_and_not_after(seed):
     assert chance["low"] <= 0.5 <= chance["high"]
 
 
-def test_nothing_changes_for_those_that_never_were_exposed(seed):
-    effect = effect_of(seed=seed)
-    for measure in ("auc", "lira", "accuracy"):
-        for arm in ("everything", "filtered"):
-            assert row(effect, "kept", measure, arm)["verdict"] == "even"
-    assert row(effect, "kept", "auc", "filtered")["low"] <= 0.5
-
-
 def test_the_onion_effect_is_seen(seed):
     effect = effect_of(estimator=Onion(), seed=seed, share=0.1)
     newly = row(effect, "kept", "newly_exposed", "filtered")
@@ -97,74 +95,21 @@ def test_no_model_of_the_filtered_arm_sees_a_removed_sample():
     assert sum(Y[list(drawn)] == "yes") == 3
 
 
-def test_values_are_those_of_plain_audits():
-    """Against models trained and compared by hand, without the control."""
-    model = KNeighborsClassifier(3, weights="distance")
-    rng = np.random.default_rng(0)
-    P = rng.normal(size=(80, 2)) + 3.0 * (np.arange(80) < 40)[:, None]
-    y = (np.arange(80) < 40).astype(int)
-    y[:4] = 0
-    audit = ShadowAudit(model, n_shadow=8, random_state=0).fit(P, y)
-    effect = audit_filter(audit, np.arange(6), P, y, control=False, n_bootstrap=20)
-    assert effect.audit is audit
-    assert effect.reference == "everything"
-    B, kept = audit.shadow_in_, np.arange(80) >= 6
-    T, right = np.empty((8, 80)), np.empty((8, 80), bool)
-    for m in range(8):
-        fitted = clone(model).fit(P[B[m] & kept], y[B[m] & kept])
-        right[m] = fitted.predict(P) == y
-    for group, rows in (("all", kept | ~kept), ("kept", kept), ("removed", ~kept)):
-        out = ~B[:, rows]
-        expected = ((right[:, rows] & out).sum(0) / out.sum(0)).mean()
-        told = row(effect, group, "accuracy", "filtered")
-        assert told["value"] == pytest.approx(expected)
-        assert told["low"] <= expected <= told["high"]
-    again = ShadowAudit(model, n_shadow=8, random_state=0)
-    T = again.fit(P, y).statistic_
-    lira = mean_over_targets(log_lira(T, B), B)
-    assert row(effect, "kept", "lira", "everything")["value"] == pytest.approx(
-        lira[kept].mean()
-    )
-    bar = np.sort(lira)[-8]
-    assert row(effect, "kept", "exposed", "everything")["value"] == pytest.approx(
-        (lira[kept] >= bar).mean()
-    )
-    assert effect.samples["lira_everything"] == pytest.approx(lira)
-
-
-@pytest.mark.parametrize("n_shadow", [4, 8, 32])
-def test_few_models_give_wide_intervals_and_numbers(n_shadow):
-    effect = effect_of(n_shadow=n_shadow)
-    for values in map(effect.__getitem__, effect.columns):
-        assert values.dtype.kind == "O" or np.isfinite(values).all()
+@pytest.mark.parametrize(
+    ("removed", "n_shadow"), [(PLANTED, 4), (PLANTED, 32), ([7], 4), ([0, 9], 8)]
+)
+def test_few_models_and_few_samples_give_numbers(removed, n_shadow):
+    effect = effect_of(removed, n_shadow=n_shadow)
+    for name in ("value", "low", "high", "difference_low", "difference_high"):
+        assert np.isfinite(effect[name]).all()
     for name in ("value", "low", "high"):
         shares = effect[name][effect["measure"] != "lira"]
-        assert shares.min() >= 0
-        assert shares.max() <= 1
+        assert 0 <= shares.min() <= shares.max() <= 1
     assert (effect["low"] <= effect["value"]).all()
     assert (effect["difference_low"] <= effect["difference"]).all()
     reference = effect["arm"] == "random"
     assert (effect["difference"][reference] == 0).all()
     assert set(effect["verdict"][reference]) == {"even"}
-
-
-def test_intervals_shrink_with_models():
-    widths = []
-    for n_shadow in (4, 8, 64):
-        told = row(effect_of(n_shadow=n_shadow), "kept", "lira", "filtered")
-        widths.append(told["high"] - told["low"])
-    assert widths[0] > widths[1] > widths[2]
-
-
-def test_differences_hold_no_effect_where_there_is_none(seed):
-    """Of a removal at random, one difference in twenty may exclude 0, not more."""
-    rng, apart = np.random.default_rng(seed), []
-    for draw in range(4):
-        removed = rng.permutation(60)[:6]
-        effect = effect_of(removed, Lookup(), seed=10 * seed + draw, n_shadow=8)
-        rows = (effect["arm"] == "filtered") & (effect["measure"] != "exposed")
-        apart += (effect["verdict"][rows] != "even").tolist()
-    assert np.mean(apart) <= 0.1
 
 
 def test_a_killed_run_goes_on(tmp_path):
@@ -186,23 +131,6 @@ def test_a_killed_run_goes_on(tmp_path):
     assert effect.samples["lira_filtered"] == pytest.approx(
         plain.samples["lira_filtered"]
     )
-
-
-@pytest.mark.parametrize("removed", [[7], [0, 9]])
-@pytest.mark.parametrize("n_shadow", [4, 8])
-def test_a_sample_or_two_give_numbers_too(removed, n_shadow):
-    effect = effect_of(removed, n_shadow=n_shadow, control=False)
-    for name in ("value", "low", "high", "difference_low", "difference_high"):
-        assert np.isfinite(effect[name]).all()
-
-
-def test_what_is_exposed_in_all_is_what_is_still_trained_on():
-    effect = effect_of(control=False)
-    before = row(effect, "all", "exposed", "everything")
-    after = row(effect, "all", "exposed", "filtered")
-    assert before["value"] == pytest.approx(0.1)
-    assert after["value"] == 0
-    assert row(effect_of(estimator=Onion()), "all", "exposed", "filtered")["value"] > 0
 
 
 def test_the_reference_can_be_chosen():
@@ -231,6 +159,129 @@ def test_filters_say_what_goes():
         audit_filter(audit, RiskFilter(), **run)
 
 
+NAMES = ["everything", "filtered", "random"]
+
+
+def simulated(rng, *, shift=0.0, n_models=12, n_samples=60):
+    """Arms that differ by chance, but for a shift of the kept ones IN if filtered."""
+    B = balanced_members(np.zeros(n_samples, int), n_models, n_models // 2, rng)
+    rows = np.arange(n_samples)
+    withheld = [rows < 0, rows < 8, rows >= n_samples - 8]
+    arms = []
+    for place, gone in enumerate(withheld):
+        memory = np.where(gone, 0.0, 1.0 + shift * (place == 1))
+        T = rng.normal(size=B.shape) + memory * B + 0.3 * rng.normal(size=(n_models, 1))
+        gone = gone if gone.any() else None
+        arms.append(ShadowAnswers(B, T, correct=T > 0, withheld=gone))
+    kept = ~withheld[1] & ~withheld[2]
+    groups = {"all": rows >= 0, "kept": kept, "removed": withheld[1]}
+    return arms, B, groups
+
+
+def measured(arms, B, groups, seed=0, reference="random"):
+    measures = group_measures(arms, groups, 0.1, 60, np.random.default_rng(seed))
+    sizes = {name: rows.sum() for name, rows in groups.items()}
+    rows = effect_rows(measures, NAMES, reference, len(B), sizes)
+    return {(row["group"], row["measure"], row["arm"]): row for row in rows}
+
+
+def test_each_measure_by_hand():
+    arms, B, groups = simulated(np.random.default_rng(0))
+    rows = measured(arms, B, groups)
+    kept, filtered = groups["kept"], arms[1]
+    trained = ~filtered.withheld
+    lira = arms[0].lira()
+    bar = np.sort(lira)[-6]
+    again = np.full(60, np.nan)
+    part = filtered.statistic[:, trained], B[:, trained]
+    again[trained] = ShadowAnswers(part[1], part[0]).lira()
+    right = [filtered.correct[~B[:, i], i].mean() for i in np.flatnonzero(kept)]
+    expected = {
+        "accuracy": np.mean(right),
+        "lira": again[kept].mean(),
+        "exposed": (again[kept] >= bar).mean(),
+        "newly_exposed": ((again >= bar) & (lira < bar))[kept].mean(),
+        "no_longer_exposed": ((again < bar) & (lira >= bar))[kept].mean(),
+    }
+    for measure, value in expected.items():
+        assert rows["kept", measure, "filtered"]["value"] == pytest.approx(value)
+    ratios = filtered.log_lira(equal_counts=True)[:, kept]
+    values, *_ = attack_summary(ratios, B[:, kept], 5, np.random.default_rng(0))
+    assert rows["kept", "auc", "filtered"]["value"] == pytest.approx(values[0])
+    assert len(rows) == 3 * sum(map(len, MEASURES.values()))
+
+
+def test_exposed_is_a_share_of_the_first_arm_and_never_withheld():
+    arms, *_ = simulated(np.random.default_rng(0))
+    for share, n_exposed in ((0.25, 15), (0.9, 54)):
+        measures = sample_measures(arms, share)
+        now = measures["exposed"].astype(int)
+        assert now[0].sum() == n_exposed
+        change = measures["newly_exposed"].astype(int) - measures["no_longer_exposed"]
+        assert (now - now[0] == change).all()
+        for arm, exposed in zip(arms[1:], now[1:], strict=True):
+            assert not exposed[arm.withheld].any()
+
+
+def test_differences_are_found_as_often_as_they_should_be(seed):
+    """Without a difference, intervals hold 0; a large one is told."""
+    rng, holds, sees = np.random.default_rng(seed), [], []
+    for draw in range(12):
+        rows = measured(*simulated(rng), seed=draw)
+        for measure in ("accuracy", "auc", "lira", "exposed"):
+            row = rows["kept", measure, "filtered"]
+            holds.append(row["difference_low"] <= 0 <= row["difference_high"])
+        rows = measured(*simulated(rng, shift=2.0), seed=draw)
+        for measure in ("auc", "lira", "newly_exposed"):
+            sees.append(rows["kept", measure, "filtered"]["verdict"])
+    assert np.mean(holds) >= 0.9
+    assert set(sees) == {"higher"}
+
+
+def test_shares_of_none_are_not_certain():
+    arms, B, groups = simulated(np.random.default_rng(0))
+    rows = measured(arms, B, groups, reference="everything")
+    row = rows["kept", "newly_exposed", "everything"]
+    assert row["value"] == 0
+    assert 1 / 60 < row["high"] < 6 / 60
+
+
+def test_what_cannot_be_removed_is_said_before_any_training():
+    fits = []
+
+    class Counting(Lookup):
+        def fit(self, X, y, sample_weight=None):
+            fits.append(len(y))
+            return super().fit(X, y)
+
+    audit = ShadowAudit(Counting(), n_shadow=4, random_state=0).fit(X, Y)
+    before = len(fits)
+    with pytest.raises(InvalidInputError, match="class 'yes' has 0"):
+        audit_filter(audit, Y == "yes", X, Y)
+    assert len(fits) == before
+
+
+@pytest.mark.parametrize(
+    ("removed", "settings", "message"),
+    [
+        (np.zeros(60, bool), {}, "Some samples must go and some stay; 0 of 60 go"),
+        (np.ones(60, bool), {}, "60 of 60 go"),
+        ([], {}, "0 of 60 go"),
+        (np.ones(50, bool), {}, r"each of the 60 samples .* got shape \(50,\)"),
+        ([60, -1], {}, r"indices from 0 to 59; got \[60, -1\]"),
+        ((np.arange(60) < 6) * 1, {}, "name each sample once; .* as booleans"),
+        ([0.5], {}, "a mask or indices of samples, or a fitted filter"),
+        (Y == "yes", {}, r"After the removal \(filtered\): .*class 'yes' has 0"),
+        (PLANTED, {"n_shadow": 2}, "IN 2 or more"),
+        (PLANTED, {"share": 1.0}, "share must be between 0 and 1"),
+        (PLANTED, {"group": "x"}, "unexpected keyword"),
+    ],
+)
+def test_mistakes(removed, settings, message):
+    with pytest.raises((InvalidInputError, TypeError), match=message):
+        effect_of(removed, **settings)
+
+
 def test_tables_to_read():
     effect = effect_of(n_shadow=4)
     lines = repr(effect).splitlines()
@@ -240,12 +291,40 @@ def test_tables_to_read():
     assert "below random" in lines[-1]
     assert "<table>" in effect._repr_html_()
     assert len(effect.to_pandas()) == 48
-    assert repr(effect.head(2)).count("\n") == 2
-    names = [*effect.samples.columns]
-    assert names[:3] == ["id", "label", "group"]
     assert "group" in repr(effect.samples)
-    counts = np.unique(effect.samples["group"], return_counts=True)
-    counts = dict(zip(*counts, strict=True))
-    assert counts["removed"] + counts.get("both", 0) == 6
-    assert counts["random"] + counts.get("both", 0) == 6
-    assert row(effect, "removed", "auc", "filtered")["n_samples"] == counts["removed"]
+    groups = effect.samples["group"].tolist()
+    for name in ("removed", "random"):
+        assert groups.count(name) + groups.count("both") == 6
+    sizes = effect["n_samples"][effect["group"] == "removed"]
+    assert set(sizes) == {groups.count("removed")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "message"),
+    [
+        ({"estimator__noise": 0.1}, {}, "fitted with other estimator"),
+        ({"statistic": "loss"}, {}, "fitted with other statistic"),
+        ({"n_shadow": 8}, {}, "fitted with other n_shadow"),
+        ({}, {"X": X + 60}, "fitted with other X"),
+        ({}, {"sample_weight": np.ones(60)}, "fitted with other fit_params"),
+        ({}, {"X": X[:50], "y": Y[:50]}, "fitted to other samples: 60 labels"),
+        ({}, {"y": Y[::-1]}, "in this order"),
+    ],
+)
+def test_an_audit_of_another_run_is_refused(settings, arguments, message):
+    audit = audited(Lookup(), n_shadow=4).set_params(**settings)
+    with pytest.raises(InvalidInputError, match=message):
+        audit_filter(audit, [0], **{"X": X, "y": Y} | arguments)
+
+
+def test_what_has_no_name_in_another_process_is_audited_all_the_same():
+    class Here(Lookup):
+        """A local class."""
+
+    audit = audited(Here(n_planted=6), n_shadow=4)
+    assert len(audit_filter(audit, [0], X, Y, n_bootstrap=5)) == 48
+
+
+def test_a_classifier_is_no_audit():
+    with pytest.raises(InvalidInputError, match=r"by ShadowAudit\(Lookup\(...\)\)"):
+        audit_filter(Lookup(), [0], X, Y)

@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from smilearn.audit._attacks import (
-    PairRanking,
-    attack_summary,
-    log_lira,
-    rmia_scores,
-    smoothed_difference,
-    summary_of,
-)
-from smilearn.audit._shadow_models import balanced_masks
+from smilearn.audit._answers import ShadowAnswers
+from smilearn.audit._lira import log_lira
+from smilearn.audit._membership import PairRanking, attack_summary, rmia_scores
+from smilearn.audit._shadow_models import balanced_members
 from smilearn.metrics import tpr_at_fpr
 
 ALLOWED = (0.001, 0.01, 0.2)
@@ -20,7 +15,7 @@ ALLOWED = (0.001, 0.01, 0.2)
 
 def pairs(seed=0, n_shadow=8, n_samples=50, effect=1.0):
     rng = np.random.default_rng(seed)
-    B = balanced_masks(np.zeros(n_samples, int), n_shadow, n_shadow // 2, rng)
+    B = balanced_members(np.zeros(n_samples, int), n_shadow, n_shadow // 2, rng)
     return rng.normal(size=B.shape) + effect * B, B
 
 
@@ -45,7 +40,7 @@ def test_rates_are_those_of_scikit_learn(digits, seed):
     scores = scores.round(digits)
     weight = np.random.default_rng(seed).integers(0, 4, len(B)).astype(float)
     alike = np.ones(B.shape[1])
-    values = summary_of(*PairRanking(scores, B).rates(weight, alike), ALLOWED)
+    values = PairRanking(scores, B).measures(weight, alike, ALLOWED)
     of_pair = np.repeat(weight, B.shape[1])
     expected = roc_auc_score(B.ravel(), scores.ravel(), sample_weight=of_pair)
     assert values[0] == pytest.approx(expected)
@@ -58,10 +53,10 @@ def test_rates_are_those_of_scikit_learn(digits, seed):
 def test_no_order_is_chance_and_a_perfect_one_is_certain():
     _, B = pairs()
     rng = np.random.default_rng(0)
-    values, low, high = attack_summary(np.zeros(B.shape), B, ALLOWED, 20, rng)
-    assert values.tolist() == [0.5, 0, 0, 0]
-    values, low, high = attack_summary(np.where(B, np.inf, 0), B, ALLOWED, 20, rng)
-    assert values.tolist() == low.tolist() == high.tolist() == [1, 1, 1, 1]
+    values, low, high = attack_summary(np.zeros(B.shape), B, 20, rng)
+    assert values.tolist() == [0.5, 0, 0]
+    values, low, high = attack_summary(np.where(B, np.inf, 0), B, 20, rng)
+    assert values.tolist() == low.tolist() == high.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("n_shadow", [4, 16])
@@ -72,7 +67,7 @@ def test_intervals_hold_chance_as_often_as_they_say(n_shadow, seed):
         scores, B = pairs([seed, draw], n_shadow, effect=0.0)
         rng = np.random.default_rng(draw)
         ratios = log_lira(scores, B, equal_counts=True)
-        _, low, high = attack_summary(ratios, B, ALLOWED, 50, rng)
+        _, low, high = attack_summary(ratios, B, 50, rng)
         held += low[0] <= 0.5 <= high[0]
     assert held >= 95
 
@@ -81,7 +76,7 @@ def test_fewer_models_give_wider_intervals():
     def width(n_shadow):
         scores, B = pairs(0, n_shadow)
         rng = np.random.default_rng(0)
-        values, low, high = attack_summary(scores, B, ALLOWED, 300, rng)
+        values, low, high = attack_summary(scores, B, 300, rng)
         assert low[0] <= values[0] <= high[0]
         return high[0] - low[0]
 
@@ -111,10 +106,10 @@ def test_rmia_of_equal_samples_is_all():
     assert (rmia_scores(np.full(B.shape, -0.7), B, 1.1) == 0).all()
 
 
-def test_smoothed_difference():
+def test_memorization_is_a_difference_of_shares():
     B = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], bool)
     correct = np.array([[1, 1], [1, 1], [0, 1], [0, 0]], bool)
-    difference, std = smoothed_difference(correct, B)
+    difference, std = ShadowAnswers(B, None, correct=correct).memorization()
     assert difference.tolist() == [1.0, 0.5]
     three, two = 3 / 4 * 1 / 4 / 4, 2 / 4 * 2 / 4 / 4
     np.testing.assert_allclose(std, np.sqrt([2 * three, three + two]))

@@ -1,17 +1,221 @@
-"""The cheapest candidate about as good as the best."""
+"""Settings chosen with the ground truth of an audit, and without."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
+import sklearn
 from oracles import embeddings
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.decomposition import PCA
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilearn import SlicedMIScorer
-from smilearn.audit import smallest_within
-from smilearn.exceptions import InvalidInputError
+from smilearn.audit import memorized_scorer, smallest_within
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.metrics import fpr_at_tpr, precision_at_k, tpr_at_fpr
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.fixture
+def audit(seed):
+    """Samples of which those with a wrong label are the memorized ones."""
+    X, y = embeddings(seed, (90, 80, 70), 12, apart=0.5)
+    memorized = np.random.default_rng(seed).random(len(y)) < 0.1
+    y[memorized] = (y[memorized] + 1) % 3
+    return X, y, memorized
+
+
+def folds(memorized):
+    return list(StratifiedKFold(3).split(memorized, memorized))
+
+
+def scorer(**parameters):
+    return SlicedMIScorer(
+        **{"n_slices": 32, "random_state": 0, "slicing": "isotropic"} | parameters
+    )
+
+
+@pytest.mark.usefixtures("routing")
+@pytest.mark.parametrize(
+    ("metric", "settings", "sign"),
+    [
+        (roc_auc_score, {}, 1),
+        (tpr_at_fpr, {"fpr": 0.1}, 1),
+        (fpr_at_tpr, {"tpr": 0.5}, -1),
+        (precision_at_k, {"k": 8}, 1),
+    ],
+)
+def test_judges_held_out_scores(audit, metric, settings, sign):
+    X, y, memorized = audit
+    found = cross_val_score(
+        scorer(),
+        X,
+        y,
+        scoring=memorized_scorer(metric, **settings),
+        cv=folds(memorized),
+        params={"memorized": memorized},
+    )
+    expected = [
+        sign
+        * metric(
+            memorized[held_out],
+            -scorer().fit(X[known], y[known]).score_samples(X[held_out], y[held_out]),
+            **settings,
+        )
+        for known, held_out in folds(memorized)
+    ]
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert 0.2 < np.abs(found).max() <= 1 or metric is fpr_at_tpr
+
+
+@pytest.mark.usefixtures("routing")
+def test_the_sign_can_be_chosen(audit):
+    X, y, memorized = audit
+    fitted = scorer().fit(X, y)
+
+    def value(**options):
+        return memorized_scorer(**options)(fitted, X, y, memorized=memorized)
+
+    loss = partial(fpr_at_tpr, tpr=1.0)
+    assert value(metric=loss) == -value(metric=loss, greater_is_better=False) > 0
+    assert value(metric=fpr_at_tpr) == -value(metric=fpr_at_tpr, greater_is_better=True)
+
+
+@pytest.mark.usefixtures("routing")
+def test_training_judges_the_scores_one_reads(audit):
+    X, y, memorized = audit
+    rows = np.arange(len(y))
+    search = GridSearchCV(
+        scorer(),
+        {"leave_one_out": [True, False], "slicing": ["isotropic", "discriminant"]},
+        scoring=memorized_scorer(training=True),
+        cv=[(rows, rows)],
+        error_score="raise",
+    ).fit(X, y, memorized=memorized)
+    expected = [
+        roc_auc_score(memorized, -scorer(**parameters).fit(X, y).scores_)
+        for parameters in search.cv_results_["params"]
+    ]
+    assert search.cv_results_["mean_test_score"] == pytest.approx(expected)
+    assert len(set(expected)) > 1
+    assert search.score(X, y, memorized=memorized) == max(expected)
+
+
+@pytest.mark.usefixtures("routing")
+def test_labels_that_were_not_seen_are_left_out(audit):
+    X, y, memorized = audit
+    fitted = scorer().fit(X[y != 2], y[y != 2])
+    with pytest.warns(LowSupportWarning, match=rf"{(y == 2).sum()} of 240 samples"):
+        found = memorized_scorer()(fitted, X, y, memorized=memorized)
+    rest = y != 2
+    assert found == memorized_scorer()(
+        fitted, X[rest], y[rest], memorized=memorized[rest]
+    )
+
+
+def test_routing_must_be_on():
+    with pytest.raises(InvalidInputError, match=r"routing is off. Call sklearn\.set_c"):
+        memorized_scorer()
+
+
+@pytest.mark.usefixtures("routing")
+def test_what_cannot_score_or_be_a_metric_is_named(audit):
+    X, y, memorized = audit
+    fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    with pytest.raises(InvalidInputError, match=r"must have score_samples.*got Logist"):
+        memorized_scorer()(fitted, X, y, memorized=memorized)
+    judge = memorized_scorer(training=True)
+    with pytest.raises(InvalidInputError, match=r"be the 240 that were fitted.*got 9"):
+        judge(scorer().fit(X, y), X[:9], y[:9], memorized=memorized[:9])
+    with pytest.raises(InvalidInputError, match=r"function of memorized.*got 'auc'"):
+        memorized_scorer("auc")
+
+
+@pytest.mark.usefixtures("routing")
+def test_repr_says_what_it_judges():
+    assert repr(memorized_scorer(fpr_at_tpr, tpr=0.5, training=True)) == (
+        "memorized_scorer(fpr_at_tpr, tpr=0.5, greater_is_better=False, training=True)"
+    )
+
+
+@pytest.mark.usefixtures("routing")
+def test_in_a_pipeline_with_several_metrics(audit):
+    X, y, memorized = audit
+    inner = make_pipeline(PCA(8, random_state=0), scorer())
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), inner),
+        {"pipeline__slicedmiscorer__slicing": ["isotropic", "principal"]},
+        scoring={
+            "auc": memorized_scorer(),
+            "false": memorized_scorer(fpr_at_tpr, tpr=0.9),
+            "likely": lambda estimator, X, y: estimator.score_samples(X).mean(),
+        },
+        refit="false",
+        cv=folds(memorized),
+        error_score="raise",
+    ).fit(X, y, memorized=memorized)
+    results = search.cv_results_
+    assert search.best_index_ == results["mean_test_false"].argmax()
+    train, held_out = folds(memorized)[0]
+    steps = StandardScaler().fit(X[train]), PCA(8, random_state=0)
+    points = steps[1].fit_transform(steps[0].transform(X[train]))
+    judged = scorer().fit(points, y[train])
+    points = steps[1].transform(steps[0].transform(X[held_out]))
+    expected = roc_auc_score(
+        memorized[held_out], -judged.score_samples(points, y[held_out])
+    )
+    assert results["split0_test_auc"][0] == pytest.approx(expected)
+
+
+@pytest.mark.usefixtures("routing")
+def test_the_request_can_be_changed(audit):
+    X, y, memorized = audit
+    asked = {"cv": folds(memorized), "error_score": "raise"}
+    named = memorized_scorer().set_score_request(memorized="truth")
+    renamed = cross_val_score(
+        scorer(), X, y, scoring=named, params={"truth": memorized}, **asked
+    )
+    params = {"memorized": memorized}
+    plain = cross_val_score(
+        scorer(), X, y, scoring=memorized_scorer(), params=params, **asked
+    )
+    assert renamed == pytest.approx(plain)
+    unset = memorized_scorer().set_score_request(memorized=None)
+    search = GridSearchCV(scorer(), {"n_slices": [8]}, scoring=unset, **asked)
+    with pytest.raises(UnsetMetadataPassedError, match=r"memorized.*not explicitly"):
+        search.fit(X, y, **params)
+    with pytest.raises(ValueError, match="valid identifier"):
+        named.set_score_request(memorized="no name")
+
+
+@pytest.mark.usefixtures("routing")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda truth: None, "memorized is missing.*enable_metadata_routing=True"),
+        (lambda truth: truth & False, "240 samples to score.*; 0 are memorized. Deal"),
+        (lambda truth: truth | True, "samples to score.*; 240 are memorized. Deal"),
+        (lambda truth: truth + 0.5, r"memorized must be 0 or 1; got \['0.5', '1.5'\]"),
+        (lambda truth: np.where(truth, "yes", "no"), r"0 or 1; got \['no', 'yes'\]"),
+        (lambda truth: np.where(truth, True, None), r"0 or 1; got \['None', 'True'\]"),
+        (lambda truth: truth[1:], "inconsistent numbers of samples"),
+    ],
+)
+def test_a_truth_that_cannot_be_used_is_named(audit, change, message):
+    X, y, memorized = audit
+    with pytest.raises(ValueError, match=message):
+        memorized_scorer()(scorer().fit(X, y), X, y, memorized=change(memorized))
 
 
 def results(scores, sizes, name="n_slices", **more):
@@ -19,20 +223,17 @@ def results(scores, sizes, name="n_slices", **more):
 
 
 @pytest.mark.parametrize(
-    ("tolerance", "chosen"), [(0.0, 2), (0.01, 1), (0.05, 1), (0.2, 0), (1, 0)]
+    ("scores", "sizes", "tolerance", "chosen"),
+    [
+        ([0.7, 0.85, 0.86, 0.8555], [16, 64, 256, 1024], 0.0, 2),
+        ([0.7, 0.85, 0.86, 0.8555], [16, 64, 256, 1024], 0.01, 1),
+        ([0.7, 0.85, 0.86, 0.8555], [16, 64, 256, 1024], 0.2, 0),
+        ([0.80, 0.81, 0.805], [64, 64, 64], 0.1, 1),  # ties go to the better score
+        ([np.nan, 0.6, 0.65], [1, 2, 3], 0.1, 1),
+    ],
 )
-def test_takes_the_smallest_within_the_tolerance(tolerance, chosen):
-    searched = results([0.7, 0.85, 0.86, 0.8555], [16, 64, 256, 1024])
-    assert smallest_within(tolerance)(searched) == chosen
-
-
-def test_ties_go_to_the_better_score():
-    searched = results([0.80, 0.81, 0.805], [64, 64, 64])
-    assert smallest_within(0.1)(searched) == 1
-
-
-def test_failed_candidates_are_passed_over():
-    assert smallest_within(0.1)(results([np.nan, 0.6, 0.65], [1, 2, 3])) == 1
+def test_takes_the_smallest_within_the_tolerance(scores, sizes, tolerance, chosen):
+    assert smallest_within(tolerance)(results(scores, sizes)) == chosen
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, np.nan, "a", None])

@@ -22,7 +22,6 @@ from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.utils import get_tags
 
 from smilearn.baselines import ProbeScorer, logit_scores
-from smilearn.baselines._training import own
 from smilearn.exceptions import InvalidInputError
 
 KINDS = ["margin", "loss", "el2n", "entropy"]
@@ -35,15 +34,6 @@ def groups(seed, n=150, n_classes=3, sep=3.0):
     X = rng.normal(size=(n, 6)) + sep * np.eye(6)[clean]
     wrong = rng.random(n) < 0.1
     return X, np.where(wrong, (clean + 1) % n_classes, clean), wrong
-
-
-def test_a_probe_in_sample_is_its_classifier():
-    X, y, _ = groups(9)
-    model = LogisticRegression(C=0.1).fit(X, y)
-    scores = ProbeScorer(LogisticRegression(C=0.1), kind="loss", cross_fit=None)
-    codes = np.searchsorted(model.classes_, y)
-    expected = model.predict_log_proba(X)[np.arange(len(X)), codes]
-    np.testing.assert_allclose(scores.fit(X, y).scores_, expected, rtol=1e-6)
 
 
 class Pairs(SVC):
@@ -120,23 +110,7 @@ def test_decisions_without_probabilities_give_a_margin_alone(model, n_classes):
             ProbeScorer(model, kind=kind).fit(X, y)
 
 
-def test_vote_ties_are_no_pairs():
-    rng = np.random.default_rng(0)
-    y = np.arange(300) % 20
-    X = rng.normal(size=(300, 20))
-    assert ProbeScorer(SVC(kernel="linear"), cross_fit=None).fit(X, y).by_decisions_
-
-
-def test_pairs_of_two_classes_and_with_probabilities_are_taken():
-    X, y, wrong = groups(3, n_classes=2)
-    probe = ProbeScorer(SVC(decision_function_shape="ovo")).fit(X, y)
-    assert roc_auc_score(wrong, -probe.scores_) > 0.9
-    X, y, wrong = groups(3)
-    sure = CalibratedClassifierCV(SVC(decision_function_shape="ovo"))
-    assert roc_auc_score(wrong, -ProbeScorer(sure).fit(X, y).scores_) > 0.9
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["margin", "loss"])
 @pytest.mark.parametrize(
     "model",
     [
@@ -178,7 +152,8 @@ def test_softmax_decisions_are_taken_as_they_tell_more():
     assert probe.by_decisions_
     far = np.vstack([X * 1e3, X * 2e3])
     logits = probe.model_.decision_function(far)
-    expected = own(log_softmax(np.stack([0 * logits, logits], 1), 1), np.tile(1 - y, 2))
+    table = log_softmax(np.stack([0 * logits, logits], 1), 1)
+    expected = table[np.arange(2 * len(y)), np.tile(1 - y, 2)]
     scores = probe.score_samples(far, np.tile(1 - y, 2))
     np.testing.assert_allclose(scores, expected)
     assert scores.min() < np.log(5e-324)
@@ -194,26 +169,11 @@ def test_probabilities_of_0_give_finite_scores(kind):
     assert np.isfinite(probe.score_table(X)).all()
 
 
-def test_log_probabilities_below_those_of_floats_keep_their_order():
-    X, y, _ = groups(7)
-    probe = ProbeScorer(GaussianNB(), kind="loss").fit(X, y)
-    lowest = [probe.score_table(X[:1] * scale).min() for scale in (100, 200, 300)]
-    assert lowest[2] < lowest[1] < lowest[0] < np.log(5e-324)
-
-
-def test_the_loss_ranks_as_self_confidence():
-    X, y, _ = groups(8)
-    probe = ProbeScorer(kind="loss").fit(X, y)
-    confidence = probe.model_.predict_proba(X)[np.arange(len(y)), y]
-    scores = probe.score_samples(X, y)
-    np.testing.assert_allclose(np.exp(scores), confidence)
-
-
 def test_sparse_samples_are_taken_where_the_classifier_takes_them():
     X, y, _ = groups(10)
     counts = csr_array(np.rint(np.abs(X)))
     assert np.isfinite(ProbeScorer(MultinomialNB()).fit(counts, y).scores_).all()
     with pytest.raises(TypeError, match="Sparse data"):
         ProbeScorer(GaussianNB()).fit(counts, y)
-    for model, known in [(None, True), (MultinomialNB(), True), (GaussianNB(), False)]:
-        assert get_tags(ProbeScorer(model)).input_tags.sparse == known
+    for model, takes in [(None, True), (MultinomialNB(), True), (GaussianNB(), False)]:
+        assert get_tags(ProbeScorer(model)).input_tags.sparse == takes

@@ -1,16 +1,19 @@
-"""Scores from logits against loops, scikit-learn and gradients."""
+"""Scores of logits, traces and ranks against loops, scikit-learn and gradients."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
-from smilearn.baselines import logit_scores
-from smilearn.baselines._training import KINDS
+from smilearn.baselines import logit_scores, rank_mean, trace_scores
 from smilearn.exceptions import InvalidInputError
 
+KINDS = ("loss", "margin", "el2n", "entropy", "grand")
+TRACES = ("aum", "cumulative_loss", "forgetting", "loss_iqr")
 
-def some(seed, n=40, n_classes=4):
+
+def drawn(seed, n=40, n_classes=4):
     rng = np.random.default_rng(seed)
     return 3 * rng.normal(size=(n, n_classes)), rng.permutation(np.arange(n) % 4)
 
@@ -27,18 +30,11 @@ def slow(row, code, kind):
     return sum(v * np.log(v) for v in p)
 
 
-@pytest.mark.parametrize("kind", ["loss", "margin", "el2n", "entropy"])
+@pytest.mark.parametrize("kind", KINDS[:4])
 def test_each_kind_is_its_definition(kind, seed):
-    logits, y = some(seed)
+    logits, y = drawn(seed)
     expected = [slow(row, code, kind) for row, code in zip(logits, y, strict=True)]
     np.testing.assert_allclose(logit_scores(logits, y, kind=kind), expected)
-
-
-def test_loss_is_that_of_scikit_learn():
-    logits, y = some(0)
-    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    loss = log_loss(y, p, labels=range(4))
-    assert -logit_scores(logits, y).mean() == pytest.approx(loss)
 
 
 def test_grand_is_the_norm_of_the_gradient_of_the_last_layer():
@@ -56,7 +52,7 @@ def test_grand_is_the_norm_of_the_gradient_of_the_last_layer():
     np.testing.assert_allclose(scores, -np.array(norms))
 
 
-@pytest.mark.parametrize("kind", ["loss", "margin", "el2n", "entropy"])
+@pytest.mark.parametrize("kind", KINDS[:4])
 def test_one_column_is_that_of_two_classes(kind):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 3))
@@ -67,18 +63,15 @@ def test_one_column_is_that_of_two_classes(kind):
     np.testing.assert_allclose(scores, both, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["loss", "margin", "el2n", "entropy"])
+@pytest.mark.parametrize("kind", KINDS[:4])
 def test_logits_far_apart_neither_overflow_nor_tie(kind):
     logits = np.array([[0.0, 900.0], [0.0, 901.0], [900.0, 0.0], [901.0, 0.0]])
     scores = logit_scores(logits, [0, 0, 0, 0], kind=kind, classes=[0, 1])
     assert np.isfinite(scores).all()
     if kind in ("loss", "margin"):
         assert scores[1] < scores[0] < scores[2:].min()
-
-
-def test_a_confident_error_is_not_rounded_away():
     near = logit_scores([[40.0, 0.0], [50.0, 0.0]], [0, 0], kind="el2n", classes=[0, 1])
-    assert near[0] < near[1] < 0
+    assert near[0] < near[1] < 0  # confident errors are not rounded away
 
 
 def test_labels_find_their_columns():
@@ -96,7 +89,7 @@ def test_labels_find_their_columns():
 
 
 @pytest.mark.parametrize(
-    ("y", "classes", "told"),
+    ("y", "classes", "message"),
     [
         (["a", "c"], None, r"no column of the logits: \['a', 'c'\]"),
         ([0, 3], None, r"no column of the logits: \[3\]"),
@@ -105,8 +98,8 @@ def test_labels_find_their_columns():
         (["a", "b"], ["a", "b", "b"], "each of the 3 columns"),
     ],
 )
-def test_labels_without_a_column_are_refused(y, classes, told):
-    with pytest.raises(InvalidInputError, match=told):
+def test_labels_without_a_column_are_refused(y, classes, message):
+    with pytest.raises(InvalidInputError, match=message):
         logit_scores(np.zeros((2, 3)), y, classes=classes)
 
 
@@ -121,7 +114,6 @@ def test_what_is_no_table_of_logits_is_refused():
         logit_scores([[0.0, np.nan]], [1], classes=[0, 1])
     with pytest.raises(ValueError, match="inconsistent"):
         logit_scores(np.zeros((3, 2)), [0, 1])
-    assert KINDS == ("loss", "margin", "el2n", "entropy", "grand")
 
 
 THREE = np.array([[5.0, 1.0, 0.0], [0.0, 5.0, 1.0], [1.0, 0.0, 5.0]])
@@ -157,7 +149,7 @@ def test_no_subset_of_accepted_labels_changes_what_they_mean(labels, kept):
 @pytest.mark.parametrize("kind", KINDS)
 def test_tensors_with_gradients_and_in_half_precision(kind):
     torch = pytest.importorskip("torch")
-    logits, y = some(3)
+    logits, y = drawn(3)
     features = np.random.default_rng(0).normal(size=(len(y), 3))
     expected = logit_scores(logits, y, kind=kind, features=features)
 
@@ -170,3 +162,90 @@ def test_tensors_with_gradients_and_in_half_precision(kind):
 
     np.testing.assert_allclose(scores(torch.float64), expected)
     np.testing.assert_allclose(scores(torch.bfloat16), expected, rtol=0.05, atol=0.1)
+
+
+def run_of(seed, n_epochs=6, n=20, n_classes=3):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n_epochs, n, n_classes)), np.arange(n) % n_classes
+
+
+def slow_trace(margins, losses, kind):
+    """One sample at a time: its margin and loss at each epoch."""
+    if kind == "aum":
+        return np.mean(margins)
+    if kind == "cumulative_loss":
+        return -sum(losses)
+    if kind == "loss_iqr":
+        return np.quantile(losses, 0.25) - np.quantile(losses, 0.75)
+    if max(margins) <= 0:
+        return -len(margins)
+    return -sum(before > 0 >= after for before, after in pairwise(margins))
+
+
+@pytest.mark.parametrize("kind", TRACES)
+def test_each_trace_is_its_definition(kind, seed):
+    logits, y = run_of(seed)
+    margins = [logit_scores(table, y, kind="margin") for table in logits]
+    losses = [-logit_scores(table, y) for table in logits]
+    by_sample = zip(np.transpose(margins), np.transpose(losses), strict=True)
+    expected = [slow_trace(*sample, kind) for sample in by_sample]
+    np.testing.assert_allclose(trace_scores(logits, y, kind=kind), expected)
+    recorded = margins if kind in ("aum", "forgetting") else losses
+    np.testing.assert_allclose(trace_scores(recorded, kind=kind), expected)
+
+
+def test_forgetting_by_hand():
+    right = np.array([[1, 0, 0, 1], [1, 1, 0, 0], [1, 0, 0, 1], [1, 1, 0, 0]], bool)
+    assert trace_scores(right, kind="forgetting").tolist() == [0, -1, -4, -2]
+
+
+def test_what_is_no_history_is_refused():
+    with pytest.raises(InvalidInputError, match="kind must be one of aum"):
+        trace_scores([[1.0]], kind="loss")
+    with pytest.raises(InvalidInputError, match=r"together with y; got \(2, 3, 4\)"):
+        trace_scores(np.zeros((2, 3, 4)))
+    with pytest.raises(InvalidInputError, match="3 dimensions"):
+        trace_scores(np.zeros(3), [0, 1, 1])
+    with pytest.raises(ValueError, match="NaN"):
+        trace_scores([[np.nan, 1.0]])
+    with pytest.raises(ValueError, match="inconsistent"):
+        trace_scores(np.zeros((2, 3, 2)), [0, 1])
+
+
+@pytest.mark.parametrize("kind", TRACES)
+def test_two_dimensions_and_labels_are_refused(kind):
+    losses, y = np.random.default_rng(0).exponential(size=(5, 6)), [0, 1, 0, 1, 0, 1]
+    with pytest.raises(InvalidInputError, match=r"leave out y.*np\.stack.*-1"):
+        trace_scores(losses, y, kind=kind)
+    both = np.stack([np.zeros_like(losses), losses], -1)  # as the error says
+    scores = [logit_scores(z, y, kind="margin") for z in losses]
+    if kind == "aum":
+        np.testing.assert_allclose(trace_scores(both, y), np.mean(scores, axis=0))
+
+
+def test_an_epoch_may_be_a_tensor_with_a_gradient():
+    torch = pytest.importorskip("torch")
+    logits, y = run_of(4)
+    epochs = [torch.tensor(table, requires_grad=True) for table in logits]
+    assert (trace_scores(epochs, torch.tensor(y)) == trace_scores(logits, y)).all()
+    halves = [torch.tensor([0.5, 2.0], dtype=torch.bfloat16, requires_grad=True)]
+    assert trace_scores(halves, kind="cumulative_loss").tolist() == [-0.5, -2.0]
+
+
+def test_rank_mean_by_hand():
+    assert rank_mean([5, 1, 3], [0.1, 0.2, 0.2]).tolist() == pytest.approx(
+        [4 / 6, 3.5 / 6, 4.5 / 6]
+    )
+    scores = np.random.default_rng(0).normal(size=50)
+    once, twice = rank_mean(scores, scores), rank_mean(scores, np.exp(scores))
+    assert (once == twice).all()
+    assert (np.argsort(once) == np.argsort(scores)).all()
+
+
+def test_rank_mean_refuses_one_score_nan_and_other_lengths():
+    with pytest.raises(InvalidInputError, match="got 1"):
+        rank_mean([1.0, 2.0])
+    with pytest.raises(ValueError, match="NaN"):
+        rank_mean([1.0, np.nan], [1.0, 2.0])
+    with pytest.raises(ValueError, match="inconsistent"):
+        rank_mean([1.0, 2.0], [1.0, 2.0, 3.0])
