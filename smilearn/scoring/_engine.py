@@ -11,9 +11,8 @@ import torch
 from tqdm.auto import tqdm
 
 from smilearn.scoring._moments import ClassMoments, moments_of, plain_moments
-from smilearn.scoring._reader import PmiReader
+from smilearn.scoring._reader import PmiReader, SliceSums
 from smilearn.scoring._reliability import SliceTally
-from smilearn.scoring._sums import SliceSums
 from smilearn.scoring._tables import nodes_needed
 from smilearn.utils._devices import in_blocks
 from smilearn.utils._threads import in_threads
@@ -28,7 +27,6 @@ class TrainingPass:
         self, samples, settings, *, block_length, left_out, folds=None, verbose=False
     ):
         self.settings, self.verbose = settings, verbose
-        self.done = lambda n_slices: None  # told of slices as they are scored
         self.left_out, self._folds = left_out, folds
         self.count, self._segments = samples.count, samples.segments
         self._weight, self._weight_of = samples.weight, samples.weight_of
@@ -54,7 +52,6 @@ class TrainingPass:
                 self._keep(*fitted)
                 self.tally.add(places, *sums)
                 bar.update(len(places))
-                self.done(len(places))
 
     def measure(self, directions):
         """Take the moments of the slices of `directions`, (S, d); score nothing."""

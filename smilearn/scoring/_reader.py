@@ -8,8 +8,7 @@ import torch
 
 from smilearn.scoring import _kernels
 from smilearn.scoring._densities import DENSITIES
-from smilearn.scoring._fused import fused_for
-from smilearn.scoring._table_kernels import tables
+from smilearn.scoring._kernels import tables
 from smilearn.scoring._tables import chunks, class_pmi, grid_of, locate, read, tabulate
 from smilearn.utils._devices import most_slices
 
@@ -82,10 +81,6 @@ class PmiReader:
             if level and _kernels.usable(Z.device):
                 self._add_compiled(sums, Z, columns, rows, int(level))
                 continue
-            fused = fused_for(Z, sums[0].n_groups) if level else None
-            if fused:
-                self._add_fused(fused, sums, Z, columns, rows, int(level))
-                continue
             work = self._tabulated if level else self._exact
             for some, pmi in work(Z, columns, rows, int(level)):
                 for column_sums, values in zip(sums, pmi, strict=True):
@@ -133,16 +128,6 @@ class PmiReader:
     @property
     def _log_prior(self):
         return np.log(self.moments.share)
-
-    def _add_fused(self, look_up, sums, Z, columns, rows, n_nodes):
-        for some, table, (origin, step) in self._tables(rows, n_nodes):
-            entries, grid = torch.view_as_real(table), (origin, step, n_nodes)
-            for column_sums, codes in zip(sums, columns, strict=True):
-                group = column_sums.group_of(some)
-                offset, index = codes * n_nodes, self._index(some)
-                column_sums.count(*look_up(Z, index, grid, entries, offset, group))
-            if not self.training:
-                self._make_good(sums, Z, columns, some, table, grid[:2], n_nodes)
 
     def _make_good(self, sums, Z, columns, some, table, grid, n_nodes):
         """Put the exact value in the place of what was read at the end of a grid."""
@@ -241,3 +226,34 @@ def _split(Z, origin, step, n_nodes):
     row, column = ((low > Z) | (high < Z)).nonzero(as_tuple=True)
     outside = row, column, Z[row, column]
     return torch.minimum(torch.maximum(Z, low), high), outside
+
+
+class SliceSums:
+    """Sums over a block of slices for each sample, where the projections are."""
+
+    def __init__(self, groups, n_groups, like):
+        self._groups = groups
+        self._total = like.new_zeros((n_groups, like.shape[1]))
+        self._squares = like.new_zeros(like.shape[1])
+
+    def add(self, rows, pmi):
+        """Count in the pmi (len(rows), n_samples) of some slices; it is overwritten."""
+        group = torch.as_tensor(self._groups, device=rows.device)[rows]
+        member = torch.nn.functional.one_hot(group, len(self._total)).to(pmi).T
+        self._total.addmm_(member, pmi)
+        self._squares += pmi.square_().sum(0)
+
+    def replace(self, rows, samples, before, after):
+        """Count in one value of some samples instead of another."""
+        group = torch.as_tensor(self._groups[rows], device=samples.device)
+        self._total.index_put_((group, samples), after - before, accumulate=True)
+        change = after.square() - before.square()
+        self._squares.index_put_((samples,), change, accumulate=True)
+
+    def arrays(self, rows):
+        """Group of some slices, sums and sums of squares, to be added to in place."""
+        return self._groups[rows], self._total.numpy(), self._squares.numpy()
+
+    def values(self):
+        """Sums (n_groups, n_samples) and sums of squares (n_samples,), float64."""
+        return self._total.cpu().double().numpy(), self._squares.cpu().double().numpy()

@@ -11,10 +11,9 @@ from smilearn.scoring import _tables
 from smilearn.scoring._densities import DENSITIES
 from smilearn.scoring._directions import SliceDirections
 from smilearn.scoring._engine import TrainingPass, extend_until, score_new
-from smilearn.scoring._reader import PmiReader, Settings
+from smilearn.scoring._reader import PmiReader, Settings, SliceSums
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import standardize
-from smilearn.scoring._sums import SliceSums
 from smilearn.utils._indexing import as_tensor
 
 KINDS = sorted(DENSITIES)

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics import roc_auc_score
 
 from smilearn import SlicedMIScorer
-from smilearn.scoring._far import _medians, far_samples
+from smilearn.scoring._outliers import _medians, far_samples
 
 SLICINGS = ["isotropic", "principal", "whitened", "discriminant", "joint", "adaptive"]
 

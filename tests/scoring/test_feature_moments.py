@@ -5,8 +5,7 @@ import pytest
 import torch
 from oracles import features, rounding
 
-from smilearn.scoring._feature_moments import feature_moments
-from smilearn.scoring._standardize import inverse_scale_of
+from smilearn.scoring._standardize import feature_moments, inverse_scale_of
 from smilearn.utils._indexing import row_blocks
 
 FLOATS = [np.float32, np.float64]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from oracles import features, rounding
 
-from smilearn.scoring import _feature_moments, _standardize
+from smilearn.scoring import _standardize
 from smilearn.scoring._standardize import FARTHEST
 from smilearn.utils._indexing import as_tensor, row_blocks
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def centre_and_scale(X):
-    return _feature_moments.centre_and_scale(as_tensor(X, CPU))[:2]
+    return _standardize.centre_and_scale(as_tensor(X, CPU))[:2]
 
 
 def standardize(X, centre, inverse_scale, dtype, order=None):

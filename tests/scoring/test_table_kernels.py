@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from smilearn.scoring._densities import DENSITIES
+from smilearn.scoring._kernels import _exp, _log
 from smilearn.scoring._moments import ClassMoments
 from smilearn.scoring._reader import PmiReader, Settings
-from smilearn.scoring._table_kernels import _exp, _log
 from smilearn.utils._threads import own_threads
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from oracles import embeddings
+from smilearn.scoring._device_check import TOLERANCE, check_device, computed_on
 
 import smilearn
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring import _device_check, _fitted
-from smilearn.scoring._device_check import TOLERANCE, check_device, computed_on
 from smilearn.scoring._reader import Settings
 from smilearn.utils._devices import full_float32, resolve_device, working_on
 from smilearn.utils._indexing import row_blocks

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring._sparse import SparsePoints
+from smilearn.scoring._samples import SparsePoints
 
 FAMILIES = ["isotropic", "principal", "discriminant", "joint", "adaptive"]
 
