@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array, issparse
 
 from smilearn.utils._indexing import as_tensor, row_blocks
-from smilearn.utils._threads import in_threads
+from smilearn.utils._threads import in_threads, own_threads
 from smilearn.utils._weights import weighted_quantile
 
 _FEW = 30  # weight of a class: its middle is the median of each feature, not the mean
@@ -123,7 +123,8 @@ def _class_sums(X, codes, weight, n_classes):
             begin += len(rows)
         return sums
 
-    return sum(in_threads(work, len(X), X.numel())).cpu().numpy()
+    with own_threads(X.device):
+        return sum(in_threads(work, len(X), X.numel())).cpu().numpy()
 
 
 def _medians(X, weight):
@@ -169,7 +170,8 @@ def _block_distances(X, middles, codes):
             start = stop
         return distance
 
-    return torch.cat(in_threads(work, len(X), X.numel())).cpu().numpy()
+    with own_threads(X.device):
+        return torch.cat(in_threads(work, len(X), X.numel())).cpu().numpy()
 
 
 def _lengths(X):

@@ -18,7 +18,7 @@ from smilearn.scoring._reliability import SliceTally
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import feature_moments, inverse_scale_of, standardize
 from smilearn.scoring._tables import nodes_needed
-from smilearn.utils._devices import in_blocks
+from smilearn.utils._devices import in_blocks, working_on
 from smilearn.utils._indexing import as_tensor
 from smilearn.utils._weights import enough_weight
 
@@ -233,7 +233,8 @@ class StreamPass:
         with self.tally.piecewise(np.arange(start, len(directions))) as part:
             for begin, X, weight in self._again():
                 rows = slice(begin, begin + X.shape[0])
-                self._score(X, self._codes[rows], weight, fitted, part(rows))
+                with working_on(self.settings.device):
+                    self._score(X, self._codes[rows], weight, fitted, part(rows))
 
     def _again(self):
         """Go through the batches again: where each begins, its samples and weights."""
@@ -296,5 +297,6 @@ def with_batch(state, X, y, weight, directions, settings):
         X, y, weight = X[used], y[used], weight[used]
     if not len(X):
         return state
-    fresh = measured(X, y, weight, directions, settings)
-    return fresh if state is None else merged(state, fresh, directions)
+    with working_on(settings.device):
+        fresh = measured(X, y, weight, directions, settings)
+        return fresh if state is None else merged(state, fresh, directions)

@@ -12,10 +12,8 @@ from smilearn.scoring._engine import extend_until
 from smilearn.scoring._families import ENOUGH_RELIABILITY
 from smilearn.scoring._stream import StreamPass, extent_of, finished, merged, with_batch
 from smilearn.scoring._tables import nodes_needed
-from smilearn.utils._devices import working_on
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import fit_context
-from smilearn.utils._threads import from_caller
 from smilearn.utils._validation import is_tensor
 from smilearn.utils._weights import checked_weights
 
@@ -86,16 +84,15 @@ class StreamLearning:
         settings, directions = self._settings(), self._directions()
         length = self.n_features_in_ if self.orthogonal else 1
         options = {"block_length": length, "left_out": self.leave_one_out}
-        with working_on(settings.device):
-            training = StreamPass(lambda: self._pieces(batches), settings, **options)
-            if self.far is not None:
-                training.set_far_aside(self.far)
-            if self.n_features_in_ == 1:
-                training.extend(directions.first(1))
-            elif self.n_slices == "auto":
-                extend_until(training, ENOUGH_RELIABILITY, directions, self.max_slices)
-            else:
-                training.extend(directions.first(self.n_slices))
+        training = StreamPass(lambda: self._pieces(batches), settings, **options)
+        if self.far is not None:
+            training.set_far_aside(self.far)
+        if self.n_features_in_ == 1:
+            training.extend(directions.first(1))
+        elif self.n_slices == "auto":
+            extend_until(training, ENOUGH_RELIABILITY, directions, self.max_slices)
+        else:
+            training.extend(directions.first(self.n_slices))
         self._keep_pass(training, directions)
         self._draw_the_line(
             lambda null, labels: null.fit_batches(Relabelled(batches, labels)),
@@ -189,7 +186,7 @@ class StreamLearning:
                 )
             return X, y, weight
 
-        return pieces(from_caller(batches), validated)
+        return pieces(batches, validated)
 
     def _keep_pass(self, training, directions):
         self.classes_, self.class_count_ = training.classes, training.count
@@ -262,8 +259,7 @@ class StreamLearning:
         else:
             directions = self.directions_
         settings = self._settings()
-        with working_on(settings.device):
-            state = with_batch(before, X, y, weight, directions, settings)
+        state = with_batch(before, X, y, weight, directions, settings)
         if state:
             self._take_over(state, directions)
         self.stream_, self.stream_classes_ = state or {}, allowed

@@ -2,16 +2,12 @@
 
 import gc
 import math
-import threading
 from contextlib import ExitStack, contextmanager
 
 import torch
 
 from smilearn.exceptions import DeviceMemoryError, InvalidInputError
-from smilearn.utils._threads import own_threads
-
-_lock = threading.Lock()
-_guard = {"users": 0, "before": None}
+from smilearn.utils._threads import SharedContext, own_threads
 
 
 def resolve_device(device):
@@ -39,21 +35,14 @@ def working_on(device):
         yield
 
 
+@SharedContext
 @contextmanager
 def full_float32():
     """Keep CUDA from rounding the factors of float32 products to TF32, until the end"""
-    with _lock:
-        if not _guard["users"]:
-            _guard["before"] = _precision()
-            _set_precision(_FULL)
-        _guard["users"] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _guard["users"] -= 1
-            if not _guard["users"]:
-                _set_precision(_guard["before"])
+    before = _precision()
+    _set_precision(_FULL)
+    yield
+    _set_precision(before)
 
 
 # From torch 2.9 on there is a switch for CUDA alone, which can always be read. Those
@@ -126,6 +115,6 @@ def _no_memory(device, n_samples):
 
 def empty_cache(device):
     """Give unused memory back to a device."""
-    gc.collect()
     if device.type in ("cuda", "mps"):
+        gc.collect()
         getattr(torch, device.type).empty_cache()
