@@ -104,17 +104,12 @@ def _one_thread_each():
 def _one_blas_thread():
     """Keep NumPy's BLAS, which has one limit for all threads, to those that call it."""
     libraries = _libraries("blas").lib_controllers
-    before = {each: each.get_num_threads() for each in libraries}
-    before = {each: n_threads for each, n_threads in before.items() if n_threads != 1}
-    _set(dict.fromkeys(before, 1))
+    before = [(each, each.get_num_threads()) for each in libraries]
+    limited = [(library, number) for library, number in before if number != 1]
+    for library, _ in limited:
+        library.set_num_threads(1)
     yield
-    _set(before)
-
-
-def _set(n_threads):
-    for library, number in n_threads.items():
-        # threadpoolctl lets one thread alone set limits, until it is made to let go
-        getattr(library, "clear_controlling_thread", lambda **_: None)(force=True)
+    for library, number in limited:
         library.set_num_threads(number)
 
 
