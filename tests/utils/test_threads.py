@@ -1,4 +1,4 @@
-"""Work cut among threads: every piece once, limits put back, forks and nests survived."""
+"""Work cut among threads: every piece once, limits put back, forks survived."""
 
 import multiprocessing
 import threading
