@@ -18,9 +18,8 @@ from tqdm import tqdm
 
 from smilearn.baselines._training import log_probabilities
 from smilearn.exceptions import CacheWarning, InvalidInputError
-from smilearn.filtering._delegating import is_aligned
 from smilearn.utils._files import RunFolder, replacing
-from smilearn.utils._indexing import take_samples
+from smilearn.utils._indexing import is_aligned, take_samples
 from smilearn.utils._validation import is_tensor
 
 _NOT_IN_RESULT = ("random_state", "n_jobs", "verbose")

@@ -28,7 +28,7 @@ from smilearn import (
     SlicedMIScorer,
 )
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering._delegating import is_aligned
+from smilearn.utils._indexing import is_aligned
 
 SCORER = SlicedMIScorer(16, slicing="isotropic", random_state=0)
 CLEANER = RiskFilter(SCORER, share=0.2)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smilearn.filtering._filter import lines_between, riskiest, spared
+from smilearn.filtering._removal import riskiest, spared, thresholds_between
 
 SAMPLES = st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 3)), min_size=1)
 
@@ -51,7 +51,7 @@ def test_lines_lie_half_way():
     scores = -np.array([3.0, 1.0, 0.5, 2.0, 7.0, 5.0])
     codes = np.array([0, 0, 0, 1, 2, 2])
     remove = np.array([True, False, False, False, True, True])
-    lines = lines_between(scores, codes, remove, 3)
+    lines = thresholds_between(scores, codes, remove, 3)
     assert lines.tolist() == [2.0, np.inf, -np.inf]
 
 
@@ -60,7 +60,7 @@ def test_lines_part_what_goes_from_what_stays(samples, n_remove):
     scores, codes = arrays(samples)
     n_groups = codes.max() + 1
     remove = riskiest(scores, codes, np.full(n_groups, n_remove))
-    lines = lines_between(scores, codes, remove, n_groups)[codes]
+    lines = thresholds_between(scores, codes, remove, n_groups)[codes]
     assert (-scores[remove] >= lines[remove]).all()
     assert (-scores[~remove] <= lines[~remove]).all()
     assert not np.isnan(lines).any()
