@@ -20,6 +20,7 @@ from smilearn.utils._indexing import (
     check_aligned,
     class_labels,
     index_of,
+    is_aligned,
     large_array,
     take_samples,
 )
@@ -188,3 +189,24 @@ def test_a_view_keeps_the_file_and_the_last_one_closes_it(tmp_path):
     del view
     gc.collect()
     assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("values", "aligned"),
+    [
+        (range(3), True),
+        ([1, 2], False),
+        ("abc", False),
+        (b"abc", False),
+        ({1: 1, 2: 2, 3: 3}, False),
+        (np.ones((3, 2)), True),
+        (np.float64(1), False),
+        (sp.csr_array(np.ones((3, 5))), True),
+        (sp.csr_array(np.ones((5, 3))), False),
+        (pd.Series([1, 2, 3]), True),
+        (7, False),
+        (None, False),
+    ],
+)
+def test_what_goes_with_three_samples(values, aligned):
+    assert is_aligned(values, 3) is aligned
