@@ -76,8 +76,8 @@ def pieces(batches, validated):
         X, y, weight = validated(*batch)
         rows = max(1, ENOUGH // X.shape[1])
         for begin in range(0, len(X), rows):
-            some = slice(begin, begin + rows)
-            part = [None if v is None else v[some] for v in (X, y, weight)]
+            piece = slice(begin, begin + rows)
+            part = [None if v is None else v[piece] for v in (X, y, weight)]
             n_held += len(part[0])
             last = n_held < rows  # is kept until more batches have come
             # the iterable may write the next batch where this one is
@@ -99,16 +99,15 @@ def filled(batches):
 
 def one_kind(y, before):
     """Refuse labels of another kind than those before: words, or numbers."""
-    if len(y) and len(before) and _is_word(y) != _is_word(before):
+    # told by an element, as arrays of objects hold words too
+    kinds = {
+        isinstance(labels[0], str | bytes) for labels in (y, before) if len(labels)
+    }
+    if len(kinds) > 1:
         raise InvalidInputError(
             "Labels must be of one kind in all batches; got "
             f"{y[:1].tolist()[0]!r} after {before[:1].tolist()[0]!r}."
         )
-
-
-def _is_word(labels):
-    """Tell by an element, as arrays of objects hold words too."""
-    return isinstance(labels[0], str | bytes)
 
 
 def _on_host(values):
@@ -308,12 +307,8 @@ class RecordBatches:
 
     def _even(self, column, width):
         compute = require("pyarrow.compute", extra="frames", caller="RecordBatches")
-        return (
-            width
-            and compute.all(
-                compute.equal(compute.list_value_length(column), width)
-            ).as_py()
-        )
+        lengths = compute.list_value_length(column)
+        return width and compute.all(compute.equal(lengths, width)).as_py()
 
 
 def _is_path(source):

@@ -15,7 +15,7 @@ from smilearn.scoring._multilabel import IndicatorLabels, holds_indicators
 from smilearn.scoring._outliers import far_samples
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._task import Task
-from smilearn.scoring._threshold import LineDrawing
+from smilearn.scoring._threshold import ThresholdSetting
 from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device, working_on
 from smilearn.utils._indexing import as_tensor
@@ -49,7 +49,7 @@ _OF_A_FAMILY = {
 _SMALL = 2**20  # numbers, for which double precision costs next to nothing
 
 
-class SliceLearning(FitTasks, SliceKeeping, LineDrawing, IndicatorLabels):
+class SliceLearning(FitTasks, SliceKeeping, ThresholdSetting, IndicatorLabels):
     """The fitting of a scorer; expects its parameters."""
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -110,7 +110,7 @@ class SliceLearning(FitTasks, SliceKeeping, LineDrawing, IndicatorLabels):
             self._learn_from(X[used], y[used], some)
             if len(self.labels_) < len(y):
                 self._score_the_rest(X, y, ~used)
-            self._draw_the_line(
+            self._set_offset(
                 lambda null, labels: null.fit(X, labels, sample_weight=weight),
                 y,
                 weight,

@@ -48,7 +48,7 @@ class IndicatorLabels:
         self.class_count_ = Y.sum(0) if weight is None else weight @ Y
         self.class_prior_ = np.average(Y, axis=0, weights=weight)
         self._join_labels(weight)
-        self._draw_the_line(
+        self._set_offset(
             lambda null, labels: null.fit(X, labels, sample_weight=weight), Y, weight
         )
 

@@ -106,12 +106,14 @@ class SparsePoints:
     def principal_axes(self, n_axes, weight=None):
         """Leading principal directions, scaled to variance 1: (n_axes, n_features)."""
         weight = np.ones(len(self)) if weight is None else weight
-        few = self.shape[1] <= _FEW_FEATURES
-        values, vectors = (self._all_axes if few else self._some_axes)(n_axes, weight)
-        known = values > 1e-6 * values[0]
-        known[0] = True
+        narrow = self.shape[1] <= _FEW_FEATURES
+        values, vectors = (self._all_axes if narrow else self._some_axes)(
+            n_axes, weight
+        )
+        kept = values > 1e-6 * values[0]
+        kept[0] = True
         spread = np.sqrt(np.where(values > 0, values, 1))[:, None]
-        return with_signs((vectors / spread)[known])
+        return with_signs((vectors / spread)[kept])
 
     def _all_axes(self, n_axes, weight):
         """Largest eigenvalues of the covariance and their vectors, one a row."""

@@ -31,9 +31,9 @@ def standardize(X, centre, inverse_scale, dtype, order=None, largest=None):
     near = largest is not None and _all_near(centre, inverse_scale, largest)
 
     def fill(begin, end):
-        some = X[begin:end] if order is None else X
+        piece = X[begin:end] if order is None else X
         rows_of = None if order is None else order[begin:end]
-        for rows in row_blocks(some, rows_of):
+        for rows in row_blocks(piece, rows_of):
             into = result[begin : begin + len(rows)]
             if near:
                 into.copy_(_shifted(rows, centre, inverse_scale))
@@ -138,8 +138,8 @@ def _piece_moments(rows, weight):
         exponent = np.ceil(np.log2(largest[odd]))
         unit[odd] = 2.0 ** exponent.clip(-1022, 1022)
         scale = torch.as_tensor(1 / unit[odd], device=rows.device)
-        some = rows[:, torch.as_tensor(odd, device=rows.device)].double() * scale
-        _, mean[odd], square[odd] = _sums(some, weight)
+        piece = rows[:, torch.as_tensor(odd, device=rows.device)].double() * scale
+        _, mean[odd], square[odd] = _sums(piece, weight)
     return total, mean, square, unit, largest
 
 
@@ -152,11 +152,11 @@ def _sums(rows, weight):
     else:
         total, weigh = float(weight.sum()), partial(torch.matmul, weight.double())
         residual = residual.double()
-    rest = weigh(residual).cpu().double().numpy() / (total or 1.0)
+    correction = weigh(residual).cpu().double().numpy() / (total or 1.0)
     square = weigh(residual.square_()).cpu().double().numpy()
     mean = centre.cpu().double().numpy()
     with np.errstate(over="ignore", invalid="ignore"):  # of features out of range
-        return total, mean + rest, square - total * rest**2
+        return total, mean + correction, square - total * correction**2
 
 
 def _joined(first, second):

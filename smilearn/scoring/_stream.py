@@ -80,8 +80,8 @@ def _sums(samples, directions, settings):
         square, low, high = sums_of(product, segments, mean, samples.weight)
         yield block.stop, (mean, square, low + mean, high + mean)
 
-    found = in_blocks(measured_on, settings, 0, len(directions), len(residuals))
-    parts = [part for _, part in found]
+    blocks = in_blocks(measured_on, settings, 0, len(directions), len(residuals))
+    parts = [part for _, part in blocks]
     sums = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
     return share @ class_means, sums
 
@@ -264,10 +264,10 @@ class StreamPass:
             score_new(points, [codes], *fitted, tally, self.left_out)
             return
         for rows, left_out in ((weight > 0, self.left_out), (weight == 0, False)):
-            some = SliceTally(rows.sum(), tally.block_length)
-            some.n_slices = tally.n_slices
-            score_new(points[rows], [codes[rows]], *fitted, some, left_out)
-            tally.take(rows, some)
+            subset = SliceTally(rows.sum(), tally.block_length)
+            subset.n_slices = tally.n_slices
+            score_new(points[rows], [codes[rows]], *fitted, subset, left_out)
+            tally.take(rows, subset)
 
     @property
     def moments(self):

@@ -94,7 +94,7 @@ class StreamLearning:
         else:
             training.extend(directions.first(self.n_slices))
         self._keep_pass(training, directions)
-        self._draw_the_line(
+        self._set_offset(
             lambda null, labels: null.fit_batches(Relabelled(batches, labels)),
             self.labels_,
             training.weight,
@@ -325,8 +325,8 @@ class StreamLearning:
                 "both the same parameters and the same int as random_state."
             )
         names = [getattr(s, "feature_names_in_", None) for s in (self, other)]
-        known = own is not None and all(name is not None for name in names)
-        if known and not np.array_equal(*names):
+        both_named = own is not None and all(name is not None for name in names)
+        if both_named and not np.array_equal(*names):
             here, there = (list(columns[:5]) for columns in names)
             raise InvalidInputError(
                 "merge needs two scorers fitted to the same features in the same "
@@ -342,9 +342,9 @@ class StreamLearning:
     def _batch_weights(self, sample_weight, X):
         """Check weights, which may all be 0 as those of a batch."""
         if sample_weight is not None and not is_tensor(sample_weight):
-            given = np.asarray(sample_weight)
-            if given.dtype.kind in "fiub" and given.size and not given.any():
-                checked_weights(given + 1, X)  # scikit-learn refuses zeros alone
+            values = np.asarray(sample_weight)
+            if values.dtype.kind in "fiub" and values.size and not values.any():
+                checked_weights(values + 1, X)  # scikit-learn refuses zeros alone
                 return np.zeros(X.shape[0])
         return checked_weights(sample_weight, X)
 
@@ -417,8 +417,8 @@ class StreamLearning:
         if classes is not None:
             classes = np.unique(classes)
             expected = seen if announced is None else announced
-            known = announced is not None or before is not None
-            if known and not np.array_equal(classes, expected):
+            begun = announced is not None or before is not None
+            if begun and not np.array_equal(classes, expected):
                 raise InvalidInputError(
                     f"classes={classes[:10].tolist()} are not those of before, "
                     f"{expected[:10].tolist()}. Leave classes out after the first "
