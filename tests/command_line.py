@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from table_files import write_columns
 from typer.testing import CliRunner
 
 from smilearn.cli._app import app
-from smilearn.tables._io import write_columns
 
 NOUNS = ["film", "movie", "plot", "actor", "scene"]
 TEXTS = [f"the {('bad', 'good')[i % 2]} {NOUNS[i % 5]}" + " a" * i for i in range(20)]

@@ -36,8 +36,8 @@ from smilearn.audit._shadow_models import (
     run_shadows,
 )
 from smilearn.exceptions import InvalidInputError
-from smilearn.tables._column_table import ColumnTable
-from smilearn.tables._columns import as_column, objects
+from smilearn.tables._columns import as_series
+from smilearn.tables._table import Table
 from smilearn.utils._documentation import Documented
 from smilearn.utils._files import digest
 from smilearn.utils._indexing import check_aligned, class_labels
@@ -52,13 +52,13 @@ from smilearn.utils._sklearn_compat import (
 from smilearn.utils._validation import check_texts
 
 
-class AuditTable(ColumnTable):
+class AuditTable(Table):
     """One row a sample."""
 
     _rows_are, _note = "samples", "; lira in nats, high = memorized"
 
 
-class AttackTable(ColumnTable):
+class AttackTable(Table):
     """One row a measure of an attack.
 
     Parameters
@@ -73,10 +73,10 @@ class AttackTable(ColumnTable):
 def audit_table(found, texts, ids):
     """Make the table of an audit."""
     n_samples = len(found["label"])
-    columns = {"id": np.arange(n_samples) if ids is None else as_column(ids, "ids")}
+    columns = {"id": np.arange(n_samples) if ids is None else as_series(ids, "ids")}
     columns["label"] = found["label"]
     if texts is not None:
-        columns["text"] = objects(check_texts(texts))
+        columns["text"] = check_texts(texts)
     for name in ("id", "text"):
         if name in columns and len(columns[name]) != n_samples:
             raise InvalidInputError(

@@ -10,7 +10,7 @@ from smilearn.audit._bootstrap import Truth, checked, interval_columns, most, to
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._pipelines import layers
 from smilearn.tables._risk_table import RiskTable
-from smilearn.tables._wide_table import WideTable
+from smilearn.tables._table import WideTable
 from smilearn.utils._random import generator_from
 
 __all__ = ["ScorerComparison", "compare_scorers"]

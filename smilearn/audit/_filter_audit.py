@@ -15,7 +15,7 @@ from smilearn.audit._attacks import (
 from smilearn.audit._audit import AuditTable, ShadowAudit
 from smilearn.audit._shadow_models import check_classes_seen
 from smilearn.exceptions import InvalidInputError
-from smilearn.tables._wide_table import WideTable
+from smilearn.tables._table import WideTable
 from smilearn.utils._indexing import check_aligned, class_labels
 from smilearn.utils._ranks import ranks_of
 

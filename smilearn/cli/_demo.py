@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from sklearn.metrics import roc_auc_score
 
 from smilearn.cli._score import Outcome, score_texts
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
 from smilearn.filtering._filter import RiskFilter
 from smilearn.report._report import write_report
-from smilearn.tables._io import take_rows, write_columns
+from smilearn.tables._io import write_frame
 
 FLIPPED_SHARE = 0.03
 REMOVED_SHARE = 0.05
@@ -46,8 +47,8 @@ def run_demo(folder, *, n_samples, max_epochs, seed=0, verbose=False):
     }
     early.table.to_csv(files["risk.csv"])
     rows = RiskFilter(early.table, share=REMOVED_SHARE).fit(None, labels)
-    columns = {"text": reviews.texts, "label": labels.tolist()}
-    write_columns(take_rows(columns, rows.sample_indices_), files["kept.csv"])
+    data = pl.DataFrame({"text": reviews.texts, "label": labels})
+    write_frame(data[rows.sample_indices_], files["kept.csv"])
     _report(early, comparison, flipped, files["report.html"])
     kept_flips = int(flipped[rows.support_].sum())
     return Demo(early, flipped, comparison, kept_flips, files)

@@ -13,7 +13,7 @@ import numpy as np
 from smilearn.cli._terminal import check_number, check_output, one_of
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.filtering._filter import RiskFilter
-from smilearn.tables._io import MARK, file_kind, parse_mark
+from smilearn.tables._io import file_kind
 from smilearn.tables._risk_table import RiskTable
 from smilearn.tables._row_streams import RowStream
 from smilearn.utils._files import replacing
@@ -223,7 +223,6 @@ class RiskRows:
 
     def __init__(self, path, data, id_column=None):
         self.path, self.data, self.id_column = path, data, id_column
-        self._is_whole, self._said = None, {}
         ids, psmi, labels, hashes = self._read()
         order = np.arange(len(psmi)) if id_column else self._row_order(ids)
         self._row_of = self._rows_by_id(ids) if id_column else None
@@ -273,8 +272,6 @@ class RiskRows:
         hashes = {"label": [], "text": []}
         stream = RowStream(self.path)
         for batch in stream:
-            if not psmi:
-                self._check_version(stream, batch)
             self._check_columns(batch.columns)
             ids += map(str, batch.columns["id"])
             psmi.append(self._scores(batch.columns["psmi"], len(labels)))
@@ -286,14 +283,6 @@ class RiskRows:
             name: np.concatenate(parts) for name, parts in hashes.items() if parts
         }
         return ids, np.concatenate(psmi), labels, hashes
-
-    def _check_version(self, stream, batch):
-        """Refuse a table of a newer smilearn."""
-        mark = str(batch.columns.get("schema", [""])[0])
-        if stream.schema is not None:
-            mark = ((stream.schema.metadata or {}).get(MARK) or b"").decode()
-        if mark.startswith(MARK.decode()):
-            self._is_whole, self._said = parse_mark(mark, self.path)
 
     def _check_columns(self, columns):
         for name in ("id", "psmi", "label"):
@@ -327,13 +316,13 @@ class RiskRows:
                 f"{self.path}: its ids are no row numbers ({error}); name the column "
                 f"of {self.data} that holds them with --id."
             ) from error
-        order = np.argsort(places, kind="stable")
-        wrong = places[order] != np.arange(len(ids))
-        if not wrong.any() and self._is_whole and "order" in self._said:
+        if places.astype(str).tolist() != ids:  # such as "007"
             raise InvalidInputError(
                 f"{self.path}: its ids are no row numbers but ids of your own; name "
                 f"the column of {self.data} that holds them with --id."
             )
+        order = np.argsort(places, kind="stable")
+        wrong = places[order] != np.arange(len(ids))
         if wrong.any():
             raise InvalidInputError(
                 f"{self.path}: its ids must be the rows 0 to {len(ids) - 1} of "

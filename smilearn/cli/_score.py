@@ -274,5 +274,5 @@ class ScoreJob:
 def with_ids(table, ids):
     """Give the rows of a table names of their own."""
     names = ("psmi", "label", "std", "most_likely_label", "text")
-    columns = {name: table.columns.get(name) for name in names}
+    columns = {name: table.frame[name] for name in names if name in table.columns}
     return RiskTable(**columns, id=ids)

@@ -41,9 +41,9 @@ def print_table(table, n_rows, most=None):
             sys.stdout.write(f"{line}\n")
         return
     shown = Table()
-    for name, values in table.columns.items():
+    for name, dtype in table.frame.schema.items():
         name = Text(printable(name))
-        shown.add_column(name, justify="right" if _is_number(values) else "left")
+        shown.add_column(name, justify="right" if dtype.is_numeric() else "left")
     head = table if most is None else table.head(most)
     for row in _cells(head):
         shown.add_row(*map(Text, row))
@@ -59,7 +59,7 @@ def aligned_lines(table, n_measured=1000):
     rows, header = _cells(table), [*map(printable, table.columns)]
     first = [header, *islice(rows, n_measured)]
     widths = [max(map(len, cells)) for cells in zip(*first, strict=True)]
-    right = [_is_number(values) for values in table.columns.values()]
+    right = [dtype.is_numeric() for dtype in table.frame.dtypes]
     for row in chain(first, rows):
         cells = zip(row, widths, right, strict=True)
         yield "  ".join(
@@ -68,15 +68,9 @@ def aligned_lines(table, n_measured=1000):
         ).rstrip()
 
 
-def _is_number(values):
-    return values.dtype.kind in "iuf"
-
-
 def _cells(table):
     """Rows of text, made as they are asked for."""
-    return zip(
-        *(map(printable, values) for values in table.columns.values()), strict=True
-    )
+    return (list(map(printable, row)) for row in table.frame.iter_rows())
 
 
 def demo_facts(found):
@@ -218,11 +212,5 @@ class TableJob:
 
 
 def _sorted(table, name):
-    if name in _BY_RANK:
-        return table.take(np.argsort(table["rank"], kind="stable"))
-    values = table[name].tolist()
-    try:
-        order = sorted(range(len(values)), key=values.__getitem__)
-    except TypeError:  # values of several types
-        order = sorted(range(len(values)), key=lambda row: str(values[row]))
-    return table.take(order)
+    name = "rank" if name in _BY_RANK else name
+    return table.take(np.argsort(table[name], kind="stable"))

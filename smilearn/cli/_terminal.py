@@ -20,7 +20,6 @@ from typer.core import TyperGroup
 from smilearn.exceptions import InvalidInputError, SmilearnError
 from smilearn.tables._io import file_kind
 from smilearn.utils._escapes import escaped
-from smilearn.utils._optional import require
 
 MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
 
@@ -176,8 +175,7 @@ def one_of(options):
 
 def check_output(out, *inputs):
     """Refuse an output that could not be written, or would overwrite another file."""
-    if file_kind(out) == "parquet":
-        require("pyarrow", extra="frames", caller=f"Writing {out}")
+    file_kind(out)
     if out.is_dir():
         raise InvalidInputError(f"{out} is a folder; name a file.")
     for path in filter(None, inputs):
@@ -225,9 +223,9 @@ def write_to_stdout(table, kind):
 
 def records(table):
     """Give the rows as JSON has them."""
-    columns = [map(_plain, values.tolist()) for values in table.columns.values()]
     return [
-        dict(zip(table.columns, row, strict=True)) for row in zip(*columns, strict=True)
+        {name: _plain(value) for name, value in row.items()}
+        for row in table.frame.iter_rows(named=True)
     ]
 
 

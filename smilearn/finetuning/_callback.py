@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import polars as pl
 from sklearn.base import BaseEstimator
 
 from smilearn.embedding._pooling import POOLINGS
@@ -15,7 +16,7 @@ from smilearn.filtering._filter import RiskFilter
 from smilearn.finetuning._early_point import RULES
 from smilearn.finetuning._trainer_watch import TrainerWatch
 from smilearn.scoring._scorer import SlicedMIScorer
-from smilearn.tables._io import read_columns, write_columns
+from smilearn.tables._io import write_frame
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
@@ -224,7 +225,7 @@ class MemorizationCallback(TrainerWatch, Documented, BaseEstimator):
     def _try_to_write(self, args):
         """Fail now, not at the early point, if no table can be written."""
         probe = self._folder(args) / f".risk-probe.{self.file_format}"
-        write_columns({"psmi": [0.0]}, probe)
+        write_frame(pl.DataFrame({"psmi": [0.0]}), probe)
         probe.unlink(missing_ok=True)
 
     def _folder(self, args):
@@ -236,8 +237,8 @@ class MemorizationCallback(TrainerWatch, Documented, BaseEstimator):
         self.file_ = Path(found["file"])
         self.kept_indices_ = np.setdiff1d(np.arange(n_samples), found["left_out"])
         try:
-            self.scores_ = np.asarray(read_columns(self.file_)["psmi"], float)
-        except (OSError, KeyError, ValueError) as error:
+            self.scores_ = RiskTable.read(self.file_)["psmi"]
+        except (OSError, ValueError) as error:
             warnings.warn(
                 f"The early point was reached at step {self.early_step_}, before this "
                 f"training was resumed, but its table cannot be read: {error}. There "

@@ -89,17 +89,14 @@ def write_report(table, path, *, title, facts=(), tables=(), embedder=None, n_ro
     path : Path
         Where the page is.
     """
-    riskiest = table.riskiest(n_rows)
-    names = [*riskiest.columns]
-    columns = (values.tolist() for values in riskiest.columns.values())
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    rows = table.riskiest(n_rows).frame.to_dicts()
     page = jinja2.Environment(autoescape=True).from_string(_PAGE)
     text = page.render(
         title=title,
         facts=facts,
         tables=tables,
         riskiest=rows,
-        texts="text" in names,
+        texts="text" in table.columns,
         curve=None if embedder is None else _curve(embedder),
     )
     with replacing(path) as temporary:

@@ -1,142 +1,108 @@
-"""Columns as arrays: from what people have, in groups, to Arrow."""
-
-import itertools
-import operator
+"""Columns as people have them, made polars series that lose and merge nothing."""
 
 import numpy as np
+import polars as pl
+from polars.exceptions import PolarsError
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._validation import refuse_tables
+from smilearn.utils._validation import (
+    check_labels,
+    is_missing,
+    read_column,
+    refuse_tables,
+)
 
-_ARROW_UNITS = ("D", "s", "ms", "us", "ns")
-_FRAME_UNITS = ("D", "ms", "us", "ns")  # those that pandas and polars share
-_FEW = 16  # distinct strings up to which comparing is faster than a dict
+_UNITS = ("D", "ms", "us", "ns")  # of dates, that polars has
+_REFUSED = (pl.Object, pl.Int128, pl.Decimal, pl.List, pl.Array, pl.Struct)
 
 
-def as_column(values, name):
-    """Turn a column as people have it into an array that loses nothing."""
+def as_series(values, name, *, may_miss=False):
+    """Make a series of one type; `name` names it in errors."""
     refuse_tables(values, f"{name.removesuffix('s')}s")
-    if hasattr(values, "to_pylist"):
-        values = values.to_pylist()
     if isinstance(values, (str, bytes)) or not np.iterable(values):
         raise InvalidInputError(f"{name} must be a sequence; got {values!r}.")
-    if not hasattr(values, "__array__"):
-        return _from_list(list(values))
-    column = np.array(values)
-    if column.dtype.kind == "f" and "int" in str(getattr(values, "dtype", "")).lower():
-        column = _from_list(values.to_list())  # gaps make floats, which merge some
-    if column.ndim != 1:
-        raise InvalidInputError(f"{name} must be one column; got shape {column.shape}.")
-    return column
-
-
-def _from_list(values):
-    kinds = set(map(type, values))
-    if len(kinds) == 1 and issubclass(*kinds, (int, float, np.generic)):
-        column = np.asarray(values)
-        exact = column.dtype.kind in "iub" or not issubclass(*kinds, int)
-        if column.ndim == 1 and exact:
-            return column
-    return objects(values) if values else np.asarray(values)
-
-
-def numbers(values, name):
-    """Turn a column of numbers into an array of its own."""
+    values = _with_type(read_column(values), name)
     try:
-        column = np.array(values, dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        said = f"{name} must be one column of numbers: {error}."
-        raise InvalidInputError(said) from error
-    if column.ndim != 1 or np.isnan(column).any():
-        got = f"shape {column.shape}" if column.ndim != 1 else "NaN"
-        raise InvalidInputError(f"{name} must be one column of numbers; got {got}.")
-    return column
-
-
-def objects(values):
-    """Put things in an array as they are."""
-    return np.fromiter(values, object, len(values))
-
-
-def coded(values):
-    """Find the distinct values of a column and number them, without sorting strings."""
-    if values.dtype.kind in "iubfM":
-        distinct, codes = np.unique(values, return_inverse=True)
-        return list(distinct), codes
-    found = _few(values) if values.dtype.kind == "U" else None
-    if found is not None:
-        return found
-    values = values.tolist()
-    try:
-        places = dict(zip(dict.fromkeys(values), itertools.count()))
-    except TypeError as error:
+        series = pl.Series(name, values)
+    except (TypeError, ValueError, OverflowError, PolarsError) as error:
+        raise _wrong_type(name, str(error).partition("\n")[0]) from error
+    if isinstance(series.dtype, (pl.Categorical, pl.Enum)):
+        series = series.cast(pl.String)
+    if series.dtype == pl.Null:
+        series = series.cast(pl.String)
+    if isinstance(series.dtype, _REFUSED):
+        raise _wrong_type(name, f"{series.dtype} such as {series[0]!r}")
+    if series.null_count() and not may_miss:
         raise InvalidInputError(
-            f"groups must be strings, numbers or dates: {error}."
-        ) from error
-    codes = np.fromiter(map(places.__getitem__, values), np.intp, len(values))
-    return list(places), codes
+            f"{name} must be given for each row; {series.null_count()} are missing, "
+            f"the first in row {series.is_null().arg_max()} (counted from 0)."
+        )
+    return series
 
 
-def _few(values):
-    """Distinct strings and codes, a comparison of all rows each; None if many."""
-    distinct, codes = [], np.full(len(values), -1)
-    while len(values) and (codes[row := int(codes.argmin())]) < 0:
-        if len(distinct) == _FEW:
-            return None
-        codes[values == values[row]] = len(distinct)
-        distinct.append(str(values[row]))
-    return distinct, codes
-
-
-def support_of(values):
-    """Count the rows that share a value with each row."""
-    _, codes = coded(values)
-    return np.bincount(codes).astype(np.int64)[codes] if len(values) else codes
-
-
-def arrow_columns(columns):
-    """Turn columns into Arrow arrays, from arrays and not from lists."""
-    import pyarrow
-
-    arrays = {}
-    for name, values in columns.items():
-        if _unit(values) not in _ARROW_UNITS:
-            values = values.astype("datetime64[s]")
-        try:
-            few = _few(values) if getattr(_dtype(values), "kind", "") == "U" else None
-            arrays[name] = pyarrow.array(values if few is None else few[0])
-            if few is not None:
-                arrays[name] = arrays[name].take(pyarrow.array(few[1]))
-        except (ValueError, TypeError, OverflowError) as error:
+def _with_type(values, name):
+    """An array, Arrow or polars column as it is, anything else as a list of a type."""
+    if isinstance(values, pl.Series) or hasattr(values, "to_pylist"):
+        return values
+    if isinstance(getattr(values, "dtype", None), np.dtype):
+        values = np.asarray(values)
+        if values.ndim != 1:
             raise InvalidInputError(
-                f"The column {name} cannot be an Arrow column: {error}. Give it values "
-                "of one type, such as strings."
-            ) from error
-    return arrays
+                f"{name} must be one column; got shape {values.shape}."
+            )
+        if values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] not in _UNITS:
+            values = values.astype("datetime64[ms]")
+        if values.dtype.kind != "O":
+            return values
+    values = list(values)
+    kinds = set(map(type, values))
+    if len(kinds) > 1 or any(issubclass(kind, np.generic) for kind in kinds):
+        values = [v.item() if isinstance(v, np.generic) else v for v in values]
+        values = [None if is_missing(v) else v for v in values]
+        kinds = set(map(type, values)) - {type(None)}
+    if len(kinds) > 1:
+        names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise _wrong_type(name, names)
+    return list(map(str, values)) if kinds == {tuple} else values
 
 
-def _unit(values):
-    """Unit of an array of times; "s" for anything else, which needs no other."""
-    is_time = getattr(_dtype(values), "kind", "") == "M"
-    return np.datetime_data(values.dtype)[0] if is_time else "s"
+def _wrong_type(name, got):
+    return InvalidInputError(
+        f"{name} must hold values of one type: strings, dates, true or false, or "
+        f"numbers of 64 bits; got {got}. Turn them into strings first."
+    )
 
 
-def _dtype(values):
-    return getattr(values, "dtype", None)
+def as_labels(values):
+    """Make a series of labels, none of them missing."""
+    if type(values) not in (list, tuple) or len(set(map(type, values))) != 1:
+        values = check_labels(values)  # of NumPy, where strings end before a NUL
+    elif not isinstance(values[0], (str, int)):
+        values = check_labels(values)
+    return as_series(values, "label")
 
 
-def frame_column(values):
-    """Give a column to pandas or polars in the form that both understand."""
-    if values.dtype.kind == "M" and _unit(values) not in _FRAME_UNITS:
-        return values.astype("datetime64[ms]")
-    return values if values.dtype.kind in "iubfM" else values.tolist()
+def as_numbers(values, name):
+    """Make a series of floats, none of them NaN."""
+    wanted = f"{name} must be one column of numbers"
+    try:
+        if not isinstance(values, pl.Series):
+            values = np.array(values, dtype=np.float64)
+        if len(values.shape) != 1:
+            raise InvalidInputError(f"{wanted}; got shape {values.shape}.")
+        values = pl.Series(name, values)
+        series = values.cast(pl.Float64, strict=False).fill_nan(None)
+    except (ValueError, TypeError, PolarsError) as error:
+        raise InvalidInputError(f"{wanted}: {error}.") from error
+    if series.null_count():
+        got = values[series.is_null().arg_max()]
+        got = repr(got) if isinstance(got, str) else "NaN"
+        raise InvalidInputError(f"{wanted}; got {got}.")
+    return series
 
 
-def all_true(test, values, *others):
-    """Ask something of each value, without a loop in Python."""
-    return np.fromiter(map(test, values, *others), bool, len(values))
-
-
-def differ(values, others):
-    """Tell where two columns hold different values."""
-    return all_true(operator.ne, values.tolist(), others.tolist())
+def whole_numbers(series):
+    """Strings as int64 where all are written as whole numbers are, else as they are."""
+    numbers = series.cast(pl.Int64, strict=False)
+    is_plain = not numbers.null_count() and (numbers.cast(pl.String) == series).all()
+    return numbers if is_plain else series

@@ -1,12 +1,11 @@
 """Pictures of a risk table."""
 
 import numpy as np
+import polars as pl
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.tables._columns import coded
 from smilearn.utils._escapes import printable
 from smilearn.utils._optional import require
-from smilearn.utils._ranks import order_of
 
 _MOST_BINS, _MOST_CLASSES, _MOST_DOTS = 100, 30, 10_000
 _AXIS = "risk (nats, high = at risk)"
@@ -42,28 +41,30 @@ def _histogram(ax, table):
 
 def _boxes(ax, table):
     """A box a class, the riskiest class on top."""
-    distinct, codes = coded(table["label"])
-    by_class = table["risk"][np.argsort(codes, kind="stable")]
-    risks = np.split(by_class, np.cumsum(np.bincount(codes))[:-1])
-    order = np.argsort([-risk.mean() for risk in risks], kind="stable")
-    shown = order[:_MOST_CLASSES]
+    classes = table.frame.group_by("label").agg("risk", mean=pl.mean("risk"))
+    classes = classes.sort("mean", "label", descending=[True, False])
+    shown = classes.head(_MOST_CLASSES)
+    risks = [values.to_numpy() for values in shown["risk"]]
     ax.boxplot(
-        [risks[i] for i in shown],
+        risks,
         orientation="horizontal",
         whis=(5, 95),
         showfliers=len(table) <= _MOST_DOTS,
     )
-    names = [f"{_plain(distinct[i])} ({len(risks[i])})" for i in shown]
+    names = [
+        f"{_plain(label)} ({len(risk)})"
+        for label, risk in zip(shown["label"], risks, strict=True)
+    ]
     ax.set_yticks(np.arange(1, len(shown) + 1), names)
     ax.invert_yaxis()
-    more = len(order) - len(shown)
-    of_all = f", the {len(shown)} riskiest of {len(order)}" if more else ""
+    more = len(classes) > len(shown)
+    of_all = f", the {len(shown)} riskiest of {len(classes)}" if more else ""
     ax.set(xlabel=_AXIS, ylabel=f"label (samples){of_all}")
 
 
 def _curve(ax, table):
-    order = order_of(table["rank"])
-    ax.plot(table["rank"][order], table["risk"][order], marker="." * (len(order) == 1))
+    frame = table.riskiest().frame
+    ax.plot(frame["rank"], frame["risk"], marker="." * (len(frame) == 1))
     ax.axhline(0, color="gray", linewidth=0.8, linestyle=":")
     ax.set(xlabel="rank (1 = riskiest)", ylabel=_AXIS)
 

@@ -5,14 +5,15 @@ A batch has its rows twice: as columns of values, and raw, as they stand in the 
 
 import csv
 import io
+import json
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smilearn.exceptions import FileFormatError
-from smilearn.tables._io import column_of, file_kind, json_object
+from smilearn.exceptions import FileFormatError, InvalidInputError
+from smilearn.tables._io import file_kind
 from smilearn.utils._optional import require
 
 STANDARD_INPUT = "standard input"
@@ -182,3 +183,23 @@ def _csv_batch(header, rows, raw):
 def _json_batch(rows, raw):
     names = dict.fromkeys(name for row in rows for name in row)
     return RowBatch({name: [row.get(name) for row in rows] for name in names}, raw)
+
+
+def json_object(line, path, number):
+    """Read a line of JSON Lines."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}, line {number}: not JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise FileFormatError(f"{path}, line {number}: not a JSON object.")
+    return row
+
+
+def column_of(columns, name, path):
+    """One column of a file that was read, or an error that names those there are."""
+    if name not in columns:
+        raise InvalidInputError(
+            f"{path}: no column {name!r}; columns are: {', '.join(columns)}."
+        )
+    return columns[name]

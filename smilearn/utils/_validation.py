@@ -171,7 +171,7 @@ def check_texts(texts, *, again=False):
     values = list(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)
     if set(map(type, values)) <= {str}:
         return values
-    missing = [row for row, value in enumerate(values) if _is_missing(value)]
+    missing = [row for row, value in enumerate(values) if is_missing(value)]
     if missing:
         raise MissingTextError(
             f"{len(missing)} of {len(values)} texts are missing, in {_rows(missing)} "
@@ -208,7 +208,7 @@ def check_labels(y):
         raise InvalidInputError(f"labels must be a sequence; got {y!r}.")
     if _plainly_whole(y):
         return column_or_1d(y, warn=True)
-    missing = [row for row, value in enumerate(y) if _is_missing(value)]
+    missing = [row for row, value in enumerate(y) if is_missing(value)]
     if missing:
         raise InvalidInputError(
             f"{len(missing)} labels are missing, in {_rows(missing)} (counted from 0). "
@@ -254,7 +254,7 @@ def warn_unread(n_unread, n_texts):
     warnings.warn(f"{facts}.", UnknownTokensWarning, stacklevel=4)
 
 
-def _is_missing(value):
+def is_missing(value):
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, (float, np.floating)) and bool(np.isnan(value))

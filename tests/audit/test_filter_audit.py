@@ -23,7 +23,7 @@ def effect_of(removed=PLANTED, estimator=None, *, n_shadow=16, seed=0, **setting
 def row(effect, group, measure, arm):
     at = (effect["group"] == group) & (effect["measure"] == measure)
     (place,) = np.flatnonzero(at & (effect["arm"] == arm))
-    return {name: values[place].item() for name, values in effect.columns.items()}
+    return effect.frame.row(int(place), named=True)
 
 
 class Onion(Lookup):
@@ -135,8 +135,8 @@ def test_values_are_those_of_plain_audits():
 @pytest.mark.parametrize("n_shadow", [4, 8, 32])
 def test_few_models_give_wide_intervals_and_numbers(n_shadow):
     effect = effect_of(n_shadow=n_shadow)
-    for values in effect.columns.values():
-        assert values.dtype.kind == "U" or np.isfinite(values).all()
+    for values in map(effect.__getitem__, effect.columns):
+        assert values.dtype.kind == "O" or np.isfinite(values).all()
     for name in ("value", "low", "high"):
         shares = effect[name][effect["measure"] != "lira"]
         assert shares.min() >= 0

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import LABELS, ROWS, TEXTS, succeed, write_risk
+from table_files import read_columns, write_columns
 
 from smilearn import SentenceEmbedder, SlicedMIScorer
-from smilearn.tables._io import read_columns, write_columns
 
 data, folder, rows = command_line.data, command_line.folder, command_line.rows
 
 COLUMNS = ["id", "label", "text", "psmi", "std", "risk", "rank", "class_support"]
 COLUMNS = [*COLUMNS, "most_likely_label"]
-STORED = [*COLUMNS, "schema"]  # in CSV and JSON Lines
+STORED = [*COLUMNS]  # in CSV and JSON Lines
 SUFFIXES, SLICINGS = [".csv", ".jsonl", ".parquet"], ["isotropic", "joint", "adaptive"]
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from table_files import read_columns
 from typer.testing import CliRunner
 
 from smilearn import SentenceEmbedder, SlicedMIScorer
@@ -13,7 +14,6 @@ from smilearn.cli._app import app
 from smilearn.cli._score import score_texts
 from smilearn.datasets import load_rotten_tomatoes
 from smilearn.exceptions import EarlyPointWarning
-from smilearn.tables._io import read_columns
 
 N_SAMPLES = 80  # 24 labels flipped, 4 samples removed
 ORIGINALS = {

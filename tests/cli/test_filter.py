@@ -8,12 +8,12 @@ import command_line
 import numpy as np
 import pytest
 from command_line import run, succeed
+from table_files import read_columns, write_columns
 
 from smilearn import RiskTable
 from smilearn.cli._filter import FilterJob
 from smilearn.cli._terminal import Voice
 from smilearn.tables import _row_streams
-from smilearn.tables._io import read_columns, write_columns
 
 folder, rows = command_line.folder, command_line.rows
 NO_RULE = {"share": None, "threshold": None, "n_remove": None}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from table_files import write_columns
 
 from smilearn.cli._score import (
     complete_column,
@@ -13,7 +14,6 @@ from smilearn.cli._score import (
     unique_column,
 )
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._io import write_columns
 
 NAN = float("nan")
 

@@ -6,8 +6,7 @@ import command_line
 import numpy as np
 import pytest
 from command_line import LABELS, RISK, TEXTS, run, write_risk
-
-from smilearn.tables._io import write_columns
+from table_files import write_columns
 
 folder, rows = command_line.folder, command_line.rows
 

@@ -14,12 +14,12 @@ import command_line
 import numpy as np
 import pytest
 from command_line import LABELS, TEXTS, run, succeed
+from table_files import read_columns, write_columns
 from typer.testing import CliRunner
 
 from smilearn import RiskTable
 from smilearn.cli import _score
 from smilearn.cli._app import app
-from smilearn.tables._io import read_columns, write_columns
 
 folder, data = command_line.folder, command_line.data
 OPTIONS = ["--label", "label", "--embeddings", "X.npy", "--n-slices", "16"]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from table_files import write_columns
 
 from smilearn import RiskTable
 from smilearn.cli._filter import RiskRows
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.tables import _row_streams
-from smilearn.tables._io import write_columns
 from smilearn.tables._row_streams import RowStream
 
 DATA = {
@@ -136,10 +136,6 @@ def test_what_is_no_risk_table_is_told():
     write_columns(columns | {"psmi": list("abcde")}, "risk.csv")
     with pytest.raises(FileFormatError, match="psmi must be numbers"):
         match(DATA)
-    newer = columns | {"schema": ["smilearn risk 99; whole; id int64"] * 5}
-    write_columns(newer, "risk.csv")
-    with pytest.raises(FileFormatError, match="newer smilearn"):
-        match(DATA)
 
 
 def test_columns_that_come_late_differ_where_they_are_not():
@@ -153,17 +149,6 @@ def test_columns_that_come_late_differ_where_they_are_not():
         risk.match(batch)
     with pytest.raises(InvalidInputError, match=r"its text column; .* row 0 "):
         risk.finish()
-
-
-def test_ids_of_ones_own_are_no_row_numbers():
-    """Their numbers would point at other rows, and nothing would tell."""
-    write_risk(ids=ORDER, data=DATA | {"text": list("aaaaa"), "label": list("xxxxx")})
-    with pytest.raises(InvalidInputError, match=r"ids of your own; name .* --id"):
-        match({"key": ORDER, "label": list("xxxxx"), "text": list("aaaaa")})
-    table, rows = match(
-        {"key": ORDER, "label": list("xxxxx"), "text": list("aaaaa")}, id_column="key"
-    )
-    assert table["psmi"][rows].tolist() == PSMI
 
 
 def test_whole_numbers_are_labels_with_and_without_a_point():

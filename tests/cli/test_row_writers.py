@@ -1,12 +1,13 @@
 """Rows that are kept: to the byte in their own format, by value in another."""
 
 import pytest
+from table_files import read_columns, write_columns
 
 from smilearn.cli import _filter
 from smilearn.cli._filter import row_writer, shape_of
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables import _row_streams
-from smilearn.tables._io import file_kind, read_columns, write_columns
+from smilearn.tables._io import file_kind
 from smilearn.tables._row_streams import RowStream
 
 SUFFIXES = [".csv", ".jsonl", ".parquet"]

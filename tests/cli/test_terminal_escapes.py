@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import LABELS, TEXTS, folder, run  # noqa: F401
+from table_files import write_columns
 
 from smilearn import RiskTable
-from smilearn.tables._io import write_columns
 
 ATTACKS = {
     "OSC 52": "\x1b]52;c;ZXZpbA==\x07",
