@@ -20,6 +20,8 @@ from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import layers, score_samples
 from smilearn.filtering._removal import ranked_removal, rule_of, spared
 from smilearn.scoring._scorer import SlicedMIScorer
+from smilearn.tables._columns import as_series
+from smilearn.tables._matching import rows_of
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._indexing import (
@@ -433,17 +435,5 @@ def _rows_by_id(table, index):
             'match="index" needs X to be a pandas frame or series whose index holds '
             "the ids of the risk table."
         )
-    ids = table["id"].tolist()
-    rows = dict(zip(ids, range(len(ids)), strict=True))
-    if len(rows) < len(ids):
-        raise InvalidInputError(
-            'match="index" needs ids that name one row each; the risk table has '
-            f"{len(ids) - len(rows)} ids more than once."
-        )
-    places = [rows.get(name, -1) for name in index.tolist()]
-    if -1 in places:
-        raise InvalidInputError(
-            f"{places.count(-1)} samples are not in the risk table, the first with the "
-            f"index {index[places.index(-1)]!r}."
-        )
-    return places
+    wanted = as_series(index.to_numpy(), "index", may_miss=True)
+    return rows_of(wanted, table.frame["id"], "X", "the risk table")

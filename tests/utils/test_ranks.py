@@ -1,44 +1,29 @@
-"""Ranks of scores, and whether ranks that were read are right, against sorted lists."""
+"""Ranks of scores against sorted lists and SciPy."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
-from smilearn.utils._ranks import are_ranks, order_of, ranks_of
-
-scores = st.lists(st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 2.5]), max_size=12)
+from smilearn.utils._ranks import rank_correlation, ranks_of
 
 
 @settings(deadline=None)
-@given(scores)
+@given(st.lists(st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 2.5]), max_size=12))
 def test_ranks_are_those_of_a_stable_sort(psmi):
-    psmi = np.array(psmi, float)
     order = sorted(range(len(psmi)), key=lambda row: psmi[row])
-    ranks = ranks_of(psmi)
+    ranks = ranks_of(np.array(psmi, float))
     assert [ranks[row] for row in order] == list(range(1, len(psmi) + 1))
-    assert order_of(ranks).tolist() == order
-    assert are_ranks(ranks, psmi) == (len(psmi) > 0)
 
 
-@settings(deadline=None)
-@given(st.lists(st.integers(-2, 9), min_size=1, max_size=8))
-def test_only_right_ranks_pass(ranks):
-    psmi = np.array([0.5, 0.5, -1.0, 2.0, 0.5, 9.0, 8.0, 7.0])[: len(ranks)]
-    right = ranks_of(psmi)
-    assert are_ranks(np.array(ranks), psmi) == (right.tolist() == ranks)
-    assert are_ranks(right, psmi)
-    swapped = right[::-1].copy()
-    assert are_ranks(swapped, psmi) == (swapped.tolist() == right.tolist())
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(1, 9), max_size=8))
-def test_order_of_any_ranks_is_stable(ranks):
-    expected = sorted(range(len(ranks)), key=lambda row: ranks[row])
-    assert order_of(np.array(ranks, np.int64)).tolist() == expected
-
-
-@pytest.mark.parametrize("psmi", [[np.nan], [0.0, np.nan]])
-def test_nan_has_no_rank(psmi):
-    assert not are_ranks(np.arange(1, len(psmi) + 1), np.array(psmi))
+def test_rank_correlation_is_spearmans(seed):
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(0, 9, (2, 60)).astype(float)
+    weight = rng.integers(1, 4, 60)
+    expected = spearmanr(first, second).statistic
+    assert rank_correlation(first, second) == pytest.approx(expected)
+    copies = spearmanr(first.repeat(weight), second.repeat(weight)).statistic
+    assert rank_correlation(first, second, weight) == pytest.approx(copies)
+    assert rank_correlation(first, np.zeros(60)) == 0
+    assert rank_correlation(np.ones(60), np.zeros(60)) == 1
