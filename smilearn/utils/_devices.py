@@ -9,6 +9,12 @@ import torch
 from smilearn.exceptions import DeviceMemoryError, InvalidInputError
 from smilearn.utils._threads import SharedContext, own_threads
 
+# From torch 2.9 on there is a switch for CUDA alone, which can always be read. Those
+# of before raise an error once somebody has touched the new one.
+_FULL = "ieee" if hasattr(torch.backends.cuda.matmul, "fp32_precision") else "highest"
+_SIGNS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_most_bytes = {}  # of projections in a block, by device: learnt from failures
+
 
 def resolve_device(device):
     """Turn "auto" into cuda, mps or cpu, whichever comes first on this machine."""
@@ -45,11 +51,6 @@ def full_float32():
     _set_precision(before)
 
 
-# From torch 2.9 on there is a switch for CUDA alone, which can always be read. Those
-# of before raise an error once somebody has touched the new one.
-_FULL = "ieee" if hasattr(torch.backends.cuda.matmul, "fp32_precision") else "highest"
-
-
 def _precision():
     if _FULL == "highest":
         return torch.get_float32_matmul_precision()
@@ -61,10 +62,6 @@ def _set_precision(value):
         torch.set_float32_matmul_precision(value)
     else:
         torch.backends.cuda.matmul.fp32_precision = value
-
-
-_SIGNS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-_most_bytes = {}  # of projections in a block, by device: learnt from failures
 
 
 def most_slices(device, slice_bytes):
@@ -79,9 +76,9 @@ def in_blocks(work, settings, start, stop, n_samples, free=lambda: None):
     while blocks:
         block = blocks.pop(0)
         try:
-            for done, found in work(block):
-                yield done, found
-                start = done
+            for stop_of_part, result in work(block):
+                yield stop_of_part, result
+                start = stop_of_part
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
