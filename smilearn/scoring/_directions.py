@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
+import torch
 
-from smilearn.utils._threads import in_threads
+from smilearn.utils._threads import in_threads, own_threads
 
 _HARD = 100  # steps that an entry of an orthonormal block takes
 
@@ -43,7 +44,9 @@ class SliceDirections:
                 )
                 unit[rows_of_block] = _orthonormal(rows[rows_of_block])
 
-        in_threads(work, math.ceil(len(rows) / self.n_features), _HARD * rows.size)
+        n_blocks = math.ceil(len(rows) / self.n_features)
+        with own_threads(torch.device("cpu")):
+            in_threads(work, n_blocks, _HARD * rows.size)
         return unit
 
 
