@@ -5,15 +5,14 @@
 Samples are drawn on the device and stay there. Each figure is a median of runs side by
 side, after one to warm up: the bare product ``slices @ X.T`` in full float32, block by
 block into one buffer; `SlicedMIScorer.fit` with training scores, as it is by default,
-and without its search for far samples; the same with the look-up in plain torch. Then
-the samples are copied to the host once, for the same fit there: its time, and the
-largest difference of scores. It runs on a CPU too, where it only shows that it runs.
+and without its search for far samples. Then the samples are copied to the host once,
+for the same fit there: its time, and the largest difference of scores. It runs on a
+CPU too, where it only shows that it runs.
 """
 
 import argparse
 import cProfile
 import json
-import math
 import os
 import platform
 import pstats
@@ -26,7 +25,6 @@ import numpy as np
 import torch
 
 from smilearn import SlicedMIScorer
-from smilearn.scoring import _fused
 from smilearn.scoring._engine import project
 from smilearn.scoring._reader import Settings
 from smilearn.utils._devices import resolve_device, working_on
@@ -77,17 +75,15 @@ def fit(X, y, n_slices, device, **parameters):
 
 def measured(arguments, device):
     X, y = drawn(arguments.n, arguments.d, arguments.k, device)
-    scores, worth = {}, _fused._WORTH
+    scores = {}
 
-    def run(name, worth=worth, **parameters):
-        _fused._WORTH = worth
+    def run(name, **parameters):
         scores[name] = fit(X, y, arguments.slices, device, **parameters).scores_
 
     works = {
         "bare product": bare_product(X, arguments.slices),
         "fit": lambda: run("fit"),
         "fit, far=None": lambda: run("fit, far=None", far=None),
-        "fit, plain look-up": lambda: run("fit, plain look-up", math.inf),
     }
     first = {name: timed(work, device) for name, work in works.items()}
     rounds = [
@@ -101,8 +97,6 @@ def measured(arguments, device):
         "over_bare": {
             n: statistics.median(r[n] / r[bare] for r in rounds) for n in works
         },
-        "fused_used": any(_fused._known.values()),
-        "fused_off_nats": off(scores["fit"], scores["fit, plain look-up"]),
     }
     if arguments.profile:
         profile = cProfile.Profile()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-FAMILIES = ("isotropic", "principal", "whitened", "discriminant", "joint", "adaptive")
+FAMILIES = ("isotropic", "principal", "adaptive")
 _UP_TO_30, _UP_TO_8 = st.integers(1, 30), st.integers(2, 8)
 _FACTOR = int(os.environ.get("SMILEARN_TEST_EXAMPLES", "1"))
 

@@ -24,9 +24,8 @@ from smilearn.audit._shadow_folder import (
 )
 from smilearn.baselines._training import log_probabilities
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering._delegating import is_aligned
 from smilearn.utils._files import digest
-from smilearn.utils._indexing import take_samples
+from smilearn.utils._indexing import is_aligned, take_samples
 
 _NAMES = ("log_own", "log_other", "correct", "lowest")  # of answers
 _TRADES = 10  # rounds in which each model trades samples with another one

@@ -1,7 +1,7 @@
 """Take samples at risk out of a training set."""
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import layers, score_samples
+from smilearn.filtering._removal import ranked_removal, rule_of, spared
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._columns import as_series
 from smilearn.tables._matching import rows_of
@@ -38,97 +39,19 @@ from smilearn.utils._sklearn_compat import (
     routing_enabled,
 )
 
-
-@dataclass
-class Rule:
-    """How many samples go."""
-
-    name: str | None
-    value: float | None
-    by_class: bool = False
-
-    @classmethod
-    def of(cls, estimator):
-        """Read the rule from parameters, of which one at most may be set."""
-        names = ("share", "threshold", "n_remove", "alpha")
-        rules = {name: getattr(estimator, name) for name in names}
-        given = {name: value for name, value in rules.items() if value is not None}
-        if len(given) > 1:
-            raise InvalidInputError(
-                f"Set one of share, threshold, n_remove and alpha; got {given}."
-            )
-        name, value = next(iter(given.items()), (None, None))
-        if estimator.by_class and name not in ("share", "n_remove"):
-            raise InvalidInputError(
-                "by_class=True needs share or n_remove; a line in nats is the same for "
-                "all classes."
-            )
-        return cls(name, value, estimator.by_class)
-
-    def apply(self, scores, codes, n_classes, offset):
-        """Choose the samples that go, before any floor."""
-        if self.name not in ("share", "n_remove"):
-            line = self.value if self.name == "threshold" else -offset
-            return -scores > line, np.full(n_classes, float(line))
-        pools = codes if self.by_class else np.zeros_like(codes)
-        sizes = np.bincount(pools)
-        if self.name == "share":
-            n_remove = (self.value * sizes + 1e-9).astype(int)
-        else:
-            n_remove = np.full(len(sizes), self.value)
-        if (n_remove > sizes).any():
-            raise InvalidInputError(
-                f"n_remove={self.value} is more than the {sizes.min()} samples of "
-                f"{'a class' if self.by_class else 'the data'}."
-            )
-        remove = riskiest(scores, pools, n_remove)
-        lines = lines_between(scores, pools, remove, len(sizes))
-        return remove, np.broadcast_to(lines, n_classes).copy()
-
-
-def riskiest(scores, codes, n_remove):
-    """Mark the samples with the lowest scores of each group."""
-    order = np.lexsort((scores, codes))
-    starts = np.searchsorted(codes[order], np.arange(len(n_remove)))
-    place = np.empty(len(codes), np.int64)
-    place[order] = np.arange(len(codes)) - starts[codes[order]]
-    return place < n_remove[codes]
-
-
-def spared(scores, codes, remove, floor):
-    """Take back removals that leave a group with too few samples; the safest stay."""
-    size = np.bincount(codes)
-    kept = np.bincount(codes[~remove], minlength=len(size))
-    missing = np.maximum(np.minimum(floor, size) - kept, 0)
-    gone = np.flatnonzero(remove)
-    safest = riskiest(-scores[gone], codes[gone], missing)
-    remove = remove.copy()
-    remove[gone[safest]] = False
-    return remove, missing
-
-
-def lines_between(scores, codes, remove, n_groups):
-    """Risk half-way between what a rule keeps and what it removes, for each group."""
-    safest_removed = np.full(n_groups, np.inf)
-    riskiest_kept = np.full(n_groups, -np.inf)
-    np.minimum.at(safest_removed, codes[remove], -scores[remove])
-    np.maximum.at(riskiest_kept, codes[~remove], -scores[~remove])
-    nothing, everything = np.isinf(safest_removed), np.isinf(riskiest_kept)
-    with np.errstate(invalid="ignore"):  # of infinities, which are not taken
-        between = safest_removed / 2 + riskiest_kept / 2
-    return np.select([nothing, everything], [np.inf, -np.inf], between)
+_RULES = ("share", "threshold", "n_remove", "alpha")
 
 
 @dataclass(slots=True)
 class SamplerInputTags(InputTags):
-    """Tags of the input of a sampler: those of scikit-learn, and frames."""
+    """Tags of the input of a sampler of imbalanced-learn."""
 
     dataframe: bool = True
 
 
 @dataclass(slots=True)
 class SamplerTags:
-    """Tags of a sampler: whether it sets `sample_indices_`."""
+    """Whether a sampler sets `sample_indices_`."""
 
     sample_indices: bool = True
 
@@ -138,126 +61,6 @@ class TagsOfSampler(Tags):
     """Tags of an estimator that has `fit_resample`."""
 
     sampler_tags: SamplerTags = field(default_factory=SamplerTags)
-
-
-def tags_of_sampler(tags, input_tags):
-    """Make the tags of a sampler."""
-    tags.target_tags.required = True
-    return TagsOfSampler(
-        estimator_type="sampler",
-        target_tags=tags.target_tags,
-        input_tags=SamplerInputTags(
-            **{
-                name: getattr(input_tags, name)
-                for name in InputTags.__dataclass_fields__
-            }
-        ),
-    )
-
-
-@dataclass
-class Risks:
-    """What is known of the training samples."""
-
-    scorer: object
-    scores: np.ndarray
-    table: RiskTable
-    offset: float = 0.0
-    false_flag_rate: float | None = None
-
-
-def default_scorer():
-    """The scorer of who names none; it gets no metadata, with routing or without."""
-    scorer = SlicedMIScorer()
-    return scorer.set_fit_request(sample_weight=False) if routing_enabled() else scorer
-
-
-def risks_of(cleaner, scorer, X, labels, params):
-    """Ask what a filter asks: its table, or its scorer."""
-    if params and not routing_enabled():
-        raise InvalidInputError(
-            f"fit of a filter takes X and y, and more only with metadata routing; got "
-            f"{', '.join(params)}. fit_resample cuts what goes with the samples."
-        )
-    routed = process_routing(cleaner, "fit", **params) if params else None
-    if not isinstance(scorer, RiskTable):
-        requested = routed.scorer.fit if routed else {}
-        return risks_of_scorer(scorer, X, labels, cleaner.alpha, requested)
-    if cleaner.alpha is not None:
-        raise InvalidInputError(
-            "alpha shuffles labels and scores again; give the scorer instead of its "
-            "risk table."
-        )
-    return risks_of_table(scorer, X, labels, cleaner.match)
-
-
-def risks_of_scorer(scorer, X, labels, alpha=None, params=None):
-    """Fit a scorer to the samples."""
-    scorer = clone(scorer)
-    if alpha is not None:
-        _calibrate(scorer, alpha)
-    scorer.fit(X, labels, **(params or {}))
-    inside = layers(scorer)
-    last, std = inside[-1], None
-    if any(isinstance(each, FrozenEstimator) for each in inside):
-        scores = score_samples(scorer, X, labels)
-    elif hasattr(last, "scores_"):
-        scores, std = last.scores_, getattr(last, "scores_std_", None)
-    else:
-        raise InvalidInputError(
-            f"scorer must have scores_ after fit, one for each training sample; "
-            f"{type(last).__name__} has none. Use SlicedMIScorer or a pipeline that "
-            "ends in it."
-        )
-    scores, ids = np.asarray(scores, dtype=np.float64), index_of(X)
-    named = None if ids is None else ids.to_numpy()
-    table = RiskTable(scores, labels, std=std, id=named)
-    offset = float(getattr(last, "offset_", 0.0))
-    rate = getattr(last, "false_flag_rate_", None)
-    return Risks(scorer, scores, table, offset, rate)
-
-
-def risks_of_table(table, X, labels, match):
-    """Find the samples in a table."""
-    if X is not None:
-        check_aligned(X, {"y": labels})
-    if match == "index":
-        table = table.take(_rows_by_id(table, index_of(X)))
-    elif not table.is_whole:
-        raise InvalidInputError(
-            "The risk table is a view made by take or riskiest; give the whole "
-            "table, its rows in the order of the data."
-        )
-    own = table["label"]
-    if len(own) != len(labels) or (own != labels).any():
-        raise InvalidInputError(
-            "The labels of the risk table are not y; score this very data first."
-        )
-    return Risks(table, table["psmi"], table)
-
-
-def _calibrate(scorer, alpha):
-    """Ask a scorer for a line drawn by shuffled labels."""
-    *around, scorer = layers(scorer)
-    frozen = any(isinstance(each, FrozenEstimator) for each in around)
-    known = {*getattr(scorer, "get_params", dict)()}
-    if frozen or not {"contamination", "alpha"} <= known:
-        raise InvalidInputError(
-            f"alpha needs a scorer that draws a line by shuffled labels and is fitted "
-            f"here, such as SlicedMIScorer; {type(scorer).__name__} does not."
-        )
-    scorer.set_params(contamination="permutation", alpha=alpha)
-
-
-def _rows_by_id(table, index):
-    """Row of the table that each sample has by its index."""
-    if index is None:
-        raise InvalidInputError(
-            'match="index" needs X to be a pandas frame or series whose index holds '
-            "the ids of the risk table."
-        )
-    wanted = as_series(index, "index", may_miss=True)
-    return rows_of(wanted, table.frame["id"], "X", "the risk table")
 
 
 class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
@@ -415,20 +218,27 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         LowSupportWarning
             If `min_per_class` keeps samples that the rule would have removed.
         """
-        rule = Rule.of(self)
+        rules = {name: getattr(self, name) for name in _RULES}
+        rule = rule_of(rules, self.by_class)
         labels = class_labels(y)
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)  # of samples that had some
         if X is not None:
             validate_data(self, X, reset=True, skip_check_array=True)
-        risks = risks_of(self, self._scorer(), X, labels, params)
-        check_consistent_length(risks.scores, labels)
-        self.scorer_, self.scores_ = risks.scorer, risks.scores
-        self.risk_table_, self.false_flag_rate_ = risks.table, risks.false_flag_rate
+        offset, self.false_flag_rate_ = 0.0, None
+        if isinstance(self.scorer, RiskTable):
+            self.scorer_ = self.scorer
+            self.risk_table_ = self._rows_of_table(X, labels)
+        else:
+            self.scorer_ = self._fitted_scorer(X, labels, params)
+            self.risk_table_ = _table_of(self.scorer_, X, labels)
+            last = layers(self.scorer_)[-1]
+            offset = float(getattr(last, "offset_", 0.0))
+            self.false_flag_rate_ = getattr(last, "false_flag_rate_", None)
+        self.scores_ = np.asarray(self.risk_table_["psmi"])
+        check_consistent_length(self.scores_, labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
-        remove, self.threshold_ = rule.apply(
-            self.scores_, codes, len(self.classes_), risks.offset
-        )
+        remove = self._choose(*rule, codes, offset)
         self.support_ = ~self._spare(remove, codes)
         self.sample_indices_ = np.flatnonzero(self.support_)
         kept = np.bincount(codes[self.support_], minlength=len(self.classes_))
@@ -500,12 +310,66 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         return {name: values for name, values in aligned.items() if name in asked}
 
     def _scorer(self):
-        return default_scorer() if self.scorer is None else self.scorer
+        if self.scorer is not None:
+            return self.scorer
+        scorer = SlicedMIScorer()
+        if routing_enabled():
+            scorer.set_fit_request(sample_weight=False)
+        return scorer
+
+    def _fitted_scorer(self, X, labels, params):
+        """Fit the scorer to the samples, with what it requests."""
+        if params and not routing_enabled():
+            raise InvalidInputError(
+                "fit of a filter takes X and y, and more only with metadata routing; "
+                f"got {', '.join(params)}. fit_resample cuts what goes with the "
+                "samples."
+            )
+        requested = process_routing(self, "fit", **params).scorer.fit if params else {}
+        scorer = clone(self._scorer())
+        if self.alpha is not None:
+            _calibrate(scorer, self.alpha)
+        return scorer.fit(X, labels, **requested)
+
+    def _rows_of_table(self, X, labels):
+        """Rows of the risk table for the samples, in their order."""
+        table = self.scorer
+        if self.alpha is not None:
+            raise InvalidInputError(
+                "alpha shuffles labels and scores again; give the scorer instead of "
+                "its risk table."
+            )
+        if X is not None:
+            check_aligned(X, {"y": labels})
+        if self.match == "index":
+            table = table.take(_rows_by_id(table, index_of(X)))
+        elif not table.is_whole:
+            raise InvalidInputError(
+                "The risk table is a view made by take or riskiest; give the whole "
+                "table, its rows in the order of the data."
+            )
+        own = table["label"]
+        if len(own) != len(labels) or (own != labels).any():
+            raise InvalidInputError(
+                "The labels of the risk table are not y; score this very data first."
+            )
+        return table
+
+    def _choose(self, name, value, codes, offset):
+        """Samples to remove before any is spared; sets `threshold_`."""
+        if name in ("share", "n_remove"):
+            groups = codes if self.by_class else np.zeros_like(codes)
+            remove, risks = ranked_removal(name, value, self.scores_, groups)
+        else:
+            risks = float(value if name == "threshold" else -offset)
+            remove = -self.scores_ > risks
+        self.threshold_ = np.broadcast_to(risks, len(self.classes_)).copy()
+        return remove
 
     def _spare(self, remove, codes):
         """Take back removals that would leave a class with too few samples."""
-        floor = min(self.min_per_class, len(codes))
-        remove, missing = spared(self.scores_, codes, remove, floor)
+        least = min(self.min_per_class, len(codes))
+        remove, missing = spared(self.scores_, codes, remove, least)
         short = self.classes_[missing > 0]
         if len(short):
             warnings.warn(
@@ -518,8 +382,58 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        of_input = tags.input_tags
         if isinstance(self.scorer, RiskTable):  # which looks at no sample
-            tags.input_tags.sparse = tags.input_tags.allow_nan = True
-            tags.input_tags.string = True
-            return tags_of_sampler(tags, tags.input_tags)
-        return tags_of_sampler(tags, get_tags(self._scorer()).input_tags)
+            of_input.sparse = of_input.allow_nan = of_input.string = True
+        else:
+            of_input = get_tags(self._scorer()).input_tags
+        names = [each.name for each in fields(InputTags)]
+        return TagsOfSampler(
+            estimator_type="sampler",
+            target_tags=tags.target_tags,
+            input_tags=SamplerInputTags(**{n: getattr(of_input, n) for n in names}),
+        )
+
+
+def _table_of(scorer, X, labels):
+    """Scores of the samples by a scorer that was fitted to them, as a table."""
+    inside = layers(scorer)
+    last, std = inside[-1], None
+    if any(isinstance(each, FrozenEstimator) for each in inside):
+        scores = score_samples(scorer, X, labels)
+    elif hasattr(last, "scores_"):
+        scores, std = last.scores_, getattr(last, "scores_std_", None)
+    else:
+        raise InvalidInputError(
+            f"scorer must have scores_ after fit, one for each training sample; "
+            f"{type(last).__name__} has none. Use SlicedMIScorer or a pipeline that "
+            "ends in it."
+        )
+    ids = index_of(X)
+    ids = None if ids is None else ids.to_numpy()
+    return RiskTable(np.asarray(scores, np.float64), labels, std=std, id=ids)
+
+
+def _calibrate(scorer, alpha):
+    """Ask a scorer for a decision threshold from shuffled labels."""
+    *around, scorer = layers(scorer)
+    frozen = any(isinstance(each, FrozenEstimator) for each in around)
+    known = {*getattr(scorer, "get_params", dict)()}
+    if frozen or not {"contamination", "alpha"} <= known:
+        raise InvalidInputError(
+            f"alpha needs a scorer that finds its threshold by shuffled labels and is "
+            f"fitted here, such as SlicedMIScorer; {type(scorer).__name__} does not."
+        )
+    scorer.set_params(contamination="permutation", alpha=alpha)
+
+
+def _rows_by_id(table, index):
+    """Row of the table that each sample has by its index."""
+    if index is None:
+        raise InvalidInputError(
+            'match="index" needs X to be a pandas frame or series whose index holds '
+            "the ids of the risk table."
+        )
+    wanted = as_series(index.to_numpy(), "index", may_miss=True)
+    return rows_of(wanted, table.frame["id"], "X", "the risk table")

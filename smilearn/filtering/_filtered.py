@@ -6,13 +6,12 @@ from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering._delegating import Delegating, is_aligned
-from smilearn.filtering._filter import RiskFilter
-from smilearn.utils._indexing import check_aligned, take_samples
+from smilearn.filtering._meta import MetaEstimator
+from smilearn.utils._indexing import check_aligned, is_aligned, take_samples
 from smilearn.utils._sklearn_compat import HasMethods, fit_context
 
 
-class FilteredEstimator(Delegating):
+class FilteredEstimator(MetaEstimator):
     """Fit an estimator without the samples at risk.
 
     For pipelines of scikit-learn, whose steps cannot drop samples, and where weights,
@@ -118,9 +117,6 @@ class FilteredEstimator(Delegating):
         self.filter_ = cleaner
         self.estimator_ = clone(self.estimator).fit(X_kept, y_kept, **wanted)
         return self
-
-    def _filter(self):
-        return RiskFilter() if self.filter is None else self.filter
 
 
 def _goes_along(name):

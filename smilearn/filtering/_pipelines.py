@@ -6,9 +6,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering._delegating import Delegating
-
-__all__ = ["score_samples"]
 
 
 def score_samples(estimator, X, y=None):
@@ -64,24 +61,37 @@ def score_samples(estimator, X, y=None):
     for each in around:
         if hasattr(each, "steps"):
             X = _through(each.steps[:-1], X)
-    return _scored(last, X, y)
+    name = type(last).__name__
+    if not hasattr(last, "score_samples"):
+        raise InvalidInputError(
+            f"score_samples needs an estimator that ends in a scorer such as "
+            f"SlicedMIScorer; got one that ends in {name}, which has no score_samples."
+        )
+    if y is None:
+        return last.score_samples(X)
+    if len(inspect.signature(last.score_samples).parameters) < 2:
+        raise InvalidInputError(
+            f"{name}.score_samples takes no labels; leave out y, or end the pipeline "
+            "in a scorer that does."
+        )
+    return last.score_samples(X, y)
 
 
 def layers(estimator):
     """Go from a pipeline, search, frozen or filtered estimator to what is inside."""
-    found = [estimator]
+    inside = [estimator]
     while True:
-        last = found[-1]
+        last = inside[-1]
         if hasattr(last, "steps"):
-            found.append(last.steps[-1][1])
+            inside.append(last.steps[-1][1])
         elif isinstance(last, FrozenEstimator):
-            found.append(last.estimator)
+            inside.append(last.estimator)
         elif isinstance(last, BaseSearchCV):
-            found.append(getattr(last, "best_estimator_", last.estimator))
-        elif isinstance(last, Delegating):
-            found.append(getattr(last, "estimator_", last.estimator))
+            inside.append(getattr(last, "best_estimator_", last.estimator))
+        elif hasattr(last, "estimator") and hasattr(last, "filter"):
+            inside.append(getattr(last, "estimator_", last.estimator))
         else:
-            return found
+            return inside
 
 
 def _through(steps, X):
@@ -91,20 +101,3 @@ def _through(steps, X):
         if acts and (hasattr(step, "transform") or not hasattr(step, "fit_resample")):
             X = step.transform(X)
     return X
-
-
-def _scored(estimator, X, y):
-    name = type(estimator).__name__
-    if not hasattr(estimator, "score_samples"):
-        raise InvalidInputError(
-            f"score_samples needs an estimator that ends in a scorer such as "
-            f"SlicedMIScorer; got one that ends in {name}, which has no score_samples."
-        )
-    if y is None:
-        return estimator.score_samples(X)
-    if len(inspect.signature(estimator.score_samples).parameters) < 2:
-        raise InvalidInputError(
-            f"{name}.score_samples takes no labels; leave out y, or end the pipeline "
-            "in a scorer that does."
-        )
-    return estimator.score_samples(X, y)

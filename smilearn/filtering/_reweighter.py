@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering._delegating import Delegating
 from smilearn.filtering._filter import RiskFilter
+from smilearn.filtering._meta import MetaEstimator
+from smilearn.filtering._pipelines import layers
 from smilearn.utils._indexing import check_aligned
 from smilearn.utils._sklearn_compat import (
     HasMethods,
@@ -23,7 +23,7 @@ from smilearn.utils._sklearn_compat import (
 )
 
 
-class RiskReweighter(Delegating):
+class RiskReweighter(MetaEstimator):
     """Fit an estimator with less weight on the samples at risk of being memorized.
 
     The decision of a `RiskFilter` as `sample_weight`, for those who may not drop
@@ -126,18 +126,18 @@ class RiskReweighter(Delegating):
             If the estimator takes no weights, or a function of one's own gives none.
         """
         name = _name_of_weights(self.estimator)
-        given = params.pop(name, None)
-        check_aligned(X, {name: given})
-        if given is not None:
-            params[name] = given
+        own = params.pop(name, None)
+        check_aligned(X, {name: own})
+        if own is not None:
+            params[name] = own
         _, of_filter = self._requested(params)
         self.filter_ = clone(self._filter())
         if self.weight == "soft":
             self.filter_.set_params(min_per_class=0)
         self.filter_.fit(X, y, **of_filter)
         self.weights_ = self._weights(self.filter_)
-        times = np.asarray(1.0 if given is None else given, dtype=np.float64)
-        wanted, _ = self._requested({**params, name: times * self.weights_})
+        own = np.asarray(1.0 if own is None else own, dtype=np.float64)
+        wanted, _ = self._requested({**params, name: own * self.weights_})
         self.estimator_ = clone(self.estimator).fit(X, y, **wanted)
         return self
 
@@ -152,14 +152,12 @@ class RiskReweighter(Delegating):
         finite, least = risk[np.isfinite(risk)], np.finfo(float).tiny
         low, high = np.percentile(finite, [25, 75]) if len(finite) else (0, 0)
         unit = max(self.softness * (high - low) / 2, least)
-        line = cleaner.threshold_[codes]
-        line = np.where(line == -np.inf, finite.min(initial=0.0), line)
+        threshold = cleaner.threshold_[codes]
+        lowest = finite.min(initial=0.0)
+        threshold = np.where(threshold == -np.inf, lowest, threshold)
         with np.errstate(over="ignore", invalid="ignore"):  # inf - inf: far above
-            weights = expit((line - risk) / unit)
+            weights = expit((threshold - risk) / unit)
         return np.fmax(weights, least)
-
-    def _filter(self):
-        return RiskFilter() if self.filter is None else self.filter
 
 
 def _name_of_weights(estimator):
@@ -172,27 +170,15 @@ def _name_of_weights(estimator):
                 "set_fit_request(sample_weight=True) of it or of its last step."
             )
         return "sample_weight"
-    prefix, last = "", estimator
-    while hasattr(last, "steps") or _hands_on(last):
-        if hasattr(last, "steps"):
-            step, last = last.steps[-1]
-            prefix += f"{step}__"
-        else:
-            last = last.estimator
-    takes = inspect.signature(last.fit).parameters.values()
-    if not any(
-        each.name == "sample_weight" or each.kind is each.VAR_KEYWORD for each in takes
-    ):
+    inside = layers(estimator)
+    prefix = [f"{each.steps[-1][0]}__" for each in inside if hasattr(each, "steps")]
+    takes = inspect.signature(inside[-1].fit).parameters.values()
+    if not any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in takes):
         raise InvalidInputError(
-            f"{type(last).__name__}.fit takes no sample_weight; use FilteredEstimator, "
-            "or an estimator that takes weights."
+            f"{type(inside[-1]).__name__}.fit takes no sample_weight; use "
+            "FilteredEstimator, or an estimator that takes weights."
         )
-    return prefix + "sample_weight"
-
-
-def _hands_on(estimator):
-    """Whether parameters of `fit` go to an estimator inside as they are."""
-    return isinstance(estimator, Delegating | BaseSearchCV)
+    return "".join(prefix) + "sample_weight"
 
 
 def _checked(weights, n_samples):

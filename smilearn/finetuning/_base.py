@@ -102,7 +102,7 @@ class FineTuning(FitTasks):
     def _epoch_tasks(self, follow, network):
         if follow.context is None:
             return []
-        from smilearn.utils._callbacks import EpochTasks
+        from smilearn.finetuning._epochs import EpochTasks
 
         fitted = {
             "_network": network,

@@ -1,7 +1,7 @@
 """From embeddings and labels to scores."""
 
+from smilearn.scoring._batches import RecordBatches
 from smilearn.scoring._convergence import SliceConvergence
-from smilearn.scoring._record_batches import RecordBatches
 from smilearn.scoring._scorer import SlicedMIScorer
 
 __all__ = [

@@ -62,7 +62,7 @@ class Gaussian:
         return torch.where(self.count > 1, left_out, alone) + offset
 
     def coefficients(self, offset):
-        """What `_table_kernels` makes both log densities from, (S, K, 10)."""
+        """What `_kernels.tables` makes both log densities from, (S, K, 10)."""
         floor = VARIANCE_FLOOR * self.pooled
         variance = torch.maximum(self.variance, floor)
         others = (self.count - 1).clamp_min(1)
@@ -138,7 +138,7 @@ class Student:
         return remaining.mul_(0.5 * dof).add_(scale)
 
     def coefficients(self, offset):
-        """What `_table_kernels` makes both log densities from, (S, K, 10)."""
+        """What `_kernels.tables` makes both log densities from, (S, K, 10)."""
         dof = PRIOR_DOF + self.count
         spread = self._squares * (1 + 1 / self._strength)
         growth = self._strength / (self._strength - 1)

@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
+import torch
 
-from smilearn.utils._threads import in_threads
+from smilearn.utils._threads import in_threads, own_threads
 
 _HARD = 100  # steps that an entry of an orthonormal block takes
 
@@ -24,17 +25,12 @@ class SliceDirections:
         missing = n_slices - len(self._gaussian)
         if missing > 0:
             fresh = self._rng.standard_normal((missing, self.n_features))
-            begin = self._first_unfinished()
+            begin = len(self._gaussian)  # blocks from here on are not whole
+            begin -= begin % self.n_features if self.orthogonal else 0
             self._gaussian = np.concatenate([self._gaussian, fresh])
             tail = self._normalized(self._gaussian[begin:])
             self._unit = np.concatenate([self._unit[:begin], tail])
         return self._unit[:n_slices]
-
-    def _first_unfinished(self):
-        """Index from which blocks are to be made orthonormal (again)."""
-        if not self.orthogonal:
-            return len(self._gaussian)
-        return len(self._gaussian) // self.n_features * self.n_features
 
     def _normalized(self, rows):
         if not self.orthogonal:
@@ -43,10 +39,14 @@ class SliceDirections:
 
         def work(begin, end):
             for block in range(begin, end):
-                some = slice(block * self.n_features, (block + 1) * self.n_features)
-                unit[some] = _orthonormal(rows[some])
+                rows_of_block = slice(
+                    block * self.n_features, (block + 1) * self.n_features
+                )
+                unit[rows_of_block] = _orthonormal(rows[rows_of_block])
 
-        in_threads(work, math.ceil(len(rows) / self.n_features), _HARD * rows.size)
+        n_blocks = math.ceil(len(rows) / self.n_features)
+        with own_threads(torch.device("cpu")):
+            in_threads(work, n_blocks, _HARD * rows.size)
         return unit
 
 

@@ -11,9 +11,8 @@ import torch
 from tqdm.auto import tqdm
 
 from smilearn.scoring._moments import ClassMoments, moments_of, plain_moments
-from smilearn.scoring._reader import PmiReader
+from smilearn.scoring._reader import PmiReader, SliceSums
 from smilearn.scoring._reliability import SliceTally
-from smilearn.scoring._sums import SliceSums
 from smilearn.scoring._tables import nodes_needed
 from smilearn.utils._devices import in_blocks
 from smilearn.utils._threads import in_threads
@@ -28,7 +27,6 @@ class TrainingPass:
         self, samples, settings, *, block_length, left_out, folds=None, verbose=False
     ):
         self.settings, self.verbose = settings, verbose
-        self.done = lambda n_slices: None  # told of slices as they are scored
         self.left_out, self._folds = left_out, folds
         self.count, self._segments = samples.count, samples.segments
         self._weight, self._weight_of = samples.weight, samples.weight_of
@@ -54,17 +52,16 @@ class TrainingPass:
                 self._keep(*fitted)
                 self.tally.add(places, *sums)
                 bar.update(len(places))
-                self.done(len(places))
 
     def measure(self, directions):
         """Take the moments of the slices of `directions`, (S, d); score nothing."""
 
         def fitted(block):
-            _, *found = self._fit(directions[block])
-            yield block.stop, found
+            _, *fitted_block = self._fit(directions[block])
+            yield block.stop, fitted_block
 
-        for found in self._in_blocks(fitted, 0, len(directions)):
-            self._keep(*found)
+        for fitted_block in self._in_blocks(fitted, 0, len(directions)):
+            self._keep(*fitted_block)
 
     def _in_blocks(self, work, start, stop):
         """What some work finds on the slices from start to stop, block by block."""
@@ -72,8 +69,9 @@ class TrainingPass:
         def free():
             self._buffer = None
 
-        found = in_blocks(work, self.settings, start, stop, len(self._residuals), free)
-        return (values for _, values in found)
+        n_samples = len(self._residuals)
+        blocks = in_blocks(work, self.settings, start, stop, n_samples, free)
+        return (values for _, values in blocks)
 
     def _keep(self, moments, nodes):
         self._parts.append(moments)
@@ -93,13 +91,15 @@ class TrainingPass:
         """Sums over slices, each fold by the moments of the others: total minus it."""
         sums, squares = np.empty((4, product.shape[1])), np.empty(product.shape[1])
         for rows in self._folds:
-            some, codes = product[:, rows].contiguous(), self._codes[rows]
-            part = plain_moments(some, codes, len(self.count), self._weight_of(rows))
-            rest = moments.without(part)
-            nodes = nodes_needed(self.settings.densities(rest), rest)
-            reader = PmiReader(self.settings, rest, nodes, training=True)
-            its_sums = SliceSums(self.tally.groups(places), 4, some)
-            reader.add_to([its_sums], some, [codes])
+            held_out, codes = product[:, rows].contiguous(), self._codes[rows]
+            part = plain_moments(
+                held_out, codes, len(self.count), self._weight_of(rows)
+            )
+            remaining = moments.without(part)
+            nodes = nodes_needed(self.settings.densities(remaining), remaining)
+            reader = PmiReader(self.settings, remaining, nodes, training=True)
+            its_sums = SliceSums(self.tally.groups(places), 4, held_out)
+            reader.add_to([its_sums], held_out, [codes])
             sums[:, rows], squares[rows] = its_sums.values()
         return sums, squares
 

@@ -126,15 +126,12 @@ def _unsupervised(task, samples, axes):
     if task.in_folds:
         options["folds"] = task.folds()
     training = TrainingPass(samples, task.settings, block_length=length, **options)
-    parts = task.follow.slices()
-    training.done = parts.add
     if n_axes == 1:  # there is one direction only
         training.extend(directions.first(1))
     elif task.n_slices == "auto":
         extend_until(training, ENOUGH_RELIABILITY, directions, task.max_slices)
     else:
         training.extend(directions.first(task.n_slices))
-    parts.finish()
     tally = training.tally
     return Learnt(
         scores=tally.mean,

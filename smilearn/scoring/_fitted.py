@@ -7,14 +7,13 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
-from smilearn.scoring._device_check import check_device
 from smilearn.scoring._engine import score_new
 from smilearn.scoring._maps import joint_table
 from smilearn.scoring._mixture import mixed, mixed_errors
 from smilearn.scoring._moments import ClassMoments
 from smilearn.scoring._reader import Settings
 from smilearn.scoring._reliability import SliceTally
-from smilearn.scoring._sparse import SparsePoints
+from smilearn.scoring._samples import SparsePoints
 from smilearn.scoring._standardize import standardize
 from smilearn.utils._devices import resolve_device, working_on
 from smilearn.utils._indexing import as_tensor
@@ -35,9 +34,7 @@ class FittedSlices:
         size = None if self.block_size == "auto" else self.block_size
         device = resolve_device(self.device)
         dtype = "float32" if device.type == "mps" else self.dtype_
-        settings = Settings(self.density, device, dtype, size)
-        check_device(settings)
-        return settings
+        return Settings(self.density, device, dtype, size)
 
     def _validated(self, X, *y, reset=False, least=None, sparse=True):
         """Check X, or X and y, by scikit-learn's rules; X floating."""

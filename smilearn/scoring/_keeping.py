@@ -1,7 +1,5 @@
 """What a scorer keeps of what was learnt, as plain arrays."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from smilearn.scoring._mixture import (
@@ -11,7 +9,6 @@ from smilearn.scoring._mixture import (
     member_tasks,
     mixed,
     mixed_errors,
-    most_parts,
     weights_of,
 )
 from smilearn.utils._callbacks import silent_clone
@@ -63,9 +60,7 @@ class SliceKeeping:
             known = [name for name in _OF_ALL if hasattr(self, name)]
             vars(member).update({name: getattr(self, name) for name in known})
             member.offset_ = 0.0
-            wanted = its_task.n_slices, its_task.max_slices
-            with task.follow.part(name, most_parts(slicing, *wanted)) as part:
-                learnt = learn(replace(its_task, follow=part), slicing, n_components)
+            learnt = learn(its_task, slicing, n_components)
             member._keep(its_task, learnt)
             self.members_[name], self.contrast_[name] = member, learnt.contrast
         self.weights_ = weights_of(self.contrast_)

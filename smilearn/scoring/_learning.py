@@ -1,7 +1,6 @@
 """How a scorer learns from standardized samples."""
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import issparse
@@ -9,14 +8,14 @@ from scipy.sparse import issparse
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning
 from smilearn.scoring._batches import ENOUGH, ArrayBatches
 from smilearn.scoring._families import ENOUGH_RELIABILITY
-from smilearn.scoring._far import far_samples
 from smilearn.scoring._folds import folds_of, row_keys
-from smilearn.scoring._indicators import IndicatorLabels, holds_indicators
 from smilearn.scoring._keeping import SliceKeeping
-from smilearn.scoring._line import LineDrawing
-from smilearn.scoring._mixture import learn, members_for, most_parts
+from smilearn.scoring._mixture import learn
+from smilearn.scoring._multilabel import IndicatorLabels, holds_indicators
+from smilearn.scoring._outliers import far_samples
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._task import Task
+from smilearn.scoring._threshold import ThresholdSetting
 from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device, working_on
 from smilearn.utils._indexing import as_tensor
@@ -50,7 +49,7 @@ _OF_A_FAMILY = {
 _SMALL = 2**20  # numbers, for which double precision costs next to nothing
 
 
-class SliceLearning(FitTasks, SliceKeeping, LineDrawing, IndicatorLabels):
+class SliceLearning(FitTasks, SliceKeeping, ThresholdSetting, IndicatorLabels):
     """The fitting of a scorer; expects its parameters."""
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -107,23 +106,16 @@ class SliceLearning(FitTasks, SliceKeeping, LineDrawing, IndicatorLabels):
             )
         used = self._used(X, y, weight)
         some = weight if weight is None else weight[used]
-        most = self._most_parts(X)
-        with self._fit_task(X, y, most=most, sample_weight=weight) as follow:
-            self._learn_from(X[used], y[used], some, follow)
+        with self._fit_task(X, y, sample_weight=weight):
+            self._learn_from(X[used], y[used], some)
             if len(self.labels_) < len(y):
                 self._score_the_rest(X, y, ~used)
-            self._draw_the_line(
+            self._set_offset(
                 lambda null, labels: null.fit(X, labels, sample_weight=weight),
                 y,
                 weight,
             )
         return self
-
-    def _most_parts(self, X):
-        """Most parts that callbacks are told of: members, or some slices at a time."""
-        if self.slicing == "adaptive":
-            return len(members_for(X.shape[1], issparse(X)))
-        return most_parts(self.slicing, self.n_slices, self.max_slices)
 
     def _is_read_in_batches(self, X, sample_weight):
         """Whether X is a large file and can be read a batch at a time."""
@@ -139,7 +131,7 @@ class SliceLearning(FitTasks, SliceKeeping, LineDrawing, IndicatorLabels):
         for name in _OF_A_FAMILY & vars(self).keys():
             delattr(self, name)
 
-    def _learn_from(self, X, y, weight, follow):
+    def _learn_from(self, X, y, weight):
         self._forget()
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -156,7 +148,6 @@ class SliceLearning(FitTasks, SliceKeeping, LineDrawing, IndicatorLabels):
         settings, seed = self._settings(), self._fixed_seed()
         with working_on(settings.device):
             task = self._task(X, codes, weight, settings, seed)
-            task = replace(task, follow=follow)
             if self.slicing == "adaptive":
                 self._mix(task)
             else:

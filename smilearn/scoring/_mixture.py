@@ -6,8 +6,7 @@ import numpy as np
 
 from smilearn.scoring import _families
 from smilearn.scoring._families import enough_slices
-from smilearn.scoring._sparse import SparsePoints
-from smilearn.utils._callbacks import n_parts
+from smilearn.scoring._samples import SparsePoints
 from smilearn.utils._weights import weighted_quantile
 
 FAMILIES = {
@@ -71,13 +70,6 @@ def members_for(n_features, sparse):
         # no covariance of that many features
         if not (sparse and slicing in ("discriminant", "joint"))
     }
-
-
-def most_parts(slicing, n_slices, max_slices):
-    """Most parts of slices that learning one family is told of in."""
-    if slicing not in ("isotropic", "principal"):
-        return 0
-    return n_parts(max_slices if n_slices == "auto" else n_slices)
 
 
 def weights_of(contrast):

@@ -60,15 +60,15 @@ class ClassMoments:
         """Moments of the samples that are not in a part; shares and ranges stay."""
         count = self.count - part.count
         count = np.where(count > 1e-9 * self.count, count, 0)  # sums of weights round
-        rest, whole = (np.where(n > 0, n, 1) for n in (count, self.count))
-        mean = (self.count * self.mean - part.count * part.mean) / rest
+        divisor, whole = (np.where(n > 0, n, 1) for n in (count, self.count))
+        mean = (self.count * self.mean - part.count * part.mean) / divisor
         squares = self.count * self.variance - part.count * part.variance
         squares -= np.square(part.mean - mean) * (count * part.count / whole)
         left = replace(
             self,
             count=count,
             mean=np.where(count > 0, mean, 0),
-            variance=np.where(count > 0, squares.clip(0) / rest, 0),
+            variance=np.where(count > 0, squares.clip(0) / divisor, 0),
             reach=np.zeros_like(self.reach),
         )
         crowd = np.broadcast_to(left.pooled[:, None], mean.shape)
@@ -125,7 +125,7 @@ def sums_of(Z, segments, mean, weight=None):
 def _weighted_squares(Z, segments, weight):
     """Weighted sum of squares of each class on each slice, (S, n_classes)."""
     weight = torch.as_tensor(weight, device=Z.device).to(Z)
-    squares = [Z[:, some].square() @ weight[some] for some in segments]
+    squares = [Z[:, columns].square() @ weight[columns] for columns in segments]
     return torch.stack(squares, 1).cpu().double().numpy()
 
 

@@ -8,8 +8,7 @@ import torch
 
 from smilearn.scoring import _kernels
 from smilearn.scoring._densities import DENSITIES
-from smilearn.scoring._fused import fused_for
-from smilearn.scoring._table_kernels import tables
+from smilearn.scoring._kernels import tables
 from smilearn.scoring._tables import chunks, class_pmi, grid_of, locate, read, tabulate
 from smilearn.utils._devices import most_slices
 
@@ -82,45 +81,41 @@ class PmiReader:
             if level and _kernels.usable(Z.device):
                 self._add_compiled(sums, Z, columns, rows, int(level))
                 continue
-            fused = fused_for(Z, sums[0].n_groups) if level else None
-            if fused:
-                self._add_fused(fused, sums, Z, columns, rows, int(level))
-                continue
             work = self._tabulated if level else self._exact
-            for some, pmi in work(Z, columns, rows, int(level)):
+            for part_rows, pmi in work(Z, columns, rows, int(level)):
                 for column_sums, values in zip(sums, pmi, strict=True):
-                    column_sums.add(some, values)
+                    column_sums.add(part_rows, values)
 
     def _add_compiled(self, sums, Z, columns, rows, n_nodes):
         offsets = [(codes * n_nodes).int().numpy() for codes in columns]
-        for some, table, (origin, step) in self._compiled_tables(rows, n_nodes):
+        for part_rows, table, (origin, step) in self._compiled_tables(rows, n_nodes):
             cells = origin, step, n_nodes
             for column_sums, offset in zip(sums, offsets, strict=True):
                 _kernels.look_up(
                     Z.numpy(),
-                    some,
+                    part_rows,
                     cells,
                     table,
                     offset,
-                    *column_sums.arrays(some),
+                    *column_sums.arrays(part_rows),
                 )
             if not self.training:
                 table, *grid = map(torch.from_numpy, (table, origin, step))
-                self._make_good(sums, Z, columns, some, table, grid, n_nodes)
+                self._make_good(sums, Z, columns, part_rows, table, grid, n_nodes)
 
     def _compiled_tables(self, rows, n_nodes):
         student, log_prior = self.settings.density == "student", self._log_prior
-        for some, coefficients, flat in self._coefficients(rows):
-            moments = self.moments[some]
+        for part_rows, coefficients, flat in self._coefficients(rows):
+            moments = self.moments[part_rows]
             grid = grid_of(moments.low, moments.high, n_nodes)
             origin, step = (values.astype(self.settings.dtype) for values in grid)
-            for part in chunks(len(some), n_nodes * len(log_prior)):
+            for part in chunks(len(part_rows), n_nodes * len(log_prior)):
                 cells = origin[part], step[part]
                 nodes = *cells, n_nodes
                 which = coefficients[part]
                 table = tables(student, which, log_prior, nodes, self.left_out)
                 table[flat[part]] = 0
-                yield some[part], table.reshape(len(table), -1), cells
+                yield part_rows[part], table.reshape(len(table), -1), cells
 
     def _coefficients(self, rows):
         """Coefficients of the densities of some slices, for `tables`."""
@@ -134,20 +129,10 @@ class PmiReader:
     def _log_prior(self):
         return np.log(self.moments.share)
 
-    def _add_fused(self, look_up, sums, Z, columns, rows, n_nodes):
-        for some, table, (origin, step) in self._tables(rows, n_nodes):
-            entries, grid = torch.view_as_real(table), (origin, step, n_nodes)
-            for column_sums, codes in zip(sums, columns, strict=True):
-                group = column_sums.group_of(some)
-                offset, index = codes * n_nodes, self._index(some)
-                column_sums.count(*look_up(Z, index, grid, entries, offset, group))
-            if not self.training:
-                self._make_good(sums, Z, columns, some, table, grid[:2], n_nodes)
-
-    def _make_good(self, sums, Z, columns, some, table, grid, n_nodes):
+    def _make_good(self, sums, Z, columns, part_rows, table, grid, n_nodes):
         """Put the exact value in the place of what was read at the end of a grid."""
-        for inner in chunks(len(some), Z.shape[1]):
-            rows, (origin, step) = some[inner], (values[inner] for values in grid)
+        for inner in chunks(len(part_rows), Z.shape[1]):
+            rows, (origin, step) = part_rows[inner], (values[inner] for values in grid)
             _, outside = _split(Z[self._index(rows)], origin, step, n_nodes)
             row, column, z = outside
             edge = torch.where(z > origin[row], n_nodes - 1, 0)
@@ -192,17 +177,26 @@ class PmiReader:
         """Tables of some slices, as many at a time as a temporary may hold."""
         most = -self.settings.tensor(np.log(self.moments.share))[:, None]
         for part in chunks(len(rows), n_nodes * len(self.moments.count)):
-            some = rows[part]
-            grid = grid_of(self.moments.low[some], self.moments.high[some], n_nodes)
+            part_rows = rows[part]
+            grid = grid_of(
+                self.moments.low[part_rows], self.moments.high[part_rows], n_nodes
+            )
             origin, step = (self.settings.tensor(values) for values in grid)
-            function = self._function(some, self.settings)
-            yield some, tabulate(function, origin, step, n_nodes, most), (origin, step)
+            function = self._function(part_rows, self.settings)
+            yield (
+                part_rows,
+                tabulate(function, origin, step, n_nodes, most),
+                (origin, step),
+            )
 
     def _tabulated(self, Z, columns, rows, n_nodes):
         offsets = [codes * n_nodes for codes in columns]
-        for some, table, (origin, step) in self._tables(rows, n_nodes):
-            for inner in chunks(len(some), Z.shape[1]):
-                index, cells = self._index(some[inner]), (origin[inner], step[inner])
+        for part_rows, table, (origin, step) in self._tables(rows, n_nodes):
+            for inner in chunks(len(part_rows), Z.shape[1]):
+                index, cells = (
+                    self._index(part_rows[inner]),
+                    (origin[inner], step[inner]),
+                )
                 inside, outside = Z[index], None
                 if not self.training:
                     inside, outside = _split(inside, *cells, n_nodes)
@@ -210,7 +204,7 @@ class PmiReader:
                 pmi = [
                     read(table[inner], node + offset, fraction) for offset in offsets
                 ]
-                for part, exact in self._outside(outside, columns, some[inner]):
+                for part, exact in self._outside(outside, columns, part_rows[inner]):
                     row, column = outside[0][part], outside[1][part]
                     for values, own in zip(pmi, exact, strict=True):
                         values[row, column] = own
@@ -219,12 +213,12 @@ class PmiReader:
     def _index(self, rows):
         return torch.as_tensor(rows, device=self.settings.device)
 
-    def _outside(self, outside, columns, some):
+    def _outside(self, outside, columns, part_rows):
         """Exact values of projections outside the grid, some at a time."""
         row, column, z = outside or ((), (), ())
         for part in chunks(len(row), len(self.moments.count)):
             exactly = self.settings.exactly
-            function = self._function(some[row[part].cpu().numpy()], exactly)
+            function = self._function(part_rows[row[part].cpu().numpy()], exactly)
             table = function(z[part, None, None].to(exactly.torch_dtype))[..., 0]
             yield (
                 part,
@@ -241,3 +235,34 @@ def _split(Z, origin, step, n_nodes):
     row, column = ((low > Z) | (high < Z)).nonzero(as_tuple=True)
     outside = row, column, Z[row, column]
     return torch.minimum(torch.maximum(Z, low), high), outside
+
+
+class SliceSums:
+    """Sums over a block of slices for each sample, where the projections are."""
+
+    def __init__(self, groups, n_groups, like):
+        self._groups = groups
+        self._total = like.new_zeros((n_groups, like.shape[1]))
+        self._squares = like.new_zeros(like.shape[1])
+
+    def add(self, rows, pmi):
+        """Count in the pmi (len(rows), n_samples) of some slices; it is overwritten."""
+        group = torch.as_tensor(self._groups, device=rows.device)[rows]
+        member = torch.nn.functional.one_hot(group, len(self._total)).to(pmi).T
+        self._total.addmm_(member, pmi)
+        self._squares += pmi.square_().sum(0)
+
+    def replace(self, rows, samples, before, after):
+        """Count in one value of some samples instead of another."""
+        group = torch.as_tensor(self._groups[rows], device=samples.device)
+        self._total.index_put_((group, samples), after - before, accumulate=True)
+        change = after.square() - before.square()
+        self._squares.index_put_((samples,), change, accumulate=True)
+
+    def arrays(self, rows):
+        """Group of some slices, sums and sums of squares, to be added to in place."""
+        return self._groups[rows], self._total.numpy(), self._squares.numpy()
+
+    def values(self):
+        """Sums (n_groups, n_samples) and sums of squares (n_samples,), float64."""
+        return self._total.cpu().double().numpy(), self._squares.cpu().double().numpy()

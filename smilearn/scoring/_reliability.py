@@ -59,8 +59,8 @@ class SliceTally:
         """Join tallies of the same slices over different samples."""
         whole = cls(sum(map(len, rows)), parts[0].block_length, weight)
         whole.n_slices, whole._lengths = parts[0].n_slices, parts[0]._lengths
-        for part, some in zip(parts, rows, strict=True):
-            whole._sums[:, some], whole._squares[some] = part._sums, part._squares
+        for part, samples in zip(parts, rows, strict=True):
+            whole._sums[:, samples], whole._squares[samples] = part._sums, part._squares
         return whole
 
     @property

@@ -36,9 +36,9 @@ class WithinScatter:
         def sums_of(begin, end):
             sums = torch.zeros((n_classes, X.shape[1]), **like)
             for rows in range(begin, end, _ROWS):
-                some = slice(rows, min(rows + _ROWS, end))
-                copies = 1 if weight is None else weight[some]
-                sums.index_add_(0, index[some], X[some].double() * copies)
+                piece = slice(rows, min(rows + _ROWS, end))
+                copies = 1 if weight is None else weight[piece]
+                sums.index_add_(0, index[piece], X[piece].double() * copies)
             return sums
 
         mean = sum(in_threads(sums_of, len(X), X.numel()))
@@ -49,13 +49,13 @@ class WithinScatter:
         def scatter_of(begin, end):
             scatter, fourth = torch.zeros((X.shape[1],) * 2, **like), 0.0
             for rows in range(begin, end, _ROWS):
-                some = slice(rows, min(rows + _ROWS, end))
-                near = X[some].abs().amax() <= _FAR
-                residual = X[some] - centres[index[some]]
+                piece = slice(rows, min(rows + _ROWS, end))
+                near = X[piece].abs().amax() <= _FAR
+                residual = X[piece] - centres[index[piece]]
                 if not near:  # or its rounding drowns the others
-                    residual = X[some].double() - mean[index[some]]
+                    residual = X[piece].double() - mean[index[piece]]
                 fourths = residual.square().sum(1, keepdim=True).double().square()
-                copies = 1 if weight is None else weight[some].to(residual)
+                copies = 1 if weight is None else weight[piece].to(residual)
                 scatter += _outer_products(residual, copies)
                 fourth += float((fourths * copies).sum())
             return scatter, fourth
@@ -68,10 +68,10 @@ class WithinScatter:
         """Give the scatter of the samples that are not in a part, exactly."""
         count = self.count - part.count
         count = np.where(count > 1e-9 * self.count, count, 0)  # sums of weights round
-        rest = np.where(count > 0, count, 1)[:, None]
+        divisor = np.where(count > 0, count, 1)[:, None]
         mean = (
             self.count[:, None] * self.mean - part.count[:, None] * part.mean
-        ) / rest
+        ) / divisor
         mean[count == 0] = 0
         apart = part.mean - mean
         weight = part.count * count / np.where(self.count > 0, self.count, 1)
@@ -119,10 +119,10 @@ class WithinScatter:
             values, vectors = torch.linalg.eigh(covariance)
             values, vectors = values.flip(0).numpy(), vectors.flip(1).numpy()
         values, vectors = values[:n_axes], vectors[:, :n_axes]
-        known = values > 1e-6 * values[0]  # of float32 sums the rest is rounding
-        known[0] = True
+        kept = values > 1e-6 * values[0]  # of float32 sums the rest is rounding
+        kept[0] = True
         spread = np.sqrt(np.where(values > 0, values, 1.0))
-        return with_signs((vectors / spread)[:, known].T)
+        return with_signs((vectors / spread)[:, kept].T)
 
     @property
     def overall_mean(self):

@@ -90,9 +90,8 @@ class SlicedMIScorer(
         Most slices that ``n_slices="auto"`` may use.
 
     device : str, default="auto"
-        Torch device of products and look-ups; "auto" takes cuda, mps or cpu. Before
-        its first use a device must compute a tiny example as the CPU does. Where its
-        memory runs out, slices are worked on in smaller blocks.
+        Torch device of products and look-ups; "auto" takes cuda, mps or cpu. Where
+        its memory runs out, slices are worked on in smaller blocks.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of products and tables; directions, means and sums over slices are

@@ -1,20 +1,52 @@
-"""Fitting on more samples than memory holds, and scoring them."""
+"""Fitting on more samples than memory holds, once or again and again."""
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring._batches import Relabelled, filled, pieces, repeatable
+from smilearn.scoring._batches import Relabelled, filled, one_kind, pieces, repeatable
+from smilearn.scoring._directions import SliceDirections
 from smilearn.scoring._engine import extend_until
 from smilearn.scoring._families import ENOUGH_RELIABILITY
-from smilearn.scoring._partial import PartialLearning
-from smilearn.scoring._stream_pass import StreamPass
-from smilearn.utils._devices import working_on
+from smilearn.scoring._stream import StreamPass, extent_of, finished, merged, with_batch
+from smilearn.scoring._tables import nodes_needed
+from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import fit_context
-from smilearn.utils._threads import from_caller
+from smilearn.utils._validation import is_tensor
+from smilearn.utils._weights import checked_weights
+
+_OF_TRAINING_SAMPLES = {
+    "false_flag_rate_",
+    "far_",
+    "labels_",
+    "reliability_",
+    "scores_",
+    "scores_std_",
+}
+# what some family scores with
+_LEARNT = {"coef_", "directions_", "label_scorers_", "members_"}
+_SLICES = 1024  # for "auto": no ranking tells when to stop
 
 
-class StreamLearning(PartialLearning):
+def _keeps_up(scorer):
+    """Whether a scorer can learn from a stream; raises what is in the way."""
+    if scorer.slicing != "isotropic":
+        raise AttributeError(
+            "partial_fit and merge are for isotropic slices, as the others are made "
+            f"from all samples at once; got slicing={scorer.slicing!r}. "
+            'Take slicing="isotropic".'
+        )
+    if scorer.contamination is not None:
+        raise AttributeError(
+            "partial_fit and merge keep no scores to draw a line by, so contamination "
+            f"must be None; got {scorer.contamination!r}."
+        )
+    return True
+
+
+class StreamLearning:
     """Methods that never see all samples at once; expects those of a scorer."""
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -52,18 +84,17 @@ class StreamLearning(PartialLearning):
         settings, directions = self._settings(), self._directions()
         length = self.n_features_in_ if self.orthogonal else 1
         options = {"block_length": length, "left_out": self.leave_one_out}
-        with working_on(settings.device):
-            training = StreamPass(lambda: self._pieces(batches), settings, **options)
-            if self.far is not None:
-                training.set_far_aside(self.far)
-            if self.n_features_in_ == 1:
-                training.extend(directions.first(1))
-            elif self.n_slices == "auto":
-                extend_until(training, ENOUGH_RELIABILITY, directions, self.max_slices)
-            else:
-                training.extend(directions.first(self.n_slices))
+        training = StreamPass(lambda: self._pieces(batches), settings, **options)
+        if self.far is not None:
+            training.set_far_aside(self.far)
+        if self.n_features_in_ == 1:
+            training.extend(directions.first(1))
+        elif self.n_slices == "auto":
+            extend_until(training, ENOUGH_RELIABILITY, directions, self.max_slices)
+        else:
+            training.extend(directions.first(self.n_slices))
         self._keep_pass(training, directions)
-        self._draw_the_line(
+        self._set_offset(
             lambda null, labels: null.fit_batches(Relabelled(batches, labels)),
             self.labels_,
             training.weight,
@@ -155,7 +186,7 @@ class StreamLearning(PartialLearning):
                 )
             return X, y, weight
 
-        return pieces(from_caller(batches), validated)
+        return pieces(batches, validated)
 
     def _keep_pass(self, training, directions):
         self.classes_, self.class_count_ = training.classes, training.count
@@ -169,3 +200,251 @@ class StreamLearning(PartialLearning):
         self.reliability_ = 1.0 if self.n_features_in_ == 1 else tally.reliability
         directions = directions.first(tally.n_slices)
         self._keep_slices(None, directions, training.moments, training.nodes)
+
+    @available_if(_keeps_up)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Fit the slices to one more batch of samples.
+
+        Batches may be of any size and come in any order: up to rounding (1e-5 nats;
+        2e-4 with ``density="gaussian"``), what is learnt is what :meth:`fit` would
+        learn from all of them at once with as many slices: ``n_slices="auto"`` takes
+        1,024, or `max_slices`. As no sample is kept, there are no `scores_`: when all
+        batches have been fitted, go through them again with
+        :meth:`score_training_samples`. Nor can far samples be told (`far`): they are
+        learnt from. After :meth:`fit` the samples are added to those fitted (up to 1e-4
+        nats, as its tables are a little wider). What a call that raises had to add is
+        not learnt, and what was learnt before stays.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        y : array-like of shape (n_samples,)
+            Class labels.
+
+        classes : array-like of shape (n_classes,), default=None
+            On the first call: all labels that may come; others are an error. None
+            takes labels as they come. Later, and after :meth:`fit`, it may be left out
+            or be the same again (the labels seen, where none were announced).
+            `classes_` are those seen so far.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample, as in :meth:`fit`. Those of a batch may all be 0; all
+            so far must add up to one a class when samples are scored.
+
+        Returns
+        -------
+        self : SlicedMIScorer
+            The scorer, fitted to all batches so far.
+
+        Raises
+        ------
+        AttributeError
+            If `slicing` is not "isotropic", or `contamination` is not None: these need
+            all samples at once.
+
+        ValueError
+            If labels are not among `classes`, or not of the kind of those before; if
+            `classes` are not those of the first call; or if :meth:`fit` was called with
+            other slices than isotropic ones.
+        """
+        before = self._sums_so_far()
+        X, y, weight = self._checked_batch(X, y, sample_weight, reset=before is None)
+        allowed = self._allowed(y, classes, before)
+        if before is None:
+            self._begin_stream()
+            directions = self._stream_directions()
+        else:
+            directions = self.directions_
+        settings = self._settings()
+        state = with_batch(before, X, y, weight, directions, settings)
+        if state:
+            self._take_over(state, directions)
+        self.stream_, self.stream_classes_ = state or {}, allowed
+        return self
+
+    def __sklearn_is_fitted__(self):
+        """Whether samples can be scored; not so after a call that failed."""
+        return not _LEARNT.isdisjoint(vars(self))
+
+    @available_if(_keeps_up)
+    def merge(self, other):
+        """Add what another scorer has learnt from other samples.
+
+        Both may have been fitted by `partial_fit`, `fit` or `fit_batches` (after these
+        two up to 1e-4 nats), or not at all: then there is nothing to add. As after
+        `partial_fit`, there are no `scores_`.
+
+        Parameters
+        ----------
+        other : SlicedMIScorer
+            Scorer with the same slices: the same `random_state`, an int, and the same
+            parameters. It stays as it is.
+
+        Returns
+        -------
+        self : SlicedMIScorer
+            The scorer, as if it had seen the samples of both.
+
+        Raises
+        ------
+        ValueError
+            If their slices or the names of their features differ, if they are not
+            isotropic, or if the labels of `other` may not come here (see `classes` of
+            :meth:`partial_fit`) or are of another kind.
+        """
+        if not isinstance(other, StreamLearning):
+            raise InvalidInputError(
+                f"merge takes another SlicedMIScorer; got a {type(other).__name__}."
+            )
+        own, others = self._sums_so_far(), other._sums_so_far()
+        if others is None:
+            return self
+        directions = self._directions_as_in(other, own)
+        allowed = self._allowed(others["labels"], None, own)
+        if own is None:
+            self._begin_stream()
+            for name in ("n_features_in_", "feature_names_in_") & vars(other).keys():
+                setattr(self, name, getattr(other, name))
+        state = others if own is None else merged(own, others, directions)
+        self._take_over(state, directions)
+        self.stream_, self.stream_classes_ = dict(state), allowed
+        return self
+
+    def _directions_as_in(self, other, own):
+        """Own slices; refuses those of another scorer that differ."""
+        directions = getattr(self, "directions_", None)
+        if own is None:
+            directions = self._stream_directions(other.n_features_in_)
+        alike = self.density == other.density and self.dtype == other.dtype
+        if not alike or not np.array_equal(directions, other.directions_):
+            raise InvalidInputError(
+                "merge needs two scorers with the same slices, density and dtype. Give "
+                "both the same parameters and the same int as random_state."
+            )
+        names = [getattr(s, "feature_names_in_", None) for s in (self, other)]
+        both_named = own is not None and all(name is not None for name in names)
+        if both_named and not np.array_equal(*names):
+            here, there = (list(columns[:5]) for columns in names)
+            raise InvalidInputError(
+                "merge needs two scorers fitted to the same features in the same "
+                f"order; got {here} here and {there} in the other."
+            )
+        return directions
+
+    def _checked_batch(self, X, y, sample_weight, reset=False):
+        X, y = self._validated(X, y, reset=reset, least=1, sparse=False)
+        check_classification_targets(y)
+        return X, y, self._batch_weights(sample_weight, X)
+
+    def _batch_weights(self, sample_weight, X):
+        """Check weights, which may all be 0 as those of a batch."""
+        if sample_weight is not None and not is_tensor(sample_weight):
+            values = np.asarray(sample_weight)
+            if values.dtype.kind in "fiub" and values.size and not values.any():
+                checked_weights(values + 1, X)  # scikit-learn refuses zeros alone
+                return np.zeros(X.shape[0])
+        return checked_weights(sample_weight, X)
+
+    def _directions(self, n_features=None):
+        rng = generator_from(self._fixed_seed(), "slices")
+        n_features = n_features or self.n_features_in_
+        return SliceDirections(n_features, rng, orthogonal=self.orthogonal)
+
+    def _stream_directions(self, n_features=None):
+        n_features = n_features or self.n_features_in_
+        wanted = min(_SLICES, self.max_slices)
+        wanted = wanted if self.n_slices == "auto" else self.n_slices
+        if n_features == 1:  # there is one direction only
+            wanted = 1
+        return self._directions(n_features).first(wanted)
+
+    def _begin_stream(self):
+        """Drop what calls that failed may have left."""
+        self._forget()
+        for name in _OF_TRAINING_SAMPLES & vars(self).keys():
+            delattr(self, name)
+        self.dtype_ = "float32" if self.dtype == "auto" else self.dtype
+
+    def _sums_so_far(self):
+        """Sums of what was learnt by any method; None where there is nothing."""
+        if hasattr(self, "stream_"):
+            return self.stream_ or None
+        if not self.__sklearn_is_fitted__():
+            return None
+        if getattr(self, "components_", 0) is not None:  # or there are no slices
+            raise InvalidInputError(
+                "Samples can be added to isotropic slices only, but fit was called "
+                "with another slicing, or with several labels a sample. Fit anew, or "
+                "begin with a new SlicedMIScorer."
+            )
+        return self._sums_of_fit()
+
+    def _sums_of_fit(self):
+        """What `fit` has learnt, as sums."""
+        total, moments = self.class_count_.sum(), self._slices()[1]
+        spread, largest = self.feature_extent_.astype(float)
+        scale = 1 / self.inverse_scale_.max() if self.inverse_scale_.any() else 0.0
+        return {
+            "labels": self.classes_,
+            "count": self.class_count_.astype(float),
+            "whole": np.array(self._copies_were_left_out()),
+            "unit": np.array(scale),
+            "eps": np.array(np.finfo(self.feature_extent_.dtype).eps),
+            "origin": self.centre_,
+            "feature_mean": np.zeros_like(self.centre_),
+            "feature_square": total * (spread / (scale or 1)) ** 2,
+            "largest": largest,
+            "mean": moments.mean,
+            "square": moments.variance * moments.count,
+            "low": moments.mean - moments.reach,
+            "high": moments.mean + moments.reach,
+        }
+
+    def _copies_were_left_out(self):
+        """Whether `scores_` are, or would be, of samples left out one at a time."""
+        if hasattr(self, "stream_"):
+            return bool(self.stream_["whole"])
+        whole = (self.class_count_ % 1 == 0).all()
+        return bool(whole and getattr(self, "whole_weights_", True))
+
+    def _allowed(self, y, classes, before):
+        """Labels that may come, or None; refuses what may not."""
+        announced = getattr(self, "stream_classes_", None)
+        seen = y[:0] if before is None else before["labels"]
+        if classes is not None:
+            classes = np.unique(classes)
+            expected = seen if announced is None else announced
+            begun = announced is not None or before is not None
+            if begun and not np.array_equal(classes, expected):
+                raise InvalidInputError(
+                    f"classes={classes[:10].tolist()} are not those of before, "
+                    f"{expected[:10].tolist()}. Leave classes out after the first "
+                    "call, or give the same."
+                )
+            announced = classes
+        one_kind(y, seen)
+        if announced is not None:
+            one_kind(y, announced)
+            unknown = np.setdiff1d(y, announced)
+            if len(unknown):
+                raise InvalidInputError(
+                    f"y holds labels that are not among classes: "
+                    f"{unknown[:5].tolist()}; got classes={announced[:10].tolist()} on "
+                    "the first call."
+                )
+        return announced
+
+    def _take_over(self, state, directions):
+        """Set what scoring needs from the sums so far."""
+        centre, inverse_scale, moments = finished(state, directions)
+        nodes = nodes_needed(self._settings().densities(moments), moments)
+        for name in _OF_TRAINING_SAMPLES & vars(self).keys():
+            delattr(self, name)
+        self.centre_, self.inverse_scale_ = centre, inverse_scale
+        self.feature_extent_, self.offset_ = extent_of(state), 0.0
+        self.classes_, self.class_count_ = state["labels"], state["count"]
+        self.class_prior_ = self.class_count_ / self.class_count_.sum()
+        self._keep_slices(None, directions, moments, nodes)

@@ -33,16 +33,16 @@ def _log_of_others(log_joint):
     largest = log_joint.amax(1, keepdim=True)
     terms = (log_joint - largest).exp_()
     first = terms == 1  # the largest, and whatever ties with it
-    rest = terms.masked_fill_(first, 0).sum(1, keepdim=True)
-    rest += first.sum(1, keepdim=True) - 1
-    others = torch.sub(rest + 1, terms, out=terms)
-    others = torch.where(first, rest, others).log_().add_(largest)
-    lost = first & (rest < 1e3 * torch.finfo(rest.dtype).tiny)
+    smaller = terms.masked_fill_(first, 0).sum(1, keepdim=True)
+    smaller += first.sum(1, keepdim=True) - 1
+    others = torch.sub(smaller + 1, terms, out=terms)
+    others = torch.where(first, smaller, others).log_().add_(largest)
+    lost = first & (smaller < 1e3 * torch.finfo(smaller.dtype).tiny)
     if lost.any():
-        rest = torch.logsumexp(
+        smaller = torch.logsumexp(
             log_joint.masked_fill(first, -torch.inf), 1, keepdim=True
         )
-        others = torch.where(lost, rest, others)
+        others = torch.where(lost, smaller, others)
     return others
 
 
@@ -92,8 +92,8 @@ def locate(Z, origin, step):
 
 def read(table, node, fraction):
     """Interpolate linearly in a table of :func:`tabulate`."""
-    found = torch.gather(table, 1, node)
-    return torch.addcmul(found.real, found.imag, fraction)
+    cells = torch.gather(table, 1, node)
+    return torch.addcmul(cells.real, cells.imag, fraction)
 
 
 def chunks(length, width):

@@ -12,10 +12,8 @@ from smilearn.scoring._directions import SliceDirections
 from smilearn.scoring._fold_scatter import FoldScatters, fourth_powers
 from smilearn.scoring._moments import ClassMoments
 from smilearn.scoring._reader import Settings
-from smilearn.scoring._samples import SortedSamples
+from smilearn.scoring._samples import SortedSamples, SparsePoints
 from smilearn.scoring._scatter import WithinScatter
-from smilearn.scoring._sparse import SparsePoints
-from smilearn.utils._callbacks import FitTask
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,6 @@ class Task:
     verbose: bool = False
     compare: bool = False
     boost: float | None = None
-    follow: FitTask = field(default_factory=FitTask, repr=False)
     known: dict = field(default_factory=dict, repr=False)
     axes: dict = field(default_factory=dict, repr=False)
 

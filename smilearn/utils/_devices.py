@@ -2,16 +2,18 @@
 
 import gc
 import math
-import threading
 from contextlib import ExitStack, contextmanager
 
 import torch
 
 from smilearn.exceptions import DeviceMemoryError, InvalidInputError
-from smilearn.utils._threads import own_threads
+from smilearn.utils._threads import SharedContext, own_threads
 
-_lock = threading.Lock()
-_guard = {"users": 0, "before": None}
+# From torch 2.9 on there is a switch for CUDA alone, which can always be read. Those
+# of before raise an error once somebody has touched the new one.
+_FULL = "ieee" if hasattr(torch.backends.cuda.matmul, "fp32_precision") else "highest"
+_SIGNS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_most_bytes = {}  # of projections in a block, by device: learnt from failures
 
 
 def resolve_device(device):
@@ -39,26 +41,14 @@ def working_on(device):
         yield
 
 
+@SharedContext
 @contextmanager
 def full_float32():
     """Keep CUDA from rounding the factors of float32 products to TF32, until the end"""
-    with _lock:
-        if not _guard["users"]:
-            _guard["before"] = _precision()
-            _set_precision(_FULL)
-        _guard["users"] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _guard["users"] -= 1
-            if not _guard["users"]:
-                _set_precision(_guard["before"])
-
-
-# From torch 2.9 on there is a switch for CUDA alone, which can always be read. Those
-# of before raise an error once somebody has touched the new one.
-_FULL = "ieee" if hasattr(torch.backends.cuda.matmul, "fp32_precision") else "highest"
+    before = _precision()
+    _set_precision(_FULL)
+    yield
+    _set_precision(before)
 
 
 def _precision():
@@ -74,10 +64,6 @@ def _set_precision(value):
         torch.backends.cuda.matmul.fp32_precision = value
 
 
-_SIGNS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-_most_bytes = {}  # of projections in a block, by device: learnt from failures
-
-
 def most_slices(device, slice_bytes):
     """Slices that a block may hold, by what has failed before in this process."""
     most_bytes = _most_bytes.get(device)
@@ -90,9 +76,9 @@ def in_blocks(work, settings, start, stop, n_samples, free=lambda: None):
     while blocks:
         block = blocks.pop(0)
         try:
-            for done, found in work(block):
-                yield done, found
-                start = done
+            for stop_of_part, result in work(block):
+                yield stop_of_part, result
+                start = stop_of_part
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -126,6 +112,6 @@ def _no_memory(device, n_samples):
 
 def empty_cache(device):
     """Give unused memory back to a device."""
-    gc.collect()
     if device.type in ("cuda", "mps"):
+        gc.collect()
         getattr(torch, device.type).empty_cache()

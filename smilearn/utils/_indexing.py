@@ -57,6 +57,17 @@ def check_aligned(X, named):
             )
 
 
+def is_aligned(values, n_samples):
+    """Tell whether a parameter holds a value for each sample."""
+    if isinstance(values, (str, bytes, dict)):
+        return False
+    if not (hasattr(values, "__len__") or hasattr(values, "shape")):
+        return False
+    if getattr(values, "shape", None) == ():
+        return False
+    return _num_samples(values) == n_samples
+
+
 def index_of(X):
     """The index of a pandas frame or series, or None."""
     return X.index if hasattr(X, "iloc") else None

@@ -16,25 +16,6 @@ def ranks_of(psmi):
     return rank
 
 
-def are_ranks(rank, psmi):
-    """Tell whether ranks are those that :func:`ranks_of` gives, without a sort."""
-    order = _permutation(rank)
-    if order is None or np.isnan(psmi).any():
-        return False
-    in_order = psmi[order]
-    low, high = in_order[:-1], in_order[1:]
-    rising = low < high
-    if not rising.all():
-        rising |= (low == high) & (order[:-1] < order[1:])
-    return bool(rising.all())
-
-
-def order_of(rank):
-    """Order rows by rank; quick where ranks are 1 to n_rows."""
-    order = _permutation(rank)
-    return np.argsort(rank, kind="stable") if order is None else order
-
-
 def rank_correlation(first, second, weight=None):
     """Correlate two rankings of the same samples, after Spearman."""
     both = np.stack([ranks(first, weight), ranks(second, weight)])
@@ -43,13 +24,3 @@ def rank_correlation(first, second, weight=None):
         return float(not spread.any())
     covariance = np.cov(both, ddof=0, aweights=weight)
     return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
-
-
-def _permutation(rank):
-    """Row of each rank where they are 1 to n_rows, each once; else None."""
-    n_rows = len(rank)
-    if not n_rows or rank.min() != 1 or rank.max() != n_rows:
-        return None
-    order = np.full(n_rows, -1)
-    order[rank - 1] = np.arange(n_rows)
-    return order if order.min() >= 0 else None

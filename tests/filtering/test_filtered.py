@@ -1,10 +1,7 @@
 """Estimators that are fitted without the samples at risk."""
 
-import pickle
-
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 import sklearn
 from imblearn.over_sampling import SMOTE
@@ -12,7 +9,6 @@ from imblearn.under_sampling import RandomUnderSampler
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.decomposition import PCA
-from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
@@ -20,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
-from smilearn import FilteredEstimator, RiskFilter, RiskTable, SlicedMIScorer
+from smilearn import FilteredEstimator, RiskFilter, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 
 SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
@@ -61,17 +57,6 @@ def test_equals_a_fit_to_the_samples_that_are_kept(data):
     assert model.n_features_in_ == 4
 
 
-def test_nothing_of_what_was_given_changes(data):
-    X, y, weight, _ = data
-    copies = X.copy(), y.copy(), weight.copy()
-    model = FilteredEstimator(LogisticRegression(), CLEANER)
-    model.fit(X, y, sample_weight=weight)
-    for given, copy in zip((X, y, weight), copies, strict=True):
-        np.testing.assert_array_equal(given, copy)
-    assert not hasattr(model.estimator, "coef_")
-    assert not hasattr(CLEANER, "support_")
-
-
 def test_groups_of_a_search_inside_are_cut(data):
     X, y, weight, groups = data
     search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=GroupKFold(5))
@@ -100,8 +85,7 @@ def test_what_is_no_value_a_sample_goes_as_it_is(data):
 
 
 @pytest.mark.parametrize("routing", [False, True])
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_cross_validation_with_weights_and_groups(data, routing, n_jobs):
+def test_cross_validation_with_weights_and_groups(data, routing):
     # what a Pipeline of scikit-learn's own cannot do there is no fault of ours
     if routing and SKLEARN < (1, 8):
         pytest.skip("cross_validate of scikit-learn 1.7 routes no weights to score")
@@ -124,7 +108,6 @@ def test_cross_validation_with_weights_and_groups(data, routing, n_jobs):
             y,
             cv=GroupKFold(5),
             params=params,
-            n_jobs=n_jobs,
             error_score="raise",
             **options,
         )
@@ -174,27 +157,6 @@ def test_answers_are_those_of_the_estimator(data):
     assert len(scored.score_samples(X, y)) == 100
 
 
-def test_what_is_not_fitted_says_so(data):
-    model = FilteredEstimator(LogisticRegression(), CLEANER)
-    with pytest.raises(NotFittedError):
-        model.predict(data[0])
-    assert not hasattr(model, "classes_")
-    assert not hasattr(model, "n_features_in_")
-
-
-def test_frames_keep_their_names(data):
-    X, y, *_ = data
-    names = list("abcd")
-    frame = pd.DataFrame(X, columns=names, index=np.repeat(range(50), 2))
-    model = FilteredEstimator(LogisticRegression(), CLEANER)
-    plain = clone(model).fit(X, y).predict(X)
-    model.fit(frame, pd.Series(y, index=frame.index, dtype="category"))
-    assert model.feature_names_in_.tolist() == names
-    np.testing.assert_array_equal(model.predict(frame), plain)
-    other = clone(model).fit(pl.DataFrame(X, schema=names), pl.Series(y))
-    np.testing.assert_array_equal(other.predict(pl.DataFrame(X, schema=names)), plain)
-
-
 def test_samplers_of_imblearn_that_give_indices_may_filter(data):
     X, y, weight, _ = data
     sampler = RandomUnderSampler(random_state=0, sampling_strategy={0: 20, 1: 20})
@@ -207,13 +169,6 @@ def test_samplers_of_imblearn_that_give_indices_may_filter(data):
         FilteredEstimator(LogisticRegression(), SMOTE()).fit(X, y)
 
 
-def test_default_filter_drops_what_the_scorer_flags(data):
-    X, y, *_ = data
-    model = FilteredEstimator(LogisticRegression()).fit(X, y)
-    np.testing.assert_array_equal(model.filter_.support_, model.filter_.scores_ >= 0)
-    assert not model.filter_.support_.all()
-
-
 def test_search_over_the_share_and_the_scorer(data):
     X, y, *_ = data
     grid = {
@@ -223,25 +178,5 @@ def test_search_over_the_share_and_the_scorer(data):
     }
     model = FilteredEstimator(LogisticRegression(), CLEANER)
     one = GridSearchCV(model, grid, cv=3, error_score="raise").fit(X, y)
-    two = GridSearchCV(model, grid, cv=3, error_score="raise", n_jobs=2).fit(X, y)
-    scores = one.cv_results_["mean_test_score"]
-    np.testing.assert_array_equal(scores, two.cv_results_["mean_test_score"])
-    assert len(set(scores)) > 1
+    assert len(set(one.cv_results_["mean_test_score"])) > 1
     assert get_scorer("roc_auc")(one, X, y) > 0.7
-
-
-def test_a_pickle_answers_alike(data):
-    X, y, *_ = data
-    model = FilteredEstimator(LogisticRegression(), CLEANER).fit(X, y)
-    again = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
-    assert not hasattr(clone(again), "estimator_")
-
-
-def test_a_table_of_other_samples_is_refused(data):
-    X, y, *_ = data
-    table = RiskTable(np.zeros(100), y)
-    model = FilteredEstimator(LogisticRegression(), RiskFilter(table, share=0.1))
-    model.fit(X, y)
-    with pytest.raises(InvalidInputError, match="labels of the risk table are not y"):
-        model.fit(X[1:], y[1:])

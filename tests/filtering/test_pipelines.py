@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from imblearn.pipeline import Pipeline as ImblearnPipeline
 from imblearn.under_sampling import RandomUnderSampler
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -62,14 +61,6 @@ def test_without_labels_the_best_label_counts():
     table = fitted[-1].score_table(fitted[0].transform(NEW))
     np.testing.assert_allclose(smilearn.score_samples(fitted, NEW), table.max(1))
     np.testing.assert_allclose(fitted.score_samples(NEW), table.max(1))
-
-
-def test_routing_hands_labels_to_decision_function():
-    with config_context(enable_metadata_routing=True):
-        asks = clone(SCORER).set_decision_function_request(target=True)
-        fitted = make_pipeline(StandardScaler(), asks).fit(X, Y)
-        decisions = fitted.decision_function(NEW, target=NAMES)
-    np.testing.assert_allclose(decisions, EXPECTED - fitted[-1].offset_, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from oracles import embeddings, fitted
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring import RecordBatches
-from smilearn.scoring._batches import ArrayBatches, pieces
+from smilearn.scoring._batches import ArrayBatches
 
 
 def table_of(seed, kind="list"):
@@ -52,23 +52,6 @@ def test_every_source_and_form(seed, tmp_path, kind, source):
     assert len(parts) > 1
     one = SlicedMIScorer(64, slicing="isotropic", random_state=0).fit_batches(batches)
     assert_allclose(one.scores_, fitted(X, y).scores_, atol=1e-5)
-
-
-def test_weights_and_a_sliced_table(seed):
-    X, y, table = table_of(seed, "fixed")
-    batches = RecordBatches(table[10:90], label="label", sample_weight="weight")
-    (found, labels, weight), *_ = batches
-    assert_array_equal(found, X[10:90])
-    assert_array_equal(labels, y[10:90])
-    assert_array_equal(weight, 1 + y[10:90] % 2)
-
-
-def test_labels_that_are_words(seed):
-    _, y, table = table_of(seed)
-    words = pa.array([f"class {label}" for label in y]).dictionary_encode()
-    table = table.set_column(1, "label", words)
-    (_, labels), *_ = RecordBatches(table, label="label")
-    assert labels[0] == "class 0"
 
 
 def test_what_is_missing_is_named(seed):
@@ -144,25 +127,6 @@ def test_a_data_frame_is_a_source(seed, frames):
         list(RecordBatches(frame, label="lable"))
 
 
-def test_categories_of_polars_are_labels(seed):
-    polars = pytest.importorskip("polars")
-    X, y, _ = table_of(seed)
-    words = [f"class {label}" for label in y]
-    of_words = polars.Series(words, dtype=polars.Categorical)
-    frame = polars.DataFrame({"embedding": X.tolist(), "label": of_words})
-    found = [labels for _, labels in RecordBatches(frame, label="label", batch_size=20)]
-    assert_array_equal(np.concatenate(found), words)
-
-
-def test_a_folder_without_files_and_a_column_that_is_not_there(tmp_path):
-    with pytest.raises(InvalidInputError, match=r"No \*.parquet file"):
-        list(RecordBatches(tmp_path, label="label"))
-    pa.parquet.write_table(pa.table({"label": [1]}), tmp_path / "a.parquet")
-    for source in (tmp_path, pa.dataset.dataset(tmp_path / "a.parquet")):
-        with pytest.raises(InvalidInputError, match=r"No column 'embedding'.*'label'"):
-            list(RecordBatches(source, label="label"))
-
-
 def streamed(batches, **parameters):
     defaults = {"n_slices": 64, "random_state": 0, "slicing": "isotropic"}
     return SlicedMIScorer(**defaults | parameters).fit_batches(batches)
@@ -193,17 +157,6 @@ def test_a_buffer_may_be_used_again(seed, monkeypatch, enough):
     weighted = SlicedMIScorer(64, slicing="isotropic", far=None, random_state=0)
     expected = weighted.fit(X, y, sample_weight=weight).scores_
     assert_allclose(streamed(Reusing(X, y, weight)).scores_, expected, atol=1e-5)
-
-
-def test_tensors_are_joined_as_tensors(seed):
-    X, y = embeddings(seed)
-    parts = [(torch.tensor(X[i : i + 9]), y[i : i + 9]) for i in range(0, len(y), 9)]
-    ((joined, labels, weight),) = pieces(parts, lambda *batch: batch)
-    assert isinstance(joined, torch.Tensor)
-    assert_array_equal(joined.numpy(), X)
-    assert_array_equal(labels, y)
-    assert weight is None
-    assert_allclose(streamed(parts).scores_, fitted(X, y, far=None).scores_, atol=1e-5)
 
 
 def test_batches_without_samples_are_skipped(seed):

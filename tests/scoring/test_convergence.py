@@ -1,7 +1,5 @@
 """A curve from one fit against refits, other seeds and plain statements."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from oracles import embeddings, fitted
@@ -11,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 
 from smilearn import SliceConvergence, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
-from smilearn.scoring._convergence import _doubling, _second_sets
+from smilearn.scoring._convergence import _doubling
 
 
 def halves(seed, sizes=(160, 110, 60), n_features=8, **options):
@@ -71,27 +69,6 @@ def test_a_second_set_begins_with_a_block(seed):
     np.testing.assert_allclose(curve.agreement, expected)
 
 
-@pytest.mark.parametrize("orthogonal", [True, False])
-@pytest.mark.parametrize("slicing", ["isotropic", "principal"])
-def test_agreement_is_that_of_another_seed(seed, slicing, orthogonal):
-    """Also within a block of 8; of 40 fits, each with itself and with the others."""
-    train, test = halves(seed, apart=0.4)
-    options = {"slicing": slicing, "n_components": 8, "orthogonal": orthogonal}
-    counts, claimed, scores = [4, 8, 16], [], []
-    for state in range(40 * seed, 40 * seed + 40):
-        scorer = fitted(*train, n_slices=32, random_state=state, **options)
-        curve = SliceConvergence.from_estimator(scorer, *test, counts=counts)
-        claimed.append(curve.agreement)
-        scores.append(list(scorer.staged_score_samples(*test, at=counts)))
-    pairs = np.triu_indices(len(scores), 1)
-    observed = [
-        spearmanr(runs, axis=1).statistic[pairs].mean()
-        for runs in np.swapaxes(scores, 0, 1)
-    ]
-    np.testing.assert_allclose(np.mean(claimed, 0), observed, atol=0.1)
-    assert observed[0] < 0.8  # there is something to tell
-
-
 @pytest.mark.parametrize(
     ("n_slices", "block_length", "expected"),
     [
@@ -108,25 +85,6 @@ def test_counts_double_through_the_block(n_slices, block_length, expected):
     assert _doubling(n_slices, block_length) == expected
 
 
-@pytest.mark.parametrize("block_length", [1, 2, 7, 64])
-@pytest.mark.parametrize("n_slices", [1, 2, 9, 100])
-def test_second_sets_share_no_block(n_slices, block_length):
-    counts = list(range(1, n_slices + 1))
-    sets = _second_sets(counts, n_slices, block_length)
-    assert list(sets) == counts[: len(sets)]  # so agreements are those of the first
-    for count, (begin, end) in sets.items():
-        assert end - begin == count
-        assert end <= n_slices
-        assert begin % block_length == 0
-        assert (count - 1) // block_length < begin // block_length
-    left_out = counts[len(sets) :][:1]
-    blocks = [-(-count // block_length) for count in left_out]
-    assert all(
-        block * block_length + count > n_slices
-        for block, count in zip(blocks, left_out, strict=True)
-    )
-
-
 @pytest.mark.parametrize("options", [{"slicing": "joint"}, {"n_components": 1}])
 def test_a_single_direction_is_reliable(seed, options):
     train, test = halves(seed)
@@ -137,24 +95,6 @@ def test_a_single_direction_is_reliable(seed, options):
     assert curve.agreement.tolist() == []
     assert curve.contrast[0] == pytest.approx(scorer.score(*test))
     assert curve.smallest_within() == 1
-
-
-def test_one_of_many_directions_is_not(seed):
-    train, test = halves(seed)
-    curve = SliceConvergence.from_estimator(fitted(*train), *test, counts=[1, 2])
-    assert curve.reliability[0] == 0
-
-
-def test_of_a_mixture_its_members(seed):
-    train, test = halves(seed)
-    scorer = fitted(*train, slicing="adaptive", cross_fit=3)
-    with pytest.raises(InvalidInputError, match=r"members_\['isotropic'\]"):
-        SliceConvergence.from_estimator(scorer, *test)
-    assert "joint" in scorer.members_
-    for member in scorer.members_.values():
-        curve = SliceConvergence.from_estimator(member, *test)
-        assert curve.n_slices[-1] == member.n_slices_
-        assert curve.contrast[-1] == pytest.approx(member.score(*test), abs=0.01)
 
 
 def test_labels_never_seen_are_left_out(seed):
@@ -184,20 +124,6 @@ def test_counts_that_make_no_sense_are_named(seed, counts):
     train, test = halves(seed)
     with pytest.raises(InvalidInputError, match=r"counts must be .* from 1 to the 64"):
         SliceConvergence.from_estimator(fitted(*train), *test, counts=counts)
-
-
-def test_memory_does_not_grow_with_the_slices(seed):
-    rng = np.random.default_rng(seed)
-    y = rng.integers(2, size=20_000)
-    X, peaks = rng.normal(size=(len(y), 4)) + y[:, None], []
-    for n_slices in (64, 1024):
-        scorer = fitted(X[:500], y[:500], n_slices=n_slices, block_size=16)
-        SliceConvergence.from_estimator(scorer, X[:500], y[:500])  # compiled by now
-        tracemalloc.start()
-        SliceConvergence.from_estimator(scorer, X, y)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] - peaks[0] < 3 * y.nbytes  # 1,024 slices: 960 columns more
 
 
 CURVE = SliceConvergence(
@@ -232,12 +158,6 @@ def test_a_count_that_is_left_again_is_not_enough():
     curve = SliceConvergence([2, 4], [0.7, 0.7], [0.96, 0.94], [])
     with pytest.raises(InvalidInputError, match="4 slices are not enough"):
         curve.smallest_within()
-
-
-def test_too_few_slices_are_no_answer():
-    message = "32 slices are not enough: their reliability is 0.980, and 0.99 is"
-    with pytest.raises(InvalidInputError, match=message):
-        CURVE.smallest_within(1, reliability=0.99)
 
 
 @pytest.mark.parametrize(

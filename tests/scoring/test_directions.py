@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import beta, kstest
 
 from smilearn.scoring._directions import SliceDirections
-from smilearn.utils._random import generator_from
 
 FAR = 5  # standard errors: one false alarm in 1.7 million comparisons
 
@@ -49,13 +48,6 @@ def test_directions_of_different_blocks_are_independent(seed):
     assert abs(cosines.mean()) < FAR / np.sqrt(5 * len(cosines))
 
 
-def test_independent_directions_are_not_orthogonalized(seed):
-    """Their cosines are those of independent directions within a would-be block too."""
-    rows = drawn(seed, 5, 10_000, orthogonal=False).reshape(2000, 5, 5)
-    cosines = np.einsum("bi,bi->b", rows[:, 0], rows[:, 1])
-    assert kstest(cosines**2, beta(0.5, 2).cdf).pvalue > 1e-4
-
-
 @pytest.mark.parametrize("n_features", [2, 4])
 @pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
 def test_every_direction_of_a_block_is_uniform_on_the_sphere(seed, n_features, place):
@@ -69,14 +61,6 @@ def test_every_direction_of_a_block_is_uniform_on_the_sphere(seed, n_features, p
     law = beta(0.5, (n_features - 1) / 2)
     for coordinate in rows.T:
         assert kstest(coordinate**2, law.cdf).pvalue > 1e-4
-
-
-@pytest.mark.parametrize("n_features", [1, 2, 3, 8])
-def test_half_of_the_blocks_are_reflections(seed, n_features):
-    """Haar on O(d): the determinant is a fair coin."""
-    determinants = np.linalg.det(many_blocks(seed, n_features, 2000))
-    np.testing.assert_allclose(np.abs(determinants), 1, atol=1e-12)
-    assert abs(determinants.mean()) < FAR / np.sqrt(2000)
 
 
 def test_rotating_a_block_changes_no_moment(seed):
@@ -105,59 +89,3 @@ def test_prefix_does_not_depend_on_how_it_is_asked_for(
     for n_slices in (*asked, 5):
         rows = directions.first(n_slices)
         np.testing.assert_allclose(rows, expected[:n_slices], atol=1e-12)
-
-
-def test_what_was_handed_out_stays_as_it_was(seed):
-    directions = SliceDirections(6, np.random.default_rng(seed))
-    early = directions.first(4)
-    kept = early.copy()
-    directions.first(50)
-    np.testing.assert_array_equal(early, kept)
-
-
-def test_int_and_purpose_name_a_stream(seed):
-    """The same each time, and no other than its own: data of that seed shares none."""
-    draws = [generator_from(seed, "slices").random(5) for _ in range(2)]
-    np.testing.assert_array_equal(*draws)
-    for other in (
-        generator_from(seed, "sample"),
-        generator_from(seed, "slice"),
-        generator_from(seed + 1, "slices"),
-        np.random.default_rng(seed),
-    ):
-        assert not np.isin(other.random(5), draws).any()
-
-
-def test_none_is_a_fresh_stream():
-    first, second = (generator_from(None, "slices").random() for _ in range(2))
-    assert first != second
-
-
-def test_generator_is_used_as_it_is(seed):
-    rng = np.random.default_rng(seed)
-    assert generator_from(rng, "slices") is rng
-
-
-def test_random_state_gives_successive_reproducible_streams(seed):
-    def two_draws():
-        state = np.random.RandomState(seed)
-        return [generator_from(state, "slices").random() for _ in range(2)]
-
-    first, second = two_draws()
-    assert first != second
-    assert two_draws() == [first, second]
-
-
-@pytest.mark.parametrize("kind", ["int", "none", "generator", "random state"])
-def test_global_stream_is_left_alone(seed, kind):
-    random_state = {
-        "int": seed,
-        "none": None,
-        "generator": np.random.default_rng(seed),
-        "random state": np.random.RandomState(seed),
-    }[kind]
-    np.random.seed(3)  # noqa: NPY002
-    expected = np.random.random()  # noqa: NPY002
-    np.random.seed(3)  # noqa: NPY002
-    SliceDirections(4, generator_from(random_state, "slices")).first(9)
-    assert np.random.random() == expected  # noqa: NPY002

@@ -1,7 +1,5 @@
 """The training pass and the reader: tables, exact path and slow loop agree."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
@@ -11,10 +9,9 @@ from smilearn.scoring import _tables
 from smilearn.scoring._densities import DENSITIES
 from smilearn.scoring._directions import SliceDirections
 from smilearn.scoring._engine import TrainingPass, extend_until, score_new
-from smilearn.scoring._reader import PmiReader, Settings
+from smilearn.scoring._reader import PmiReader, Settings, SliceSums
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import standardize
-from smilearn.scoring._sums import SliceSums
 from smilearn.utils._indexing import as_tensor
 
 KINDS = sorted(DENSITIES)
@@ -83,18 +80,6 @@ def test_tables_equal_the_exact_path(seed, density, left_out, n_classes):
     expected = exact_scores(training, X, y, directions, left_out=left_out)
     np.testing.assert_allclose(scores, expected, atol=TABLE_ERROR)
     assert np.abs(scores - expected).mean() < TABLE_ERROR / 10
-
-
-def test_exact_path_equals_the_loop(seed):
-    """So that what the tables are held against is right."""
-    X, y = embeddings(seed)
-    X, y, directions = X[::4], y[::4], directions_of(seed, 6)
-    for density, left_out in product(KINDS, (True, False)):
-        training = trained(X, y, settings_of(density, "float64"), directions)
-        scores = exact_scores(training, X, y, directions, left_out=left_out)
-        options = {"density": density, "leave_one_out": left_out}
-        expected = psmi(X, y, directions, **options)
-        np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-9)
 
 
 def scored(training, X, columns, directions, *, exactly=False):
@@ -191,35 +176,6 @@ def test_far_outlier_takes_the_exact_path(
     np.testing.assert_allclose(scores, expected, rtol=rtol, atol=1e-4)
 
 
-def test_moments_of_far_classes_in_float32(seed):
-    """Class means 1e4 standard deviations apart, scored against float64 NumPy."""
-    X, y = embeddings(seed)
-    X = (X + 3e4 * (y == 1)[:, None] - 1e4 * (y == 2)[:, None]).astype(np.float32)
-    directions = directions_of(seed, 30)
-    training = trained(X, y, settings_of(), directions)
-    plain = X.astype(np.float64)
-    Z = directions @ ((plain - plain.mean(0)) * training.samples.inverse_scale).T
-    for label in range(3):
-        own = Z[:, y == label]
-        moments = training.moments
-        np.testing.assert_allclose(moments.mean[:, label], own.mean(1), atol=1e-6)
-        np.testing.assert_allclose(moments.variance[:, label], own.var(1), rtol=5e-3)
-    np.testing.assert_allclose(training.moments.low, Z.min(1), atol=1e-6)
-    np.testing.assert_allclose(training.moments.high, Z.max(1), atol=1e-6)
-
-
-def test_projections_are_held_one_block_at_a_time(seed):
-    X, y = embeddings(seed)
-    directions = directions_of(seed, 100)
-    training = trained(X, y, settings_of(block_size=8), directions[:8])
-    assert training._buffer.shape == (8, len(X))
-    buffer = training._buffer
-    for n_slices in (9, 60, 100):
-        training.extend(directions[:n_slices])
-        assert training._buffer is buffer
-    assert training.tally.n_slices == 100
-
-
 @pytest.mark.parametrize("n_samples", [1, 1000, 50_000, 10**7])
 def test_blocks_cover_the_slices_and_fit_in_memory(n_samples):
     for settings in (settings_of(), settings_of(dtype="float64")):
@@ -260,34 +216,3 @@ def test_slices_double_until_reliable_or_the_most(seed, wanted, most, expected):
     training = trained(X, y, settings_of(), directions.first(0))
     extend_until(training, wanted, directions, most)
     assert training.tally.n_slices == len(training.nodes) == expected
-
-
-def test_doubling_stops_as_soon_as_the_ranking_is_reliable(seed):
-    X, y = embeddings(seed)
-    directions = SliceDirections(N_FEATURES, np.random.default_rng(seed))
-    before, after = (
-        trained(X, y, settings_of(), directions.first(0)) for _ in range(2)
-    )
-    extend_until(before, 0.0, directions, 4096)
-    extend_until(after, before.tally.reliability + 1e-9, directions, 4096)
-    assert after.tally.n_slices in (512, 1024, 2048, 4096)
-    assert after.tally.reliability > before.tally.reliability
-
-
-def test_input_order_is_restored_and_input_left_alone(seed):
-    (X, y), (kept, _) = embeddings(seed), embeddings(seed)
-    training = trained(X, y, settings_of(), directions_of(seed, 3))
-    np.testing.assert_array_equal(training.in_input_order(y[training.samples.order]), y)
-    assert (np.diff(y[training.samples.order]) >= 0).all()
-    np.testing.assert_array_equal(X, kept)
-
-
-@pytest.mark.parametrize("left_out", [True, False])
-@pytest.mark.parametrize("density", KINDS)
-@pytest.mark.parametrize("n_samples", [10, 1000])
-def test_equal_rows_tell_nothing(density, left_out, n_samples):
-    X, y = np.full((n_samples, 3), 0.1), np.arange(n_samples) % 10 // 7
-    directions = directions_of(0, 5, 3)
-    training = trained(X, y, settings_of(density), directions, left_out=left_out)
-    assert not training.tally.mean.any()
-    assert not scored(training, X + 5, [y], directions).any()

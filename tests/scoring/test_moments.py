@@ -93,28 +93,3 @@ def test_pooled_of_classes_that_are_points(seed):
     moments = plain_moments(Z - Z.mean(1, keepdims=True), segments)
     np.testing.assert_allclose(moments.pooled, POOLED_FLOOR * moments.total)
     assert (moments.total > 0).all()
-
-
-@pytest.mark.parametrize("counts", [(4, 2), (1, 1)])
-def test_pooled_where_all_projections_are_one_point(counts):
-    segments = [slice(0, counts[0]), slice(counts[0], sum(counts))]
-    moments = plain_moments(np.zeros((3, sum(counts))), segments)
-    np.testing.assert_array_equal(moments.total, 0)
-    np.testing.assert_array_equal(moments.pooled, 1)
-
-
-@pytest.mark.parametrize("rows", [slice(1, 3), [4], np.array([3, 0]), slice(0, 0)])
-def test_slicing_keeps_the_slices_asked_for(seed, rows):
-    moments = plain_moments(*projections(seed))
-    some = moments[rows]
-    np.testing.assert_array_equal(some.count, moments.count)
-    for name in FIELDS:
-        np.testing.assert_array_equal(getattr(some, name), getattr(moments, name)[rows])
-
-
-def test_concatenate_undoes_slicing(seed):
-    moments = plain_moments(*projections(seed))
-    joined = ClassMoments.concatenate([moments[:2], moments[2:3], moments[3:]])
-    np.testing.assert_array_equal(joined.count, moments.count)
-    for name in FIELDS:
-        np.testing.assert_array_equal(getattr(joined, name), getattr(moments, name))

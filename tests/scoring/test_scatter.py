@@ -12,10 +12,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from smilearn.scoring import _scatter
 from smilearn.scoring._maps import (
-    discriminant_axes,
     joint_functions,
     joint_table,
-    whitening,
 )
 from smilearn.scoring._scatter import WithinScatter
 
@@ -53,25 +51,6 @@ def test_shrunk_covariance_is_that_of_scikit_learn(seed):
     assert scatter.shrinkage() == pytest.approx(share)
 
 
-@pytest.mark.parametrize("boost", [1.0, 3.0, 1e9])
-def test_boost_multiplies_the_ridge(seed, boost):
-    X, y = crowd(seed)
-    scatter = scatter_of(X, y)
-    own, shrunk = scatter.shrinkage(), scatter.shrinkage(boost)
-    assert shrunk / (1 - shrunk) == pytest.approx(boost * own / (1 - own))
-    covariance, size = scatter.covariance(boost), np.trace(scatter.covariance()) / 12
-    assert_allclose(np.trace(covariance) / 12, size)
-    # up to a factor, the scatter and so many times the ridge that Ledoit and Wolf add
-    ridged = scatter.scatter / len(y) + boost * own / (1 - own) * size * np.eye(12)
-    assert_allclose(covariance / (1 - shrunk), ridged, rtol=1e-7)
-
-
-def test_what_has_no_shape_is_shrunk_altogether():
-    X = np.vstack([np.eye(4), -np.eye(4)])
-    scatter = scatter_of(X, np.zeros(8, int))
-    assert [scatter.shrinkage(boost) for boost in (1.0, 16.0)] == [1.0, 1.0]
-
-
 @pytest.mark.parametrize("gone", ["some", "a whole class"])
 def test_without_is_the_scatter_of_the_rest(seed, gone):
     X, y = crowd(seed)
@@ -102,20 +81,6 @@ def test_principal_axes_whiten_like_pca(seed, many, monkeypatch):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_principal_axes_leave_out_directions_without_variance(seed):
-    X, y = crowd(seed)
-    X[:, 3:] = 0
-    assert scatter_of(X, y).principal_axes(8).shape == (3, 12)
-    assert np.isfinite(scatter_of(0 * X, y).principal_axes(8)).all()
-
-
-def test_whitening_gives_classes_the_same_spread_everywhere(seed):
-    X, y = crowd(seed)
-    scatter = scatter_of(X, y)
-    axes = whitening(scatter)
-    assert_allclose(axes @ scatter.covariance() @ axes.T, np.eye(12), atol=1e-9)
-
-
 def lda(scatter, X, y):
     """Linear discriminant analysis of scikit-learn with a given covariance."""
 
@@ -126,35 +91,6 @@ def lda(scatter, X, y):
 
     model = LinearDiscriminantAnalysis(solver="eigen", covariance_estimator=Given())
     return model.fit(X, y)
-
-
-def test_discriminant_axes_span_fishers_discriminants(seed):
-    X, y = crowd(seed)
-    scatter = scatter_of(X, y)
-    axes = discriminant_axes(scatter)
-    expected = np.linalg.solve(scatter.covariance(), scatter.mean.T)
-    expected = expected - (expected @ scatter.prior)[:, None]
-    assert axes.shape == (3, 12)
-    assert subspace_angles(axes.T, expected).max() < 1e-6
-    assert_allclose(axes @ scatter.covariance() @ axes.T, np.eye(3), atol=1e-9)
-
-
-def test_discriminant_axes_from_functions_that_are_known(seed):
-    X, y = crowd(seed)
-    scatter = scatter_of(X, y, 5)  # the last class is empty
-    known = joint_functions(scatter, 2.0)
-    axes = discriminant_axes(scatter, 2.0, known)
-    assert_allclose(axes, discriminant_axes(scatter, 2.0))
-    # under the axes the covariance is the identity
-    covariance = axes @ scatter.covariance(2.0) @ axes.T
-    assert_allclose(covariance, np.eye(3), atol=1e-9)
-
-
-def test_discriminant_axes_of_classes_with_one_mean():
-    X = np.r_[np.eye(3), -np.eye(3)]
-    scatter = scatter_of(np.r_[X, X], np.repeat([0, 1], 6), 2)
-    assert np.isfinite(discriminant_axes(scatter)).all()
-    assert discriminant_axes(scatter).shape == (1, 3)
 
 
 def test_joint_table_is_log_posterior_over_prior(seed):

@@ -13,7 +13,6 @@ from smilearn.scoring._moments import ClassMoments
 from smilearn.scoring._tables import (
     FEWEST_NODES,
     MOST_NODES,
-    chunks,
     class_pmi,
     grid_of,
     locate,
@@ -190,19 +189,6 @@ def test_error_of_a_parabola_is_known_in_closed_form():
         np.testing.assert_allclose(got - (2 * z**2 - z), expected[None], atol=1e-13)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_locate_finds_both_ends_of_the_range(dtype):
-    """Low lies one step from the first node, high one step from the last."""
-    n_nodes = 256
-    grid = [torch.as_tensor(v.astype(dtype)) for v in grid_of(LOW, HIGH, n_nodes)]
-    ends = torch.as_tensor(np.stack([LOW, HIGH], 1).astype(dtype))
-    node, fraction = locate(ends.clone(), *grid)
-    place = node + fraction
-    expected = torch.tensor([1.0, n_nodes - 2.0]).expand(2, 2).to(place)
-    torch.testing.assert_close(place, expected, atol=1e-3, rtol=0)
-    assert (fraction >= 0).all() and (fraction < 1).all()
-
-
 def test_the_last_node_can_be_read(seed):
     """In float32 it may lie a rounding beyond itself."""
     ends = np.sort(np.random.default_rng(seed).normal(size=(2, 200)), axis=0)
@@ -235,54 +221,3 @@ def test_nodes_are_dense_enough_for_every_class(seed, kind, narrowest):
             assert (step * 1.55 * density.nodes_per_width > 0.98 * width[rows]).all()
     span = moments.high - moments.low
     assert (density.nodes_per_width * span > (MOST_NODES - 2) * width)[~tabulated].all()
-
-
-@pytest.mark.parametrize("kind", DENSITIES)
-def test_a_narrower_class_asks_for_more_nodes_until_the_exact_path(kind):
-    moments = moments_like(np.random.default_rng(0), (2000, 500), n_slices=1)
-    asked = []
-    for deviation in (0.5, 0.1, 0.02):
-        moments.variance[0, 1] = deviation**2
-        moments.reach[0, 1] = 3 * deviation
-        asked.append(nodes_needed(density_of(kind, moments), moments)[0])
-    assert FEWEST_NODES <= asked[0] < asked[1] < asked[2]
-    moments.high[0] = 1e4
-    assert nodes_needed(density_of(kind, moments), moments)[0] == 0
-
-
-def test_nodes_do_not_depend_on_the_slices_around(seed):
-    moments = moments_like(np.random.default_rng(seed), (50, 9, 30), 30, 0.02)
-
-    def nodes(some):
-        return nodes_needed(density_of("student", some), some).tolist()
-
-    alone = [nodes(moments[[j]])[0] for j in range(30)]
-    assert nodes(moments) == alone
-    assert len(set(alone)) > 1
-
-
-def test_a_slice_that_is_one_point_has_a_grid():
-    point = ClassMoments(np.array([3, 2]), *np.zeros((3, 1, 2)), *np.zeros((2, 1)))
-    assert nodes_needed(density_of("gaussian", point), point)[0] == FEWEST_NODES
-    origin, step = grid_of(point.low, point.high, FEWEST_NODES)
-    assert step == 1 and origin == -1
-
-
-@pytest.mark.parametrize("n_nodes", [128, 1024, 4096])
-def test_grid_covers_the_range_with_a_spare_step_at_either_end(seed, n_nodes):
-    low, high = np.sort(np.random.default_rng(seed).normal(size=(2, 50)), axis=0)
-    origin, step = grid_of(low, high, n_nodes)
-    np.testing.assert_allclose(origin + step, low, atol=1e-12)
-    np.testing.assert_allclose(origin + (n_nodes - 2) * step, high, atol=1e-12)
-
-
-@pytest.mark.parametrize("length", [0, 1, 7, 1000, 1_000_001])
-@pytest.mark.parametrize("width", [0, 1, 640, 10**9])
-def test_chunks_cover_the_range_once(length, width):
-    length = min(length, 10**12 // max(width, 1))
-    pieces = list(chunks(length, width))
-    assert [i for piece in pieces for i in range(length)[piece]] == list(range(length))
-    longest = max(1, _tables._CHUNK // max(width, 1))
-    assert all(piece.stop - piece.start == longest for piece in pieces[:-1])
-    assert all(1 <= piece.stop - piece.start <= longest for piece in pieces)
-    assert [piece.stop for piece in pieces[-1:]] == [length] * (length > 0)

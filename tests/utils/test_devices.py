@@ -1,128 +1,22 @@
-"""Devices: which one, checked before its first use, and in full float32."""
+"""Devices: which one, in full float32, and in halved blocks where memory runs out."""
 
-import re
-import threading
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from oracles import embeddings
 
-import smilearn
 from smilearn import SlicedMIScorer
-from smilearn.exceptions import InvalidInputError
-from smilearn.scoring import _device_check, _fitted
-from smilearn.scoring._device_check import TOLERANCE, check_device, computed_on
-from smilearn.scoring._reader import Settings
+from smilearn.exceptions import DeviceMemoryError, InvalidInputError
+from smilearn.scoring import _engine, _stream
+from smilearn.scoring._reader import PmiReader, Settings
+from smilearn.utils import _devices
 from smilearn.utils._devices import full_float32, resolve_device, working_on
 from smilearn.utils._indexing import row_blocks
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-
-
-@pytest.fixture
-def device_off(monkeypatch):
-    """Let a device that is not there compute what the CPU does, plus an error."""
-    asked = []
-
-    def off_by(projection=0.0, look_up=0.0, wait=lambda: None):
-        def computed(device, dtype):
-            found = computed_on(CPU, dtype)
-            if device.type == "cpu":
-                return found
-            asked.append((device, dtype))
-            wait()
-            return found[0] + projection, found[1] + look_up
-
-        monkeypatch.setattr(_device_check, "computed_on", computed)
-        monkeypatch.setattr(_device_check, "_trusted", set())
-        return asked
-
-    return off_by
-
-
-def settings_of(dtype="float32", device=CUDA):
-    return Settings("student", device, dtype)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("what", ["projection", "look_up"])
-def test_a_device_that_is_off_is_refused(device_off, dtype, what):
-    device_off(**{what: 2 * TOLERANCE[dtype]})
-    expected = rf"device='cuda' .*{what.replace('_', '-')} in {dtype} is off by 2\.0e"
-    for _ in range(2):  # nor is it trusted the second time
-        with pytest.raises(InvalidInputError, match=expected) as caught:
-            check_device(settings_of(dtype))
-    assert 'device="cpu"' in str(caught.value)
-
-
-def test_nan_is_refused(device_off):
-    device_off(projection=np.nan)
-    with pytest.raises(InvalidInputError, match="off by nan"):
-        check_device(settings_of())
-
-
-def test_a_device_is_checked_once_for_each_precision(device_off):
-    asked = device_off(projection=0.4 * TOLERANCE["float64"])
-    for dtype in ("float32", "float64", "float32", "float64"):
-        check_device(settings_of(dtype))
-        check_device(settings_of(dtype, CPU))  # is what the others are held against
-    assert asked == [(CUDA, "float32"), (CUDA, "float64")]
-
-
-def test_threads_wait_for_one_check(device_off):
-    other = threading.Event()
-    asked = device_off(wait=lambda: other.wait(0.2))
-    threads = [
-        threading.Thread(target=check_device, args=(settings_of(),)) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert asked == [(CUDA, "float32")]
-
-
-@pytest.mark.parametrize("kind", [RuntimeError, NotImplementedError, TypeError])
-def test_a_device_that_fails_is_refused(device_off, kind):
-    def fail():
-        raise kind("no kernel image is available")
-
-    device_off(wait=fail)
-    with pytest.raises(InvalidInputError, match="failed with no kernel image"):
-        check_device(settings_of())
-
-
-def test_a_full_device_is_not_called_wrong(device_off):
-    def fail():
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    device_off(wait=fail)
-    with pytest.raises(torch.OutOfMemoryError):
-        check_device(settings_of())
-
-
-def test_factors_rounded_to_tf32_would_be_seen(monkeypatch):
-    def rounded(x):
-        return ((x.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
-
-    right, _ = computed_on(CPU, "float32")
-    project = _device_check.project
-    monkeypatch.setattr(
-        _device_check, "project", lambda d, X, out: project(rounded(d), rounded(X), out)
-    )
-    wrong, _ = computed_on(CPU, "float32")
-    assert np.abs(wrong - right).max() > 5 * TOLERANCE["float32"]
-
-
-def test_a_scorer_checks_its_device_before_any_sample_goes_there(
-    device_off, monkeypatch
-):
-    device_off(projection=1.0)
-    monkeypatch.setattr(_fitted, "resolve_device", lambda device: CUDA)
-    with pytest.raises(InvalidInputError, match="does not compute what the CPU does"):
-        SlicedMIScorer(4, far=None).fit(*embeddings(0))
+N_SLICES = 37
 
 
 def test_a_device_that_is_not_there_is_named():
@@ -138,8 +32,10 @@ def precision():
     return torch.get_float32_matmul_precision()
 
 
-def turn_on(how):
-    matmul = torch.backends.cuda.matmul
+@pytest.fixture(params=["allow_tf32", "fp32_precision", "set_float32_matmul_precision"])
+def tf32(request):
+    """TF32 turned on by one of torch's switches: what `precision` gives by then."""
+    matmul, how = torch.backends.cuda.matmul, request.param
     if how == "fp32_precision" and not hasattr(matmul, how):
         # it came with torch 2.9; older ones are served by the switch for all devices
         pytest.skip("this torch has no switch for CUDA alone")
@@ -147,62 +43,163 @@ def turn_on(how):
         torch.set_float32_matmul_precision("high")
     else:
         setattr(matmul, how, "tf32" if how == "fp32_precision" else True)
-    return precision()
-
-
-@pytest.fixture
-def restored():
-    """Put the switches back to where a fresh process has them."""
-    yield
+    yield precision()
     torch.set_float32_matmul_precision("highest")
     for backend in (torch.backends.cuda, torch.backends.mkldnn):
         if hasattr(backend.matmul, "fp32_precision"):
             backend.matmul.fp32_precision = "none"
 
 
-SWITCHES = ["allow_tf32", "fp32_precision", "set_float32_matmul_precision"]
-
-
-@pytest.mark.usefixtures("restored")
-@pytest.mark.parametrize("how", SWITCHES)
-def test_products_on_cuda_are_in_full_float32(how):
-    on = turn_on(how)
+def test_products_on_cuda_are_in_full_float32(tf32):
     with pytest.raises(KeyError), working_on(CUDA):
-        assert precision() in ("ieee", "highest") != on
+        assert precision() in ("ieee", "highest") != tf32
+        with full_float32():
+            pass
+        assert precision() != tf32  # the last one to go puts the switch back
         raise KeyError
-    assert precision() == on
+    assert precision() == tf32
     with working_on(CPU):  # where nothing is to change
-        assert precision() == on
-
-
-@pytest.mark.usefixtures("restored")
-@pytest.mark.parametrize("how", SWITCHES)
-def test_the_last_one_to_go_puts_the_switch_back(how):
-    on = turn_on(how)
-    first, second = full_float32(), full_float32()
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert precision() != on
-    second.__exit__(None, None, None)
-    assert precision() == on
+        assert precision() == tf32
 
 
 def test_pieces_on_a_gpu_are_large_enough_to_keep_it_busy():
     n_samples = 10**6
-    (first, *_) = settings_of().blocks(0, 3000, n_samples)
+    first, *_ = Settings("student", CUDA, "float32").blocks(0, 3000, n_samples)
     assert 2**29 < 4 * n_samples * (first.stop - first.start) <= 2**30
     rows = torch.empty((n_samples, 1024), device="meta")  # without memory
     assert len([*row_blocks(rows)]) == 16
     assert len([*row_blocks(torch.empty((512, 1024)))]) == 2
 
 
-def test_nobody_computes_without_the_guard():
-    """Threads of our own are to be had through `working_on` only."""
-    folder = Path(smilearn.__file__).parent
-    users = {
-        path.stem
-        for path in folder.glob("*.py")
-        if re.search(r"\bown_threads\(", path.read_text(encoding="utf-8"))
-    }
-    assert users == {"_devices", "_threads"}
+class Memory:
+    """Makes products or look-ups fail, each after it has done its work."""
+
+    def __init__(self, monkeypatch, where="project"):
+        self.failures, self.sizes, self._patch = 0, [], monkeypatch.setattr
+        self.error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        self.fails = lambda n_slices: n_slices > 5
+        if where == "project":
+            for module in (_engine, _stream):
+                self._replace(module, where, _engine.project, lambda d, *_: d)
+        else:
+            self._replace(PmiReader, where, PmiReader.add_to, lambda *a: a[2])
+
+    def _replace(self, owner, name, function, block_of):
+        def limited(*arguments):
+            result = function(*arguments)
+            self.sizes.append(len(block_of(*arguments)))
+            if self.fails(self.sizes[-1]):
+                self.failures += 1
+                raise self.error
+            return result
+
+        self._patch(owner, name, limited)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch):
+    monkeypatch.setattr(_devices, "_most_bytes", {})
+
+
+def fitted(how, X, y, **parameters):
+    settled = {"device": "cpu", "dtype": "float64", "far": None, "random_state": 0}
+    weight = np.linspace(0.5, 1.5, len(y)) if how == "in folds" else None
+    slicing = how if how in ("principal", "discriminant") else "isotropic"
+    scorer = SlicedMIScorer(N_SLICES, slicing=slicing, **settled | parameters)
+    if how == "batches":
+        return scorer.fit_batches([(X[:70], y[:70]), (X[70:], y[70:])])
+    return scorer.fit(X, y, sample_weight=weight)
+
+
+def answers(scorer, X, y):
+    """What a scorer says of other samples."""
+    stages = []
+    if scorer.slicing == "isotropic":
+        stages = [*scorer.staged_score_samples(X, y, at=[1, 5, 20, N_SLICES])]
+    return [scorer.score_samples(X, y), scorer.score_table(X), *stages]
+
+
+def state_of(scorer):
+    names = ("scores_", "scores_std_", "slice_means_", "slice_variances_")
+    values = [getattr(scorer, name) for name in names]
+    return [*values, scorer.slice_nodes_, np.array(scorer.reliability_)]
+
+
+@cache
+def undisturbed(how):
+    """A scorer fitted without failures, its state, and what it says of others."""
+    X, y = embeddings(0)
+    scorer = fitted(how, X, y)
+    return scorer, state_of(scorer), answers(scorer, X[::3], y[::3])
+
+
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+HOW = ["isotropic", "in folds", "principal", "discriminant", "batches"]
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("where", ["project", "add_to"])
+def test_scores_are_those_of_a_run_without_failures(where, how, monkeypatch):
+    X, y = embeddings(0)
+    plain, state, expected = undisturbed(how)
+    memory = Memory(monkeypatch, where)
+    assert_same(state_of(fitted(how, X, y)), state)
+    failures, memory.failures = memory.failures, 0
+    _devices._most_bytes.clear()
+    assert_same(answers(plain, X[::3], y[::3]), expected)
+    assert failures + memory.failures > 0
+
+
+def test_float32_scores_are_bit_for_bit_those_of_small_blocks(monkeypatch):
+    X, y = embeddings(0)
+    options = {"dtype": "float32"}
+    expected = fitted("isotropic", X, y, block_size=4, **options)
+    Memory(monkeypatch, "add_to")
+    scorer = fitted("isotropic", X, y, block_size=16, **options)
+    for one, other in zip(state_of(scorer), state_of(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 18.04 GB)."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"),
+    ],
+    ids=["cuda", "mps", "cublas"],
+)
+def test_the_smaller_block_is_remembered(error, monkeypatch):
+    X, y = embeddings(0)
+    memory = Memory(monkeypatch)
+    memory.error = error
+    for _ in range(2):
+        fitted("isotropic", X, y)
+        assert memory.failures == 3  # 37; then cut evenly, 13 and 6
+    settings = Settings("student", CPU, "float64")
+    counts = len(X), len(X) // 3, 100 * len(X)
+    blocks = [settings.blocks(0, 18, n_samples)[0] for n_samples in counts]
+    assert [block.stop for block in blocks] == [3, 9, 1]
+
+
+@pytest.mark.parametrize("how", ["isotropic", "batches"])
+def test_one_slice_too_many_is_an_error_that_says_what_to_do(how, monkeypatch):
+    memory = Memory(monkeypatch)
+    memory.fails = lambda n_slices: True
+    match = r"fit_batches.*device=\"cpu\""
+    with pytest.raises(DeviceMemoryError, match=match) as caught:
+        fitted(how, *embeddings(0))
+    assert isinstance(caught.value, MemoryError)
+    assert memory.sizes[-1] == 1
+
+
+def test_other_errors_pass(monkeypatch):
+    memory = Memory(monkeypatch)
+    memory.error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        fitted("isotropic", *embeddings(0))
+    assert memory.failures == 1

@@ -44,11 +44,3 @@ def test_size_is_as_asked_but_for_small_classes(counts, share):
     n_rows = max(1, round(share * sum(counts)))
     n_drawn = sum(draw(counts, n_rows)[1])
     assert n_rows <= n_drawn <= n_rows + len(counts)
-
-
-def test_draws_follow_the_seed_and_all_rows_take_part(seed):
-    one, again, other = (draw([40, 20], 6, each)[0] for each in (seed, seed, seed + 1))
-    assert (one == again).all()
-    assert (one.shape != other.shape) or (one != other).any()
-    met = set().union(*(draw([40, 20], 6, each)[0] for each in range(200)))
-    assert met == set(range(60))

@@ -1,6 +1,5 @@
 """Runs that are killed and go on: the same bits in the end."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ from test_freezing import TEXTS, Y
 from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError
 from smilearn.finetuning import _training
-from smilearn.utils._files import RunFolder, digest, replacing
+from smilearn.utils._files import RunFolder, digest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,10 +59,8 @@ def same(one, other):
     [
         (5, {}),  # the last checkpoint is within the first epoch
         (7, {}),  # at the end of an epoch
-        (14, {}),
         (12, {"freeze_layers": 1}),
         (7, {"lora": 4, "gradient_accumulation": 1}),
-        (5, {"gradient_accumulation": 2, "batch_size": 4}),
         (9, {"early_point": "gap", "validation_share": 0.2}),
     ],
     ids=str,
@@ -100,15 +97,6 @@ def test_a_finished_run_is_read_again_without_training(
     same(make(tiny_encoder, tmp_path / "stopped", **rule).fit(TEXTS, Y), stopped)
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert names == ["checkpoint-13", "checkpoint-15", "run.json"]
-
-
-def test_without_a_seed_the_run_keeps_its_own(tiny_encoder, tmp_path, monkeypatch):
-    embedder = make(tiny_encoder, tmp_path / "run", random_state=None)
-    killed_at(7, embedder, monkeypatch)
-    seed = json.loads((tmp_path / "run" / "run.json").read_text())["seed"]
-    embedder.fit(TEXTS, Y)
-    assert [entry["step"] for entry in embedder.history_] == [0, 3, 5, 8, 10, 13, 15]
-    assert RunFolder(tmp_path / "run").seed() == seed
 
 
 def test_a_checkpoint_that_is_not_whole_is_passed_over(
@@ -157,13 +145,6 @@ def test_what_does_not_change_the_result_may_change(finished_run, tiny_encoder):
         FineTunedClassifier(**kind).fit(TEXTS, Y)
 
 
-def test_a_folder_of_other_files_is_refused(tiny_encoder, tmp_path):
-    (tmp_path / "thesis.txt").write_text("dear")
-    with pytest.raises(InvalidInputError, match="holds other files and no run"):
-        make(tiny_encoder, tmp_path).fit(TEXTS, Y)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
 def test_what_a_killed_claim_left_is_no_other_file(tmp_path):
     folder, left = RunFolder(tmp_path), tmp_path / ".run.json.k3_x9abz"
     left.write_text('{"se')
@@ -181,15 +162,6 @@ def test_what_a_killed_claim_left_is_no_other_file(tmp_path):
         (tmp_path / name).unlink()
     folder.claim({"seed": 3})
     assert folder.seed() == 3
-
-
-def test_what_replacing_leaves_is_known(tmp_path):
-    kept = []
-    with replacing(tmp_path / "run.json") as temporary:
-        kept.append(temporary.name)
-    (tmp_path / "run.json").unlink()
-    (tmp_path / kept[0]).write_text("{")
-    RunFolder(tmp_path).claim({"seed": 3})
 
 
 def test_a_folder_that_cannot_be_read_is_refused(tiny_encoder, tmp_path):
@@ -223,17 +195,6 @@ def test_a_process_that_died_goes_on_in_another(tiny_encoder, tmp_path):
     copy = shutil.copytree(tmp_path / "run", tmp_path / "copy")
     whole = make(tiny_encoder, None).fit(TEXTS, Y)
     same(make(tiny_encoder, copy).fit(TEXTS, Y), whole)
-
-
-def test_only_trained_weights_are_kept(tiny_encoder, tmp_path):
-    from safetensors.torch import load_file
-
-    make(tiny_encoder, tmp_path, freeze_layers=1).fit(TEXTS, Y)
-    names = load_file(tmp_path / "checkpoint-15" / "model.safetensors")
-    layers = {name.partition("layer.")[2].partition(".")[0] for name in names}
-    assert "1" in layers
-    assert "0" not in layers
-    assert not any("embeddings" in name for name in names)
 
 
 def test_digests_tell_apart():

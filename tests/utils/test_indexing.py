@@ -1,5 +1,10 @@
 """Samples and labels in whatever people keep them in."""
 
+import errno
+import gc
+import os
+from pathlib import Path
+
 import datasets
 import numpy as np
 import pandas as pd
@@ -10,10 +15,13 @@ import scipy.sparse as sp
 import torch
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils import _indexing
 from smilearn.utils._indexing import (
     check_aligned,
     class_labels,
     index_of,
+    is_aligned,
+    large_array,
     take_samples,
 )
 
@@ -131,3 +139,74 @@ def test_what_does_not_go_with_the_samples_is_named(values, got):
         InvalidInputError, match=f"weight must hold one .* 5 samples; got {got}"
     ):
         check_aligned(NUMBERS, {"ids": NUMBERS, "weight": values})
+
+
+@pytest.fixture(autouse=True)
+def small_limit(monkeypatch):
+    monkeypatch.setattr(_indexing, "LARGE", 80)
+
+
+@pytest.mark.parametrize("reserves", [True, False])
+def test_large_arrays_are_in_a_file_with_all_of_its_space(
+    tmp_path, monkeypatch, reserves
+):
+    if not reserves:  # as on macOS and Windows
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    array = large_array((300_000, 5), np.float32, tmp_path)
+    assert isinstance(array, np.memmap)
+    assert array.shape == (300_000, 5)
+    array[:] = 7
+    assert array.sum(dtype=float) == 7 * 1_500_000
+    del array
+    assert list(tmp_path.iterdir()) == []
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_no_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(_indexing, "_set_aside", full)
+    with pytest.raises(InvalidInputError, match=r"No space left.*TMPDIR to a larger"):
+        large_array((5, 5), float, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def open_files():
+    """How many files this process has open, where the system tells."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def test_a_view_keeps_the_file_and_the_last_one_closes_it(tmp_path):
+    before = open_files()
+    rows = large_array((5, 2, 25), np.float32, tmp_path)
+    rows[:] = np.arange(250).reshape(5, 2, 25)
+    view = rows[:, 1]
+    del rows
+    gc.collect()
+    assert view.sum() == sum(25 * (2 * row + 1) * 25 + 300 for row in range(5))
+    del view
+    gc.collect()
+    assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("values", "aligned"),
+    [
+        (range(3), True),
+        ([1, 2], False),
+        ("abc", False),
+        (b"abc", False),
+        ({1: 1, 2: 2, 3: 3}, False),
+        (np.ones((3, 2)), True),
+        (np.float64(1), False),
+        (sp.csr_array(np.ones((3, 5))), True),
+        (sp.csr_array(np.ones((5, 3))), False),
+        (pd.Series([1, 2, 3]), True),
+        (7, False),
+        (None, False),
+    ],
+)
+def test_what_goes_with_three_samples(values, aligned):
+    assert is_aligned(values, 3) is aligned

@@ -12,7 +12,7 @@ from smilearn import SliceConvergence, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
 
-FAMILIES = ["isotropic", "principal", "discriminant", "joint", "adaptive"]
+FAMILIES = ["isotropic", "adaptive"]
 
 
 def problem(seed, n=150):
@@ -63,7 +63,7 @@ def test_indicators_of_any_kind(seed, make):
     assert_allclose(one.score_samples(X, make(Y)), fitted(X, Y).score_samples(X, Y))
     if isinstance(make(Y), pd.DataFrame):
         assert one.classes_.tolist() == ["joy", "fear", "rage", "awe"]
-        first = one.to_table().columns["label"][0]
+        first = one.to_table()["label"][0]
         assert first == ", ".join(one.classes_[Y[0] == 1]) or first == "none"
 
 
@@ -108,14 +108,6 @@ def test_the_line(seed, contamination):
     assert_array_equal(
         one.predict(X, Y), np.where(one.decision_function(X, Y) < 0, -1, 1)
     )
-
-
-def test_reliability_is_no_more_than_another_seed_shows(seed):
-    X, Y = problem(seed, 400)
-    one, two = (fitted(X, Y, n_slices=60, random_state=s) for s in (seed, seed + 99))
-    ranks = np.stack([s.scores_.argsort().argsort() for s in (one, two)])
-    assert 0.3 < one.reliability_ <= np.corrcoef(ranks)[0, 1] + 0.05
-    assert (one.scores_std_ > 0).all()
 
 
 def test_search_clone_and_refit(seed):

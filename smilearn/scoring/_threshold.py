@@ -1,4 +1,4 @@
-"""Where the line between samples at risk and the others is drawn."""
+"""The decision threshold between samples at risk and the others."""
 
 import warnings
 
@@ -13,10 +13,10 @@ from smilearn.utils._weights import weighted_quantile
 _SHUFFLES = 4  # of labels; the last one checks the rate of the others
 
 
-class LineDrawing:
+class ThresholdSetting:
     """The choice of `offset_`; expects the scores of a scorer."""
 
-    def _draw_the_line(self, refit, y, weight=None):
+    def _set_offset(self, refit, y, weight=None):
         """Set `offset_`, the score below which samples are flagged."""
         if self.contamination == "permutation":
             used = slice(None) if weight is None else weight > 0

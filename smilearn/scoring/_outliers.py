@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array, issparse
 
 from smilearn.utils._indexing import as_tensor, row_blocks
-from smilearn.utils._threads import in_threads
+from smilearn.utils._threads import in_threads, own_threads
 from smilearn.utils._weights import weighted_quantile
 
 _FEW = 30  # weight of a class: its middle is the median of each feature, not the mean
@@ -34,10 +34,10 @@ def far_in_blocks(blocks, codes, ratio, weight=None):
         middle = weighted_quantile(typical, 0.5, np.bincount(codes, weight))
         unit = np.maximum(typical, middle)
         beyond = distance / np.where(unit > 0, unit, np.inf)[codes]
-        found = _farthest_third(beyond, far | (beyond > ratio), codes, weight)
-        if (found == far).all():
+        updated = _farthest_third(beyond, far | (beyond > ratio), codes, weight)
+        if (updated == far).all():
             break
-        far = found
+        far = updated
     return far
 
 
@@ -82,8 +82,8 @@ def _middles(blocks, codes, weight):
     """Middle of each class, (n_classes, n_features), float64."""
     total = np.bincount(codes, weight)
     size = np.bincount(codes[weight > 0], minlength=len(total))
-    few = np.flatnonzero((size > 2) & (total <= _FEW))  # of two, it is the mean
-    wanted = np.flatnonzero(np.isin(codes, few) & (weight > 0))
+    small = np.flatnonzero((size > 2) & (total <= _FEW))  # of two, it is the mean
+    wanted = np.flatnonzero(np.isin(codes, small) & (weight > 0))
     share = weight / np.where(total > 0, total, 1)[codes]  # no sum leaves the range
     middles, rows = 0.0, []
     for begin, X in blocks():
@@ -118,12 +118,13 @@ def _class_sums(X, codes, weight, n_classes):
     def work(begin, end):
         sums = copies.new_zeros((n_classes, X.shape[1]))
         for rows in row_blocks(X[begin:end]):
-            some = slice(begin, begin + len(rows))
-            sums.index_add_(0, index[some], rows.double() * copies[some])
+            piece = slice(begin, begin + len(rows))
+            sums.index_add_(0, index[piece], rows.double() * copies[piece])
             begin += len(rows)
         return sums
 
-    return sum(in_threads(work, len(X), X.numel())).cpu().numpy()
+    with own_threads(X.device):
+        return sum(in_threads(work, len(X), X.numel())).cpu().numpy()
 
 
 def _medians(X, weight):
@@ -169,7 +170,8 @@ def _block_distances(X, middles, codes):
             start = stop
         return distance
 
-    return torch.cat(in_threads(work, len(X), X.numel())).cpu().numpy()
+    with own_threads(X.device):
+        return torch.cat(in_threads(work, len(X), X.numel())).cpu().numpy()
 
 
 def _lengths(X):

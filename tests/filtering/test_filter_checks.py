@@ -5,7 +5,6 @@ from imblearn.utils.estimator_checks import (
     parametrize_with_checks as parametrize_with_sampler_checks,
 )
 from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -15,29 +14,22 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from smilearn import FilteredEstimator, RiskFilter, RiskReweighter, SlicedMIScorer
 
 ISOTROPIC = SlicedMIScorer(16, slicing="isotropic", random_state=0)
-JOINT = SlicedMIScorer(slicing="joint")
 SCALED = make_pipeline(StandardScaler(with_mean=False), ISOTROPIC)
 CLEANER = RiskFilter(ISOTROPIC, share=0.1)
 
 FILTERS = [
     RiskFilter(SlicedMIScorer(random_state=0)),
-    RiskFilter(ISOTROPIC),
     RiskFilter(ISOTROPIC, share=0.2, by_class=True, min_per_class=3),
-    RiskFilter(ISOTROPIC, threshold=0.5),
     RiskFilter(ISOTROPIC, alpha=0.1),
-    RiskFilter(JOINT, n_remove=2),
-    RiskFilter(SCALED, share=0.1),
+    RiskFilter(SCALED, n_remove=2),
 ]
 META = [
     FilteredEstimator(LogisticRegression(), RiskFilter(SlicedMIScorer(random_state=0))),
-    FilteredEstimator(LogisticRegression(), CLEANER),
     FilteredEstimator(make_pipeline(StandardScaler(), GaussianNB()), CLEANER),
-    FilteredEstimator(LinearDiscriminantAnalysis(), CLEANER),
-    FilteredEstimator(PCA(1, random_state=0), RiskFilter(JOINT, share=0.1)),
+    FilteredEstimator(PCA(1, random_state=0), CLEANER),
     RiskReweighter(LogisticRegression(), CLEANER),
-    RiskReweighter(GaussianNB(), RiskFilter(JOINT, n_remove=1), weight="hard"),
     RiskReweighter(
-        make_pipeline(StandardScaler(), LogisticRegression()), CLEANER, softness=0.5
+        make_pipeline(StandardScaler(), LogisticRegression()), CLEANER, weight="hard"
     ),
 ]
 

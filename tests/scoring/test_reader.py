@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from smilearn.scoring._reader import SliceSums
 from smilearn.scoring._reliability import SliceTally
-from smilearn.scoring._sums import SliceSums
 
 
 def test_sums_of_a_block_go_to_the_right_group(seed):

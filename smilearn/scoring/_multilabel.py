@@ -35,11 +35,10 @@ class IndicatorLabels:
         one = silent_clone(self)
         one.set_params(random_state=self._fixed_seed(), contamination=None)
         scorers = [None] * len(varies)
-        with self._fit_task(X, Y, most=int(varies.sum()), sample_weight=weight) as task:
+        with self._fit_task(X, Y, sample_weight=weight):
             for column in np.flatnonzero(varies):
-                with task.part(f"label {names[column]}"):
-                    fitted = clone(one).fit(X, Y[:, column], sample_weight=weight)
-                    scorers[column] = fitted
+                fitted = clone(one).fit(X, Y[:, column], sample_weight=weight)
+                scorers[column] = fitted
             self.label_scorers_ = scorers
             self._join_fitted(X, Y, names, weight)
         return self
@@ -49,7 +48,7 @@ class IndicatorLabels:
         self.class_count_ = Y.sum(0) if weight is None else weight @ Y
         self.class_prior_ = np.average(Y, axis=0, weights=weight)
         self._join_labels(weight)
-        self._draw_the_line(
+        self._set_offset(
             lambda null, labels: null.fit(X, labels, sample_weight=weight), Y, weight
         )
 

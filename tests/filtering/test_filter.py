@@ -10,11 +10,22 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from smilearn import RiskFilter, RiskTable, SentenceEmbedder, SlicedMIScorer
+from smilearn import (
+    FilteredEstimator,
+    RiskFilter,
+    RiskTable,
+    SentenceEmbedder,
+    SlicedMIScorer,
+)
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
 SCORES = [0.1, -0.4, 0.3, 0.0, -0.2, 0.5, 0.2, -0.3, 0.4, -0.1]
@@ -84,10 +95,6 @@ def test_classes_keep_their_safest(rule, expected, named):
     )
 
 
-def test_a_class_may_go_altogether_if_asked():
-    assert removed(n_remove=10, min_per_class=0) == [*range(10)]
-
-
 @settings(deadline=None, max_examples=200)
 @given(
     samples=st.lists(st.tuples(st.integers(-8, 8), st.integers(0, 3)), min_size=1),
@@ -123,6 +130,11 @@ def test_any_filter_keeps_its_promises(samples, percent, floor, by_class):
         assert max(scores[own & gone], default=-9) <= min(
             scores[own & rule.support_], default=9
         )
+    for label, threshold in zip(rule.classes_, rule.threshold_, strict=True):
+        own = labels == label
+        if np.isfinite(threshold) and not caught:
+            assert (-scores[own & rule.support_] <= threshold).all()
+            assert (-scores[own & gone] >= threshold).all()
     for pool in pools:  # nobody riskier stays, unless the class is spared
         free = pool[rule.support_[pool] & ~at_floor[pool]]
         riskiest = max(scores[pool][gone[pool]], default=-9)
@@ -176,6 +188,8 @@ def test_wrong_parameter_is_named(wrong):
 
 
 def test_table_must_be_of_the_same_samples():
+    with pytest.raises(ValueError, match="view made by take or riskiest"):
+        RiskFilter(TABLE.riskiest()).fit(None, TABLE.riskiest()["label"])
     for other in (LABELS[1:], LABELS[::-1], np.arange(10)):
         with pytest.raises(InvalidInputError, match="labels of the risk table are not"):
             RiskFilter(TABLE).fit(None, other)
@@ -193,13 +207,6 @@ def test_removes_what_the_scorer_flags(seed):
     assert (~rule.support_).sum() == 16
     assert not hasattr(scorer, "scores_")
     assert rule.scorer_.n_slices_ == 32
-
-
-def test_default_scorer_finds_a_wrong_label(seed):
-    X, y = embeddings(seed)
-    X[:, 0] += 20 * y
-    y[6] = 1
-    assert RiskFilter(n_remove=1).fit(X, y).support_.argmin() == 6
 
 
 LETTERS = list("abcdefghij")
@@ -272,22 +279,134 @@ def test_acts_in_an_imblearn_pipeline_when_fitted_only(seed):
     assert abs(pipeline[-1].coef_ - everything.coef_).max() > 0.01
 
 
-def test_clone_keeps_parameters():
-    rule = RiskFilter(TABLE, share=0.3, by_class=True, min_per_class=2)
-    copy = clone(rule)
-    assert {**copy.get_params(), "scorer": 0} == {**rule.get_params(), "scorer": 0}
-    np.testing.assert_array_equal(copy.scorer["psmi"], SCORES)
-    assert (~copy.fit(None, LABELS).support_).nonzero()[0].tolist() == [1, 7]
-    nested = clone(RiskFilter(SlicedMIScorer(32)).set_params(scorer__n_slices=7))
-    assert nested.get_params()["scorer__n_slices"] == 7
+SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
 
 
-def test_view_of_a_table_is_refused():
-    """Its rows are not those of the data: the wrong ones would be removed."""
-    with pytest.raises(ValueError, match="view made by take or riskiest"):
-        RiskFilter(TABLE.riskiest()).fit(None, TABLE.riskiest()["label"])
+@pytest.fixture
+def data(seed):
+    """Two classes that overlap, and a few wrong labels."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(120) % 2
+    X = rng.normal(size=(120, 4)) + 1.5 * y[:, None]
+    y[:6] = 1 - y[:6]
+    return X, y
 
 
-def test_x_and_y_must_be_of_one_length():
-    with pytest.raises(InvalidInputError, match="y must hold one value for each of th"):
-        RiskFilter(TABLE).fit_resample([[0.0]] * (len(LABELS) - 1), LABELS)
+def test_what_goes_with_the_samples_is_cut_with_them(data):
+    X, y = data
+    weight = np.arange(120.0)
+    ids = pd.Series([f"no. {i}" for i in range(120)], index=range(120, 0, -1))
+    cleaner = RiskFilter(SCORER, share=0.25)
+    X_kept, y_kept, *others = cleaner.fit_resample(
+        X, y, sample_weight=weight, ids=ids, groups=list(range(120))
+    )
+    kept = cleaner.sample_indices_
+    assert len(kept) == len(X_kept) == len(y_kept) == 90
+    np.testing.assert_array_equal(others[0], kept)
+    assert others[1].index.tolist() == (120 - kept).tolist()
+    assert others[2] == kept.tolist()
+    plain = RiskFilter(SCORER, share=0.25).fit(X, y)
+    np.testing.assert_array_equal(plain.scores_, cleaner.scores_)
+
+
+def test_scorer_gets_the_weights_that_it_requests(data):
+    X, y = data
+    weight = 1.0 + (np.arange(120) % 3)
+    with config_context(enable_metadata_routing=True):
+        asks = clone(SCORER).set_fit_request(sample_weight=True)
+        *_, cut = RiskFilter(asks, n_remove=5).fit_resample(X, y, sample_weight=weight)
+        weighted = RiskFilter(asks).fit(X, y, sample_weight=weight)
+    assert len(cut) == 115
+    expected = clone(SCORER).fit(X, y, sample_weight=weight)
+    np.testing.assert_array_equal(weighted.scores_, expected.scores_)
+    assert (weighted.scores_ != clone(SCORER).fit(X, y).scores_).any()
+
+
+def test_alpha_draws_the_line_by_shuffled_labels(data):
+    X, y = data
+    cleaner = RiskFilter(SCORER, alpha=0.1).fit(X, y)
+    expected = clone(SCORER).set_params(contamination="permutation", alpha=0.1)
+    expected.fit(X, y)
+    np.testing.assert_array_equal(
+        cleaner.support_, expected.scores_ >= expected.offset_
+    )
+    assert cleaner.false_flag_rate_ == expected.false_flag_rate_
+    assert cleaner.threshold_.tolist() == [-expected.offset_] * 2
+    assert cleaner.support_[:6].mean() < 0.5 < cleaner.support_[6:].mean()
+    piped = RiskFilter(make_pipeline(StandardScaler(), SCORER), alpha=0.1).fit(X, y)
+    assert piped.scorer_[-1].contamination == "permutation"
+    assert SCORER.contamination is None
+    assert RiskFilter(SCORER).fit(X, y).false_flag_rate_ is None
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        RiskTable([0.1, -0.2], ["a", "b"]),
+        KernelDensity(),
+        FrozenEstimator(SCORER),
+        make_pipeline(StandardScaler(), KernelDensity()),
+    ],
+    ids=["table", "other", "frozen", "pipeline"],
+)
+def test_alpha_needs_a_scorer_that_shuffles(scorer):
+    with pytest.raises(InvalidInputError, match="alpha"):
+        RiskFilter(scorer, alpha=0.1).fit([[0.0], [1.0]], ["a", "b"])
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_frozen_scorer_scores_other_samples(data, inside):
+    X, y = data
+    fitted = make_pipeline(StandardScaler(), SCORER).fit(X[:80], y[:80])
+    if inside:
+        frozen = make_pipeline(FrozenEstimator(fitted[0]), FrozenEstimator(fitted[1]))
+    else:
+        frozen = FrozenEstimator(fitted)
+    for new in (slice(80, 120), slice(0, 80)):  # as many as it was fitted to, too
+        cleaner = RiskFilter(frozen, share=0.1).fit(X[new], y[new])
+        scores = fitted[1].score_samples(fitted[0].transform(X[new]), y[new])
+        np.testing.assert_allclose(cleaner.scores_, scores, atol=1e-12)
+
+
+def test_table_has_the_index_and_no_texts(data):
+    X, y = data
+    frame = pd.DataFrame(X, index=[f"row {i // 2}" for i in range(120)])
+    cleaner = RiskFilter(SCORER, share=0.1).fit(frame, pd.Series(y, index=frame.index))
+    table = cleaner.risk_table_
+    assert table["id"].tolist() == frame.index.tolist()
+    np.testing.assert_array_equal(table["psmi"], cleaner.scores_)
+    np.testing.assert_array_equal(table["label"], y)
+    np.testing.assert_array_equal(table["std"], cleaner.scorer_.scores_std_)
+    assert "text" not in table.columns
+    assert cleaner.n_features_in_ == 4
+    numbered = RiskFilter(SCORER).fit(X, y).risk_table_
+    assert numbered["id"].tolist() == [*range(120)]
+
+
+def test_one_table_serves_all_folds(data):
+    X, y = data
+    ids = [f"id {i}" for i in range(120)]
+    table = RiskTable(SCORER.fit(X, y).scores_, y, id=ids)
+    order = np.random.default_rng(0).permutation(120)
+    frame, labels = pd.DataFrame(X, index=ids).iloc[order], y[order]
+    cleaner = RiskFilter(table, n_remove=6, match="index")
+    cleaner.fit(frame, labels)
+    np.testing.assert_array_equal(cleaner.scores_, table["psmi"][order])
+    assert cleaner.risk_table_["id"].tolist() == frame.index.tolist()
+    model = FilteredEstimator(LogisticRegression(), cleaner)
+    assert cross_val_score(model, frame, labels, error_score="raise").mean() > 0.7
+
+
+def test_ids_must_tell_the_rows(data):
+    X, y = data[0][:4], np.array([0, 1, 0, 1])
+    table = RiskTable([0.1, 0.2, 0.3, 0.4], y, id=list("abcd"))
+    cleaner = RiskFilter(table, match="index")
+    with pytest.raises(InvalidInputError, match="needs X to be a pandas"):
+        cleaner.fit(X, y)
+    with pytest.raises(InvalidInputError, match=r"1 of 4 rows of X .* first is 'e'"):
+        cleaner.fit(pd.DataFrame(X, index=list("abce")), y)
+    with pytest.raises(InvalidInputError, match="labels of the risk table are not y"):
+        cleaner.fit(pd.DataFrame(X, index=list("abdc")), y)
+    twice = RiskTable([0.1, 0.2, 0.3, 0.4], y, id=list("abca"))
+    with pytest.raises(InvalidInputError, match="must be unique to be matched; 'a'"):
+        RiskFilter(twice, match="index").fit(pd.DataFrame(X, index=list("abcd")), y)

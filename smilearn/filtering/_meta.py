@@ -10,8 +10,9 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from smilearn.filtering._filter import RiskFilter
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import routing_enabled, safe_set_output
 
@@ -60,8 +61,8 @@ def _answer(name):
     return available_if(_has(name))(method)
 
 
-class Delegating(Documented, MetaEstimatorMixin, BaseEstimator):
-    """Expects `estimator`, `filter`, and after `fit` `estimator_`."""
+class MetaEstimator(Documented, MetaEstimatorMixin, BaseEstimator):
+    """Base of what has an `estimator`, a `filter`, and `estimator_` after `fit`."""
 
     (
         predict,
@@ -155,7 +156,7 @@ class Delegating(Documented, MetaEstimatorMixin, BaseEstimator):
 
         Returns
         -------
-        self : Delegating
+        self : MetaEstimator
             The estimator.
         """
         for each in (self.estimator, getattr(self, "estimator_", None)):
@@ -215,6 +216,9 @@ class Delegating(Documented, MetaEstimatorMixin, BaseEstimator):
             )
         )
 
+    def _filter(self):
+        return RiskFilter() if self.filter is None else self.filter
+
     def _requested(self, params):
         """What of the parameters of `fit` goes to the estimator, and to the filter."""
         if not routing_enabled():
@@ -229,14 +233,3 @@ class Delegating(Documented, MetaEstimatorMixin, BaseEstimator):
         tags.input_tags.sparse &= of_filter.sparse
         tags.input_tags.allow_nan &= of_filter.allow_nan
         return tags
-
-
-def is_aligned(values, n_samples):
-    """Tell whether a parameter holds a value for each sample."""
-    if isinstance(values, (str, bytes, dict)):
-        return False
-    if not (hasattr(values, "__len__") or hasattr(values, "shape")):
-        return False
-    if getattr(values, "shape", None) == ():
-        return False
-    return _num_samples(values) == n_samples

@@ -2,33 +2,25 @@
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
-import scipy.sparse as sp
-import torch
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
 
 import smilearn
 from smilearn import (
     FilteredEstimator,
-    FineTunedClassifier,
     RiskFilter,
     RiskReweighter,
     RiskTable,
-    SentenceEmbedder,
     SlicedMIScorer,
 )
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering._delegating import is_aligned
 
 SCORER = SlicedMIScorer(16, slicing="isotropic", random_state=0)
 CLEANER = RiskFilter(SCORER, share=0.2)
@@ -67,52 +59,6 @@ def test_what_should_go_along_must_be_as_long(name):
         piped.fit(X, Y, logisticregression__sample_weight=np.ones(48))
 
 
-@pytest.mark.parametrize(
-    ("values", "aligned"),
-    [
-        (range(3), True),
-        ([1, 2], False),
-        ("abc", False),
-        (b"abc", False),
-        ({1: 1, 2: 2, 3: 3}, False),
-        (np.ones((3, 2)), True),
-        (np.float64(1), False),
-        (sp.csr_array(np.ones((3, 5))), True),
-        (sp.csr_array(np.ones((5, 3))), False),
-        (pd.Series([1, 2, 3]), True),
-        (7, False),
-        (None, False),
-    ],
-)
-def test_what_goes_with_three_samples(values, aligned):
-    assert is_aligned(values, 3) is aligned
-
-
-NAMES = [f"name {i}" for i in range(60)]
-COLUMNS = {
-    "strings of pandas": pd.Series(NAMES, dtype="string").array,
-    "index": pd.Index(NAMES),
-    "batch": pa.record_batch({"name": NAMES}),
-}
-
-
-@pytest.mark.parametrize("values", COLUMNS.values(), ids=COLUMNS)
-def test_containers_that_scikit_learn_does_not_cut(values):
-    cleaner = RiskFilter(TABLE, share=0.2)
-    kept, _ = cleaner.fit_resample(values, pd.Series(Y).astype("Int64"))
-    assert type(kept) is type(values)
-    names = kept["name"].to_pylist() if hasattr(kept, "schema") else list(kept)
-    assert names == [NAMES[i] for i in cleaner.sample_indices_]
-
-
-def test_nullable_and_tensor_labels_stay_what_they_are():
-    for y in (pd.Series(Y, dtype="Int64"), torch.tensor(Y, requires_grad=False)):
-        cleaner = clone(CLEANER).fit(X, y)
-        assert [type(label) for label in cleaner.sampling_strategy_] == [int, int]
-    truth = pd.Series(Y == 1, dtype="boolean")
-    assert clone(CLEANER).fit(X, truth).classes_.tolist() == [False, True]
-
-
 @pytest.mark.parametrize(("share", "gone"), [(0.29, 29), (0.57, 57), (0.999, 99)])
 def test_shares_are_not_lost_to_rounding(share, gone):
     table = RiskTable(np.arange(100.0), np.zeros(100))
@@ -134,13 +80,6 @@ def test_rules_at_their_ends():
     assert cleaner.support_.all()
 
 
-def test_wrong_lengths_and_no_samples():
-    with pytest.raises(InvalidInputError, match="one value for each of the 10 samples"):
-        RiskFilter(TABLE).fit(X[:10], Y)
-    with pytest.raises(InvalidInputError, match="y holds no labels"):
-        clone(CLEANER).fit([], [])
-
-
 def test_a_filter_forgets_the_features_of_its_last_fit():
     cleaner = clone(CLEANER).fit(pd.DataFrame(X, columns=list("abcd")), Y)
     assert cleaner.get_feature_names_out().tolist() == list("abcd")
@@ -148,17 +87,6 @@ def test_a_filter_forgets_the_features_of_its_last_fit():
     assert not {"n_features_in_", "feature_names_in_"} & vars(cleaner).keys()
     cleaner.fit(X[:, :2], Y)
     assert len(cleaner.get_feature_names_out()) == 2
-
-
-def test_tags_are_those_of_what_looks_at_the_samples():
-    dense = RiskFilter(SlicedMIScorer(slicing="joint"))
-    lenient = RiskFilter(TABLE)
-    for cleaner, sparse in ((CLEANER, True), (dense, False), (lenient, True)):
-        tags = get_tags(cleaner)
-        assert tags.input_tags.sparse is sparse
-        assert tags.target_tags.required
-        model = FilteredEstimator(LogisticRegression(), cleaner)
-        assert get_tags(model).input_tags.sparse is sparse
 
 
 def search():
@@ -179,12 +107,6 @@ def test_a_search_may_choose_the_scorer():
     assert shuffled.false_flag_rate_ is not None
     frozen = RiskFilter(FrozenEstimator(fitted)).fit(X, Y)
     np.testing.assert_array_equal(frozen.threshold_, [-best.offset_] * 2)
-
-
-def test_the_line_is_that_of_the_last_step():
-    inner = SlicedMIScorer(slicing="joint", contamination=0.25)
-    cleaner = RiskFilter(make_pipeline(StandardScaler(), inner)).fit(X, Y)
-    assert (~cleaner.support_).sum() == 15
 
 
 @pytest.mark.parametrize("wrap", [FilteredEstimator, RiskReweighter])
@@ -230,26 +152,6 @@ def test_what_predict_takes_is_handed_on(wrap, routing):
         np.testing.assert_array_equal(model.predict(X, shift=5), model.predict(X) + 5)
 
 
-def test_reweighting_without_weights_and_with_any_keywords():
-    plain = RiskReweighter(LogisticRegression(), CLEANER).fit(X, Y)
-    none = RiskReweighter(LogisticRegression(), CLEANER).fit(X, Y, sample_weight=None)
-    np.testing.assert_array_equal(plain.estimator_.coef_, none.estimator_.coef_)
-    votes = VotingClassifier([("a", LogisticRegression())])
-    together = RiskReweighter(votes, CLEANER).fit(X, Y)
-    coef = together.estimator_.estimators_[0].coef_
-    np.testing.assert_allclose(coef, plain.estimator_.coef_)
-
-
-def test_reweighting_hands_the_scorer_what_it_requests():
-    with config_context(enable_metadata_routing=True):
-        asks = clone(SCORER).set_fit_request(sample_weight=True)
-        inner = LogisticRegression().set_fit_request(sample_weight=True)
-        model = RiskReweighter(inner, RiskFilter(asks, share=0.2))
-        model.fit(X, Y, sample_weight=WEIGHT)
-    expected = clone(SCORER).fit(X, Y, sample_weight=WEIGHT).scores_
-    np.testing.assert_array_equal(model.filter_.scores_, expected)
-
-
 def test_soft_weights_are_weights_whatever_the_risks():
     def weights(psmi, **rule):
         cleaner = RiskFilter(RiskTable(psmi, Y), **rule)
@@ -264,17 +166,3 @@ def test_soft_weights_are_weights_whatever_the_risks():
     flat = weights(endless, share=0.2)
     assert np.isfinite(flat).all()
     assert flat[:40].max() < 1e-300
-
-
-def test_texts_are_weighed(tiny_encoder, one_thread):
-    texts = [f"the {word} film" for word in ("good", "bad", "dull", "great")] * 6
-    labels = [1, 0, 0, 1] * 6
-    labels[0] = 0
-    scorer = make_pipeline(SentenceEmbedder(tiny_encoder), clone(SCORER))
-    tuned = FineTunedClassifier(tiny_encoder, max_epochs=1, random_state=0)
-    model = RiskReweighter(tuned, RiskFilter(scorer, n_remove=1), weight="hard")
-    model.fit(texts, labels)
-    expected = clone(tuned).fit(texts, labels, sample_weight=model.weights_)
-    np.testing.assert_allclose(
-        model.predict_proba(texts), expected.predict_proba(texts), atol=1e-6
-    )
