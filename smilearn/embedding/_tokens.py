@@ -70,12 +70,16 @@ def embedding_rows(network):
 
 def check_rows(tokenizer, network, name):
     """Refuse a tokenizer with more tokens than the model has embeddings."""
-    n_rows, vocabulary = embedding_rows(network), tokenizer.get_vocab()
-    roles = {getattr(tokenizer, f"{role}_token") for role in _ROLES}
-    unasked = set(tokenizer.all_special_tokens) - roles
-    if n_rows is not None:
-        ids = {vocabulary[token] for token in vocabulary if token not in unasked}
-        _check_ids(max(ids), n_rows, tokenizer, name)
+    n_rows = embedding_rows(network)
+    ids = set(tokenizer.get_vocab().values())
+    if n_rows is None or max(ids) < n_rows:
+        return
+    # special tokens that only a text can name, as of images, are looked for in texts
+    added = tokenizer.added_tokens_decoder
+    ids -= {token for token in added if added[token].special} - {
+        getattr(tokenizer, f"{role}_token_id") for role in _ROLES
+    }
+    _check_ids(max(ids), n_rows, tokenizer, name)
 
 
 def _check_ids(most, n_rows, tokenizer, name):

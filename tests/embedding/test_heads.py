@@ -76,6 +76,7 @@ def test_a_decoder_that_pads_with_the_end_of_a_text(kind, template):
     assert abs(named.fit_transform(whole) - rows.numpy()).max() > 0.1
 
 
+@pytest.mark.filterwarnings("ignore::smilearn.exceptions.UnknownTokensWarning")
 @pytest.mark.parametrize("kind", BY_HAND)
 def test_pad_tokens_within_texts(kind):
     texts = ["<pad> good film <pad>", "film <pad> <pad>", "good <pad> film", "<pad>"]

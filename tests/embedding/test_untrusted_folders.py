@@ -20,7 +20,7 @@ from smilearn import (
     HiddenStateEmbedder,
     SentenceEmbedder,
 )
-from smilearn.exceptions import ModelUnavailableError
+from smilearn.exceptions import AdapterError, ModelUnavailableError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TEXTS = ["the good film", "a bad movie", "great plot", "dull actor"]
@@ -43,7 +43,8 @@ def says_yes(monkeypatch):
 
 def with_code(path, file="config.json", auto_map=None, **changed):
     """A folder that asks for code of its own, which leaves a mark when it is run."""
-    copied(tiny.folder("bert"), path)
+    if not (path / file).exists():
+        copied(tiny.folder("bert"), path)
     names = auto_map or {"AutoConfig": "own.C", "AutoModel": "own.M"}
     settings = json.loads((path / file).read_text()) | {"auto_map": names} | changed
     (path / file).write_text(json.dumps(settings))
@@ -51,20 +52,9 @@ def with_code(path, file="config.json", auto_map=None, **changed):
     return path
 
 
-CODE = {
-    "config": {"model_type": "nobodys"},
-    "tokenizer": {
-        "file": "tokenizer_config.json",
-        "auto_map": {"AutoTokenizer": ["own.T", "own.T"]},
-        "tokenizer_class": "NobodysTokenizer",
-    },
-}
-
-
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("asks", CODE)
-def test_code_of_a_folder_is_not_run(estimator, asks, tmp_path, says_yes):
-    with_code(tmp_path, **CODE[asks])
+def test_code_of_a_folder_is_not_run(estimator, tmp_path, says_yes):
+    with_code(tmp_path, model_type="nobodys")
     match = "needs Python code of its own.* pass the loaded model to HiddenStateEmbedd"
     with pytest.raises(ModelUnavailableError, match=match):
         estimator(tmp_path).fit(TEXTS, Y)
@@ -72,15 +62,23 @@ def test_code_of_a_folder_is_not_run(estimator, asks, tmp_path, says_yes):
     assert not (tmp_path / "ran").exists()
 
 
-def test_code_for_a_head_of_an_adapter_is_not_run(tmp_path, says_yes):
-    path = with_code(tmp_path / "base", auto_map={"AutoModelForCausalLM": "own.M"})
-    config = json.loads((path / "config.json").read_text()) | {"model_type": "t5"}
-    (path / "config.json").write_text(json.dumps(config))
-    adapter = tiny.adapter_folder("llama")
-    with pytest.raises((ModelUnavailableError, ValueError)):
-        HiddenStateEmbedder(path, adapter=adapter).fit(TEXTS)
+@pytest.mark.parametrize("estimator", [HiddenStateEmbedder, SentenceEmbedder])
+def test_code_that_is_not_needed_is_not_run(estimator, tmp_path, says_yes):
+    with_code(tmp_path)
+    names = {"AutoTokenizer": ["own.T", "own.T"]}
+    with_code(tmp_path, "tokenizer_config.json", names, tokenizer_class="Nobodys")
+    assert estimator(tmp_path).fit_transform(TEXTS).shape == (4, 16)
     assert not says_yes
-    assert not (path / "ran").exists()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_that_an_adapter_might_need_is_not_run(tmp_path, says_yes):
+    with_code(tmp_path, auto_map={"AutoModelForSeq2SeqLM": "own.M"})
+    embedder = HiddenStateEmbedder(tmp_path, adapter=tiny.adapter_folder("llama"))
+    with pytest.raises(AdapterError, match="belongs to another base model"):
+        embedder.fit(TEXTS)
+    assert not says_yes
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("moment", ["before", "early"])
