@@ -22,6 +22,10 @@ from smilearn.datasets import packaged_minilm
 
 GOOD = ["the film is good", "a great , warm film", "bright actor !", "great plot and a"]
 BAD = ["the film is bad", "awful , slow plot", "dull and cold scene", "a bad actor ."]
+# the word of another language is unknown to the tiny models
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::smilearn.exceptions.UnknownTokensWarning"
+)
 TEXTS = [
     *GOOD,
     *BAD,
