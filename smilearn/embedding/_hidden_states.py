@@ -1,7 +1,6 @@
 """Hidden states of any language model as embeddings."""
 
 import os
-from collections import Counter
 from numbers import Integral
 from typing import ClassVar
 
@@ -17,7 +16,7 @@ from smilearn.embedding._cache import RowCache
 from smilearn.embedding._pretrained import quiet_transformers
 from smilearn.embedding._reader import HiddenReader
 from smilearn.embedding._sources import load_source, portable
-from smilearn.embedding._tokens import FIELD, count_longer
+from smilearn.embedding._tokens import FIELD
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._devices import resolve_device
 from smilearn.utils._documentation import Documented
@@ -70,36 +69,6 @@ def portable_state(state):
         settings = state["_settings"]
         state["_settings"] = settings | {"model": moved(settings["model"])}
     return state
-
-
-def read_rows(reader, texts, verbose):
-    """Read the rows of texts."""
-    # one layer is made to be used whole; several are there to choose from
-    several, shape = not reader.single, (len(texts), *reader.row_shape)
-    X = large_array(shape, np.float32) if several else np.empty(shape, np.float32)
-    n_truncated = 0
-    with quiet_transformers():
-        for indices, rows, n_longer in reader.batches(texts, verbose):
-            X[indices] = rows
-            n_truncated += n_longer
-    return X, n_truncated
-
-
-def read_cached(reader, texts, folder, verbose):
-    """Read the rows of texts from a cache, and those that are not there by the model"""
-
-    def compute(missing):
-        for indices, rows, _ in reader.batches(missing, verbose):
-            yield indices, rows
-
-    with quiet_transformers():
-        cache = RowCache(folder, reader.key(), reader.row_shape)
-        X = cache.rows(texts, compute)
-        copies = Counter(texts)
-        longer = count_longer(
-            list(copies), reader.tokenizer, reader.max_length, reader.template
-        )
-    return X, int(np.dot(longer, list(copies.values())))
 
 
 _HOW = ("batch_size", "device", "local_files_only")  # no row depends on them
@@ -357,13 +326,25 @@ class HiddenStateEmbedder(
             self.n_truncated_ = 0
             return np.empty((0, *several, self.n_features_out_), np.float32)
         reader = self._load()
-        folder, verbose = self.cache_folder, bool(self.verbose)
-        if folder is None:
-            X, self.n_truncated_ = read_rows(reader, texts, verbose)
-        else:
-            X, self.n_truncated_ = read_cached(reader, texts, folder, verbose)
+        with quiet_transformers():
+            X = self._rows(reader, texts)
+            self.n_truncated_ = reader.n_longer(texts)
         self.batch_size_ = reader.in_batches.most
         warn_truncated(self.n_truncated_, len(texts), self.max_length_)
+        return X
+
+    def _rows(self, reader, texts):
+        def compute(texts):
+            return reader.batches(texts, bool(self.verbose))
+
+        if self.cache_folder is not None:
+            cache = RowCache(self.cache_folder, reader.key(), reader.row_shape)
+            return cache.rows(texts, compute)
+        # one layer is made to be used whole; several are there to choose from
+        make = np.empty if reader.single else large_array
+        X = make((len(texts), *reader.row_shape), np.float32)
+        for indices, rows in compute(texts):
+            X[indices] = rows
         return X
 
     def _load(self):

@@ -15,8 +15,8 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils.validation import check_is_fitted
-from tqdm import tqdm
 
+from smilearn.embedding._batches import Batches, read_texts
 from smilearn.embedding._cache import RowCache
 from smilearn.embedding._fingerprints import encoder_fingerprint
 from smilearn.embedding._pretrained import (
@@ -28,16 +28,21 @@ from smilearn.embedding._pretrained import (
     quiet_transformers,
     refuse_pickles,
 )
-from smilearn.embedding._tokens import check_rows, check_words, embedding_rows, unread
+from smilearn.embedding._tokens import (
+    FIELD,
+    check_rows,
+    check_words,
+    count_longer,
+    embedding_rows,
+    unread,
+)
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 from smilearn.utils._devices import resolve_device
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import Interval, fit_context
-from smilearn.utils._validation import check_texts, warn_truncated, warn_unread
+from smilearn.utils._validation import check_texts, warn_truncated
 
-_CHUNK = 32  # batches that are given together
-_TOKENIZED_AT_ONCE = 4096  # texts
-_SPARE = 8  # tokens that a tokenizer may add to a text by itself
+_BATCHES_OF_WORKERS = 32  # that each process gets at once
 
 
 def load_sentence_encoder(model, device, **options):
@@ -139,9 +144,8 @@ def kept_features(encoder, truncate_dim):
 
 
 @contextlib.contextmanager
-def workers(encoder, device):
+def workers(encoder, devices):
     """Start a process for each of several devices."""
-    devices = resolved_devices(device)
     if isinstance(devices, str):
         yield {}
         return
@@ -152,59 +156,29 @@ def workers(encoder, device):
         encoder.stop_multi_process_pool(pool)
 
 
-def truncated_texts(encoder, texts, prompt):
-    """Find the texts that are longer than a model reads."""
-    most, prompt = encoder.max_seq_length, prompt or ""
-    if most is None or not np.isfinite(most) or not callable(encoder.tokenizer):
-        return np.empty(0, int)
-    # a token of plain ASCII is a character or more: short texts need no tokenizer
-    short = most - len(prompt) - _SPARE
-    long = [
-        place
-        for place, text in enumerate(texts)
-        if len(text) > short or not (text.isascii() and prompt.isascii())
-    ]
-    counts = _token_counts(encoder, [prompt + texts[place] for place in long])
-    return np.array(long, int)[counts > most]
+def encode(encoder, texts, device, *, batch_size, verbose, **options):
+    """Yield indices of texts and their embeddings, equal texts encoded once."""
+    tokenizer, devices = encoder.tokenizer, resolved_devices(device)
+    has_words = _has_words(encoder)
+    n_rows = embedding_rows(_network(encoder)) if has_words else None
 
+    def tokens_of(texts):
+        if not callable(tokenizer):
+            return texts, np.zeros(len(texts), bool)
+        input_ids = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+        if not has_words:
+            return input_ids, np.zeros(len(texts), bool)
+        return input_ids, unread(texts, input_ids, tokenizer, n_rows)
 
-def encode_chunks(encoder, texts, device, *, batch_size, verbose, **options):
-    """Encode texts in batches of like numbers of tokens, the longest first."""
-    if callable(encoder.tokenizer):
-        order = np.argsort(-_token_counts(encoder, texts, look=True), kind="stable")
-    else:
-        order = np.argsort([-len(text) for text in texts], kind="stable")
-    with (
-        workers(encoder, device) as pool,
-        tqdm(total=len(texts), unit=" texts", disable=not verbose) as bar,
-    ):
-        step = _CHUNK * batch_size * (len(device) if pool else 1)
-        for begin in range(0, len(order), step):
-            chunk, rows = order[begin : begin + step], []
-            for some in [chunk] if pool else _cut(chunk, batch_size):
-                some_texts = [texts[place] for place in some]
-                given = {"batch_size": batch_size, "show_progress_bar": False}
-                rows.append(encoder.encode(some_texts, **given, **options, **pool))
-                bar.update(len(some))
-            yield chunk, np.concatenate(rows).astype(np.float32, copy=False)
+    def rows_of(texts, tokens):
+        settings = {**options, "batch_size": batch_size, "show_progress_bar": False}
+        return encoder.encode(texts, **settings).astype(np.float32, copy=False)
 
-
-def _token_counts(encoder, texts, look=False):
-    """Count the tokens of texts, and look for texts that the tokenizer cannot read."""
-    tokenizer, counts, n_unread = encoder.tokenizer, [], 0
-    look = look and _has_words(encoder)
-    n_rows = embedding_rows(_network(encoder)) if look else None
-    for few in _cut(texts, _TOKENIZED_AT_ONCE):
-        input_ids = tokenizer(few, truncation=False, verbose=False)["input_ids"]
-        counts += [len(tokens) for tokens in input_ids]
-        if look:
-            n_unread += int(unread(few, input_ids, tokenizer, n_rows).sum())
-    warn_unread(n_unread, len(texts))
-    return np.array(counts, int)
-
-
-def _cut(items, size):
-    return [items[begin : begin + size] for begin in range(0, len(items), size)]
+    with workers(encoder, devices) as pool:
+        options |= pool
+        size = batch_size * len(devices) * _BATCHES_OF_WORKERS if pool else batch_size
+        batches = Batches(size, encoder.device)
+        yield from read_texts(texts, tokens_of, rows_of, batches, verbose=verbose)
 
 
 class SentenceEmbedder(
@@ -405,15 +379,13 @@ class SentenceEmbedder(
         if not texts:
             self.n_truncated_ = 0
             return np.empty((0, self.n_features_out_), np.float32)
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        order = np.array([places[text] for text in texts])
-        self._count_truncated(list(places), np.bincount(order))
+        self._count_truncated(texts)
         if self.cache_folder is not None:
-            return self._cache().rows(texts, self._chunks)
-        X = np.empty((len(places), self.n_features_out_), np.float32)
-        for some, rows in self._chunks(list(places)):
-            X[some] = rows
-        return X[order]
+            return self._cache().rows(texts, self._encoded)
+        X = np.empty((len(texts), self.n_features_out_), np.float32)
+        for indices, rows in self._encoded(texts):
+            X[indices] = rows
+        return X
 
     def _load(self):
         if getattr(self, "_encoder", None) is None:
@@ -441,8 +413,8 @@ class SentenceEmbedder(
         }
         return RowCache(self.cache_folder, key, (self.n_features_out_,))
 
-    def _chunks(self, texts):
-        return encode_chunks(
+    def _encoded(self, texts):
+        return encode(
             self._encoder,
             texts,
             self.device,
@@ -453,11 +425,13 @@ class SentenceEmbedder(
             truncate_dim=self.n_features_out_,
         )
 
-    def _count_truncated(self, texts, repeats):
-        cut = truncated_texts(self._encoder, texts, self._prompt())
-        self.n_truncated_ = int(repeats[cut].sum())
-        n_texts, most = int(repeats.sum()), self._encoder.max_seq_length
-        warn_truncated(self.n_truncated_, n_texts, most)
+    def _count_truncated(self, texts):
+        tokenizer, most = self._encoder.tokenizer, self._encoder.max_seq_length
+        self.n_truncated_ = 0
+        if most is not None and np.isfinite(most) and callable(tokenizer):
+            template = (self._prompt() or "") + FIELD
+            self.n_truncated_ = count_longer(texts, tokenizer, most, template)
+            warn_truncated(self.n_truncated_, len(texts), most)
 
     @property
     def _n_features_out(self):
