@@ -109,7 +109,7 @@ def test_an_adapter_that_is_switched_off_has_no_effect():
 def test_an_adapter_of_another_base_model():
     adapter = tiny.adapter_folder("bert")
     match = (
-        r"belongs to another base model.* it changes 'encoder.* which it calls '.*bert"
+        r"belongs to another base model.* it changes 'encoder.* trained on, '.*bert"
     )
     with pytest.raises(AdapterError, match=match) as caught:
         HiddenStateEmbedder(tiny.folder("gpt2"), adapter=adapter).fit(TEXTS)
