@@ -168,7 +168,9 @@ def test_a_wrong_arrow_is_seen(tmp_path, source):
     (tmp_path / "middle").mkdir()
     (tmp_path / "middle" / "_part.py").write_text(source)
     assert len(arrow_breaches(tmp_path, arrows)) == 1
-    good = "import numpy\nfrom smilearn.lower._x import x\nfrom smilearn.middle import y"
+    good = (
+        "import numpy\nfrom smilearn.lower._x import x\nfrom smilearn.middle import y"
+    )
     (tmp_path / "middle" / "_part.py").write_text(good)
     assert arrow_breaches(tmp_path, arrows) == []
 

@@ -1,20 +1,119 @@
-"""Adapters: put on the right modules, seen to act, or refused."""
+"""Models as people have them: folders, loaded ones, adapters that act."""
 
 import json
-from pathlib import Path
+import pickle
 
 import numpy as np
 import peft
 import pytest
 import tiny_models as tiny
-import torch
-from test_heads import BY_HAND, logits_one_by_one
-from test_hidden_states import TEXTS, expected
+from hidden_rows import TEXTS, check_logits, copied, expected
+from transformers import AutoModel
 
-from smilearn import HiddenStateEmbedder
+from smilearn import HiddenStateEmbedder, SentenceEmbedder
+from smilearn.datasets import packaged_minilm
 from smilearn.exceptions import AdapterError, InvalidInputError, ModelUnavailableError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
+
+
+def sentence_folder(path, pooling, inside="", length=None):
+    """A sentence-transformers folder around a tiny BERT."""
+    copied(tiny.folder("bert"), path / inside)
+    modules = [
+        {"type": "sentence_transformers.models.Transformer", "path": inside},
+        {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"},
+    ]
+    (path / "modules.json").write_text(json.dumps(modules))
+    (path / "1_Pooling").mkdir()
+    (path / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    settings = {"max_seq_length": length}
+    (path / inside / "sentence_bert_config.json").write_text(json.dumps(settings))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "pooling"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode_lasttoken": True, "word_embedding_dimension": 16}, "last"),
+        ({"pooling_mode": "lasttoken"}, "last"),
+        ({"pooling_mode": ["cls"]}, "cls"),
+    ],
+)
+@pytest.mark.parametrize("inside", ["", "0_Transformer"])
+def test_a_sentence_folder_says_how_it_pools(tmp_path, config, pooling, inside):
+    folder = sentence_folder(tmp_path, config, inside, length=20)
+    embedder = HiddenStateEmbedder(folder).fit(TEXTS)
+    assert (embedder.pooling_, embedder.max_length_) == (pooling, 20)
+    X = embedder.transform(TEXTS)
+    np.testing.assert_allclose(X, expected("bert", pooling)[:, -1], atol=1e-5)
+
+
+def test_a_sentence_folder_that_pools_otherwise(tmp_path):
+    modes = {"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}
+    folder = sentence_folder(tmp_path, modes)
+    with pytest.raises(InvalidInputError, match=r"pools by 'max\+mean', which is not"):
+        HiddenStateEmbedder(folder).fit(TEXTS)
+    X = HiddenStateEmbedder(folder, pooling="cls").fit_transform(TEXTS)
+    np.testing.assert_allclose(X, expected("bert", "cls")[:, -1], atol=1e-5)
+
+
+def test_the_packaged_model_agrees_with_sentence_transformers():
+    X = HiddenStateEmbedder(packaged_minilm()).fit_transform(TEXTS)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    expected = SentenceEmbedder(packaged_minilm()).fit_transform(TEXTS)
+    np.testing.assert_allclose(X, expected, atol=1e-5)
+
+
+def test_a_loaded_model_knows_where_it_came_from():
+    folder = tiny.folder("gpt2")
+    X = HiddenStateEmbedder(AutoModel.from_pretrained(folder)).fit_transform(TEXTS)
+    np.testing.assert_allclose(X, expected("gpt2", "last")[:, -1], atol=1e-5)
+
+
+def test_a_loaded_model_without_a_tokenizer():
+    match = r"without a tokenizer, and there is none at ''\. Pass tokenizer="
+    with pytest.raises(ModelUnavailableError, match=match):
+        HiddenStateEmbedder(tiny.model("gpt2")).fit(TEXTS)
+    network = tiny.model("gpt2")
+    network.config.name_or_path = "/gone/away/gpt2"
+    with pytest.raises(ModelUnavailableError, match="there is none at '/gone/away/g"):
+        HiddenStateEmbedder(network).fit(TEXTS)
+    embedder = HiddenStateEmbedder(network, tokenizer=tiny.folder("gpt2"))
+    assert embedder.fit_transform(TEXTS).shape == (6, 16)
+
+
+def test_a_loaded_model_stays_where_and_what_it_is():
+    network = tiny.model("llama").bfloat16()
+    embedder = HiddenStateEmbedder(network, tokenizer=tiny.tokenizer("llama"))
+    assert embedder.fit_transform(TEXTS).dtype == np.float32
+    assert embedder._reader.network is network
+    assert str(network.dtype) == "torch.bfloat16"
+
+
+def test_something_else_than_a_model():
+    class Odd:
+        def forward(self):
+            """Look like a model."""
+
+    with pytest.raises(InvalidInputError, match=r"a PreTrainedModel .* got Odd\."):
+        HiddenStateEmbedder(Odd()).fit(TEXTS)
+    with pytest.raises(ValueError, match="'model' parameter of HiddenStateEmbedder"):
+        HiddenStateEmbedder(3).fit(TEXTS)
+
+
+def test_pickles_of_loaded_adapters_work_again():
+    words, wrapped = (
+        tiny.tokenizer("llama"),
+        tiny.with_lora(tiny.model("llama"), "llama"),
+    )
+    embedder = HiddenStateEmbedder(wrapped, tokenizer=words, layer=1).fit([])
+    X = embedder.transform(TEXTS)
+    again = pickle.loads(pickle.dumps(embedder))
+    np.testing.assert_array_equal(again.transform(TEXTS), X)
+    np.testing.assert_array_equal(embedder.transform(TEXTS), X)
 
 
 def last_of_wrapped(kind, head="Model"):
@@ -67,13 +166,9 @@ def test_a_classifier_in_an_adapter_is_followed(kind):
     embedder = HiddenStateEmbedder(adapter).fit(TEXTS)
     assert embedder.pooling_ == ("last" if kind in tiny.DECODERS else "cls")
     wrapped = tiny.with_lora(tiny.model(kind, head), kind, task_type="SEQ_CLS")
-    network = wrapped.get_base_model()
-    with torch.inference_mode():
-        rows = torch.from_numpy(embedder.transform(TEXTS))
-        logits = BY_HAND[kind](network, rows).numpy()
-    given = logits_one_by_one(network, tiny.tokenizer(kind), TEXTS)
-    assert given.shape == (6, tiny.N_LABELS)
-    np.testing.assert_allclose(logits, given, atol=1e-4)
+    network, words = wrapped.get_base_model(), tiny.tokenizer(kind)
+    logits = check_logits(network, kind, words, TEXTS, embedder.transform(TEXTS))
+    assert logits.shape == (6, tiny.N_LABELS)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +203,7 @@ def test_an_adapter_that_is_switched_off_has_no_effect():
 
 def test_an_adapter_of_another_base_model():
     adapter = tiny.adapter_folder("bert")
-    match = (
-        r"belongs to another base model.* it changes 'encoder.* trained on, '.*bert"
-    )
+    match = r"belongs to another base model.* it changes 'encoder.* trained on, '.*bert"
     with pytest.raises(AdapterError, match=match) as caught:
         HiddenStateEmbedder(tiny.folder("gpt2"), adapter=adapter).fit(TEXTS)
     assert "\n" not in str(caught.value)
@@ -161,28 +254,33 @@ def test_no_such_adapter(tmp_path):
             HiddenStateEmbedder(tiny.folder("bert"), adapter=adapter).fit(TEXTS)
 
 
-def test_an_adapter_whose_base_model_has_gone(tmp_path):
-    adapter = Path(tiny.adapter_folder("bert"))
-    for file in adapter.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    settings = json.loads((tmp_path / "adapter_config.json").read_text())
-    settings["base_model_name_or_path"] = "/gone/away/bert"
-    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
-    with pytest.raises(ModelUnavailableError, match="No folder '/gone/away/bert'"):
+@pytest.mark.parametrize(
+    ("name", "error", "match"),
+    [
+        ("/gone/away/bert", ModelUnavailableError, "No folder '/gone/away/bert'"),
+        (None, AdapterError, "does not name its base model .* adapter as adapter="),
+        ("", AdapterError, "does not name its base model .* adapter as adapter="),
+    ],
+)
+def test_an_adapter_whose_base_model_cannot_be_found(tmp_path, name, error, match):
+    file = copied(tiny.adapter_folder("bert"), tmp_path) / "adapter_config.json"
+    settings = json.loads(file.read_text()) | {"base_model_name_or_path": name}
+    file.write_text(json.dumps(settings))
+    with pytest.raises(error, match=match):
         HiddenStateEmbedder(tmp_path).fit(TEXTS)
     X = HiddenStateEmbedder(tiny.folder("bert"), adapter=tmp_path).fit_transform(TEXTS)
     np.testing.assert_allclose(X, last_of_wrapped("bert"), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [None, ""])
-def test_an_adapter_that_does_not_name_its_base_model(tmp_path, name):
-    for file in Path(tiny.adapter_folder("bert")).iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    settings = json.loads((tmp_path / "adapter_config.json").read_text())
-    settings["base_model_name_or_path"] = name
-    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
-    match = r"does not name its base model .* as model= and the adapter as adapter="
-    with pytest.raises(AdapterError, match=match):
-        HiddenStateEmbedder(tmp_path).fit(TEXTS)
-    X = HiddenStateEmbedder(tiny.folder("bert"), adapter=tmp_path).fit_transform(TEXTS)
-    np.testing.assert_allclose(X, last_of_wrapped("bert"), atol=1e-5)
+def test_an_adapter_without_a_task_may_say_its_class(tmp_path):
+    """peft notes it where there is no task; else a task is asked for."""
+    adapter = tiny.adapter_folder("llama", "ForCausalLM")
+    file = copied(adapter, tmp_path) / "adapter_config.json"
+    settings = json.loads(file.read_text())
+    assert settings["task_type"] is None
+    settings["auto_mapping"] = {"base_model_class": "NoSuch", "parent_library": "os"}
+    file.write_text(json.dumps(settings))
+    with pytest.raises(AdapterError, match=r"set task_type in adapter_config\.json"):
+        HiddenStateEmbedder(tiny.folder("llama"), adapter=tmp_path).fit(TEXTS)
+    file.write_text(json.dumps(settings | {"task_type": "CAUSAL_LM"}))
+    HiddenStateEmbedder(tiny.folder("llama"), adapter=tmp_path).fit(TEXTS)
