@@ -29,7 +29,7 @@ from smilearn import (
 skops = pytest.importorskip("skops.io")
 PAGE = Path(smilearn.__file__).parent.parent / "docs" / "neighbours.md"
 SCORER = "smilearn.scoring._scorer.SlicedMIScorer"
-FILTER = "smilearn.filtering.RiskFilter"
+FILTER = "smilearn.filtering._filter.RiskFilter"
 TABLE = "smilearn.tables._risk_table.RiskTable"
 TEXTS = [
     "the film was good",
