@@ -147,25 +147,32 @@ class RowCache:
 
     def _find(self, places, out, start):
         """Copy the rows that are in the database; keys and places of those missing."""
-        missing, n_damaged, unused = dict(places), 0, []
+        missing, keys, n_damaged, unused = dict(places), list(places), 0, []
         try:
             with _database(self.folder) as db:
                 oldest = start if self._limit(db) else start - _HOUR
-                for answers in _selected(db, list(places), oldest):
-                    whole = [row for row in answers if self._is_whole(*row[:3])]
-                    n_damaged += len(answers) - len(whole)
-                    raw = b"".join(row for _, row, _, _ in whole)
-                    rows = np.frombuffer(raw, self.dtype).reshape(-1, *self.row_shape)
-                    out[[places[key] for key, *_ in whole]] = rows
-                    for key, _, _, is_recent in whole:
+                for begin in range(0, len(keys), _AT_ONCE):
+                    chunk = keys[begin : begin + _AT_ONCE]
+                    marks = ", ".join("?" * len(chunk))
+                    query = "SELECT key, row, crc, used >= ? FROM rows WHERE key IN"
+                    answers = db.execute(f"{query} ({marks})", (oldest, *chunk))
+                    block, raw = [], []
+                    for key, row, crc, is_recent in answers:
+                        if not self._is_whole(key, row, crc):
+                            n_damaged += 1
+                            continue
                         missing.pop(key, None)
+                        block.append(places[key])
+                        raw.append(row)
                         if not is_recent:
                             unused.append((start, key))
-                if unused:
-                    with contextlib.suppress(sqlite3.OperationalError), db:
+                    rows = np.frombuffer(b"".join(raw), self.dtype)
+                    out[block] = rows.reshape(-1, *self.row_shape)
+                with contextlib.suppress(sqlite3.OperationalError), db:
+                    if unused:
                         db.execute("BEGIN IMMEDIATE")
-                        query = "UPDATE rows SET used = ? WHERE key = ?"
-                        db.executemany(query, unused)
+                    query = "UPDATE rows SET used = ? WHERE key = ?"
+                    db.executemany(query, unused)
         except CacheError as error:
             _warn(f"{error} Its rows are computed.")
         if n_damaged:
@@ -369,41 +376,30 @@ def _connected(path):
 def _opened(path, mode):
     """Open a database, and make its tables or check them."""
     uri = f"{path.as_uri()}?mode={mode}"
-    db = sqlite3.connect(uri, _WAIT, isolation_level=None, uri=True)
-    try:
-        _prepare(db, mode == "rwc")
-    except BaseException:
-        db.close()
-        raise
+    with contextlib.ExitStack() as stack:
+        db = sqlite3.connect(uri, _WAIT, isolation_level=None, uri=True)
+        stack.callback(db.close)
+        db.text_factory = bytes
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.execute("PRAGMA synchronous = NORMAL")
+        if mode == "rwc" and not _tables(db):
+            db.execute("PRAGMA page_size = 8192")
+            with contextlib.suppress(sqlite3.OperationalError):  # another does it now
+                db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                db.execute("PRAGMA journal_mode = WAL")
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                for statement in _SCHEMA if not _tables(db) else ():
+                    db.execute(statement)
+        if _tables(db) != {statement.encode() for statement in _SCHEMA}:
+            raise sqlite3.DatabaseError("it holds other tables than those of a cache")
+        stack.pop_all()
     return db
 
 
-def _prepare(db, writable):
-    """Make the tables where there are none, and check them."""
-    db.text_factory = bytes
-    db.execute("PRAGMA trusted_schema = OFF")
-    db.execute("PRAGMA synchronous = NORMAL")
+def _tables(db):
     query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
-    if writable and not db.execute(query).fetchall():
-        db.execute("PRAGMA page_size = 8192")
-        with contextlib.suppress(sqlite3.OperationalError):  # another does it just now
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            db.execute("PRAGMA journal_mode = WAL")
-        with db:
-            db.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA if not db.execute(query).fetchall() else ():
-                db.execute(statement)
-    if {sql for (sql,) in db.execute(query)} != {sql.encode() for sql in _SCHEMA}:
-        raise sqlite3.DatabaseError("it holds other tables than those of a cache")
-
-
-def _selected(db, keys, oldest):
-    """Yield lists of rows: key, row, checksum, whether used since `oldest`."""
-    for begin in range(0, len(keys), _AT_ONCE):
-        chunk = keys[begin : begin + _AT_ONCE]
-        marks = ", ".join("?" * len(chunk))
-        query = "SELECT key, row, crc, used >= ? FROM rows WHERE key IN"
-        yield db.execute(f"{query} ({marks})", (oldest, *chunk)).fetchall()
+    return {sql for (sql,) in db.execute(query)}
 
 
 def _delete(folder, low, high):
