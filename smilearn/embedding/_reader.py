@@ -71,10 +71,8 @@ class HiddenReader:
             check_effect(self.source.wrapped, self._last_states, self.source.adapter)
         with torch.inference_mode():
             states = self._states(*self._padded(self._probe), wanted=True)
-        self.layers, self.single = (
-            _chosen(layer, len(states)),
-            isinstance(layer, Integral),
-        )
+        self.layers = _chosen(layer, len(states))
+        self.single = isinstance(layer, Integral)
         self.last = len(states) - 1
         self._before_last = [each for each in self.layers if each < self.last]
         self.pooling = self._pooling(pooling) if pooling == "auto" else pooling

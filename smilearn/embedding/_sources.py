@@ -24,9 +24,9 @@ from smilearn.embedding._tokens import check_rows, check_words
 from smilearn.exceptions import AdapterError, InvalidInputError, ModelUnavailableError
 from smilearn.utils._optional import require
 
-_CALLER = "An adapter"
 _PREFIX = "base_model.model."
 _HEADS = ("score.weight", "classifier.weight", "out_proj.weight")
+_POOLINGS = {"cls": "cls", "mean": "mean", "lasttoken": "last"}  # and our names
 _TASKS = {
     "SEQ_CLS": "ForSequenceClassification",
     "SEQ_2_SEQ_LM": "ForSeq2SeqLM",
@@ -51,9 +51,9 @@ def fetch_adapter(adapter, options):
 
 def read_adapter(folder):
     """Read the settings and the weights of an adapter."""
-    settings, peft = _settings(folder), _peft()
+    settings = _settings(folder)
     refuse_pickles(folder)
-    return settings, fetch(peft.load_peft_weights, folder, device="cpu")
+    return settings, fetch(_peft().load_peft_weights, folder, device="cpu")
 
 
 def _settings(folder):
@@ -64,7 +64,7 @@ def _settings(folder):
 
 
 def _peft():
-    return require("peft", extra="finetune", caller=_CALLER)
+    return require("peft", extra="finetune", caller="An adapter")
 
 
 def base_of(folder):
@@ -121,9 +121,9 @@ def put_on(network, folder, settings, weights):
 
 
 def _another_base(adapter, settings, path):
-    untold = ""
+    task = ""
     if settings.task_type is None:
-        untold = (
+        task = (
             ", and set task_type in adapter_config.json (such as CAUSAL_LM) if it was "
             "trained on a model with a head"
         )
@@ -131,7 +131,7 @@ def _another_base(adapter, settings, path):
         f"The adapter {adapter!r} belongs to another base model, or to one with "
         f"another head: it changes {path!r}, which this one does not have. Give the "
         f"base model that it was trained on, {settings.base_model_name_or_path!r}"
-        f"{untold}."
+        f"{task}."
     )
 
 
@@ -160,10 +160,6 @@ def _virtual_tokens(name):
         f"The adapter {name!r} puts virtual tokens before the text; only adapters "
         "inside the layers, such as LoRA, are read."
     )
-
-
-_FOLLOWED = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
-_HOOKED = "_output_capturing_hooks_installed"
 
 
 @dataclass
@@ -252,9 +248,8 @@ def _loaded(model, adapter, tokenizer, dtype, options):
         if wrapped is not None:
             raise InvalidInputError("adapter is given, and model has one already.")
         local = {"local_files_only": options["local_files_only"]}
-        folder = fetch_adapter(adapter, local)
-        wrapped = put_on(copy.deepcopy(network), folder, *read_adapter(folder))
-        adapter = folder
+        adapter = fetch_adapter(adapter, local)
+        wrapped = put_on(copy.deepcopy(network), adapter, *read_adapter(adapter))
         network = wrapped.get_base_model()
     elif wrapped is not None:
         adapter = str(wrapped.active_adapter)
@@ -267,16 +262,13 @@ def portable(model):
     """Copy a loaded model to the host, without the hooks that cannot be pickled."""
     model = copy.deepcopy(model).cpu()
     for module in model.modules():
-        hooks = module._forward_hooks
-        for key in [key for key, hook in hooks.items() if _captures(hook)]:
-            del hooks[key]  # transformers puts them back when it needs them
-        if hasattr(module, _HOOKED):
-            setattr(module, _HOOKED, False)
+        for key, hook in [*module._forward_hooks.items()]:
+            home = getattr(hook, "__module__", "")
+            if home == "transformers.utils.output_capturing":
+                del module._forward_hooks[key]  # put back when it is needed
+        if hasattr(module, "_output_capturing_hooks_installed"):
+            module._output_capturing_hooks_installed = False
     return model
-
-
-def _captures(hook):
-    return getattr(hook, "__module__", "") == "transformers.utils.output_capturing"
 
 
 def _newest(options):
@@ -295,7 +287,7 @@ def _load_tokenizer(tokenizer, model, options, loaded=False):
         return load_tokenizer(model, **options)
     try:
         if not model:
-            raise ModelUnavailableError("The model says not where it came from.")
+            raise ModelUnavailableError("The model does not say where it came from.")
         return load_tokenizer(model, **options)
     except ModelUnavailableError as error:
         raise ModelUnavailableError(
@@ -333,7 +325,7 @@ def _sentence_pooling(config):
         modes = [name.removesuffix("_token").removesuffix("_tokens") for name in names]
     modes = [modes] if isinstance(modes, str) else list(modes)
     joined = "+".join(modes)
-    return _FOLLOWED.get(joined, joined)
+    return _POOLINGS.get(joined, joined)
 
 
 def _read_json(model, file, hub):
