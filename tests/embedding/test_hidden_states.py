@@ -54,28 +54,6 @@ def test_every_layer_is_that_of_each_text_alone(kind, pooling, side):
     np.testing.assert_allclose(alone, X, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", tiny.KINDS)
-def test_without_a_head_encoders_take_the_mean_and_decoders_the_last(kind):
-    embedder = HiddenStateEmbedder(tiny.folder(kind)).fit([])
-    assert embedder.pooling_ == ("last" if kind in tiny.DECODERS else "mean")
-    assert embedder.layers_ == [3]
-    assert embedder.n_features_out_ == 16
-    X = embedder.transform(TEXTS)
-    np.testing.assert_allclose(X, expected(kind, embedder.pooling_)[:, -1], atol=1e-5)
-
-
-def test_the_last_layer_is_normed():
-    network, [tokens] = tiny.model("llama"), [[2, 5, 6, 7]]
-    before = []
-    network.norm.register_forward_pre_hook(lambda module, args: before.append(args[0]))
-    with torch.inference_mode():
-        last = network(input_ids=torch.tensor([tokens])).last_hidden_state[0, -1]
-    [row] = HiddenStateEmbedder(tiny.folder("llama")).fit_transform(["a of and"])
-    assert tiny.tokenizer("llama")("a of and")["input_ids"] == tokens
-    np.testing.assert_allclose(row, last, atol=1e-5)
-    assert abs(before[0][0, -1].numpy() - row).max() > 0.1
-
-
 @pytest.mark.parametrize(
     ("layer", "index"),
     [(0, 0), (2, 2), (-1, 3), (-4, 0), ([3, 0], [3, 0]), ((1,), [1])],

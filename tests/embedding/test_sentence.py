@@ -6,18 +6,16 @@ import socket
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from sklearn.base import clone
-from sklearn.pipeline import make_pipeline
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-from smilearn import SentenceEmbedder, SlicedMIScorer
+from smilearn import SentenceEmbedder
 from smilearn.datasets import packaged_minilm
 from smilearn.embedding import _batches
 from smilearn.exceptions import (
@@ -186,16 +184,6 @@ def test_new_fit_loads_the_model_it_is_given(embedder, tiny_encoder, tmp_path):
     assert abs(expected - embedder.transform(TEXTS)).max() > 0.1
 
 
-def test_output_features_have_names(embedder):
-    names = [f"sentenceembedder{i}" for i in range(16)]
-    assert embedder.get_feature_names_out().tolist() == names
-    framed = clone(embedder).set_output(transform="pandas")
-    frame = framed.fit_transform(pd.Series(["good", "bad"], index=[7, 3]))
-    assert frame.columns.tolist() == names
-    if SKLEARN >= (1, 8):  # older ones drop the index of a series
-        assert frame.index.tolist() == [7, 3]
-
-
 @pytest.mark.parametrize(
     ("name", "match"),
     [
@@ -210,11 +198,6 @@ def test_an_unknown_name_says_what_to_do(name, match):
         SentenceEmbedder(name).fit(TEXTS)
 
 
-def test_a_folder_without_a_model_is_named(tmp_path):
-    with pytest.raises(ModelUnavailableError, match="holds no model that can be"):
-        SentenceEmbedder(tmp_path).fit(TEXTS)
-
-
 @pytest.mark.parametrize(
     "wrong", [{"batch_size": 0}, {"model": None}, {"normalize": "yes"}]
 )
@@ -222,15 +205,6 @@ def test_a_wrong_parameter_is_named(tiny_encoder, wrong):
     [name] = wrong
     with pytest.raises(ValueError, match=f"The {name!r} parameter of SentenceEmbed"):
         SentenceEmbedder(**{"model": tiny_encoder, **wrong}).fit(TEXTS)
-
-
-def test_a_pipeline_scores_texts(tiny_encoder, seed):
-    y = np.array([1, 0, 1, 0, 1, 0, 0])
-    scorer = SlicedMIScorer(32, random_state=seed)
-    pipeline = make_pipeline(SentenceEmbedder(tiny_encoder), scorer).fit(TEXTS, y)
-    expected = clone(scorer).fit(mean_of_last_states(tiny_encoder, TEXTS), y)
-    np.testing.assert_allclose(pipeline[-1].scores_, expected.scores_, atol=1e-3)
-    assert np.ptp(expected.scores_) > 0.01
 
 
 def test_prompts_are_put_before_each_text(prompted, tiny_encoder):
