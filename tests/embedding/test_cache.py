@@ -225,6 +225,17 @@ def test_a_damaged_database_is_put_aside(tmp_path, end):
     assert len((tmp_path / f"{FILE}.damaged").read_bytes()) > 10_000
 
 
+def test_the_log_of_a_database_goes_with_it(tmp_path):
+    """A new database would take it for its own."""
+    computed(tmp_path)
+    with closing(sqlite3.connect(tmp_path / FILE)) as other:
+        other.execute("CREATE TABLE another (x)")  # in the log as long as it is open
+        with pytest.warns(CacheWarning, match="other tables than those of a cache"):
+            assert len(computed(tmp_path)) == len(TEXTS)
+        assert (tmp_path / f"{FILE}.damaged-wal").stat().st_size
+        assert computed(tmp_path) == []
+
+
 def test_a_database_damaged_while_rows_are_computed(tmp_path):
     def compute(texts):
         yield [0], expected(texts[:1])
