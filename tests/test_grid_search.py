@@ -28,7 +28,6 @@ from smilearn import (
     SlicedMIScorer,
 )
 from smilearn.datasets import flip_labels, load_rotten_tomatoes
-from smilearn.embedding import _hidden_states
 
 WORDS = ["the", "film", "plot", "is", "was", "good", "bad", "great", "awful", "dull"]
 SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
@@ -108,9 +107,11 @@ def test_what_a_search_reads_and_loads(
     frozen, memory, cache, n_read, n_loads, read, tmp_path, monkeypatch
 ):
     """The table of the page on acting."""
-    loads, load = [], _hidden_states.load_reader
+    loads, make = [], HiddenStateEmbedder._make_reader
     monkeypatch.setattr(
-        _hidden_states, "load_reader", lambda how: loads.append(1) or load(how)
+        HiddenStateEmbedder,
+        "_make_reader",
+        lambda self, settings: loads.append(1) or make(self, settings),
     )
     rows = str(tmp_path / "rows") if cache else None
     embedder = HiddenStateEmbedder(tiny.folder("bert"), layer="all", cache_folder=rows)

@@ -1,39 +1,52 @@
-"""Rows made from texts, kept on disk under what the texts are.
+"""Rows made from texts, kept in an SQLite database under what they depend on.
 
-``cache_folder`` of the embedders is such a folder; :class:`RowCache` serves any other
-way to make rows of texts.
+``cache_folder`` of the embedders is the folder of such a database; :class:`RowCache`
+serves any other way to make rows of texts.
 """
 
+import contextlib
 import hashlib
 import json
+import os
+import sqlite3
+import time
+import warnings
 from numbers import Integral
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
-from smilearn.embedding._row_store import RowStore
-from smilearn.embedding._segment_upkeep import LIMIT, empty, evict, remove_left_over
-from smilearn.embedding._segments import text_digests, write_whole
-from smilearn.exceptions import CacheError, InvalidInputError
+from smilearn.exceptions import CacheError, CacheWarning, InvalidInputError
 from smilearn.utils._indexing import large_array
 
 __all__ = ["RowCache", "clear_cache", "limit_cache"]
 
-_FORMAT = 1
-_COPIED_AT_ONCE = 4096  # rows
+_FILE = "rows.sqlite"
+_SCHEMA = (
+    "CREATE TABLE settings (name TEXT PRIMARY KEY, value)",
+    "CREATE TABLE rows (id INTEGER PRIMARY KEY, key BLOB UNIQUE, row BLOB, crc, used)",
+    "CREATE INDEX by_use ON rows (used)",
+)
+_FORMAT = 2  # of a key and a row
+_WAIT = 60  # seconds for other processes that write
+_SECONDS = 1.0  # between two times that computed rows are written
+_AT_ONCE = 500  # rows asked for in one statement
+_HOUR = 3600 * 10**9  # ns; `used` is exact where there is a limit, else to the hour
 
 
 class RowCache:
     """Rows that depend on a text and on a key, computed once.
 
-    Several processes may share a folder: each writes files of its own, and looks for
-    those of the others at each call. A file that is damaged is found by its checksums,
-    and what it held is computed anew.
+    Several processes of one machine may share a folder, and a process that is killed
+    loses the rows of its last second. A row that is damaged is found by its checksum
+    and computed again. A folder that cannot be written to is read.
 
     Parameters
     ----------
     folder : str or path-like
-        Folder of the cache; made where it is not there.
+        Folder of the cache, made where it is not there; not one that several machines
+        write to over a network.
 
     key : dict
         All that a row depends on but its text; as JSON would have it.
@@ -45,15 +58,19 @@ class RowCache:
         Of the rows.
 
     max_bytes : int, default=None
-        Size of the whole folder, of all keys, above which files that have not been used
+        Size of the whole cache, of all keys, above which rows that have not been used
         for longest are deleted. Rows of the present call are never deleted for others
-        of it: those that do not fit are not kept. A merge takes up to 64 MB more for a
-        moment. None takes the limit of the folder (:func:`limit_cache`), if any.
+        of it: those that do not fit are not kept. None takes the limit of the folder
+        (:func:`limit_cache`), if any.
 
     Raises
     ------
+    InvalidInputError
+        If rows would hold nothing, or objects.
+
     CacheError
-        If the folder cannot be written to.
+        If the folder holds no rows and cannot be written to, or something else than a
+        database is in its place.
 
     Examples
     --------
@@ -69,28 +86,21 @@ class RowCache:
     """
 
     def __init__(self, folder, key, row_shape, *, dtype="float32", max_bytes=None):
-        self.root = Path(folder)
+        self.folder, self.max_bytes = Path(folder), max_bytes
         self.row_shape = tuple(int(length) for length in row_shape)
         self.dtype = np.dtype(dtype)
-        row_bytes = int(np.prod(self.row_shape, dtype=int)) * self.dtype.itemsize
-        if self.dtype.hasobject or row_bytes < 1:
+        self._row_bytes = int(np.prod(self.row_shape, dtype=int)) * self.dtype.itemsize
+        if self.dtype.hasobject or self._row_bytes < 1:
             raise InvalidInputError(
                 f"rows must hold numbers; got shape {self.row_shape}, {self.dtype}."
             )
-        self._about = {
-            "format": _FORMAT,
-            "dtype": self.dtype.str,
-            "row_shape": list(self.row_shape),
-            "key": key,
-        }
-        canonical = json.dumps(self._about, sort_keys=True).encode()
-        digest = hashlib.blake2b(canonical, digest_size=16).hexdigest()
-        self.folder = self.root / digest
-        self._store = RowStore(self.folder, row_bytes, max_bytes)
-        self._prepare()
+        about = [_FORMAT, key, self.row_shape, self.dtype.str]
+        self._prefix = _digest(json.dumps(about, sort_keys=True))
+        with _database(self.folder):  # an error here comes before any work
+            pass
 
     def rows(self, texts, compute):
-        """Give the row of each text, from disk or computed.
+        """Give the row of each text, from the cache or computed.
 
         Parameters
         ----------
@@ -99,8 +109,8 @@ class RowCache:
 
         compute : callable
             From a list of texts, those not in the cache, to an iterator of pairs:
-            indices into that list, and their rows. What has come is on disk before the
-            next is asked for.
+            indices into that list, and their rows. They are written about once a
+            second.
 
         Returns
         -------
@@ -116,57 +126,126 @@ class RowCache:
         Warns
         -----
         CacheWarning
-            If a file is damaged, or rows cannot be kept.
+            If rows or the database are damaged, or rows cannot be kept.
         """
-        self._store.begin()
-        digests = text_digests(texts)
-        unique, first, place = np.unique(
-            digests, return_index=True, return_inverse=True
-        )
+        keys, first = [self._prefix + _digest(text) for text in texts], {}
+        for place, key in enumerate(keys):
+            first.setdefault(key, place)
         out = large_array((len(texts), *self.row_shape), self.dtype, self.folder)
-        found = self._store.find(unique, out, first)
-        missing = np.sort(first[~found])
-        if len(missing):
-            self._compute(texts, digests, missing, compute, out)
-        copies = np.flatnonzero(first[place] != np.arange(len(texts)))
-        for begin in range(0, len(copies), _COPIED_AT_ONCE):
-            few = copies[begin : begin + _COPIED_AT_ONCE]
-            out[few] = out[first[place[few]]]
+        start = time.time_ns()
+        missing = self._find(first, out, start)
+        if missing:
+            self._compute(missing, texts, compute, out, start)
+        for place, key in enumerate(keys):
+            if first[key] != place:
+                out[place] = out[first[key]]
         return out
 
     def clear(self):
         """Delete the rows of this key."""
-        self._store.clear()
+        _delete(self.folder, self._prefix, self._prefix + b"\xff" * 17)
 
-    def _prepare(self):
-        """Make the folder, state the key in it, and see that it can be written to."""
+    def _find(self, places, out, start):
+        """Copy the rows that are in the database; keys and places of those missing."""
+        missing, keys, n_damaged, unused = dict(places), list(places), 0, []
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(self._about, indent=1, sort_keys=True) + "\n"
-            write_whole(self.folder / "key.json", [text.encode()])
-        except OSError as error:
-            raise CacheError(
-                f"The cache folder {str(self.root)!r} cannot be written to "
-                f"({error.strerror or error}). Give cache_folder another one, or none."
-            ) from error
-
-    def _compute(self, texts, digests, missing, compute, out):
-        done = np.zeros(len(missing), bool)
-        for indices, rows in compute([texts[place] for place in missing]):
-            rows = np.asarray(rows, self.dtype)
-            indices = np.asarray(indices, int)
-            if rows.shape != (len(indices), *self.row_shape):
-                raise InvalidInputError(
-                    f"rows of shape {(len(indices), *self.row_shape)} were expected; "
-                    f"got {rows.shape}."
-                )
-            out[missing[indices]] = rows
-            done[indices] = True
-            self._store.keep(digests[missing[indices]], rows)
-        if not done.all():
-            raise InvalidInputError(
-                f"no rows were computed for {(~done).sum()} of {len(done)} texts."
+            with _database(self.folder) as db:
+                oldest = start if self._limit(db) else start - _HOUR
+                for begin in range(0, len(keys), _AT_ONCE):
+                    chunk = keys[begin : begin + _AT_ONCE]
+                    marks = ", ".join("?" * len(chunk))
+                    query = "SELECT key, row, crc, used >= ? FROM rows WHERE key IN"
+                    answers = db.execute(f"{query} ({marks})", (oldest, *chunk))
+                    block, raw = [], []
+                    for key, row, crc, is_recent in answers:
+                        if not self._is_whole(key, row, crc):
+                            n_damaged += 1
+                            continue
+                        missing.pop(key, None)
+                        block.append(places[key])
+                        raw.append(row)
+                        if not is_recent:
+                            unused.append((start, key))
+                    rows = np.frombuffer(b"".join(raw), self.dtype)
+                    out[block] = rows.reshape(-1, *self.row_shape)
+                with contextlib.suppress(sqlite3.OperationalError), db:
+                    if unused:
+                        db.execute("BEGIN IMMEDIATE")
+                    query = "UPDATE rows SET used = ? WHERE key = ?"
+                    db.executemany(query, unused)
+        except CacheError as error:
+            _warn(f"{error} Its rows are computed.")
+        if n_damaged:
+            _warn(
+                f"{n_damaged} rows of the cache in {str(self.folder)!r} are damaged; "
+                "they are computed again."
             )
+        return missing
+
+    def _is_whole(self, key, row, crc):
+        same_length = isinstance(row, bytes) and len(row) == self._row_bytes
+        return same_length and crc32(row, crc32(key)) == crc
+
+    def _compute(self, missing, texts, compute, out, start):
+        """Compute rows, and write them about once a second."""
+        keys, places = list(missing), np.array(list(missing.values()))
+        computed, written = np.zeros((2, len(keys)), bool)
+        keeps, last = True, time.monotonic()
+
+        def write():
+            new = np.flatnonzero(computed & ~written)
+            written[new] = True
+            return not len(new) or self._keep(
+                [keys[index] for index in new], out[places[new]], start
+            )
+
+        try:
+            for indices, rows in compute([texts[place] for place in places]):
+                indices, rows = np.asarray(indices, int), np.asarray(rows, self.dtype)
+                if rows.shape != (len(indices), *self.row_shape):
+                    raise InvalidInputError(
+                        f"rows of shape {(len(indices), *self.row_shape)} were "
+                        f"expected; got {rows.shape}."
+                    )
+                out[places[indices]] = rows
+                computed[indices] = True
+                if keeps and time.monotonic() - last >= _SECONDS:
+                    keeps, last = write(), time.monotonic()
+        finally:
+            if keeps:
+                write()
+        if not computed.all():
+            raise InvalidInputError(
+                f"no rows were computed for {(~computed).sum()} of {len(keys)} texts."
+            )
+
+    def _keep(self, keys, rows, start):
+        """Write rows; whether the cache takes more of them in this call."""
+        raw = rows.reshape(len(rows), -1).view(np.uint8)
+        values = (
+            (key, row, crc32(row, crc32(key)), start)
+            for key, row in zip(keys, map(bytes, raw), strict=True)
+        )
+        query = "REPLACE INTO rows (key, row, crc, used) VALUES (?, ?, ?, ?)"
+        try:
+            with _database(self.folder) as db:
+                limit = self._limit(db)
+                with db:
+                    db.execute("BEGIN IMMEDIATE")
+                    db.executemany(query, values)
+                    if limit and not _make_room(db, limit, start):
+                        error = f"max_bytes={limit} is less than this call needs."
+                        raise CacheError(error)
+                if limit:
+                    db.executescript("PRAGMA incremental_vacuum")
+        except CacheError as error:
+            _warn(f"{error} The rest of this call is computed but not kept.")
+            return False
+        return True
+
+    def _limit(self, db):
+        query = "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'max_bytes'"
+        return self.max_bytes or (db.execute(query).fetchone() or [None])[0]
 
 
 def limit_cache(folder, max_bytes):
@@ -198,32 +277,32 @@ def limit_cache(folder, max_bytes):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     limit_cache(folder, 10 * 2**30)
     """
-    root = Path(folder)
     if max_bytes is not None and (not isinstance(max_bytes, Integral) or max_bytes < 1):
         raise InvalidInputError(
             f"max_bytes must be a whole number above 0, or None; got {max_bytes!r}."
         )
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        remove_left_over(root)
-        text = json.dumps({"max_bytes": max_bytes and int(max_bytes)})
-        write_whole(root / LIMIT, [text.encode()])
-    except OSError as error:
-        raise CacheError(
-            f"The cache folder {str(root)!r} cannot be written to "
-            f"({error.strerror or error})."
-        ) from error
-    if max_bytes is not None:
-        evict(root, 0, max_bytes, ())
+    with _database(folder) as db:
+        setting = (max_bytes and min(int(max_bytes), 2**62),)
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("REPLACE INTO settings VALUES ('max_bytes', ?)", setting)
+            if max_bytes is not None:
+                _make_room(db, max_bytes, time.time_ns())
+        db.executescript("PRAGMA incremental_vacuum")
 
 
 def clear_cache(folder):
-    """Delete all rows of a cache, of every key; other files in the folder stay.
+    """Delete all rows of a cache, of every key; its limit and other files stay.
 
     Parameters
     ----------
     folder : str or path-like
         Folder of the cache.
+
+    Raises
+    ------
+    CacheError
+        If the rows cannot be deleted.
 
     Examples
     --------
@@ -232,4 +311,123 @@ def clear_cache(folder):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     clear_cache(folder)
     """
-    empty(Path(folder))
+    _delete(folder, b"", b"\xff" * 33)
+
+
+def _digest(text):
+    """16 bytes of a text; lone surrogates are texts too."""
+    return hashlib.blake2b(
+        text.encode("utf-8", "surrogatepass"), digest_size=16
+    ).digest()
+
+
+@contextlib.contextmanager
+def _database(folder):
+    """A connection for one use, so that none crosses a fork; damage is warned of."""
+    path = Path(folder, _FILE).absolute()
+    try:
+        db = _connected(path)
+    except (OSError, sqlite3.Error) as error:
+        _set_aside(path, error)
+        db = _connected(path)
+    with contextlib.closing(db):
+        try:
+            yield db
+        except sqlite3.Error as error:
+            db.close()
+            _set_aside(path, error)
+
+
+def _set_aside(path, error):
+    """Rename a damaged database and warn; CacheError where it is not damaged."""
+    outside = isinstance(error, (OSError, sqlite3.OperationalError))
+    damaged = (
+        not outside or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    )
+    try:
+        for end in ("", "-wal", "-shm") if damaged else ():
+            if Path(f"{path}{end}").exists():  # a new database must not find old logs
+                Path(f"{path}{end}").replace(f"{path}.damaged{end}")
+    except OSError:  # and nor can a new one be made
+        damaged = False
+    if not damaged:
+        raise CacheError(
+            f"The cache folder {str(path.parent)!r} cannot be used ({error}). Give "
+            "cache_folder another one, or none."
+        ) from error
+    _warn(
+        f"The cache {str(path)!r} is damaged ({error}). It is now {_FILE}.damaged, and "
+        "what it holds is computed again."
+    )
+
+
+def _connected(path):
+    """Open a database, and make it where there is none; read-only where it must be."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{_FILE} is no file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or all(os.access(p, os.W_OK) for p in (path, path.parent)):
+        return _opened(path, "rwc")
+    with contextlib.suppress(sqlite3.OperationalError):
+        return _opened(path, "ro")
+    return _opened(path, "ro&immutable=1")  # no files can be made to lock it
+
+
+def _opened(path, mode):
+    """Open a database, and make its tables or check them."""
+    uri = f"{path.as_uri()}?mode={mode}"
+    with contextlib.ExitStack() as stack:
+        db = sqlite3.connect(uri, _WAIT, isolation_level=None, uri=True)
+        stack.callback(db.close)
+        db.text_factory = bytes
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.execute("PRAGMA synchronous = NORMAL")
+        if mode == "rwc" and not _tables(db):
+            db.execute("PRAGMA page_size = 8192")
+            with contextlib.suppress(sqlite3.OperationalError):  # another does it now
+                db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                db.execute("PRAGMA journal_mode = WAL")
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                for statement in _SCHEMA if not _tables(db) else ():
+                    db.execute(statement)
+        if _tables(db) != {statement.encode() for statement in _SCHEMA}:
+            raise sqlite3.DatabaseError("it holds other tables than those of a cache")
+        stack.pop_all()
+    return db
+
+
+def _tables(db):
+    query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+    return {sql for (sql,) in db.execute(query)}
+
+
+def _delete(folder, low, high):
+    """Delete the rows whose keys lie between two, and give their space back."""
+    if Path(folder, _FILE).exists():
+        with _database(folder) as db:
+            db.execute("DELETE FROM rows WHERE key BETWEEN ? AND ?", (low, high))
+            db.executescript("PRAGMA incremental_vacuum")
+
+
+def _make_room(db, max_bytes, before):
+    """Delete rows used longest ago, none used since `before`; whether the rest fits."""
+    query = "SELECT id, length(row) FROM rows WHERE used < ? ORDER BY used, id"
+    while True:
+        names = ("page_count", "freelist_count", "page_size")
+        n, free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        excess, old = (n - free) * size - max_bytes, []
+        if excess <= 0:
+            return True
+        for row_id, n_bytes in db.execute(query, (before,)):
+            old.append((row_id,))
+            excess -= n_bytes
+            if excess <= 0:
+                break
+        if not old:
+            return False
+        db.executemany("DELETE FROM rows WHERE id = ?", old)
+
+
+def _warn(message):
+    warnings.warn(message, CacheWarning, stacklevel=5)

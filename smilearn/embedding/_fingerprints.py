@@ -24,50 +24,26 @@ _VOLATILE = (  # of a config: where it came from, not what the model computes
 def model_fingerprint(network):
     """Hash the weights of a model and the settings that say how they are used."""
     whole = hashlib.blake2b(type(network).__name__.encode(), digest_size=16)
-    hash_weights(whole, network, pooler=False)
+    _hash_weights(whole, network, pooler=False)
     whole.update(config_text(network.config).encode())
     return whole.hexdigest()
 
 
-def hash_weights(whole, network, *, pooler):
-    """Take the weights of a model into a hash, in the order of their names."""
-    tensors = {
-        name: tensor
-        for name, tensor in network.state_dict().items()
-        if pooler or "pooler" not in name.split(".")
-    }
-    names = sorted(tensors)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        digests = threads.map(lambda name: _tensor_digest(tensors[name]), names)
-        for name, digest in zip(names, digests, strict=True):
-            whole.update(name.encode() + digest)
-
-
-def adapter_state(network):
-    """Hash how the adapters inside a model are used, beside their weights."""
-    layers = {
-        name: {
-            "active": module.active_adapters,
-            "off": getattr(module, "disable_adapters", False),
-            "merged": list(getattr(module, "merged_adapters", ())),
-            "numbers": _numbers(module),
-        }
-        for name, module in network.named_modules()
-        if isinstance(getattr(module, "active_adapters", None), (list, tuple))
-    }
-    text = json.dumps(layers, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest() if layers else ""
-
-
-def _numbers(module):
-    """Numbers of each adapter in a layer, such as its scaling, by their names."""
-    found = {}
-    for name in getattr(module, "other_param_names", ()):
-        values = getattr(module, name, None)
-        if isinstance(values, dict):
-            plain = {k: v for k, v in values.items() if isinstance(v, (int, float))}
-            found[name] = plain
-    return found
+def encoder_fingerprint(encoder):
+    """Hash the weights, the settings and the tokenizer of a sentence model."""
+    settings = []
+    for module in encoder:
+        network = getattr(module, "auto_model", None)
+        config = "" if network is None else config_text(network.config)
+        own = getattr(module, "get_config_dict", dict)()
+        settings.append([type(module).__name__, own, type(network).__name__, config])
+    text, tokenizer = json.dumps(settings, sort_keys=True, default=str), "none"
+    if hasattr(encoder.tokenizer, "truncation_side"):  # one of transformers
+        tokenizer = tokenizer_fingerprint(encoder.tokenizer)
+        tokenizer += encoder.tokenizer.padding_side
+    whole = hashlib.blake2b((text + tokenizer).encode(), digest_size=16)
+    _hash_weights(whole, encoder, pooler="pooler" in text)
+    return whole.hexdigest()
 
 
 def tokenizer_fingerprint(tokenizer):
@@ -82,7 +58,30 @@ def tokenizer_fingerprint(tokenizer):
         settings = sorted(tokenizer.init_kwargs.items(), key=lambda pair: pair[0])
         text = repr((type(tokenizer).__name__, vocabulary, settings))
     text += f"{tokenizer.truncation_side} {sorted(tokenizer.all_special_tokens)}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return _digest(text)
+
+
+def adapter_state(network):
+    """Hash how the adapters inside a model are used, beside their weights."""
+    layers = {}
+    for name, module in network.named_modules():
+        if not isinstance(getattr(module, "active_adapters", None), (list, tuple)):
+            continue
+        values = {
+            each: getattr(module, each, None)  # such as the scaling of each adapter
+            for each in getattr(module, "other_param_names", ())
+        }
+        layers[name] = {
+            "active": module.active_adapters,
+            "off": getattr(module, "disable_adapters", False),
+            "merged": list(getattr(module, "merged_adapters", ())),
+            "numbers": {
+                each: {k: v for k, v in of.items() if isinstance(v, (int, float))}
+                for each, of in values.items()
+                if isinstance(of, dict)
+            },
+        }
+    return _digest(json.dumps(layers, sort_keys=True)) if layers else ""
 
 
 def config_text(config):
@@ -90,19 +89,30 @@ def config_text(config):
     settings = {
         name: value
         for name, value in config.to_dict().items()
-        if name not in _VOLATILE and not _is_unset(value)
+        if name not in _VOLATILE
+        and not (value is None or value is False or value in ({}, []))
     }
     return json.dumps(settings, sort_keys=True, default=_plain)
-
-
-def _is_unset(value):
-    return value is None or value is False or value in ({}, [])
 
 
 def _plain(value):
     return (
         sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
     )
+
+
+def _hash_weights(whole, network, *, pooler):
+    """Take the weights of a model into a hash, in the order of their names."""
+    tensors = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if pooler or "pooler" not in name.split(".")
+    }
+    names = sorted(tensors)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        digests = threads.map(lambda name: _tensor_digest(tensors[name]), names)
+        for name, digest in zip(names, digests, strict=True):
+            whole.update(name.encode() + digest)
 
 
 def _tensor_digest(tensor):
@@ -112,25 +122,5 @@ def _tensor_digest(tensor):
     return digest.digest()
 
 
-def encoder_fingerprint(encoder):
-    """Hash the weights, the settings and the tokenizer of a model."""
-    settings = [_module_settings(module) for module in encoder]
-    text = json.dumps(settings, sort_keys=True, default=str)
-    whole = hashlib.blake2b(text.encode(), digest_size=16)
-    whole.update(_tokenizer_text(encoder.tokenizer).encode())
-    hash_weights(whole, encoder, pooler="pooler" in text)
-    return whole.hexdigest()
-
-
-def _module_settings(module):
-    own = getattr(module, "get_config_dict", dict)()
-    network = getattr(module, "auto_model", None)
-    config = "" if network is None else config_text(network.config)
-    return [type(module).__name__, own, type(network).__name__, config]
-
-
-def _tokenizer_text(tokenizer):
-    """Fingerprint of a tokenizer; of what is no tokenizer of transformers, its kind."""
-    if hasattr(tokenizer, "truncation_side"):
-        return f"{tokenizer_fingerprint(tokenizer)} {tokenizer.padding_side}"
-    return type(tokenizer).__name__
+def _digest(text):
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,114 +1,21 @@
 """Hidden states of any language model as embeddings."""
 
 import os
-from collections import Counter
 from numbers import Integral
 from typing import ClassVar
 
-import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
-from sklearn.utils.validation import check_is_fitted
-
-from smilearn.embedding._cache import RowCache
-from smilearn.embedding._pretrained import quiet_transformers
+from smilearn.embedding._base import TextEmbedder
 from smilearn.embedding._reader import HiddenReader
-from smilearn.embedding._sources import load_source, portable
-from smilearn.embedding._tokens import FIELD, count_longer
+from smilearn.embedding._sources import load_source
+from smilearn.embedding._tokens import FIELD
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._devices import resolve_device
-from smilearn.utils._documentation import Documented
-from smilearn.utils._indexing import large_array
-from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions, fit_context
-from smilearn.utils._validation import check_texts, warn_truncated
+from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
 
-
-def load_reader(options):
-    """Load a model as the parameters of a HiddenStateEmbedder say."""
-    template = FIELD if options["template"] is None else options["template"]
-    if template.count(FIELD) != 1:
-        raise InvalidInputError(
-            f"template must hold the field {FIELD} once; got {template!r}."
-        )
-    hub = {"local_files_only": options["local_files_only"]}
-    if options["revision"] is not None:
-        hub["revision"] = options["revision"]
-    device = options["device"]
-    named = ("adapter", "tokenizer", "dtype", "trust_remote_code")
-    with quiet_transformers():
-        source = load_source(
-            options["model"], hub=hub, **{name: options[name] for name in named}
-        )
-        stays = source.given and device == "auto"
-        return HiddenReader(
-            source,
-            device=None if stays else resolve_device(device),
-            template=template,
-            **{
-                name: options[name]
-                for name in ("layer", "pooling", "max_length", "batch_size")
-            },
-        )
-
-
-def portable_state(state):
-    """Make the state of an embedder one that can be pickled."""
-    state, copies = {key: state[key] for key in state if key != "_reader"}, {}
-
-    def moved(model):
-        if isinstance(model, (str, os.PathLike)):
-            return model
-        if id(model) not in copies:
-            copies[id(model)] = portable(model)
-        return copies[id(model)]
-
-    state["model"] = moved(state["model"])
-    if "_settings" in state:
-        settings = state["_settings"]
-        state["_settings"] = settings | {"model": moved(settings["model"])}
-    return state
-
-
-def read_rows(reader, texts, verbose):
-    """Read the rows of texts."""
-    # one layer is made to be used whole; several are there to choose from
-    several, shape = not reader.single, (len(texts), *reader.row_shape)
-    X = large_array(shape, np.float32) if several else np.empty(shape, np.float32)
-    n_truncated = 0
-    with quiet_transformers():
-        for indices, rows, n_longer in reader.batches(texts, verbose):
-            X[indices] = rows
-            n_truncated += n_longer
-    return X, n_truncated
-
-
-def read_cached(reader, texts, folder, verbose):
-    """Read the rows of texts from a cache, and those that are not there by the model"""
-
-    def compute(missing):
-        for indices, rows, _ in reader.batches(missing, verbose):
-            yield indices, rows
-
-    with quiet_transformers():
-        cache = RowCache(folder, reader.key(), reader.row_shape)
-        X = cache.rows(texts, compute)
-        copies = Counter(texts)
-        longer = count_longer(
-            list(copies), reader.tokenizer, reader.max_length, reader.template
-        )
-    return X, int(np.dot(longer, list(copies.values())))
-
-
-_HOW = ("batch_size", "device", "local_files_only")  # no row depends on them
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 
 
-class HiddenStateEmbedder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator
-):
+class HiddenStateEmbedder(TextEmbedder):
     """Embed texts with the hidden states of any transformer, at any layer.
 
     Of encoders and decoders, with a classification head or an adapter or without, on
@@ -273,114 +180,31 @@ class HiddenStateEmbedder(
         self.trust_remote_code = trust_remote_code
         self.verbose = verbose
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, texts, y=None):
-        """Load the model and check that it is read right; nothing is learnt.
+    def _make_reader(self, settings):
+        template = FIELD if settings["template"] is None else settings["template"]
+        if template.count(FIELD) != 1:
+            raise InvalidInputError(
+                f"template must hold the field {FIELD} once; got {template!r}."
+            )
+        hub = {"local_files_only": settings["local_files_only"]}
+        if settings["revision"] is not None:
+            hub["revision"] = settings["revision"]
+        names = ("adapter", "tokenizer", "dtype", "trust_remote_code")
+        source = load_source(
+            settings["model"], hub=hub, **{name: settings[name] for name in names}
+        )
+        device = settings["device"]
+        stays = source.given and device == "auto"
+        names = ("layer", "pooling", "max_length", "batch_size")
+        return HiddenReader(
+            source,
+            device=None if stays else resolve_device(device),
+            template=template,
+            **{name: settings[name] for name in names},
+        )
 
-        Parameters
-        ----------
-        texts : sequence of str
-            Texts; only checked.
-
-        y : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : HiddenStateEmbedder
-            The embedder.
-
-        Raises
-        ------
-        MissingTextError
-            If a text is missing.
-
-        ModelUnavailableError
-            If the model, its tokenizer or the adapter cannot be loaded.
-
-        AdapterError
-            If the adapter belongs to another base model, or changes nothing.
-
-        InvalidInputError
-            If the model has no such layer, reads fewer tokens than asked for, has
-            fewer embeddings than the tokenizer has tokens, or a head that "auto"
-            cannot follow.
-        """
-        check_texts(texts, again=True)
-        self._reader = None  # the model may be another one than last time
-        self._settings = self.get_params(deep=False)  # those that a pickle goes on with
-        reader = self._load()
+    def _describe(self, reader):
         if self.cache_folder is not None:
-            reader.pooling_name()
+            reader.pooling_name()  # an error where it has none
         self.pooling_, self.layers_ = reader.pooling, reader.layers
-        self.max_length_, self.n_features_out_ = reader.max_length, reader.row_shape[-1]
-        self.batch_size_, self.n_truncated_ = reader.in_batches.most, 0
-        return self
-
-    def transform(self, texts):
-        """Embed texts; equal texts are encoded once.
-
-        Parameters
-        ----------
-        texts : sequence of str
-            A list, an array, a pandas or polars Series.
-
-        Returns
-        -------
-        X : ndarray of shape (n_texts, n_features) or (n_texts, n_layers, n_features)
-            Hidden states, float32, in the order of the texts; three dimensions where
-            `layer` is a list or "all". These, and rows of a cache, are from 256 MiB on
-            a ``numpy.memmap`` of a temporary file that goes away with it.
-
-        Raises
-        ------
-        MissingTextError
-            If a text is missing.
-
-        DeviceMemoryError
-            If the device has no memory for one text.
-
-        Warns
-        -----
-        TruncationWarning
-            If texts are longer than the model reads.
-
-        UnknownTokensWarning
-            If texts are mostly tokens that the model does not know; an error if ten
-            texts or more are, and no other.
-        """
-        check_is_fitted(self, "n_features_out_")
-        texts = check_texts(texts)
-        if not texts:
-            single = isinstance(self._settings["layer"], Integral)
-            several = () if single else (len(self.layers_),)
-            self.n_truncated_ = 0
-            return np.empty((0, *several, self.n_features_out_), np.float32)
-        reader = self._load()
-        folder, verbose = self.cache_folder, bool(self.verbose)
-        if folder is None:
-            X, self.n_truncated_ = read_rows(reader, texts, verbose)
-        else:
-            X, self.n_truncated_ = read_cached(reader, texts, folder, verbose)
-        self.batch_size_ = reader.in_batches.most
-        warn_truncated(self.n_truncated_, len(texts), self.max_length_)
-        return X
-
-    def _load(self):
-        if getattr(self, "_reader", None) is None:
-            how = {name: getattr(self, name) for name in _HOW}
-            self._reader = load_reader(self._settings | how)
-        return self._reader
-
-    @property
-    def _n_features_out(self):
-        return self.n_features_out_
-
-    def __getstate__(self):
-        return portable_state(super().__getstate__())
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
+        self.max_length_, self.batch_size_ = reader.max_length, reader.in_batches.most

@@ -6,8 +6,8 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from smilearn.embedding._batches import Batches, read_texts
 from smilearn.embedding._fingerprints import (
     adapter_state,
     config_text,
@@ -25,63 +25,17 @@ from smilearn.embedding._pooling import (
 from smilearn.embedding._pretrained import is_causal, tokens_read
 from smilearn.embedding._sources import check_effect
 from smilearn.embedding._tokens import (
-    EqualTexts,
+    count_longer,
     embedding_rows,
-    longest_first,
     own_tokenizer,
     pad,
     tokenize,
     unread,
 )
-from smilearn.exceptions import DeviceMemoryError, InvalidInputError
-from smilearn.utils._devices import empty_cache, full_float32, is_out_of_memory
-from smilearn.utils._validation import warn_unread
-
-# in a forward pass, by device; the states of more tokens leave the cache of a CPU
-_TOKENS = {"cpu": 1024}
-_TOKENS_ELSEWHERE = 32_768
-
-
-class HalvingBatches:
-    """Batches of like length, as large as memory has allowed so far."""
-
-    def __init__(self, batch_size, device):
-        self.by_tokens, self.device = batch_size == "auto", device
-        usual = _TOKENS.get(device.type, _TOKENS_ELSEWHERE)
-        self.most = usual if self.by_tokens else batch_size
-
-    def run(self, input_ids, work):
-        """Work on texts a batch at a time, the longest first."""
-        order, start = longest_first(input_ids), 0
-        while start < len(order):
-            longest = len(input_ids[order[start]])
-            most = self.most // longest if self.by_tokens else self.most
-            batch = order[start : start + max(1, most)]
-            try:
-                rows = work([input_ids[each] for each in batch])
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                if len(batch) == 1:
-                    raise _no_memory(self.device, longest) from error
-            else:
-                yield batch, rows
-                start += len(batch)
-                continue
-            # the error is gone by now, and with it the tensors that its traceback held
-            self.most = len(batch) * (longest if self.by_tokens else 1) // 2
-            empty_cache(self.device)
-
-
-def _no_memory(device, longest):
-    return DeviceMemoryError(
-        f"device={str(device)!r} has no memory left for one text of {longest} tokens. "
-        'Take a smaller max_length, dtype="bfloat16", fewer layers, or device="cpu".'
-    )
-
+from smilearn.exceptions import InvalidInputError
+from smilearn.utils._devices import full_float32
 
 _SCHEMA = 2  # of what a row means; to be raised when it changes
-_CHUNK = 8192  # texts held as tokens at once
 
 
 class HiddenReader:
@@ -108,7 +62,7 @@ class HiddenReader:
         ]
         with self._ready():
             self._settle(layer, pooling)
-        self.in_batches = HalvingBatches(batch_size, self.device)
+        self.in_batches = Batches(batch_size, self.device)
         tokenize([""], self.tokenizer, self.max_length, template)  # if it fits at all
 
     def _settle(self, layer, pooling):
@@ -117,10 +71,8 @@ class HiddenReader:
             check_effect(self.source.wrapped, self._last_states, self.source.adapter)
         with torch.inference_mode():
             states = self._states(*self._padded(self._probe), wanted=True)
-        self.layers, self.single = (
-            _chosen(layer, len(states)),
-            isinstance(layer, Integral),
-        )
+        self.layers = _chosen(layer, len(states))
+        self.single = isinstance(layer, Integral)
         self.last = len(states) - 1
         self._before_last = [each for each in self.layers if each < self.last]
         self.pooling = self._pooling(pooling) if pooling == "auto" else pooling
@@ -191,26 +143,25 @@ class HiddenReader:
         return self._weights
 
     def batches(self, texts, verbose=False):
-        """Read the rows of texts, equal ones once, batch by batch."""
-        groups = EqualTexts(texts)
-        n_unique, n_unread = len(groups.unique), 0
+        """Yield indices of texts and their rows, equal texts read once."""
+
+        def rows_of(texts, input_ids):
+            return self._pooled(input_ids)
+
+        with self._ready():
+            yield from read_texts(
+                texts, self._tokens, rows_of, self.in_batches, verbose=verbose
+            )
+
+    def n_longer(self, texts):
+        """Count the texts that have more tokens than are read of them."""
+        return count_longer(texts, self.tokenizer, self.max_length, self.template)
+
+    def _tokens(self, texts):
+        input_ids, _ = tokenize(texts, self.tokenizer, self.max_length, self.template)
         n_rows = embedding_rows(self.backbone)
-        bar = tqdm(total=n_unique, unit="text", disable=None if verbose else True)
-        with bar, self._ready():
-            for start in range(0, n_unique, _CHUNK):
-                chunk = groups.unique[start : start + _CHUNK]
-                input_ids, longer = tokenize(
-                    chunk, self.tokenizer, self.max_length, self.template
-                )
-                odd = unread(chunk, input_ids, self.tokenizer, n_rows, self.template)
-                input_ids = [tokens or [self._nothing()] for tokens in input_ids]
-                for batch, rows in self.in_batches.run(input_ids, self._pooled):
-                    indices, repeats = groups.members(start + batch)
-                    bar.update(len(batch))
-                    n_longer = int(np.dot(repeats, longer[batch]))
-                    n_unread += int(np.dot(repeats, odd[batch]))
-                    yield indices, np.repeat(rows, repeats, axis=0), n_longer
-        warn_unread(n_unread, len(texts))
+        is_unread = unread(texts, input_ids, self.tokenizer, n_rows, self.template)
+        return [tokens or [self._nothing()] for tokens in input_ids], is_unread
 
     @torch.inference_mode()
     def _pooled(self, input_ids):

@@ -24,9 +24,16 @@ from smilearn.embedding._tokens import check_rows, check_words
 from smilearn.exceptions import AdapterError, InvalidInputError, ModelUnavailableError
 from smilearn.utils._optional import require
 
-_CALLER = "An adapter"
 _PREFIX = "base_model.model."
 _HEADS = ("score.weight", "classifier.weight", "out_proj.weight")
+_POOLINGS = {"cls": "cls", "mean": "mean", "lasttoken": "last"}  # and our names
+_TASKS = {
+    "SEQ_CLS": "ForSequenceClassification",
+    "SEQ_2_SEQ_LM": "ForSeq2SeqLM",
+    "CAUSAL_LM": "ForCausalLM",
+    "TOKEN_CLS": "ForTokenClassification",
+    "QUESTION_ANS": "ForQuestionAnswering",
+}
 
 
 def fetch_adapter(adapter, options):
@@ -44,9 +51,9 @@ def fetch_adapter(adapter, options):
 
 def read_adapter(folder):
     """Read the settings and the weights of an adapter."""
-    settings, peft = _settings(folder), _peft()
+    settings = _settings(folder)
     refuse_pickles(folder)
-    return settings, fetch(peft.load_peft_weights, folder, device="cpu")
+    return settings, fetch(_peft().load_peft_weights, folder, device="cpu")
 
 
 def _settings(folder):
@@ -57,7 +64,7 @@ def _settings(folder):
 
 
 def _peft():
-    return require("peft", extra="finetune", caller=_CALLER)
+    return require("peft", extra="finetune", caller="An adapter")
 
 
 def base_of(folder):
@@ -72,38 +79,33 @@ def base_of(folder):
     return name
 
 
-def base_class(weights, peft_config, config, adapter, code):
-    """Choose the Auto class whose modules are called what the adapter calls them."""
+def base_class(weights, settings, config):
+    """The class of model that an adapter was trained on, by its task."""
     import transformers
 
+    task = settings.task_type
+    if task is None:
+        name = (settings.auto_mapping or {}).get("base_model_class")
+        network = getattr(transformers, str(name), None)
+        if getattr(network, "config_class", None) is type(config):
+            return network
+        task = "SEQ_CLS" if names_head(config) else "FEATURE_EXTRACTION"
     heads = [weights[key] for key in weights if key.endswith(_HEADS)]
-    if heads and peft_config.task_type == "SEQ_CLS":
+    if heads and task == "SEQ_CLS":
         config.num_labels = len(heads[-1])
-    tasks = ["", "ForCausalLM", "ForMaskedLM", "ForSeq2SeqLM"]
-    tasks += ["ForTokenClassification", "ForQuestionAnswering"]
-    first = names_head(config) or peft_config.task_type == "SEQ_CLS"
-    tasks.insert(0 if first else len(tasks), "ForSequenceClassification")
-    for task in tasks:
-        auto = getattr(transformers, f"AutoModel{task}")
-        if _stray(weights, _skeleton(auto, config, code)) is None:
-            return auto
-    raise _another_base(
-        adapter,
-        min(weights).removeprefix(_PREFIX),
-        f", which it calls {peft_config.base_model_name_or_path!r}",
-    )
+    return getattr(transformers, f"AutoModel{_TASKS.get(task, '')}")
 
 
-def put_on(network, folder, weights):
+def put_on(network, folder, settings, weights):
     """Put an adapter on a model, in place."""
-    peft = require("peft", extra="finetune", caller=_CALLER)
-    stray = _stray(weights, {name for name, _ in network.named_modules()})
-    if stray is not None:
-        raise _another_base(folder, stray)
+    modules = {name for name, _ in network.named_modules()}
+    for path in sorted(key.removeprefix(_PREFIX) for key in weights):
+        if not any(path.rsplit(".", drop)[0] in modules for drop in (1, 2)):
+            raise _another_base(folder, settings, path)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            wrapped = peft.PeftModel.from_pretrained(
+            wrapped = _peft().PeftModel.from_pretrained(
                 network, folder, torch_device="cpu"
             )
     except (RuntimeError, ValueError) as error:
@@ -114,8 +116,23 @@ def put_on(network, folder, weights):
             "Give the base model that it was trained on."
         ) from error
     if any("missing adapter keys" in str(each.message) for each in caught):
-        raise _another_base(folder, min(weights).removeprefix(_PREFIX))
+        raise _another_base(folder, settings, min(weights).removeprefix(_PREFIX))
     return wrapped
+
+
+def _another_base(adapter, settings, path):
+    task = ""
+    if settings.task_type is None:
+        task = (
+            ", and set task_type in adapter_config.json (such as CAUSAL_LM) if it was "
+            "trained on a model with a head"
+        )
+    return AdapterError(
+        f"The adapter {adapter!r} belongs to another base model, or to one with "
+        f"another head: it changes {path!r}, which this one does not have. Give the "
+        f"base model that it was trained on, {settings.base_model_name_or_path!r}"
+        f"{task}."
+    )
 
 
 @torch.inference_mode()
@@ -143,37 +160,6 @@ def _virtual_tokens(name):
         f"The adapter {name!r} puts virtual tokens before the text; only adapters "
         "inside the layers, such as LoRA, are read."
     )
-
-
-def _skeleton(auto, config, code):
-    """Paths of the modules of a model, which is not made; none if it cannot be."""
-    try:
-        with torch.device("meta"):
-            network = auto.from_config(config, **code)
-            return {name for name, _ in network.named_modules()}
-    except ValueError:  # no such head for this kind of model
-        return set()
-
-
-def _stray(weights, modules):
-    """Name a weight of an adapter that belongs to no module, if there is one."""
-    paths = sorted(key.removeprefix(_PREFIX) for key in weights)
-    for path in paths:
-        if not any(path.rsplit(".", drop)[0] in modules for drop in (1, 2)):
-            return path
-    return None
-
-
-def _another_base(adapter, path, name=""):
-    return AdapterError(
-        f"The adapter {adapter!r} belongs to another base model, or to one with "
-        f"another head: it changes {path!r}, which this one does not have. Give the "
-        f"base model that it was trained on{name}."
-    )
-
-
-_FOLLOWED = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
-_HOOKED = "_output_capturing_hooks_installed"
 
 
 @dataclass
@@ -233,9 +219,8 @@ def _load_network(model, adapter, dtype, options, hub):
         auto = transformers.AutoModelForSequenceClassification
     if adapter is not None:
         adapter = fetch_adapter(adapter, _newest(hub))
-        peft_config, weights = read_adapter(adapter)
-        code = {"trust_remote_code": options["trust_remote_code"]}
-        auto = base_class(weights, peft_config, config, adapter, code)
+        settings, weights = read_adapter(adapter)
+        auto = base_class(weights, settings, config)
     network, loading = load_weights(
         auto.from_pretrained, model, config=config, dtype=dtype, **options
     )
@@ -244,7 +229,7 @@ def _load_network(model, adapter, dtype, options, hub):
     if adapter is not None:  # it brings its head
         missing = [key for key in missing if key.startswith(inside)]
     check_complete(model, missing, both=network.config.is_encoder_decoder)
-    wrapped = None if adapter is None else put_on(network, adapter, weights)
+    wrapped = None if adapter is None else put_on(network, adapter, settings, weights)
     return network, wrapped, adapter
 
 
@@ -263,9 +248,8 @@ def _loaded(model, adapter, tokenizer, dtype, options):
         if wrapped is not None:
             raise InvalidInputError("adapter is given, and model has one already.")
         local = {"local_files_only": options["local_files_only"]}
-        folder = fetch_adapter(adapter, local)
-        weights = read_adapter(folder)[1]
-        wrapped, adapter = put_on(copy.deepcopy(network), folder, weights), folder
+        adapter = fetch_adapter(adapter, local)
+        wrapped = put_on(copy.deepcopy(network), adapter, *read_adapter(adapter))
         network = wrapped.get_base_model()
     elif wrapped is not None:
         adapter = str(wrapped.active_adapter)
@@ -278,16 +262,13 @@ def portable(model):
     """Copy a loaded model to the host, without the hooks that cannot be pickled."""
     model = copy.deepcopy(model).cpu()
     for module in model.modules():
-        hooks = module._forward_hooks
-        for key in [key for key, hook in hooks.items() if _captures(hook)]:
-            del hooks[key]  # transformers puts them back when it needs them
-        if hasattr(module, _HOOKED):
-            setattr(module, _HOOKED, False)
+        for key, hook in [*module._forward_hooks.items()]:
+            home = getattr(hook, "__module__", "")
+            if home == "transformers.utils.output_capturing":
+                del module._forward_hooks[key]  # put back when it is needed
+        if hasattr(module, "_output_capturing_hooks_installed"):
+            module._output_capturing_hooks_installed = False
     return model
-
-
-def _captures(hook):
-    return getattr(hook, "__module__", "") == "transformers.utils.output_capturing"
 
 
 def _newest(options):
@@ -306,7 +287,7 @@ def _load_tokenizer(tokenizer, model, options, loaded=False):
         return load_tokenizer(model, **options)
     try:
         if not model:
-            raise ModelUnavailableError("The model says not where it came from.")
+            raise ModelUnavailableError("The model does not say where it came from.")
         return load_tokenizer(model, **options)
     except ModelUnavailableError as error:
         raise ModelUnavailableError(
@@ -344,7 +325,7 @@ def _sentence_pooling(config):
         modes = [name.removesuffix("_token").removesuffix("_tokens") for name in names]
     modes = [modes] if isinstance(modes, str) else list(modes)
     joined = "+".join(modes)
-    return _FOLLOWED.get(joined, joined)
+    return _POOLINGS.get(joined, joined)
 
 
 def _read_json(model, file, hub):

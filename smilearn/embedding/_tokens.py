@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections import Counter
 from itertools import chain
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 
 FIELD = "{text}"
+_AT_ONCE = 4096  # texts whose tokens are counted together
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls")  # put into texts unasked
 
 
@@ -70,12 +72,16 @@ def embedding_rows(network):
 
 def check_rows(tokenizer, network, name):
     """Refuse a tokenizer with more tokens than the model has embeddings."""
-    n_rows, vocabulary = embedding_rows(network), tokenizer.get_vocab()
-    roles = {getattr(tokenizer, f"{role}_token") for role in _ROLES}
-    unasked = set(tokenizer.all_special_tokens) - roles
-    if n_rows is not None:
-        ids = {vocabulary[token] for token in vocabulary if token not in unasked}
-        _check_ids(max(ids), n_rows, tokenizer, name)
+    n_rows = embedding_rows(network)
+    ids = set(tokenizer.get_vocab().values())
+    if n_rows is None or max(ids) < n_rows:
+        return
+    # special tokens that only a text can name, as of images, are looked for in texts
+    added = tokenizer.added_tokens_decoder
+    ids -= {token for token in added if added[token].special} - {
+        getattr(tokenizer, f"{role}_token_id") for role in _ROLES
+    }
+    _check_ids(max(ids), n_rows, tokenizer, name)
 
 
 def _check_ids(most, n_rows, tokenizer, name):
@@ -108,11 +114,6 @@ def unread(texts, input_ids, tokenizer, n_rows=None, template=FIELD):
     return ((n_unknown > n_known) | (n_known <= 0)) & ~blank
 
 
-def longest_first(sequences):
-    """Indices of sequences, the longest first; (n,)."""
-    return np.argsort([-len(each) for each in sequences], kind="stable")
-
-
 def tokenize(texts, tokenizer, max_length, template=FIELD):
     """Turn texts into tokens, and cut those that are too long."""
     if not texts:
@@ -136,19 +137,23 @@ def tokenize(texts, tokenizer, max_length, template=FIELD):
 
 
 def count_longer(texts, tokenizer, max_length, template=FIELD):
-    """Tell which texts have more tokens than are read of them."""
+    """Count the texts that have more tokens than are read of them."""
     before, _, after = template.partition(FIELD)
     special = len(_encode(tokenizer, [before + after])[0])
     around = special + len(before) + len(after) + 1  # a mark of the start
-    longer = np.zeros(len(texts), bool)
+    copies = Counter(texts)
     unsure = [
-        row
-        for row, text in enumerate(texts)  # a token has a character at least
+        text
+        for text in copies  # a token has a character at least
         if not text.isascii() or len(text) + around > max_length
     ]
-    tokens = _encode(tokenizer, [before + texts[row] + after for row in unsure])
-    longer[unsure] = [len(each) > max_length for each in tokens]
-    return longer
+    n_longer = 0
+    for start in range(0, len(unsure), _AT_ONCE):
+        chunk = unsure[start : start + _AT_ONCE]
+        tokens = _encode(tokenizer, [before + text + after for text in chunk])
+        for text, ids in zip(chunk, tokens, strict=True):
+            n_longer += copies[text] * (len(ids) > max_length)
+    return n_longer
 
 
 def pad(input_ids, pad_id):

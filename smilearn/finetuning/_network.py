@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from smilearn.embedding._batches import read_in_batches
 from smilearn.embedding._pooling import pool
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._optional import require
@@ -71,11 +72,16 @@ def read(network, texts, rows=None, *, batch_size=64):
     network.eval()
     pooled = np.empty((len(rows), network.head.in_features), np.float32)
     logits = np.empty((len(rows), network.head.out_features), np.float32)
-    for places in texts.by_length(rows, batch_size):
+
+    def work(places):
         batch = texts.batch(rows[places])
         hidden = network.pooled(**{name: v.to(device) for name, v in batch.items()})
-        pooled[places] = hidden.float().cpu().numpy()
-        logits[places] = network.head(hidden).float().cpu().numpy()
+        return hidden.float().cpu().numpy(), network.head(hidden).float().cpu().numpy()
+
+    lengths = texts.lengths[rows]
+    batches = read_in_batches(lengths, work, batch_size=batch_size, device=device)
+    for places, (hidden, values) in batches:
+        pooled[places], logits[places] = hidden, values
     network.train(training)
     return pooled, logits
 

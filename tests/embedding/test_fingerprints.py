@@ -5,11 +5,14 @@ import copy
 import pytest
 import tiny_models as tiny
 import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel, AutoTokenizer
 
 from smilearn.embedding._fingerprints import (
     adapter_state,
     config_text,
+    encoder_fingerprint,
     model_fingerprint,
     tokenizer_fingerprint,
 )
@@ -33,6 +36,7 @@ def test_it_survives_a_folder_and_differs_between_models(kind):
         lambda net: net.half(),
         lambda net: setattr(net.config, "rope_theta", 3.0),
         lambda net: setattr(net.config, "rms_norm_eps", 0.5),
+        lambda net: setattr(net.config, "some_setting", 0),
     ],
 )
 def test_the_least_change_is_seen(change):
@@ -41,14 +45,6 @@ def test_the_least_change_is_seen(change):
     with torch.no_grad():
         change(network)
     assert model_fingerprint(network) != before
-
-
-def test_where_a_model_came_from_is_of_no_account():
-    network = tiny.model("llama")
-    before = model_fingerprint(network)
-    network.config.name_or_path = "elsewhere"
-    network.config.architectures = ["Other"]
-    assert model_fingerprint(network) == before
 
 
 def test_poolers_are_of_no_account():
@@ -106,3 +102,37 @@ def test_how_adapters_are_used():
     layer.set_adapter([])
     states.append(adapter_state(inside))
     assert len(set(states)) == len(states)
+
+
+def changed(folder, source, *, weights=None, pooling="mean", lower=True):
+    """Save the tiny encoder with one thing changed; load it."""
+    model = AutoModel.from_pretrained(source)
+    if weights is not None:
+        model.get_parameter(weights).data[0] += 1e-3
+    model.save_pretrained(folder / "bert")
+    tokenizer = AutoTokenizer.from_pretrained(source, do_lower_case=lower)
+    tokenizer.save_pretrained(folder / "bert")
+    whole = SentenceTransformer(str(folder / "bert"), device="cpu")
+    whole[1] = Pooling(16, pooling_mode=pooling)
+    whole.save(str(folder / "whole"))
+    return SentenceTransformer(str(folder / "whole"), device="cpu")
+
+
+def test_fingerprint_is_of_what_a_row_depends_on(tiny_encoder, tmp_path):
+    changes = {
+        "same": {},
+        "again": {},
+        "pooler": {"weights": "pooler.dense.bias"},  # is not used
+        "bias": {"weights": "encoder.layer.1.output.dense.bias"},
+        "cls": {"pooling": "cls"},
+        "case": {"lower": False},
+    }
+    prints = {
+        name: encoder_fingerprint(changed(tmp_path / name, tiny_encoder, **what))
+        for name, what in changes.items()
+    }
+    assert prints["same"] == prints["again"] == prints["pooler"]
+    assert len(set(prints.values())) == 4
+    encoder = SentenceTransformer(str(tmp_path / "same" / "whole"), device="cpu")
+    encoder.encode(["good", "the bad film"])  # leaves traces in the tokenizer
+    assert encoder_fingerprint(encoder) == prints["same"]

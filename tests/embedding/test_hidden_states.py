@@ -2,41 +2,27 @@
 
 import copy
 import pickle
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 import tiny_models as tiny
 import torch
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import make_pipeline
+from hidden_rows import POOL, TEXTS, expected
 from transformers import AutoModel
 
-from smilearn import HiddenStateEmbedder, SlicedMIScorer
-from smilearn.embedding import _reader
+from smilearn import HiddenStateEmbedder
+from smilearn.embedding import _batches, _reader
 from smilearn.exceptions import (
     InvalidInputError,
-    MissingTextError,
     TruncationWarning,
     UnknownTokensWarning,
 )
+from smilearn.utils import _indexing
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
-TEXTS = [  # neither the shortest nor the longest first
-    "the good film",
-    "a bad movie , and the plot was dull and cold and awful .",
-    "good",
-    "the plot of the movie is bright and warm and the actor was great !",
-    "the good film",
-    "a movie unheard of",
-]
-POOL = {
-    "mean": lambda states: states.mean(1),
-    "cls": lambda states: states[:, 0],
-    "last": lambda states: states[:, -1],
-}
 
 
 @pytest.fixture
@@ -53,13 +39,6 @@ def forwards(monkeypatch):
     return calls
 
 
-def expected(kind, pooling, texts=TEXTS, head="Model"):
-    """Every layer of each text, one by one; (n_texts, n_layers + 1, d)."""
-    network = tiny.model(kind, head).base_model
-    states = tiny.states_one_by_one(network, tiny.tokenizer(kind), texts)
-    return np.stack([POOL[pooling](each).numpy() for each in states])
-
-
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("pooling", POOL)
 @pytest.mark.parametrize("kind", tiny.KINDS)
@@ -73,28 +52,6 @@ def test_every_layer_is_that_of_each_text_alone(kind, pooling, side):
     assert abs(np.diff(X, axis=1)).max(axis=(0, 2)).min() > 0.1  # layers differ
     alone = np.concatenate([embedder.transform([text]) for text in TEXTS])
     np.testing.assert_allclose(alone, X, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", tiny.KINDS)
-def test_without_a_head_encoders_take_the_mean_and_decoders_the_last(kind):
-    embedder = HiddenStateEmbedder(tiny.folder(kind)).fit([])
-    assert embedder.pooling_ == ("last" if kind in tiny.DECODERS else "mean")
-    assert embedder.layers_ == [3]
-    assert embedder.n_features_out_ == 16
-    X = embedder.transform(TEXTS)
-    np.testing.assert_allclose(X, expected(kind, embedder.pooling_)[:, -1], atol=1e-5)
-
-
-def test_the_last_layer_is_normed():
-    network, [tokens] = tiny.model("llama"), [[2, 5, 6, 7]]
-    before = []
-    network.norm.register_forward_pre_hook(lambda module, args: before.append(args[0]))
-    with torch.inference_mode():
-        last = network(input_ids=torch.tensor([tokens])).last_hidden_state[0, -1]
-    [row] = HiddenStateEmbedder(tiny.folder("llama")).fit_transform(["a of and"])
-    assert tiny.tokenizer("llama")("a of and")["input_ids"] == tokens
-    np.testing.assert_allclose(row, last, atol=1e-5)
-    assert abs(before[0][0, -1].numpy() - row).max() > 0.1
 
 
 @pytest.mark.parametrize(
@@ -133,29 +90,9 @@ def test_chunks_of_tokens_change_nothing(monkeypatch):
     whole = HiddenStateEmbedder(tiny.folder("bert"), max_length=6).fit(TEXTS)
     with pytest.warns(TruncationWarning, match="2 of 6"):
         X = whole.transform(TEXTS)
-    monkeypatch.setattr(_reader, "_CHUNK", 2)
+    monkeypatch.setattr(_batches, "_CHUNK", 2)
     with pytest.warns(TruncationWarning, match="2 of 6"):
         np.testing.assert_allclose(whole.transform(TEXTS), X, atol=1e-6)
-
-
-def test_any_column_of_texts_gives_the_same_rows():
-    embedder = HiddenStateEmbedder(tiny.folder("bert")).fit(TEXTS)
-    X = embedder.transform(TEXTS)
-    index = [9, 9, 0, -1, 3, 2]
-    for column in (pd.Series(TEXTS, index=index), pl.Series(TEXTS), np.array(TEXTS)):
-        np.testing.assert_array_equal(embedder.transform(column), X)
-
-
-def test_missing_texts_and_one_string():
-    embedder = HiddenStateEmbedder(tiny.folder("bert")).fit(TEXTS)
-    with pytest.raises(MissingTextError, match="row 1"):
-        embedder.transform(["good", None])
-    with pytest.raises(InvalidInputError, match="Wrap it in a list"):
-        embedder.transform("good")
-    with pytest.raises(InvalidInputError, match=r"row 0 .* hold int"):
-        embedder.fit([3])
-    with pytest.raises(NotFittedError):
-        clone(embedder).transform(TEXTS)
 
 
 def test_no_texts_give_no_rows():
@@ -216,25 +153,6 @@ def test_weights_are_float32_unless_asked_otherwise(dtype):
     assert (off < 1e-5) if dtype == "float32" else (1e-3 < off < 0.2)
 
 
-def test_pickles_hold_no_weights_and_work_again():
-    embedder = HiddenStateEmbedder(tiny.folder("llama"), layer=[0, 2]).fit([])
-    X = embedder.transform(TEXTS)
-    pickled = pickle.dumps(embedder)
-    assert len(pickled) < 1500
-    again = pickle.loads(pickled)
-    assert again.transform([]).shape == (0, 2, 16)
-    np.testing.assert_array_equal(again.transform(TEXTS), X)
-
-
-def test_a_loaded_model_is_pickled_with_its_weights():
-    words = tiny.tokenizer("llama")
-    embedder = HiddenStateEmbedder(tiny.model("llama"), tokenizer=words).fit([])
-    X = embedder.transform(TEXTS)
-    again = pickle.loads(pickle.dumps(embedder))
-    np.testing.assert_array_equal(again.transform(TEXTS), X)
-    np.testing.assert_array_equal(clone(embedder).fit_transform(TEXTS), X)
-
-
 @pytest.mark.parametrize("loaded", [False, True])
 def test_a_pickle_goes_on_with_the_settings_of_the_fit(loaded):
     options = {"tokenizer": tiny.tokenizer("llama"), "layer": 1, "template": "a {text}"}
@@ -289,11 +207,132 @@ def test_a_pooling_of_ones_own():
         wrong.fit(TEXTS)
 
 
-def test_pipeline_scores_texts(seed):
-    y = np.array([1, 0, 1, 0, 1, 0])
-    scorer = SlicedMIScorer(32, random_state=seed)
-    pipeline = make_pipeline(HiddenStateEmbedder(tiny.folder("gpt2")), scorer)
-    scores = pipeline.fit(TEXTS, y)[-1].scores_
-    again = clone(scorer).fit(expected("gpt2", "last")[:, -1], y)
-    np.testing.assert_allclose(scores, again.scores_, atol=1e-3)
-    assert np.ptp(scores) > 0.01
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """Keys that have rows in a cache "kept"."""
+    monkeypatch.chdir(tmp_path)
+
+    def keys():
+        with closing(sqlite3.connect("kept/rows.sqlite")) as db:
+            return db.execute("SELECT DISTINCT substr(key, 1, 16) FROM rows").fetchall()
+
+    return keys
+
+
+def test_what_is_cached_is_not_read_again(cache, read):
+    options = {"layer": [0, -1], "cache_folder": "kept"}
+    X = HiddenStateEmbedder(tiny.folder("gpt2"), **options).fit_transform(TEXTS[:3])
+    assert sum(read) == 3
+    embedder = HiddenStateEmbedder(tiny.folder("gpt2"), **options).fit([])
+    again = embedder.transform(TEXTS[::-1])
+    assert sum(read) == 5
+    np.testing.assert_array_equal(again[::-1][:3], X)
+    np.testing.assert_allclose(
+        again[::-1], expected("gpt2", "last")[:, [0, 3]], atol=1e-5
+    )
+    embedder.set_params(cache_folder=None)
+    assert len(cache()) == 1
+
+
+def test_rows_of_other_settings_have_another_key(cache):
+    def whiten(hidden, mask):
+        return hidden[:, 0]
+
+    whiten.cache_name = "first"
+    settings = [
+        {},
+        {"layer": 1},
+        {"layer": [3]},
+        {"pooling": "mean"},
+        {"pooling": whiten},
+        {"max_length": 30},
+        {"dtype": "bfloat16"},
+        {"template": "review : {text}"},
+        {"adapter": tiny.adapter_folder("gpt2")},
+        {"tokenizer": tiny.tokenizer("llama")},
+    ]
+    for each in settings:
+        options = {"cache_folder": "kept", **each}
+        HiddenStateEmbedder(tiny.folder("gpt2"), **options).fit_transform(["good"])
+    assert len(cache()) == len(settings)
+    HiddenStateEmbedder(tiny.folder("gpt2"), cache_folder="kept").fit_transform(["bad"])
+    HiddenStateEmbedder(
+        tiny.folder("gpt2"), cache_folder="kept", batch_size=1
+    ).fit_transform(["bad"])
+    assert len(cache()) == len(settings)
+
+
+def test_a_loaded_model_that_was_trained_on_is_another_one(cache):
+    network = tiny.model("gpt2")
+    embedder = HiddenStateEmbedder(
+        network, tokenizer=tiny.tokenizer("gpt2"), cache_folder="kept"
+    ).fit([])
+    before = embedder.transform(TEXTS)
+    with torch.no_grad():
+        network.h[2].mlp.c_proj.weight.mul_(2)
+    assert abs(embedder.transform(TEXTS) - before).max() > 0.1
+
+
+def scale(wrapped):
+    for module in wrapped.modules():
+        if hasattr(module, "scale_layer"):
+            module.scale_layer(0.25)
+
+
+def switch_off_one(wrapped):
+    wrapped.get_base_model().layers[1].self_attn.q_proj.enable_adapters(False)
+
+
+def leave_one_away(wrapped):
+    wrapped.get_base_model().layers[1].self_attn.q_proj.set_adapter([])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        scale,
+        switch_off_one,
+        leave_one_away,
+        lambda wrapped: wrapped.base_model.disable_adapter_layers(),
+    ],
+)
+def test_an_adapter_that_is_used_in_another_way_has_other_rows(cache, change):
+    wrapped = tiny.with_lora(tiny.model("llama"), "llama")
+    options = {"tokenizer": tiny.tokenizer("llama")}
+    embedder = HiddenStateEmbedder(wrapped, cache_folder="kept", **options).fit([])
+    plain = HiddenStateEmbedder(wrapped, **options).fit([])
+    before = embedder.transform(TEXTS)
+    np.testing.assert_allclose(plain.transform(TEXTS), before, atol=1e-6)
+    change(wrapped)
+    after = embedder.transform(TEXTS)
+    assert abs(after - before).max() > 0.1
+    np.testing.assert_allclose(plain.transform(TEXTS), after, atol=1e-6)
+
+
+def test_the_token_that_a_head_passes_over_is_in_the_key(cache, read):
+    network, words = tiny.model("gpt2", "ForSequenceClassification"), "gpt2"
+    options = {"tokenizer": tiny.tokenizer(words), "cache_folder": "kept"}
+    auto = HiddenStateEmbedder(network, **options).fit_transform(["a film <pad>"])
+    named = HiddenStateEmbedder(network, pooling="last", **options)
+    assert abs(named.fit_transform(["a film <pad>"]) - auto).max() > 0.1
+    assert len(cache()) == 2
+
+
+def test_a_pooling_without_a_name_is_not_cached(cache):
+    embedder = HiddenStateEmbedder(
+        tiny.folder("bert"), pooling=lambda hidden, mask: hidden[:, 0], cache_folder="k"
+    )
+    with pytest.raises(InvalidInputError, match=r"pooling\.cache_name = "):
+        embedder.fit(TEXTS)
+
+
+def test_many_layers_of_many_texts_are_a_map(monkeypatch):
+    X = HiddenStateEmbedder(tiny.folder("bert"), layer="all").fit_transform(TEXTS)
+    assert type(X) is np.ndarray
+    monkeypatch.setattr(_indexing, "LARGE", 1000)
+    embedder = HiddenStateEmbedder(tiny.folder("bert"), layer="all").fit(TEXTS)
+    large = embedder.transform(TEXTS)
+    assert isinstance(large, np.memmap)
+    np.testing.assert_allclose(large, X, atol=1e-6)
+    one = HiddenStateEmbedder(tiny.folder("bert")).fit_transform(TEXTS)
+    assert type(one) is np.ndarray

@@ -4,11 +4,12 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import smollm2
 import torch
 from transformers import AutoModel, AutoTokenizer
 
 from smilearn import FineTunedClassifier, HiddenStateEmbedder, SlicedMIScorer
-from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_smollm2
+from smilearn.datasets import flip_labels, load_rotten_tomatoes
 
 TEMPLATE = "Review: {text}\nIs it positive or negative? Answer:"
 pytestmark = [
@@ -23,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return packaged_smollm2(tmp_path_factory.mktemp("models") / "smollm2")
+    return smollm2.unpacked(tmp_path_factory.mktemp("models") / "smollm2")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,375 @@
+"""Texts to embeddings with a pretrained model, against BERT run by hand."""
+
+import io
+import pickle
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from sklearn.base import clone
+from tqdm import tqdm
+from transformers import AutoModel, AutoTokenizer
+
+from smilearn import SentenceEmbedder
+from smilearn.datasets import packaged_minilm
+from smilearn.embedding import _batches
+from smilearn.exceptions import (
+    CacheError,
+    InvalidInputError,
+    ModelUnavailableError,
+    TruncationWarning,
+)
+
+SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
+TEXTS = [  # neither the shortest nor the longest first
+    "the good film",
+    "a bad movie, and the plot was dull and cold and awful.",
+    "good",
+    "",
+    "the plot of the movie is bright and warm and the actor was great!",
+    "a movie unheard of",
+    "the good film",
+]
+PROMPTS = {"film": "the film is ", "plot": "the plot was "}
+MOST = 64  # tokens that the tiny encoder reads, two of them special
+
+
+@pytest.fixture(scope="module")
+def embedder(tiny_encoder):
+    return SentenceEmbedder(tiny_encoder).fit(TEXTS)
+
+
+@pytest.fixture(scope="module")
+def prompted(tiny_encoder, tmp_path_factory):
+    """Folder of the tiny encoder with prompts of its own, one the default."""
+    folder = tmp_path_factory.mktemp("prompted")
+    model = SentenceTransformer(tiny_encoder, device="cpu")
+    model.prompts, model.default_prompt_name = PROMPTS, "plot"
+    model.save(str(folder))
+    return str(folder)
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """Texts given to the model's own encode, call by call."""
+    calls, encode = [], SentenceTransformer.encode
+
+    def spy(self, texts, **options):
+        calls.append(list(texts))
+        return encode(self, texts, **options)
+
+    monkeypatch.setattr(SentenceTransformer, "encode", spy)
+    return calls
+
+
+@torch.inference_mode()
+def mean_of_last_states(folder, texts, most=MOST):
+    """Each text alone, so that nothing is ever padded; (n_texts, n_features)."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder).eval()
+    rows = []
+    for text in texts:
+        tokens = tokenizer(text, truncation=True, max_length=most, return_tensors="pt")
+        rows.append(model(**tokens).last_hidden_state[0].mean(0).numpy())
+    return np.array(rows)
+
+
+def rows_of(model, texts=TEXTS, **options):
+    return SentenceEmbedder(model, **options).fit_transform(texts)
+
+
+def close(X, Y):
+    return np.allclose(X, Y, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_rows_are_mean_last_states_in_the_order_of_the_texts(tiny_encoder, batch_size):
+    embedder = SentenceEmbedder(Path(tiny_encoder), batch_size=batch_size)
+    X = embedder.fit_transform(TEXTS)
+    assert (X.shape, X.dtype, embedder.n_features_out_) == ((7, 16), np.float32, 16)
+    assert close(X, mean_of_last_states(tiny_encoder, TEXTS))
+
+
+def test_equal_texts_are_encoded_once_in_batches(tiny_encoder, encoded, capfd):
+    texts = ["good", "bad", "good", "a film", "bad", "good"]
+    X = rows_of(tiny_encoder, texts, batch_size=2)
+    assert encoded == [["a film", "good"], ["bad"]]
+    np.testing.assert_array_equal(X, X[[0, 1, 0, 3, 1, 0]])
+    assert len(np.unique(X, axis=0)) == 3
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_progress_bar_counts_texts_on_request(tiny_encoder, verbose, monkeypatch):
+    bars = []
+
+    class Bar(tqdm):
+        def __init__(self, *, disable, **options):
+            assert disable is (None if verbose else True)  # shown on a terminal only
+            super().__init__(**options, disable=False, file=io.StringIO())
+            bars.append(self)
+
+    monkeypatch.setattr(_batches, "tqdm", Bar)
+    rows_of(tiny_encoder, batch_size=4, verbose=verbose)
+    [bar] = bars
+    assert (bar.n, bar.total) == (6, 6)
+
+
+def test_no_texts_give_no_rows_and_no_count(tiny_encoder, encoded):
+    embedder = SentenceEmbedder(tiny_encoder).fit([])
+    with pytest.warns(TruncationWarning):
+        embedder.transform(["the " * MOST])
+    X = embedder.transform([])
+    assert (X.shape, X.dtype) == ((0, 16), np.float32)
+    assert embedder.n_truncated_ == 0
+    assert len(encoded) == 1
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_truncated_texts_are_counted_each_time_they_occur(
+    tiny_encoder, cached, tmp_path
+):
+    fits, longer = "the " * (MOST - 2), "the " * (MOST - 1)
+    longest = "good " * 100 + "bad"
+    texts = [longer, fits, longest, longer, "good"]
+    folder = tmp_path if cached else None
+    embedder = SentenceEmbedder(tiny_encoder, cache_folder=folder).fit([])
+    for _ in range(2):
+        with pytest.warns(TruncationWarning, match="3 of 5 texts .* 64 tok") as caught:
+            X = embedder.transform(texts)
+        assert len(caught) == 1
+        assert embedder.n_truncated_ == 3
+    assert close(X, mean_of_last_states(tiny_encoder, texts))
+    embedder.transform([fits, "good"])  # warns of nothing: it would be an error here
+    assert embedder.n_truncated_ == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"truncate_dim": 5}])
+def test_normalize_scales_and_truncate_dim_keeps_the_first(
+    embedder, tiny_encoder, options
+):
+    X = embedder.transform(TEXTS)[:, : options.get("truncate_dim")]
+    lengths = np.linalg.norm(X, axis=1, keepdims=True)
+    assert (abs(lengths - 1) > 0.01).all()
+    assert close(rows_of(tiny_encoder, **options), X)
+    assert close(rows_of(tiny_encoder, normalize=True, **options), X / lengths)
+    with pytest.raises(InvalidInputError, match=r"truncate_dim=17 .* 16 features"):
+        SentenceEmbedder(tiny_encoder, truncate_dim=17).fit(TEXTS)
+
+
+def test_pickle_holds_no_weights_and_works_again(embedder):
+    X = embedder.transform(TEXTS)
+    pickled = pickle.dumps(embedder)
+    assert len(pickled) < 1500
+    again = pickle.loads(pickled)
+    assert again.transform([]).shape == (0, 16)
+    np.testing.assert_array_equal(again.transform(TEXTS), X)
+
+
+def test_new_fit_loads_the_model_it_is_given(embedder, tiny_encoder, tmp_path):
+    model = AutoModel.from_pretrained(tiny_encoder)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(1.5)
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path)
+    again = clone(embedder).fit(TEXTS).set_params(model=tmp_path).fit(TEXTS)
+    expected = mean_of_last_states(tmp_path, TEXTS)
+    assert close(again.transform(TEXTS), expected)
+    assert abs(expected - embedder.transform(TEXTS)).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("nowhere", "No model 'nowhere'.* nor in the local cache.* cannot be reached"),
+        ("nobody/nothing", r'Check the name .* or install "smilearn\[demo\]"'),
+        ("/nowhere/at/all", "No folder '/nowhere/at/all' to load"),
+        ("./nowhere", "No folder './nowhere' to load"),
+    ],
+)
+def test_an_unknown_name_says_what_to_do(name, match):
+    with pytest.raises(ModelUnavailableError, match=match):
+        SentenceEmbedder(name).fit(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"model": None}, {"normalize": "yes"}]
+)
+def test_a_wrong_parameter_is_named(tiny_encoder, wrong):
+    [name] = wrong
+    with pytest.raises(ValueError, match=f"The {name!r} parameter of SentenceEmbed"):
+        SentenceEmbedder(**{"model": tiny_encoder, **wrong}).fit(TEXTS)
+
+
+def test_prompts_are_put_before_each_text(prompted, tiny_encoder):
+    plain = {
+        name: rows_of(tiny_encoder, [prompt + text for text in TEXTS])
+        for name, prompt in PROMPTS.items()
+    }
+    assert close(rows_of(tiny_encoder, prompt=PROMPTS["film"]), plain["film"])
+    assert close(rows_of(prompted, prompt_name="film"), plain["film"])
+    assert close(rows_of(prompted), plain["plot"])  # its default
+    assert close(rows_of(prompted, prompt=""), rows_of(tiny_encoder))
+    assert not close(plain["film"], plain["plot"])
+    with pytest.raises(InvalidInputError, match=r"'movie' is none .*'film', 'plot'"):
+        SentenceEmbedder(prompted, prompt_name="movie").fit(TEXTS)
+    with pytest.raises(InvalidInputError, match="prompt or prompt_name, not both"):
+        SentenceEmbedder(prompted, prompt="x", prompt_name="film").fit(TEXTS)
+
+
+def test_truncation_counts_the_prompt(tiny_encoder):
+    texts = ["the " * (MOST - 4), "the " * (MOST - 5), "a"]
+    assert rows_of(tiny_encoder, texts).shape == (3, 16)  # all fit, no warning
+    with pytest.warns(TruncationWarning, match="1 of 3 texts"):
+        rows_of(tiny_encoder, texts, prompt="the good film ")
+
+
+def test_devices_of_a_list_are_workers_of_one_pool(tiny_encoder, tmp_path, monkeypatch):
+    started, stopped, encode = [], [], SentenceTransformer.encode
+
+    def start(self, devices):
+        started.append(devices)
+        return "pool"
+
+    def fake(self, texts, *, pool, **options):
+        assert pool == "pool"
+        return encode(self, texts, **options)
+
+    stop = staticmethod(stopped.append)
+    monkeypatch.setattr(SentenceTransformer, "start_multi_process_pool", start)
+    monkeypatch.setattr(SentenceTransformer, "stop_multi_process_pool", stop)
+    monkeypatch.setattr(SentenceTransformer, "encode", fake)
+    options = {"device": ["cpu", "cpu"], "batch_size": 1}
+    texts = [f"good {i}" for i in range(150)]  # 3 batches
+    for folder in (None, tmp_path):
+        rows_of(tiny_encoder, texts, **options, cache_folder=folder)
+    assert started == [["cpu", "cpu"]] * 2
+    assert stopped == ["pool"] * 2
+
+
+@pytest.mark.slow
+def test_devices_of_a_list_share_the_texts(tiny_encoder, tmp_path):
+    texts = [f"{text} {i}" for i in range(20) for text in TEXTS]
+    options = {"device": ["cpu", "cpu"], "cache_folder": tmp_path}
+    assert close(rows_of(tiny_encoder, texts, **options), rows_of(tiny_encoder, texts))
+
+
+@pytest.mark.parametrize("devices, match", [([], "empty"), (["cpu", "nono"], "'nono'")])
+def test_each_device_of_a_list_is_checked(tiny_encoder, devices, match):
+    with pytest.raises(InvalidInputError, match=match):
+        SentenceEmbedder(tiny_encoder, device=devices).fit(TEXTS)
+
+
+def test_the_cache_spares_the_model(tiny_encoder, tmp_path, encoded):
+    embedder = SentenceEmbedder(tiny_encoder, cache_folder=tmp_path)
+    X = embedder.fit_transform(TEXTS)
+    assert sorted(encoded.pop()) == sorted(set(TEXTS))
+    assert close(X, rows_of(tiny_encoder))
+    encoded.clear()
+    for again in (embedder, clone(embedder), pickle.loads(pickle.dumps(embedder))):
+        Y = again.fit(TEXTS).transform(TEXTS[::-1])
+        np.testing.assert_array_equal(Y, X[::-1])
+    assert encoded == []
+    embedder.transform([*TEXTS, "dull"])
+    assert encoded == [["dull"]]
+
+
+def test_a_run_stopped_half_way_goes_on(tiny_encoder, tmp_path, encoded, monkeypatch):
+    texts = [f"good {i}" for i in range(50)]
+    embedder = SentenceEmbedder(tiny_encoder, batch_size=1, cache_folder=tmp_path)
+    embedder.fit(texts)
+    spy = SentenceTransformer.encode
+
+    def stop(self, texts, **options):
+        if len(encoded) == 30:
+            raise KeyboardInterrupt
+        return spy(self, texts, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SentenceTransformer, "encode", stop)
+        with pytest.raises(KeyboardInterrupt):
+            embedder.transform(texts)
+    before = {text for [text] in encoded}
+    encoded.clear()
+    X = embedder.transform(texts)
+    assert {text for [text] in encoded} == set(texts) - before
+    assert close(X, rows_of(tiny_encoder, texts))
+
+
+def test_other_settings_have_other_rows(prompted, tmp_path, encoded):
+    for options in (
+        {},
+        {"prompt": "bad "},
+        {"prompt_name": "film"},
+        {"normalize": True},
+        {"truncate_dim": 8},
+        {"truncate_dim": 8, "normalize": True},
+    ):
+        encoded.clear()
+        X = rows_of(prompted, cache_folder=tmp_path, **options)
+        assert encoded
+        assert close(X, rows_of(prompted, **options))
+
+
+def test_a_model_of_static_vectors_has_no_limit_and_a_cache(tiny_encoder, tmp_path):
+    backend = AutoTokenizer.from_pretrained(tiny_encoder).backend_tokenizer
+    static = StaticEmbedding(backend, embedding_dim=6)
+    SentenceTransformer(modules=[static], device="cpu").save(str(tmp_path / "static"))
+    texts = ["the " * 500, "good"]
+    X = rows_of(tmp_path / "static", texts, cache_folder=tmp_path / "cache")
+    assert X.shape == (2, 6)
+    assert close(X, rows_of(tmp_path / "static", texts))
+
+
+def test_a_cache_that_cannot_be_is_an_error_before_any_work(
+    tiny_encoder, tmp_path, encoded
+):
+    (tmp_path / "file").touch()
+    embedder = SentenceEmbedder(tiny_encoder, cache_folder=tmp_path / "file").fit([])
+    with pytest.raises(CacheError, match="Give cache_folder another one, or none"):
+        embedder.transform(TEXTS)
+    assert encoded == []
+
+
+def test_options_of_loading_reach_the_library(tiny_encoder, monkeypatch):
+    seen, init = {}, SentenceTransformer.__init__
+
+    def spy(self, name, **options):
+        seen.update(options)
+        init(self, name, **options)
+
+    monkeypatch.setattr(SentenceTransformer, "__init__", spy)
+    given = {"local_files_only": True, "revision": "abc", "trust_remote_code": True}
+    SentenceEmbedder(tiny_encoder, **given).fit(TEXTS)
+    assert given.items() <= seen.items()
+
+
+def test_nothing_is_asked_of_the_network(tiny_encoder, monkeypatch, tmp_path):
+    def connect(self, address):
+        raise AssertionError(f"connected to {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    rows_of(tiny_encoder, local_files_only=True, cache_folder=tmp_path)
+    with pytest.raises(ModelUnavailableError, match="No model 'nobody/nothing'"):
+        SentenceEmbedder("nobody/nothing", local_files_only=True).fit(TEXTS)
+
+
+@pytest.mark.slow
+def test_packaged_model_agrees_with_bert_by_hand():
+    folder = packaged_minilm()
+    embedder = SentenceEmbedder(folder)
+    X = embedder.fit_transform(TEXTS)
+    assert X.shape == (7, 384)
+    expected = mean_of_last_states(folder, TEXTS)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert close(X, expected)
+    film, picture, rain = embedder.transform(
+        ["a movie", "a motion picture", "it rains"]
+    )
+    assert film @ picture > film @ rain + 0.2
