@@ -18,7 +18,6 @@ from smilearn.tables._io import file_kind, read_frame
 from smilearn.tables._matching import join_risk
 from smilearn.tables._plot import plot_risk
 from smilearn.tables._table import Table, checked_count
-from smilearn.utils._ranks import order_of
 
 _TYPES = {
     "psmi": pl.Float64,
@@ -153,7 +152,7 @@ class RiskTable(Table):
         InvalidInputError
             If n is below 0.
         """
-        order = order_of(self["rank"])
+        order = np.argsort(self["rank"], kind="stable")
         return self.take(order if n is None else order[: checked_count(n)])
 
     def _with(self, frame):
