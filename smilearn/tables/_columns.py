@@ -7,6 +7,7 @@ from polars.exceptions import PolarsError
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._validation import (
     check_labels,
+    check_texts,
     is_missing,
     read_column,
     refuse_tables,
@@ -31,7 +32,7 @@ def as_series(values, name, *, may_miss=False):
     if series.dtype == pl.Null:
         series = series.cast(pl.String)
     if isinstance(series.dtype, _REFUSED):
-        raise _wrong_type(name, f"{series.dtype} such as {series[0]!r}")
+        raise _wrong_type(name, str(series.dtype))
     if series.null_count() and not may_miss:
         raise InvalidInputError(
             f"{name} must be given for each row; {series.null_count()} are missing, "
@@ -45,7 +46,7 @@ def _with_type(values, name):
     if isinstance(values, pl.Series) or hasattr(values, "to_pylist"):
         return values
     if isinstance(getattr(values, "dtype", None), np.dtype):
-        values = np.asarray(values)
+        values = np.array(values)  # a copy, which the series may keep
         if values.ndim != 1:
             raise InvalidInputError(
                 f"{name} must be one column; got shape {values.shape}."
@@ -73,13 +74,16 @@ def _wrong_type(name, got):
     )
 
 
-def as_labels(values):
+def as_labels(values, name="label"):
     """Make a series of labels, none of them missing."""
-    if type(values) not in (list, tuple) or len(set(map(type, values))) != 1:
-        values = check_labels(values)  # of NumPy, where strings end before a NUL
-    elif not isinstance(values[0], (str, int)):
-        values = check_labels(values)
-    return as_series(values, "label")
+    if isinstance(values, pl.Series) and not values.dtype.is_float():
+        return as_series(values, name)
+    if type(values) is list and set(map(type, values)) in ({str}, {int}):
+        return as_series(values, name)
+    checked = check_labels(values)  # of NumPy, which rounds large ints with gaps
+    is_exact = hasattr(values, "to_pylist") or hasattr(values, "to_list")
+    is_exact = is_exact or isinstance(values, (list, tuple))
+    return as_series(values if is_exact else checked, name)
 
 
 def as_numbers(values, name):
@@ -101,8 +105,17 @@ def as_numbers(values, name):
     return series
 
 
+def as_texts(values, name="text"):
+    """Make a series of texts, none of them missing."""
+    if isinstance(values, pl.Series) and values.dtype == pl.String:
+        return as_series(values, name)
+    return pl.Series(name, check_texts(values), dtype=pl.String)
+
+
 def whole_numbers(series):
     """Strings as int64 where all are written as whole numbers are, else as they are."""
-    numbers = series.cast(pl.Int64, strict=False)
-    is_plain = not numbers.null_count() and (numbers.cast(pl.String) == series).all()
-    return numbers if is_plain else series
+    for part in (series.head(1), series):  # a quick no where the first one is none
+        numbers = part.cast(pl.Int64, strict=False)
+        if numbers.null_count() or (numbers.cast(pl.String) != part).any():
+            return series
+    return numbers

@@ -5,10 +5,10 @@ import json
 import sys
 
 import pytest
+from table_files import read_columns, write_columns
 
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.tables import _row_streams
-from smilearn.tables._io import read_columns, write_columns
 from smilearn.tables._row_streams import RowStream
 
 ODD = ["", " a ", 'say "no", or', "two\nlines", "lone\rreturn", "\ufeffmark", "映画 🎬"]

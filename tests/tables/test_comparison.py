@@ -1,7 +1,6 @@
 """Two risk tables of the same samples, side by side."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,13 +48,6 @@ def test_the_same_infinite_risk_is_no_change():
     assert table.compare(table)["change"].tolist() == [0.0, 0.0]
 
 
-def test_ids_are_matched_whatever_holds_them():
-    days = pd.date_range("2020", periods=3)
-    table = RiskTable([0.1, 0.2, 0.3], [0, 1, 1], id=days)
-    other = RiskTable([3.0, 2.0, 1.0], [1, 1, 0], id=list(days.date[::-1]))
-    assert table.compare(other)["other_risk"].tolist() == [-1.0, -2.0, -3.0]
-
-
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -73,7 +65,6 @@ def test_ids_are_matched_whatever_holds_them():
             lambda t: made_table(4, label=list("abcd")),
             "4 samples have different labels",
         ),
-        (lambda t: made_table(4, id=[[1], 2, 3, 4]), "cannot be matched"),
     ],
 )
 def test_tables_that_cannot_be_compared(change, match):
