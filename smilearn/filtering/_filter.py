@@ -342,7 +342,14 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         if X is not None:
             check_aligned(X, {"y": labels})
         if self.match == "index":
-            table = table.take(_rows_by_id(table, index_of(X)))
+            if index_of(X) is None:
+                raise InvalidInputError(
+                    'match="index" needs X to be a pandas frame or series whose index '
+                    "holds the ids of the risk table."
+                )
+            wanted = as_series(index_of(X), "index", may_miss=True)
+            ids = table.frame["id"]
+            table = table.take(rows_of(wanted, ids, "X", "the risk table"))
         elif not table.is_whole:
             raise InvalidInputError(
                 "The risk table is a view made by take or riskiest; give the whole "
@@ -426,14 +433,3 @@ def _calibrate(scorer, alpha):
             f"fitted here, such as SlicedMIScorer; {type(scorer).__name__} does not."
         )
     scorer.set_params(contamination="permutation", alpha=alpha)
-
-
-def _rows_by_id(table, index):
-    """Row of the table that each sample has by its index."""
-    if index is None:
-        raise InvalidInputError(
-            'match="index" needs X to be a pandas frame or series whose index holds '
-            "the ids of the risk table."
-        )
-    wanted = as_series(index.to_numpy(), "index", may_miss=True)
-    return rows_of(wanted, table.frame["id"], "X", "the risk table")

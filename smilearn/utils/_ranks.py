@@ -16,6 +16,17 @@ def ranks_of(psmi):
     return rank
 
 
+def order_of(rank):
+    """Order rows by rank; without a sort where ranks are 1 to n_rows, each once."""
+    n_rows = len(rank)
+    if n_rows and rank.min() == 1 and rank.max() == n_rows:
+        order = np.full(n_rows, -1)
+        order[rank - 1] = np.arange(n_rows)
+        if order.min() >= 0:
+            return order
+    return np.argsort(rank, kind="stable")
+
+
 def rank_correlation(first, second, weight=None):
     """Correlate two rankings of the same samples, after Spearman."""
     both = np.stack([ranks(first, weight), ranks(second, weight)])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from smilearn.utils._ranks import rank_correlation, ranks_of
+from smilearn.utils._ranks import order_of, rank_correlation, ranks_of
 
 
 @settings(deadline=None)
@@ -15,6 +15,14 @@ def test_ranks_are_those_of_a_stable_sort(psmi):
     order = sorted(range(len(psmi)), key=lambda row: psmi[row])
     ranks = ranks_of(np.array(psmi, float))
     assert [ranks[row] for row in order] == list(range(1, len(psmi) + 1))
+    assert order_of(ranks).tolist() == order
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 9), max_size=8))
+def test_order_of_any_ranks_is_stable(ranks):
+    expected = sorted(range(len(ranks)), key=lambda row: ranks[row])
+    assert order_of(np.array(ranks, np.int64)).tolist() == expected
 
 
 def test_rank_correlation_is_spearmans(seed):
