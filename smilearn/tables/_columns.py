@@ -14,7 +14,7 @@ from smilearn.utils._validation import (
 )
 
 _UNITS = ("D", "ms", "us", "ns")  # of dates, that polars has
-_REFUSED = (pl.Object, pl.Int128, pl.Decimal, pl.List, pl.Array, pl.Struct)
+_REFUSED = (pl.Int128, pl.Decimal, pl.List, pl.Array, pl.Struct)
 
 
 def as_series(values, name, *, may_miss=False):
@@ -25,11 +25,11 @@ def as_series(values, name, *, may_miss=False):
     values = _with_type(read_column(values), name)
     try:
         series = pl.Series(name, values)
+        if series.dtype == pl.Object:  # of one type, such as UUIDs
+            series = pl.Series(name, [v if v is None else str(v) for v in values])
     except (TypeError, ValueError, OverflowError, PolarsError) as error:
         raise _wrong_type(name, str(error).partition("\n")[0]) from error
-    if isinstance(series.dtype, (pl.Categorical, pl.Enum)):
-        series = series.cast(pl.String)
-    if series.dtype == pl.Null:
+    if isinstance(series.dtype, (pl.Categorical, pl.Enum, pl.Null)):
         series = series.cast(pl.String)
     if isinstance(series.dtype, _REFUSED):
         raise _wrong_type(name, str(series.dtype))
@@ -64,7 +64,7 @@ def _with_type(values, name):
     if len(kinds) > 1:
         names = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise _wrong_type(name, names)
-    return list(map(str, values)) if kinds == {tuple} else values
+    return list(map(str, values)) if kinds == {tuple} else values  # of a MultiIndex
 
 
 def _wrong_type(name, got):

@@ -49,6 +49,8 @@ def test_ids_and_labels_are_those_given(values):
         (pd.date_range("2020", periods=2, tz="UTC"), ["2020-01-01 00:00:00+00:00"]),
         (pd.Categorical(["a", "b"]), ["a  "]),
         (pd.MultiIndex.from_tuples([("a", 1), ("b", 2)]), ["('a', 1)"]),
+        (pd.period_range("2020-01", periods=2, freq="M"), ["2020-01  x"]),
+        ([uuid.UUID(int=1), uuid.UUID(int=2)], [str(uuid.UUID(int=1))]),
     ],
 )
 def test_ids_of_pandas_and_numpy(values, shown):
@@ -66,7 +68,6 @@ REFUSED = {
     "missing": (["a", None], "id must be given for each row; 1 are missing, .* row 1"),
     "no time": (np.array(["2020", "NaT"], "M8[ns]"), "1 are missing"),
     "gaps": (pd.Series([1, None], dtype="Int64"), "1 are missing"),
-    "objects": ([uuid.UUID(int=1), uuid.UUID(int=2)], "Turn them into strings first"),
     "lists": ([[1], [2]], "Turn them into strings first"),
     "two columns": (np.ones((2, 2)), r"id must be one column; got shape \(2, 2\)"),
     "a string": ("ab", "id must be a sequence; got 'ab'"),
