@@ -115,7 +115,7 @@ def read_json_columns(path, names):
 def scan(path):
     """Rows of CSV, cells as the text they are, or of Parquet, with their types."""
     if file_kind(path) == "parquet":
-        return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        return pl.scan_parquet(path, glob=False)
     rows = pl.scan_csv(path, infer_schema=False, glob=False)
     names = rows.collect_schema().names()
     for name in names:
