@@ -39,3 +39,13 @@ def refuse_doubles(ids, path):
             f"{path}: column {ids.name!r} has {doubles[0]!r} in row {first} and in "
             f"row {second} (counted from 0); ids must be unique."
         )
+
+
+def whole_numbers(values):
+    """Floats that are all whole as integers; any other column as it is."""
+    if (
+        values.dtype.is_float()
+        and (values.is_finite() & (values == values.round())).all()
+    ):
+        return values.cast(pl.Int64)
+    return values

@@ -6,9 +6,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
-from smilearn.cli._columns import refuse_doubles, refuse_empty, require_columns
+from smilearn.cli._columns import (
+    refuse_doubles,
+    refuse_empty,
+    require_columns,
+    whole_numbers,
+)
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.tables._io import read_frame
 
@@ -37,9 +41,7 @@ def column_of(frame, name, path):
 
 def label_column(frame, name, path):
     """Labels as a list: strings, whole numbers or booleans."""
-    labels = column_of(frame, name, path)
-    if labels.dtype.is_float() and (labels == labels.round()).all():
-        labels = labels.cast(pl.Int64)
+    labels = whole_numbers(column_of(frame, name, path))
     if labels.dtype.is_float() or labels.dtype.is_nested():
         raise InvalidInputError(
             f"{path}: labels must be strings or whole numbers; column {name!r} holds "

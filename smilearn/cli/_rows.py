@@ -7,7 +7,12 @@ from itertools import compress
 import numpy as np
 import polars as pl
 
-from smilearn.cli._columns import refuse_doubles, refuse_empty, require_columns
+from smilearn.cli._columns import (
+    refuse_doubles,
+    refuse_empty,
+    require_columns,
+    whole_numbers,
+)
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.tables._io import file_kind
 from smilearn.tables._risk_table import RiskTable
@@ -45,9 +50,7 @@ def match(data, risk, id_column=None, label_column=None):
 
 def as_text(values):
     """Values as strings that do not depend on the format of the file: 1.0 is 1."""
-    if values.dtype.is_float() and (values == values.floor()).all():
-        values = values.cast(pl.Int64)
-    return values.cast(pl.String)
+    return whole_numbers(values).cast(pl.String)
 
 
 def refuse_unknown(ids, known, path, known_path):
@@ -115,7 +118,7 @@ def read_json_columns(path, names):
 def scan(path):
     """Rows of CSV, cells as the text they are, or of Parquet, with their types."""
     if file_kind(path) == "parquet":
-        return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        return pl.scan_parquet(path, glob=False)
     rows = pl.scan_csv(path, infer_schema=False, glob=False)
     names = rows.collect_schema().names()
     for name in names:

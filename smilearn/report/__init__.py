@@ -2,6 +2,4 @@
 
 from smilearn.report._report import write_report
 
-__all__ = [
-    "write_report",
-]
+__all__ = ["write_report"]

@@ -66,7 +66,7 @@ def risk():
 
 
 def test_a_table_on_a_terminal(risk):
-    for options in ([], ["--by-class"], ["--compare", risk], ["--sort", "label"]):
+    for options in ([], ["--compare", risk]):
         code, shown = on_a_terminal("table", risk, *options)
         assert code == 0, shown
         assert acting(shown) == [], options

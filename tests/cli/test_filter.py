@@ -195,13 +195,11 @@ def test_files_that_cannot_be_read(file, content, message):
     assert message in line
 
 
-def test_names_of_files_are_not_patterns():
-    write(ROWS, "d[1]*.csv")
-    Path("x=1").mkdir()
-    write(ROWS, "x=1/d.parquet")
-    succeed("filter", "d[1]*.csv", *FILTER, "--out", "k.csv")
-    succeed("filter", "x=1/d.parquet", *FILTER, "--out", "k.parquet")
-    assert list(read("k.csv")) == list(read("k.parquet")) == list(ROWS)
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_names_of_files_are_not_patterns(suffix):
+    write(ROWS, f"d[1]*{suffix}")
+    succeed("filter", f"d[1]*{suffix}", *FILTER, "--out", f"k{suffix}")
+    assert list(read(f"k{suffix}")) == list(ROWS)
 
 
 def peak(data, n_rows):
