@@ -24,7 +24,7 @@ _HOW = ("batch_size", "device", "local_files_only")  # no row depends on them
 class TextEmbedder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator
 ):
-    """Base of embedders: `_make_reader(settings)` and `_describe(reader)` are theirs."""
+    """Base of embedders, which name `_make_reader` and `_describe`."""
 
     # a reader has batches(texts, verbose), key(), n_longer(texts), row_shape and
     # max_length
