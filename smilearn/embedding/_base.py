@@ -24,11 +24,10 @@ _HOW = ("batch_size", "device", "local_files_only")  # no row depends on them
 class TextEmbedder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator
 ):
-    """Base of embedders, which name `_make_reader(settings)` and `_describe(reader)`.
+    """Base of embedders, which name `_make_reader` and `_describe`."""
 
-    A reader has `batches(texts, verbose)`, `key()`, `n_longer(texts)`, `row_shape` and
-    `max_length`.
-    """
+    # a reader has batches(texts, verbose), key(), n_longer(texts), row_shape and
+    # max_length
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, texts, y=None):

@@ -56,11 +56,9 @@ def read_in_batches(lengths, work, *, batch_size, device):
 
 
 def read_texts(texts, tokenize, work, batches, *, verbose):
-    """Yield indices of texts and their rows, batch by batch, with a progress bar.
-
-    tokenize: texts to tokens, and whether each is mostly unknown; work: texts, and
-    their tokens, to rows.
-    """
+    """Yield indices of texts and their rows, batch by batch, with a progress bar."""
+    # tokenize: texts to tokens, and whether each text is mostly unknown tokens
+    # work: texts and their tokens to rows
     groups, n_unread = EqualTexts(texts), 0
     n_unique = len(groups.unique)
     with tqdm(total=n_unique, unit="text", disable=None if verbose else True) as bar:
