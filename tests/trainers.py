@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import torch
-from test_freezing import TEXTS, Y, data
+from finetuning_data import TEXTS, Y, data
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,

@@ -13,7 +13,7 @@ from smilearn.embedding._tokens import (
     tokenize,
 )
 from smilearn.exceptions import InvalidInputError, TruncationWarning
-from smilearn.finetuning._training import TextSamples
+from smilearn.finetuning._text_samples import TextSamples
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
 

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from finetuning_data import TEXTS, Y, data
 from sklearn.linear_model import LogisticRegression
-from test_freezing import TEXTS, Y, data
-from tiny_decoders import make_decoder
+from tiny_decoders import decoder
 from trainers import early, make_trainer, rows_of
 from transformers import AutoTokenizer, TrainerCallback
 
@@ -78,7 +78,7 @@ def test_random_streams_and_modes_are_put_back(tiny_encoder, tmp_path):
 @pytest.mark.parametrize("kind", ["encoder", "gpt2", "llama"])
 def test_the_head_reads_what_is_scored(tiny_encoder, kind, tmp_path):
     """Logits again from the embeddings alone, and one text at a time."""
-    folder = tiny_encoder if kind == "encoder" else make_decoder(tmp_path / "m", kind)
+    folder = tiny_encoder if kind == "encoder" else decoder(kind)
     caught = []
 
     class Caught(SlicedMIScorer):
@@ -249,7 +249,7 @@ def test_gap_without_evaluations_is_refused_at_once(tiny_encoder, tmp_path):
 
 
 def test_a_resumed_run_starts_from_the_log_of_the_classes(tmp_path):
-    folder = make_decoder(tmp_path / "m", "llama")
+    folder = decoder("llama")
     saved = {"save_strategy": "steps", "save_steps": 2}
     make_trainer(folder, tmp_path, **saved).train()
     callback = early(rule="median-loss")

@@ -5,13 +5,14 @@ import pytest
 import tiny_models
 import torch
 from datasets import Dataset
+from finetuning_data import TEXTS, Y
 from peft import LoraConfig, get_peft_model
-from test_freezing import TEXTS, Y
 from trainers import Columns, Stream, TextSet, make_trainer, rows_of
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
+    TrainingArguments,
 )
 
 from smilearn import MemorizationCallback, SlicedMIScorer
@@ -278,8 +279,8 @@ def test_the_head_of_a_decoder_does_not_read_padding_that_is_real():
     ids = [[2, 15, 10, 3], [2, 5, 9, 8, 7, 3], [2, 6, 3]]
     rows = [{"input_ids": each, "label": n % 2} for n, each in enumerate(ids)]
     collate = DataCollatorWithPadding(tokenizer)
-    options = {"batch_size": 2, "only_accepted": True}
-    samples = TrainerSamples(rows, collate, network.eval(), **options)
+    args = TrainingArguments("unused", per_device_train_batch_size=2, use_cpu=True)
+    samples = TrainerSamples(rows, collate, network.eval(), args)
     X, logits = samples.read(network, np.arange(3), layer=-1)
     with torch.no_grad():
         again = network.score(torch.from_numpy(X)).numpy()

@@ -4,8 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
-from test_freezing import TEXTS
-from tiny_decoders import make_decoder
+from finetuning_data import TEXTS
+from tiny_decoders import decoder
 from trainers import Columns, Stream, TextSet, early, make_trainer, rows_of
 from transformers import EarlyStoppingCallback, TrainerCallback
 
@@ -49,7 +49,7 @@ class Cut(TrainerCallback):
 @pytest.mark.parametrize("start", [2, 8])
 def test_a_resumed_run_finds_the_point_of_an_unbroken_one(tmp_path, options, start):
     """From a checkpoint before the early point, and from one after it."""
-    folder = make_decoder(tmp_path / "m", "llama")
+    folder = decoder("llama")
     saved = {"save_strategy": "steps", "save_steps": 2}
     options = {"scorer": SlicedMIScorer(64, random_state=0), **options}
     unbroken, broken, resumed = early(**options), early(**options), early(**options)
@@ -72,7 +72,7 @@ def test_a_resumed_run_finds_the_point_of_an_unbroken_one(tmp_path, options, sta
 
 
 def test_a_lost_table_is_told(tmp_path):
-    folder = make_decoder(tmp_path / "m", "llama")
+    folder = decoder("llama")
     saved = {"save_strategy": "steps", "save_steps": 8}
     callback = early()
     make_trainer(folder, tmp_path, callback, **saved).train()
@@ -105,7 +105,7 @@ def watched_from(checkpoint, folder, out, callback, **changed):
 @pytest.mark.parametrize("stop", [False, True])
 @pytest.mark.parametrize("rule", ["epochs", "median-loss"])
 def test_an_early_point_passed_unseen_is_not_reached(tmp_path, rule, stop):
-    folder = make_decoder(tmp_path / "m", "llama")
+    folder = decoder("llama")
     past = past_of(folder, tmp_path)
     callback = early(rule=rule, stop=stop)
     options = {"save_strategy": "steps", "save_steps": 1}
@@ -122,7 +122,7 @@ def test_an_early_point_passed_unseen_is_not_reached(tmp_path, rule, stop):
 
 
 def test_a_run_resumed_at_its_early_point_is_there(tmp_path):
-    folder = make_decoder(tmp_path / "m", "llama")
+    folder = decoder("llama")
     past, callback = past_of(folder, tmp_path), early()
     assert watched_from(past[5], folder, tmp_path, callback) == (10, [])
     assert (callback.reached_, callback.early_step_) == (True, 5)
@@ -134,7 +134,7 @@ def test_a_gap_that_is_there_at_the_first_look_may_be_old(tmp_path, drop, monkey
     monkeypatch.setattr(
         "smilearn.finetuning._early_point.GAP", 1e9 if drop < 0.5 else 1e-9
     )
-    folder = make_decoder(tmp_path / "m", "llama")
+    folder = decoder("llama")
     past, callback = past_of(folder, tmp_path), early(rule="gap")
     options = {"eval_strategy": "epoch"}
     _, messages = watched_from(past[8], folder, tmp_path, callback, **options)

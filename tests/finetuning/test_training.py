@@ -7,19 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_freezing import TEXTS, Y, data
+from finetuning_data import TEXTS, Y, data, make
 
-from smilearn import FineTunedClassifier, FineTunedEmbedder
+from smilearn import FineTunedClassifier
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
-from smilearn.finetuning import _training
-from smilearn.utils._weights import loss_weights
+from smilearn.finetuning import _text_samples, _training
+from smilearn.finetuning._early_point import EarlyPoint
+from smilearn.finetuning._training import Watcher, loss_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def make(folder, **changed):
-    settings = {"learning_rate": 1e-2, "batch_size": 8, "max_epochs": 3}
-    return FineTunedEmbedder(folder, **{"random_state": 0, **settings, **changed})
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +42,6 @@ def test_epochs_stops_where_asked(tiny_encoder, stop_epoch, step):
     )
     assert embedder.early_point_reached_
     assert np.isnan(embedder.early_point_loss_)
-
-
-def test_epoch_0_is_the_model_as_it_was(tiny_encoder):
-    from transformers import AutoModel
-
-    embedder = make(tiny_encoder, early_point="epochs", stop_epoch=0).fit(TEXTS, Y)
-    before = AutoModel.from_pretrained(tiny_encoder)
-    for name, weight in embedder._network.backbone.named_parameters():
-        assert torch.equal(weight, before.get_parameter(name))
-    assert embedder.evaluation_share_ == 0
-
-
-def test_epochs_after_the_last_are_refused(tiny_encoder):
-    embedder = make(tiny_encoder, early_point="epochs", stop_epoch=3.5)
-    with pytest.raises(InvalidInputError, match=r"stop_epoch=3.5 comes after max_epoc"):
-        embedder.fit(TEXTS, Y)
 
 
 @pytest.fixture(scope="module")
@@ -92,25 +72,30 @@ def test_gap_holds_texts_out_and_stops_below_their_loss(tiny_encoder, noise, see
 
 def test_held_out_texts_are_not_trained_on(tiny_encoder, noise, monkeypatch):
     texts, y = noise
-    seen = set()
-    collate = _training.Task.collate
+    trained, collate = set(), _text_samples.TextSamples.collate
 
-    def noted(task, features):
-        seen.update(feature["row"] for feature in features)
-        return collate(task, features)
+    def noted(samples, features):
+        trained.update(feature["row"] for feature in features)
+        return collate(samples, features)
 
-    monkeypatch.setattr(_training.Task, "collate", noted)
+    monkeypatch.setattr(_text_samples.TextSamples, "collate", noted)
     with pytest.warns(EarlyPointWarning, match="of held-out texts"):
         embedder = make(tiny_encoder, early_point="gap", max_epochs=1).fit(texts, y)
-    assert seen == set(np.flatnonzero(~embedder.held_out_))
+    assert trained == set(np.flatnonzero(~embedder.held_out_))
     assert embedder.held_out_.sum() == 6
 
 
-def test_too_few_texts_to_hold_out(tiny_encoder):
-    embedder = make(tiny_encoder, early_point="gap", validation_share=0.1)
-    match = r"validation_share=0.1 of 4 texts holds none out. Raise it"
-    with pytest.raises(InvalidInputError, match=match):
-        embedder.fit(TEXTS[:4], Y[:4])
+@pytest.mark.parametrize(("n_held_out", "shares"), [(100, (50, 50)), (20, (20, 80))])
+def test_held_out_texts_are_at_most_half_of_an_evaluation(n_held_out, shares):
+    held_out, codes = np.arange(400) < n_held_out, np.arange(400) % 2
+    arguments = SimpleNamespace(seed=0, num_train_epochs=1)
+    arguments.per_device_train_batch_size = arguments.gradient_accumulation_steps = 4
+    samples = SimpleNamespace(codes=codes)
+    watcher = Watcher(None, samples, held_out, EarlyPoint("gap"), arguments, 20, None)
+    assert (len(watcher.held_out), len(watcher.rows)) == shares
+    assert held_out[watcher.held_out].all()
+    assert not held_out[watcher.rows].any()
+    assert np.ptp(np.bincount(codes[watcher.rows])) == 0
 
 
 def test_of_many_texts_a_fixed_subsample_is_evaluated(tiny_encoder, monkeypatch):
@@ -215,26 +200,6 @@ def test_balanced_classes_weigh_the_same():
     assert weighted[0] == pytest.approx(4 * weighted[1])
 
 
-@pytest.mark.parametrize(
-    ("weights", "match"),
-    [
-        ({0: 1.0, "spam": 2.0}, "class_weight has 'spam', which is no label; .* 0, 1"),
-        ({0: 0.0, 1: 0.0}, "must be 0 or more, and not 0 for all"),
-        ({0: -1.0}, "must be 0 or more"),
-        ({0: None}, "class_weight of 0 must be a number; got None"),
-        ({1: np.inf}, "class_weight of 1 must be a number; got inf"),
-    ],
-)
-def test_wrong_class_weights_are_refused(tiny_encoder, weights, match):
-    with pytest.raises(InvalidInputError, match=match):
-        make(tiny_encoder, class_weight=weights).fit(TEXTS, Y)
-
-
-def test_training_that_diverges_says_so(tiny_encoder):
-    with pytest.raises(InvalidInputError, match=r"diverged. Lower learning_rate"):
-        make(tiny_encoder, learning_rate=1e30).fit(TEXTS, Y)
-
-
 def test_mixed_precision_trains_and_is_read_in_float32(tiny_encoder):
     settings = {"early_point": None, "max_epochs": 2}
     mixed = make(tiny_encoder, mixed_precision="bf16", **settings).fit(TEXTS, Y)
@@ -261,31 +226,3 @@ def test_streams_of_several_gpus_are_kept_without_a_warning(monkeypatch):
         with _training.streams_kept():
             torch.rand(3)
     assert seen == [(0, 5), (1, 6)]
-
-
-def test_texts_without_tokens_are_read(tmp_path):
-    from tiny_decoders import make_decoder
-
-    embedder = make(make_decoder(tmp_path, "gpt2"), early_point=None)
-    X = embedder.fit_transform(["", *TEXTS[1:]], Y)
-    assert np.isfinite(X).all()
-    np.testing.assert_allclose(embedder.transform(["", ""]), X[[0, 0]], atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_embedding_of_a_decoder_is_the_last_real_token(tmp_path, kind):
-    from tiny_decoders import make_decoder
-    from transformers import AutoTokenizer
-
-    folder = make_decoder(tmp_path, kind, dropout=0.1)
-    embedder = make(folder, early_point=None)
-    X = embedder.fit_transform(TEXTS, Y)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert tokenizer.padding_side == "left"  # and yet nothing is padded there
-    network = embedder._network
-    for text, x, logits in zip(TEXTS[:9], X, embedder.logits_, strict=False):
-        with torch.inference_mode():
-            tokens = tokenizer(text, return_tensors="pt")["input_ids"]
-            expected = network.backbone(tokens).last_hidden_state[0, -1]
-            np.testing.assert_allclose(x, expected, atol=1e-5)
-            np.testing.assert_allclose(logits, network.head(expected), atol=1e-5)

@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from smilearn.finetuning._network import (
-    PooledClassifier,
-    losses_and_correct,
-    read,
-)
-from smilearn.finetuning._training import TextSamples
+from smilearn.finetuning._network import PooledClassifier, losses_and_correct, read
+from smilearn.finetuning._text_samples import TextSamples
 
 
 class Backbone(torch.nn.Module):
