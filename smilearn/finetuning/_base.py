@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from transformers import TrainingArguments
 
 from smilearn.embedding._fingerprints import model_fingerprint
@@ -27,9 +28,10 @@ from smilearn.finetuning._frozen_layers import FrozenLayers
 from smilearn.finetuning._lora import add_lora, lora_settings
 from smilearn.finetuning._network import PooledClassifier, losses_and_correct, read
 from smilearn.finetuning._text_samples import TextSamples
-from smilearn.finetuning._training import Watcher, loss_weights, seeded, train
+from smilearn.finetuning._training import loss_weights, seeded, train
 from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device
+from smilearn.utils._documentation import Documented
 from smilearn.utils._files import RunFolder, digest
 from smilearn.utils._optional import require
 from smilearn.utils._random import generator_from, stratified_rows
@@ -37,11 +39,12 @@ from smilearn.utils._sklearn_compat import Interval, StrOptions
 from smilearn.utils._validation import check_labelled_texts, check_texts, warn_truncated
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
+_SHARE = Interval(Real, 0, 1, closed="neither")
 _NOT_IN_RESULT = {"checkpoint_folder", "device", "random_state", "verbose"}
 _RATES = {"whole": 5e-5, "lora": 5e-4}
 
 
-class FineTuning(FitTasks):
+class FineTuning(FitTasks, Documented, BaseEstimator):
     """Fine-tune a language model with a new head on labelled texts.
 
     The model gets a new linear head over the mean of the last hidden states over real
@@ -176,8 +179,8 @@ class FineTuning(FitTasks):
         "lora": [None, "boolean", _POSITIVE, dict],
         "freeze_layers": [Interval(Integral, 0, None, closed="left")],
         "early_point": [StrOptions(set(RULES)), None],
-        "loss_drop": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
-        "validation_share": [Interval(Real, 0, 1, closed="neither")],
+        "loss_drop": [_SHARE, StrOptions({"auto"})],
+        "validation_share": [_SHARE],
         "stop_epoch": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [_POSITIVE],
         "evaluations_per_epoch": [_POSITIVE, StrOptions({"auto"})],
@@ -252,50 +255,47 @@ class FineTuning(FitTasks):
         path = self.checkpoint_folder
         folder = None if path is None else RunFolder(path)
         seed, device = self._seed(folder), resolve_device(self.device)
-
-        def size(network):
-            return {"n_features_out_": network.head.in_features}
-
-        options = {"most": self.max_epochs, "sample_weight": sample_weight}
-        options["fitted"] = lambda: size(network)
+        point = EarlyPoint(
+            self.early_point, loss_drop=self.loss_drop, stop_epoch=self.stop_epoch
+        )
+        facts = {"most": self.max_epochs, "sample_weight": sample_weight}
+        facts["fitted"] = lambda: {"n_features_out_": network.head.in_features}
         with (
             quiet_transformers(),
             tempfile.TemporaryDirectory() as temporary,
             seeded(seed),
-            self._fit_task(texts, self.classes_[codes], **options) as fit_task,
+            self._fit_task(texts, self.classes_[codes], **facts) as fit_task,
         ):
             network = self._make_network(len(self.classes_)).to(device)
-            samples = self._samples(texts, network, codes=codes, weights=weights)
             self.held_out_ = self._hold_out(codes, seed)
+            labels = {"codes": codes, "weights": weights, "held_out": self.held_out_}
+            samples = self._samples(texts, network, **labels)
             if folder:
                 folder.claim(self._facts(network, texts, codes, weights, seed))
             if network.frozen is not None:
                 samples.store(network)
-            point = EarlyPoint(
-                self.early_point, loss_drop=self.loss_drop, stop_epoch=self.stop_epoch
-            )
-            arguments = self._arguments(
-                folder.path if folder else temporary, device, seed
-            )
-            watcher = Watcher(
+            self.evaluation_share_ = train(
                 network,
                 samples,
-                self.held_out_,
                 point,
-                arguments,
+                self._arguments(folder.path if folder else temporary, device, seed),
                 self.evaluations_per_epoch,
                 folder,
+                self._epoch_tasks(fit_task, network),
             )
-            callbacks = []
-            if fit_task.context is not None:
-                logits = np.empty((0, len(self.classes_)), np.float32)
-                fitted = {"_network": network, "logits_": logits, **size(network)}
-                callbacks = [EpochTasks(fit_task, fitted)]
-            self.evaluation_share_ = train(watcher, arguments, callbacks)
             pooled, self.logits_ = read(network, samples)
             self._network = network.eval()
         self._note(point, samples)
         return pooled
+
+    def _epoch_tasks(self, fit_task, network):
+        """Trainer callbacks that report epochs to callbacks of scikit-learn."""
+        if fit_task.context is None:
+            return []
+        head = network.head
+        logits = np.empty((0, head.out_features), np.float32)
+        fitted = {"_network": network, "logits_": logits}
+        return [EpochTasks(fit_task, {**fitted, "n_features_out_": head.in_features})]
 
     def _read(self, texts):
         """Pooled states and logits of new texts."""
@@ -360,7 +360,14 @@ class FineTuning(FitTasks):
         rate = self.learning_rate
         if rate == "auto":
             rate = _RATES["whole" if self.lora in (None, False) else "lora"]
-        precision = self._precision(device)
+        precision, is_cuda = self.mixed_precision, device.type == "cuda"
+        if precision == "fp16" and not is_cuda:
+            raise InvalidInputError(
+                f'mixed_precision="fp16" needs CUDA; got {device}. Take "auto".'
+            )
+        if precision == "auto":
+            half = "bf16" if is_cuda and torch.cuda.is_bf16_supported() else "fp16"
+            precision = half if is_cuda else None
         arguments = TrainingArguments(
             output_dir=str(path),
             num_train_epochs=self.max_epochs,
@@ -378,21 +385,10 @@ class FineTuning(FitTasks):
             report_to="none",
             remove_unused_columns=False,
             label_names=["labels"],
-            dataloader_pin_memory=device.type == "cuda",
+            dataloader_pin_memory=is_cuda,
         )
         arguments._n_gpu = min(1, arguments.n_gpu)  # stored states go to one device
         return arguments
-
-    def _precision(self, device):
-        if self.mixed_precision == "auto":
-            if device.type != "cuda":
-                return None
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        if self.mixed_precision == "fp16" and device.type != "cuda":
-            raise InvalidInputError(
-                f'mixed_precision="fp16" needs CUDA; got {device}. Take "auto".'
-            )
-        return self.mixed_precision
 
     def _seed(self, folder):
         """Seed of the run; of the run in the folder, where the user names none."""

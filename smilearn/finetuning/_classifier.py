@@ -4,17 +4,16 @@ from functools import partialmethod
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.finetuning._base import FineTuning, with_shared_docs
-from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import check_sample_weight, fit_context
 from smilearn.utils._validation import check_texts
 
 
 @with_shared_docs
-class FineTunedClassifier(FineTuning, ClassifierMixin, Documented, BaseEstimator):
+class FineTunedClassifier(ClassifierMixin, FineTuning):
     """Classify texts with a fine-tuned language model.
 
     Examples
@@ -22,7 +21,7 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, Documented, BaseEstimator
     >>> from smilearn import FineTunedClassifier
     >>> from smilearn.datasets import packaged_minilm
     >>> classifier = FineTunedClassifier(
-    ...     packaged_minilm(), freeze_layers=4, max_epochs=5, random_state=0
+    ...     packaged_minilm(), freeze_layers=4, learning_rate=1e-3, random_state=0
     ... )
     >>> texts = ["good", "great fun", "superb", "bad", "dull", "a bore"]
     >>> classifier.fit(texts * 6, ["up", "up", "up", "down", "down", "down"] * 6)

@@ -1,25 +1,17 @@
 """Fine-tune to the early point, and read the hidden states there."""
 
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.finetuning._base import FineTuning, with_shared_docs
-from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import fit_context
 
 
 @with_shared_docs
-class FineTunedEmbedder(
-    FineTuning,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    Documented,
-    BaseEstimator,
-):
+class FineTunedEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FineTuning):
     """Embed texts with a model that is fine-tuned on them up to the early point.
 
     Training stops at the early point: the task is learnt, most samples are not yet
@@ -34,7 +26,7 @@ class FineTunedEmbedder(
     --------
     >>> from smilearn import FineTunedEmbedder
     >>> from smilearn.datasets import packaged_minilm
-    >>> embedder = FineTunedEmbedder(packaged_minilm(), max_epochs=10, random_state=0)
+    >>> embedder = FineTunedEmbedder(packaged_minilm(), freeze_layers=4, random_state=0)
     >>> texts = ["good", "great fun", "superb", "bad", "dull", "a bore"]
     >>> X = embedder.fit_transform(texts * 6, [1, 1, 1, 0, 0, 0] * 6)
     >>> X.shape, embedder.early_point_reached_

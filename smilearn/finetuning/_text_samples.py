@@ -13,11 +13,9 @@ _MOST_IN_MEMORY = 2**30  # bytes of stored states; more of them go to a file
 
 
 class TextSamples:
-    """Texts as tokens; those of a training with class codes and weights."""
+    """Texts as tokens; `labels` of a training are its codes, weights and held_out."""
 
-    def __init__(
-        self, texts, tokenizer, max_length, n_rows=None, *, codes=None, weights=None
-    ):
+    def __init__(self, texts, tokenizer, max_length, n_rows=None, **labels):
         tokens, longer = tokenize(texts, own_tokenizer(tokenizer), max_length)
         warn_unread(int(unread(texts, tokens, tokenizer, n_rows).sum()), len(texts))
         self.n_truncated = int(longer.sum())
@@ -26,7 +24,8 @@ class TextSamples:
         self.pad_token_id = tokenizer.pad_token_id
         self.lengths = np.array([len(ids) for ids in self.input_ids])
         self.ends = np.cumsum(self.lengths)
-        self.codes, self.weights, self.stored = codes, weights, None
+        self.stored = None
+        vars(self).update(labels)
 
     def __len__(self):
         return len(self.input_ids)

@@ -19,10 +19,11 @@ from smilearn.utils._random import subsample
 class Watcher(TrainerCallback):
     """Measure losses of a fixed subsample; stop training at the early point."""
 
-    def __init__(self, network, samples, held_out, point, arguments, per_epoch, folder):
+    def __init__(self, network, samples, point, arguments, per_epoch, folder=None):
         self.network, self.samples, self.point = network, samples, point
         self.folder, self.seconds = folder, 0.0
-        held_out, trained = np.flatnonzero(held_out), np.flatnonzero(~held_out)
+        held_out = np.flatnonzero(samples.held_out)
+        trained = np.flatnonzero(~samples.held_out)
         n_batches = math.ceil(len(trained) / arguments.per_device_train_batch_size)
         n_steps = math.ceil(n_batches / arguments.gradient_accumulation_steps)
         n_evaluated, self.steps = point.plan(
@@ -32,7 +33,6 @@ class Watcher(TrainerCallback):
         if n_evaluated < len(trained):
             n_held_out = min(n_held_out, n_evaluated // 2)
             n_evaluated -= n_held_out
-        self.trained = trained
         codes, rng = samples.codes, np.random.default_rng([arguments.seed, 1])
         self.held_out = held_out[subsample(codes[held_out], n_held_out, rng)]
         self.rows = trained[subsample(codes[trained], n_evaluated, rng)]
@@ -67,9 +67,9 @@ class Watcher(TrainerCallback):
         return losses_and_correct(logits, self.samples.codes[rows])
 
 
-def train(watcher, arguments, callbacks=()):
+def train(network, samples, point, arguments, per_epoch, folder, callbacks):
     """Train up to the early point or the last epoch; share of time for evaluations."""
-    network, point, folder = watcher.network, watcher.point, watcher.folder
+    watcher = Watcher(network, samples, point, arguments, per_epoch, folder)
     checkpoint, progress = folder.latest() if folder else (None, None)
     if checkpoint is None:
         watcher.evaluate(0, 0.0)
@@ -84,8 +84,8 @@ def train(watcher, arguments, callbacks=()):
     trainer = Trainer(
         model=network,
         args=arguments,
-        train_dataset=[{"row": row} for row in watcher.trained],
-        data_collator=watcher.samples.collate,
+        train_dataset=[{"row": row} for row in np.flatnonzero(~samples.held_out)],
+        data_collator=samples.collate,
         callbacks=[watcher, *callbacks],
     )
     trainer.remove_callback(PrinterCallback)

@@ -90,8 +90,8 @@ def test_held_out_texts_are_at_most_half_of_an_evaluation(n_held_out, shares):
     held_out, codes = np.arange(400) < n_held_out, np.arange(400) % 2
     arguments = SimpleNamespace(seed=0, num_train_epochs=1)
     arguments.per_device_train_batch_size = arguments.gradient_accumulation_steps = 4
-    samples = SimpleNamespace(codes=codes)
-    watcher = Watcher(None, samples, held_out, EarlyPoint("gap"), arguments, 20, None)
+    samples = SimpleNamespace(codes=codes, held_out=held_out)
+    watcher = Watcher(None, samples, EarlyPoint("gap"), arguments, 20)
     assert (len(watcher.held_out), len(watcher.rows)) == shares
     assert held_out[watcher.held_out].all()
     assert not held_out[watcher.rows].any()
