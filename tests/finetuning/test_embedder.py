@@ -16,7 +16,7 @@ from finetuning_data import TEXTS, Y, make
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from tiny_decoders import decoder
-from transformers import AutoModel, AutoTokenizer, T5Config, T5Model
+from transformers import AutoTokenizer, T5Config, T5Model
 
 from smilearn.exceptions import (
     EarlyPointWarning,
@@ -265,11 +265,3 @@ def test_leaves_no_trace(tiny_encoder, tmp_path, monkeypatch, capfd):
         embed(tiny_encoder, freeze_layers=1).fit(TEXTS, Y).transform(TEXTS)
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_stop_epoch_0_is_the_model_as_it_was(tiny_encoder):
-    embedder = make(tiny_encoder, early_point="epochs", stop_epoch=0).fit(TEXTS, Y)
-    before = AutoModel.from_pretrained(tiny_encoder)
-    for name, weight in embedder.backbone_.named_parameters():
-        assert torch.equal(weight, before.get_parameter(name))
-    assert embedder.evaluation_share_ == 0
