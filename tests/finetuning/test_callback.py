@@ -307,11 +307,24 @@ def test_a_resumed_run_finds_the_point_of_an_unbroken_one(tmp_path, options):
         np.testing.assert_allclose(again.scores_, whole.scores_, atol=1e-5)
         np.testing.assert_array_equal(again.kept_indices_, whole.kept_indices_)
     assert len(list(tmp_path.glob("risk-step-*.csv"))) == 1
+    other = early(**options, share=0.1)  # what was recorded is not of this one
+    _, [message] = resumed(tmp_path / "checkpoint-8", tmp_path, other)
+    assert "resumed past its early point" in message
     whole.file_.unlink()
     again = early(**options)
     _, [message] = resumed(tmp_path / "checkpoint-8", tmp_path, again)
     assert "its table cannot be read" in message
     np.testing.assert_array_equal(again.kept_indices_, whole.kept_indices_)
+
+
+def test_a_longer_run_reaches_what_a_shorter_one_did_not(tmp_path):
+    options = {"rule": "epochs", "stop_epoch": 1.2}
+    saved = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5}
+    short, longer = early(**options), early(**options)
+    with pytest.warns(EarlyPointWarning, match="ended after 5 steps"):
+        make_trainer(decoder("llama"), tmp_path, short, **saved).train()
+    assert resumed(tmp_path / "checkpoint-5", tmp_path, longer) == (10, [])
+    assert (longer.reached_, longer.early_step_) == (True, 6)
 
 
 @pytest.fixture(scope="module")

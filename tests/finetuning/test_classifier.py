@@ -1,9 +1,6 @@
 """The classifier of texts: scikit-learn's contract on a fine-tuned model."""
 
-import pickle
-
 import numpy as np
-import polars as pl
 import pytest
 from finetuning_data import TEXTS, Y, data, make
 from sklearn.base import clone, is_classifier
@@ -13,7 +10,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
 from smilearn import FineTunedClassifier
-from smilearn.exceptions import EarlyPointWarning, MissingTextError, TruncationWarning
+from smilearn.exceptions import EarlyPointWarning, TruncationWarning
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = np.array(["down", "up"])[Y]
@@ -43,6 +40,7 @@ def test_probabilities_predictions_logits_and_losses_agree(fitted):
     d = fitted.decision_function(NEW)
     np.testing.assert_allclose(np.log(p[:, 1] / p[:, 0]), d, atol=1e-6)
     assert (fitted.predict(NEW) == np.where(d > 0, "up", "down")).all()
+    assert fitted.predict([]).shape == fitted.decision_function([]).shape == (0,)
     p = fitted.predict_proba(TEXTS)
     np.testing.assert_allclose(
         fitted.losses_, -np.log(p[np.arange(len(Y)), Y]), atol=1e-4
@@ -58,15 +56,6 @@ def test_more_classes_have_a_column_each(tiny_encoder):
     exact = np.exp(d) / np.exp(d).sum(1, keepdims=True)
     np.testing.assert_allclose(classifier.predict_proba(NEW), exact, atol=1e-12)
     assert (classifier.predict(NEW) == d.argmax(1)).all()
-
-
-def test_texts_come_one_by_one_or_in_any_column(fitted):
-    p = fitted.predict_proba(NEW)
-    alone = np.concatenate([fitted.predict_proba([text]) for text in NEW])
-    np.testing.assert_allclose(alone, p, atol=1e-5)
-    np.testing.assert_array_equal(fitted.predict_proba(pl.Series(NEW)), p)
-    assert fitted.predict_proba([]).shape == (0, 2)
-    assert fitted.predict([]).shape == fitted.decision_function([]).shape == (0,)
 
 
 def test_trains_to_the_last_epoch_without_an_early_point(tiny_encoder):
@@ -104,18 +93,13 @@ def test_scikit_learn_takes_it_for_a_classifier(tiny_encoder, fitted):
     assert search.score(NEW, NAMES[:30]) == accuracy_score(NAMES[:30], best)
 
 
-def test_clone_and_pickle(fitted):
-    copy = clone(fitted)
+def test_before_a_fit_there_are_no_answers(fitted):
     for method in ("predict", "predict_proba", "decision_function"):
         with pytest.raises(NotFittedError):
-            getattr(copy, method)(NEW)
-    again = pickle.loads(pickle.dumps(fitted))
-    np.testing.assert_array_equal(again.predict_proba(NEW), fitted.predict_proba(NEW))
+            getattr(clone(fitted), method)(NEW)
 
 
-def test_wrong_texts_and_weights_are_refused(tiny_encoder, fitted):
-    with pytest.raises(MissingTextError, match="row 1 "):
-        fitted.predict(["good", None])
+def test_wrong_weights_are_refused(tiny_encoder, fitted):
     with pytest.raises(ValueError, match=r"sample_weight.*41"):
         classify(tiny_encoder).fit(TEXTS, Y, np.ones(41))
     with pytest.raises(ValueError, match="sample_weight"):
