@@ -163,6 +163,7 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         "folder": [str, os.PathLike, None],
         "file_format": [StrOptions({"csv", "parquet"})],
     }
+    _trainer = _tracker = None  # a tracker during a training
 
     def __init__(
         self,
@@ -273,13 +274,12 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         args, state, control, **kwargs : object
             What a Trainer hands to its callbacks.
         """
-        tracker = getattr(self, "_tracker", None)
-        if self.rule != "gap" or tracker is None:
+        if self.rule != "gap" or self._tracker is None:
             return  # not in training
         if any(entry["step"] == state.global_step for entry in self.history_[-1:]):
             return  # one more of several evaluation sets
         model, loader = kwargs["model"], kwargs["eval_dataloader"]
-        if not tracker.point.reached:
+        if not self._tracker.point.reached:
             collate = loader.collate_fn
             held_out = TrainerSamples(loader.dataset, collate, model, args)
             self._measure(state, model, held_out)
@@ -310,10 +310,10 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
             )
 
     def _texts_of(self, dataset):
-        texts, trainer = texts_of(dataset), getattr(self, "_trainer", None)
-        if texts is None and self.texts_or_dataset is None and trainer is not None:
-            return texts_of(trainer.train_dataset)  # the loader's has lost the column
-        return texts
+        texts, is_own = texts_of(dataset), self.texts_or_dataset is not None
+        if texts is not None or is_own or self._trainer is None:
+            return texts
+        return texts_of(self._trainer.train_dataset)  # the loader's has no such column
 
     def _make_writer(self, args, state):
         settings = [f"{name}={getattr(self, name)!r}" for name in _DECIDING]
@@ -364,10 +364,8 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
             "risk/share_fitted": float(correct.mean()),
             "risk/median_loss": float(np.median(losses)),
         }
-        is_main = state.is_world_process_zero
-        self.file_ = writer.table(self.table_, self.early_step_, is_main)
-        trainer = getattr(self, "_trainer", None)
-        writer.log(summary, self.early_step_, state, control, trainer)
+        self.file_ = writer.table(self.table_, self.early_step_, state)
+        writer.log(summary, self.early_step_, state, control, self._trainer)
         writer.keep(
             tracker.point,
             self.kept_indices_,

@@ -21,10 +21,10 @@ class TrainerWriter:
         write_columns({"psmi": [0.0]}, probe)
         probe.unlink(missing_ok=True)
 
-    def table(self, table, step, is_main_process):
+    def table(self, table, step, state):
         """Write the table of a step, and return its file."""
         file = self.folder / f"risk-step-{step}.{self.file_format}"
-        if is_main_process:
+        if state.is_world_process_zero:
             getattr(table, f"to_{self.file_format}")(file)
         return file
 
