@@ -39,6 +39,7 @@ from smilearn.utils._sklearn_compat import Interval, StrOptions
 from smilearn.utils._validation import check_labelled_texts, check_texts, warn_truncated
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
+_AUTO = StrOptions({"auto"})
 _SHARE = Interval(Real, 0, 1, closed="neither")
 _NOT_IN_RESULT = {"checkpoint_folder", "device", "random_state", "verbose"}
 _RATES = {"whole": 5e-5, "lora": 5e-4}
@@ -179,15 +180,12 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         "lora": [None, "boolean", _POSITIVE, dict],
         "freeze_layers": [Interval(Integral, 0, None, closed="left")],
         "early_point": [StrOptions(set(RULES)), None],
-        "loss_drop": [_SHARE, StrOptions({"auto"})],
+        "loss_drop": [_SHARE, _AUTO],
         "validation_share": [_SHARE],
         "stop_epoch": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [_POSITIVE],
-        "evaluations_per_epoch": [_POSITIVE, StrOptions({"auto"})],
-        "learning_rate": [
-            Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto"}),
-        ],
+        "evaluations_per_epoch": [_POSITIVE, _AUTO],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), _AUTO],
         "batch_size": [_POSITIVE],
         "gradient_accumulation": [_POSITIVE],
         "mixed_precision": [StrOptions({"auto", "bf16", "fp16"}), None],

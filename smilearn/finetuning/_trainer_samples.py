@@ -148,20 +148,19 @@ class TrainerSamples:
                 f"layer={layer} is not to be had: hidden states of this model: {count}."
             )
         states = states[layer]  # (B, T, d)
-        mask, pad_id = inputs.get("attention_mask"), self.config.pad_token_id
-        if mask is None and (pad_id is None or tokens is None):
+        mask = inputs.get("attention_mask")
+        if mask is None:
             mask = torch.ones(states.shape[:2], device=states.device)
-        elif mask is None:
-            mask = tokens != pad_id
-        if pooling != "auto":
-            return pool(pooling, states, mask)
-        if not is_causal(self.config):
+            if tokens is not None and self.config.pad_token_id is not None:
+                mask = tokens != self.config.pad_token_id
+        if pooling == "auto" and is_causal(self.config):
+            pooling = "last"
+            if tokens is not None:
+                pad_id = self.config.get_text_config().pad_token_id
+                mask = mask_of_head(tokens, mask, pad_id)
+        elif pooling == "auto":
             pooling = getattr(self.config, "classifier_pooling", "cls")
-            return pool(pooling, states, mask)
-        if tokens is not None:
-            pad_id = self.config.get_text_config().pad_token_id
-            mask = mask_of_head(tokens, mask, pad_id)
-        return pool("last", states, mask)
+        return pool(pooling, states, mask)
 
 
 def dataset_and_texts(source, dataset):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from smilearn.exceptions import InvalidInputError
 from smilearn.utils._random import subsample
 
 
@@ -43,6 +44,11 @@ class TrainerTracker:
         validation = None
         if held_out is not None:
             rows = np.flatnonzero(held_out.usable(samples.n_classes))
+            if not len(rows):
+                raise InvalidInputError(
+                    "No sample of the evaluation data has a label that is a class of "
+                    'the model. Give others, or another rule than "gap".'
+                )
             rows = rows[_fixed_rows(held_out.labels[rows], len(self.rows))]
             validation = held_out.losses(model, rows)[0]
         self.point.update(

@@ -307,9 +307,11 @@ def test_a_resumed_run_finds_the_point_of_an_unbroken_one(tmp_path, options):
         np.testing.assert_allclose(again.scores_, whole.scores_, atol=1e-5)
         np.testing.assert_array_equal(again.kept_indices_, whole.kept_indices_)
     assert len(list(tmp_path.glob("risk-step-*.csv"))) == 1
-    other = early(**options, share=0.1)  # what was recorded is not of this one
-    _, [message] = resumed(tmp_path / "checkpoint-8", tmp_path, other)
-    assert "resumed past its early point" in message
+    rows = rows_of(decoder("llama"))[:39]
+    for changed in ({"share": 0.1}, {"texts_or_dataset": rows}):
+        other = early(**options, **changed)  # what was recorded is not of this one
+        _, [message] = resumed(tmp_path / "checkpoint-8", tmp_path, other)
+        assert "resumed past its early point" in message
     whole.file_.unlink()
     again = early(**options)
     _, [message] = resumed(tmp_path / "checkpoint-8", tmp_path, again)

@@ -3,27 +3,9 @@
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 from finetuning_data import TEXTS, Y, make
 from tiny_decoders import decoder
-from transformers import (
-    AlbertConfig,
-    AlbertModel,
-    AutoModel,
-    BertConfig,
-    BertModel,
-    DebertaV2Config,
-    DebertaV2Model,
-    DistilBertConfig,
-    DistilBertModel,
-    MPNetConfig,
-    MPNetModel,
-    Qwen2Config,
-    Qwen2Model,
-    RobertaConfig,
-    RobertaModel,
-    XLNetConfig,
-    XLNetModel,
-)
 
 from smilearn import FineTunedClassifier
 from smilearn.exceptions import InvalidInputError
@@ -46,14 +28,14 @@ RELATIVE |= {"norm_rel_ebd": "layer_norm", "position_buckets": 8}
 SLIDING = {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}
 SLIDING |= {"num_key_value_heads": 1}
 MAKERS = {
-    "bert": lambda: BertModel(BertConfig(**SIZES)),
-    "roberta": lambda: RobertaModel(RobertaConfig(**SIZES)),
-    "mpnet": lambda: MPNetModel(MPNetConfig(**SIZES)),
-    "distilbert": lambda: DistilBertModel(DistilBertConfig(**DISTIL)),
-    "deberta": lambda: DebertaV2Model(DebertaV2Config(**SIZES, **RELATIVE)),
-    "qwen2": lambda: Qwen2Model(Qwen2Config(**SIZES, **SLIDING)),
-    "gpt2": lambda: AutoModel.from_pretrained(decoder("gpt2")),
-    "llama": lambda: AutoModel.from_pretrained(decoder("llama")),
+    "bert": lambda: hf.BertModel(hf.BertConfig(**SIZES)),
+    "roberta": lambda: hf.RobertaModel(hf.RobertaConfig(**SIZES)),
+    "mpnet": lambda: hf.MPNetModel(hf.MPNetConfig(**SIZES)),
+    "distilbert": lambda: hf.DistilBertModel(hf.DistilBertConfig(**DISTIL)),
+    "deberta": lambda: hf.DebertaV2Model(hf.DebertaV2Config(**SIZES, **RELATIVE)),
+    "qwen2": lambda: hf.Qwen2Model(hf.Qwen2Config(**SIZES, **SLIDING)),
+    "gpt2": lambda: hf.AutoModel.from_pretrained(decoder("gpt2")),
+    "llama": lambda: hf.AutoModel.from_pretrained(decoder("llama")),
 }
 FROZEN = {"early_point": None, "evaluations_per_epoch": 5, "freeze_layers": 1}
 
@@ -128,7 +110,7 @@ class Tied(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.config = BertConfig(num_hidden_layers=2)
+        self.config = hf.BertConfig(num_hidden_layers=2)
         self.words, self.norm = torch.nn.Embedding(9, 4), torch.nn.LayerNorm(4)
         self.layers = torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(2)])
         self.last = torch.nn.LayerNorm(4)
@@ -177,7 +159,7 @@ def test_frozen_layers_run_once_a_text_and_stay_those_of_the_model(
     monkeypatch.setattr(FrozenLayers, "states", counted)
     after = make(tiny_encoder, FineTunedClassifier, **FROZEN).fit(TEXTS, Y).backbone_
     assert sum(n_texts) == len(TEXTS)
-    before = AutoModel.from_pretrained(tiny_encoder)
+    before = hf.AutoModel.from_pretrained(tiny_encoder)
     moved = {
         name
         for name, weight in after.named_parameters()
@@ -193,7 +175,7 @@ def test_layers_that_cannot_be_frozen_are_refused(tiny_encoder):
         make(tiny_encoder, freeze_layers=3).fit(TEXTS, Y)
     sizes = {**SIZES, "embedding_size": 8}
     with pytest.raises(InvalidInputError, match=r"no list of 3 layers.* freeze_lay"):
-        layers_of(AlbertModel(AlbertConfig(**sizes)))
+        layers_of(hf.AlbertModel(hf.AlbertConfig(**sizes)))
     sizes = {"vocab_size": 40, "d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 8}
     with pytest.raises(InvalidInputError, match=r"XLNetModel do not hand on one state"):
-        FrozenLayers(XLNetModel(XLNetConfig(**sizes)), 1)
+        FrozenLayers(hf.XLNetModel(hf.XLNetConfig(**sizes)), 1)

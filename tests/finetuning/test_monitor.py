@@ -96,26 +96,3 @@ def test_wrong_losses_are_refused(losses, held_out, match):
 def test_wrong_parameters_are_named():
     with pytest.raises(ValueError, match="The 'rule' parameter of EarlyPointMonitor"):
         EarlyPointMonitor(rule="soon").update([1.0])
-
-
-def test_follows_a_plain_training_loop():
-    """A linear model on separable data: the early point comes, and comes in time."""
-    generator = torch.Generator().manual_seed(0)
-    y = torch.arange(200) % 2
-    X = torch.randn(200, 5, generator=generator) + 2.0 * y[:, None]
-    model = torch.nn.Linear(5, 2)
-    torch.nn.init.zeros_(model.weight)
-    torch.nn.init.zeros_(model.bias)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    monitor, medians = EarlyPointMonitor(), []
-    for _ in range(100):
-        losses = torch.nn.functional.cross_entropy(model(X), y, reduction="none")
-        medians.append(losses.median().item())
-        if monitor.update(losses):
-            break
-        optimizer.zero_grad()
-        losses.mean().backward()
-        optimizer.step()
-    assert medians[0] == pytest.approx(math.log(2))
-    assert medians[-1] <= 0.51 * math.log(2)
-    assert 1 < len(medians) < 50

@@ -158,6 +158,9 @@ def test_held_out_samples_may_be_of_one_class(tiny_encoder, tmp_path):
     logged = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
     losses = [entry["validation_loss"] for entry in callback.history_]
     np.testing.assert_allclose(losses, logged, atol=1e-5)
+    trainer.eval_dataset = [{**row, "label": -100} for row in trainer.eval_dataset]
+    with pytest.raises(InvalidInputError, match="No sample of the evaluation data"):
+        trainer.train()
 
 
 def test_a_model_with_adapters(tiny_encoder, tmp_path):
