@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from smilearn.embedding._batches import read_in_batches
 from smilearn.embedding._pooling import pool
 from smilearn.finetuning._frozen_layers import run
 
@@ -69,17 +70,19 @@ def read(network, texts, rows=None, *, batch_size=64):
 
     training = network.training
     network.eval()
-    results = read_batches(len(rows), texts.by_length(rows, batch_size), forward)
+    lengths, device = texts.lengths[rows], network.device
+    batches = read_in_batches(lengths, forward, batch_size=batch_size, device=device)
+    results = collect(len(rows), batches)
     network.train(training)
     return results
 
 
 @torch.no_grad()
-def read_batches(n_rows, batches, forward):
-    """Outputs of a forward pass for each batch of places; float32, (n_rows, ...)."""
+def collect(n_rows, batches):
+    """Arrays of all rows, of the places and tensors of each batch; float32."""
     results = None
-    for places in batches:
-        outputs = [output.float().cpu().numpy() for output in forward(places)]
+    for places, tensors in batches:
+        outputs = [tensor.float().cpu().numpy() for tensor in tensors]
         if results is None:
             shapes = [(n_rows, *output.shape[1:]) for output in outputs]
             results = [np.empty(shape, np.float32) for shape in shapes]

@@ -5,6 +5,7 @@ import tempfile
 import numpy as np
 import torch
 
+from smilearn.embedding._batches import read_in_batches
 from smilearn.embedding._tokens import own_tokenizer, pad, tokenize, unread
 from smilearn.utils._validation import warn_unread
 
@@ -47,12 +48,6 @@ class TextSamples:
             "weights": torch.from_numpy(self.weights[rows]).float(),
         }
 
-    def by_length(self, rows, batch_size=_BATCH):
-        """Yield places among the rows, a batch of like length at a time."""
-        order = np.argsort(-self.lengths[rows], kind="stable")
-        for start in range(0, len(order), batch_size):
-            yield order[start : start + batch_size]
-
     def store(self, network):
         """Run the frozen layers of a network once, and keep the states of tokens."""
         shape = (int(self.lengths.sum()), network.head.in_features)
@@ -61,10 +56,15 @@ class TextSamples:
         else:
             with tempfile.TemporaryFile() as file:  # the map keeps it
                 stored = np.memmap(file, np.float32, "w+", shape=shape)
-        for rows in self.by_length(np.arange(len(self))):
+
+        def forward(rows):
             batch = self.batch(rows, network.device)
             states = network.frozen.states(network.backbone, **batch)
-            for row, text in zip(rows, states.float().cpu().numpy(), strict=True):
+            return states.float().cpu().numpy()
+
+        options = {"batch_size": _BATCH, "device": network.device}
+        for rows, states in read_in_batches(self.lengths, forward, **options):
+            for row, text in zip(rows, states, strict=True):
                 stored[self._tokens_of(row)] = text[: self.lengths[row]]
         self.stored = stored
 

@@ -10,7 +10,7 @@ import torch
 from smilearn.embedding._pooling import mask_of_head, pool
 from smilearn.embedding._pretrained import is_causal
 from smilearn.exceptions import InvalidInputError
-from smilearn.finetuning._network import losses_and_correct, read_batches
+from smilearn.finetuning._network import collect, losses_and_correct
 from smilearn.finetuning._training import streams_kept
 from smilearn.utils._validation import check_texts
 
@@ -121,8 +121,8 @@ class TrainerSamples:
             return self._pooled(inputs, outputs, layer, pooling), outputs["logits"]
 
         starts = range(0, len(rows), self.batch_size)
-        batches = (slice(start, start + self.batch_size) for start in starts)
-        return read_batches(len(rows), batches, forward)
+        places = (slice(start, start + self.batch_size) for start in starts)
+        return collect(len(rows), ((each, forward(each)) for each in places))
 
     def _inputs(self, rows, model):
         features = [self.dataset[int(row)] for row in rows]
