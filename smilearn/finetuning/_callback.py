@@ -23,7 +23,6 @@ from smilearn.finetuning._trainer_samples import (
 from smilearn.finetuning._trainer_tracker import TrainerTracker
 from smilearn.finetuning._trainer_writer import TrainerWriter
 from smilearn.scoring._scorer import SlicedMIScorer
-from smilearn.tables._io import read_columns
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
@@ -384,7 +383,7 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         self.file_ = Path(file)
         self.kept_indices_ = np.setdiff1d(np.arange(len(self._samples)), left_out)
         try:
-            self.scores_ = np.asarray(read_columns(self.file_)["psmi"], float)
+            self.scores_ = RiskTable.read(self.file_)["psmi"]
         except (OSError, KeyError, ValueError) as error:
             warnings.warn(
                 f"The early point was reached at step {early_step}, before this "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn.tables._io import write_columns
+from smilearn.tables._risk_table import RiskTable
 
 
 class TrainerWriter:
@@ -18,7 +18,7 @@ class TrainerWriter:
     def check(self):
         """Fail now, not at the early point, if no table can be written."""
         probe = self.folder / f".risk-probe.{self.file_format}"
-        write_columns({"psmi": [0.0]}, probe)
+        getattr(RiskTable([0.0], [0]), f"to_{self.file_format}")(probe)
         probe.unlink(missing_ok=True)
 
     def table(self, table, step, state):
