@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import tiny_models
+from finetuning_data import TEXTS as TRAINED
 from oracles import embeddings, fitted
-from test_freezing import TEXTS as TRAINED
 from trainers import early, make_trainer
 
 from smilearn import (

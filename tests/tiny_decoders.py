@@ -1,5 +1,8 @@
 """Decoders of a few kilobytes, with a tokenizer of words that pads on the left."""
 
+import functools
+import tempfile
+
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -14,28 +17,15 @@ _WORDS = """the a of and is was film movie plot actor scene good bad great awful
 dull warm cold , . !"""
 
 
-def make_decoder(folder, kind, *, dropout=0.0, seed=0):
-    """Save a random decoder of 3 layers and 16 dimensions.
+@functools.cache
+def _session():
+    return tempfile.TemporaryDirectory(prefix="smilearn-decoders-")
 
-    Parameters
-    ----------
-    folder : Path
-        Where to.
 
-    kind : {"gpt2", "llama"}
-        What it is like.
-
-    dropout : float, default=0.0
-        Of GPT-2.
-
-    seed : int, default=0
-        Of its weights.
-
-    Returns
-    -------
-    folder : str
-        The folder.
-    """
+@functools.cache
+def decoder(kind, dropout=0.0):
+    """Folder of a random "gpt2" or "llama" of 3 layers, made once a session."""
+    folder = f"{_session().name}/{kind}-{dropout}"
     words = ["</s>", "<unk>", *_WORDS.split()]
     backend = Tokenizer(
         models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>")
@@ -48,32 +38,18 @@ def make_decoder(folder, kind, *, dropout=0.0, seed=0):
         padding_side="left",
         model_max_length=64,
     )
-    common = {"vocab_size": len(words), "bos_token_id": 0, "eos_token_id": 0}
+    sizes = {"vocab_size": len(words), "bos_token_id": 0, "eos_token_id": 0}
+    if kind == "gpt2":
+        sizes |= {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 64}
+        names = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+        config = GPT2Config(**sizes, **dict.fromkeys(names, dropout))
+    else:
+        sizes |= {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3}
+        sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1}
+        config = LlamaConfig(**sizes, max_position_embeddings=64)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if kind == "gpt2":
-            config = GPT2Config(
-                n_embd=16,
-                n_layer=3,
-                n_head=2,
-                n_positions=64,
-                resid_pdrop=dropout,
-                embd_pdrop=dropout,
-                attn_pdrop=dropout,
-                **common,
-            )
-            model = GPT2Model(config)
-        else:
-            config = LlamaConfig(
-                hidden_size=16,
-                intermediate_size=32,
-                num_hidden_layers=3,
-                num_attention_heads=2,
-                num_key_value_heads=1,
-                max_position_embeddings=64,
-                **common,
-            )
-            model = LlamaModel(config)
+        torch.manual_seed(0)
+        model = {"gpt2": GPT2Model, "llama": LlamaModel}[kind](config)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
-    return str(folder)
+    return folder

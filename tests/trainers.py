@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import torch
-from test_freezing import TEXTS, Y, data
+from finetuning_data import TEXTS, Y, data
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -89,3 +89,15 @@ def make_trainer(folder, out, callback=None, *, rows=None, model=None, **changed
 def early(**changed):
     settings = {"rule": "epochs", "stop_epoch": 1, "scorer": SlicedMIScorer(64)}
     return MemorizationCallback(**{**settings, **changed})
+
+
+def catching():
+    """A scorer, and a list that gets the embeddings and labels that it is fitted to."""
+    caught = []
+
+    class Catching(SlicedMIScorer):
+        def fit(self, X, y, sample_weight=None):
+            caught.append((X.copy(), np.array(y)))
+            return super().fit(X, y, sample_weight)
+
+    return Catching(64), caught

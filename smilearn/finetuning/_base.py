@@ -1,47 +1,191 @@
-"""What both fine-tuned estimators do: texts in, a trained network out."""
+"""What both fine-tuned estimators share: parameters, their documentation, the fit."""
 
 import copy
+import inspect
 import os
+import re
+import tempfile
 import warnings
 from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from transformers import TrainingArguments
 
-from smilearn.embedding._pretrained import load_backbone, quiet_transformers
+from smilearn.embedding._fingerprints import model_fingerprint
+from smilearn.embedding._pretrained import (
+    DEFAULT_MODEL,
+    load_backbone,
+    quiet_transformers,
+)
+from smilearn.embedding._tokens import embedding_rows
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
-from smilearn.finetuning._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
+from smilearn.finetuning._early_point import RULES, EarlyPoint
+from smilearn.finetuning._epochs import EpochTasks
+from smilearn.finetuning._frozen_layers import FrozenLayers
+from smilearn.finetuning._lora import add_lora, lora_settings
+from smilearn.finetuning._network import PooledClassifier, losses_and_correct, read
+from smilearn.finetuning._text_samples import TextSamples
+from smilearn.finetuning._training import loss_weights, seeded, train
 from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device
+from smilearn.utils._documentation import Documented
 from smilearn.utils._files import RunFolder, digest
 from smilearn.utils._optional import require
 from smilearn.utils._random import generator_from, stratified_rows
 from smilearn.utils._sklearn_compat import Interval, StrOptions
 from smilearn.utils._validation import check_labelled_texts, check_texts, warn_truncated
-from smilearn.utils._weights import loss_weights
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
+_AUTO = StrOptions({"auto"})
+_SHARE = Interval(Real, 0, 1, closed="neither")
 _NOT_IN_RESULT = {"checkpoint_folder", "device", "random_state", "verbose"}
 _RATES = {"whole": 5e-5, "lora": 5e-4}
 
 
-class FineTuning(FitTasks):
-    """Training, reading and keeping of a network; the estimators add their contract."""
+class FineTuning(FitTasks, Documented, BaseEstimator):
+    """Fine-tune a language model with a new head on labelled texts.
+
+    The model gets a new linear head over the mean of the last hidden states over real
+    tokens (encoders) or over that of the last real token (decoders), and is trained on
+    the labelled texts through ``transformers.Trainer``.
+
+    Parameters
+    ----------
+    model : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
+        An encoder or decoder: a folder or a name on the Hugging Face Hub.
+
+    lora : None, bool, int or dict, default=None
+        Train low-rank adapters instead of the weights of the model (needs peft). True
+        takes rank 16 on the maps that peft takes for this kind of model; an int is the
+        rank; a dict has any of `rank`, `alpha` (default: twice the rank), `dropout` (0)
+        and `target_modules` (names of linear maps).
+
+    freeze_layers : int, default=0
+        With 1 or more, the embeddings and so many of the lowest layers are not trained,
+        run once a text without dropout, and are not run again in any epoch.
+
+    early_point : {"median-loss", "gap", "epochs"} or None, default="median-loss"
+        When training stops. "median-loss": once the median loss of the training samples
+        has fallen by `loss_drop`, the rule of [1]_. "gap": once their mean loss is
+        below 0.8 of that of held-out samples. "epochs": after `stop_epoch`. None: at
+        `max_epochs`.
+
+    loss_drop : float in (0, 1) or "auto", default="auto"
+        For "median-loss". Share by which the median loss has fallen since before
+        the first step. "auto" is 0.5: the median starts at the log of the number of
+        classes for a new head, and the 0.95 that [1]_ uses for language models comes
+        after most memorization.
+
+    validation_share : float in (0, 1), default=0.1
+        For "gap": share of the texts, drawn class by class, that are not trained on.
+
+    stop_epoch : float, default=1.0
+        For "epochs": passes over the data; 0 is before any training.
+
+    max_epochs : int, default=5
+        Passes over the data after which training stops in any case. The learning rate
+        falls linearly to 0 over them.
+
+    evaluations_per_epoch : int or "auto", default="auto"
+        How often losses are measured. "auto": 5 times an epoch, or as
+        often as a fifth of the training time allows; without `early_point` once.
+
+    learning_rate : float or "auto", default="auto"
+        Largest learning rate of AdamW; "auto" is 5e-5, and 5e-4 for adapters. Those on
+        MiniLM learn faster with 2e-3.
+
+    batch_size : int, default=32
+        Texts in a forward pass of the training.
+
+    gradient_accumulation : int, default=1
+        Such passes in a training step.
+
+    mixed_precision : {"auto", "bf16", "fp16"} or None, default="auto"
+        Precision of products in training; "auto" takes bf16 or fp16 on CUDA. Losses and
+        embeddings are read in float32.
+
+    class_weight : None, "balanced" or dict of label to float, default=None
+        Weight of each class in the loss; "balanced" makes all classes weigh the same.
+
+    max_length : int, default=None
+        Tokens read of a text; None takes what the model can, 512 at most.
+
+    checkpoint_folder : str or path-like, default=None
+        Where a checkpoint is kept at each evaluation. A fit that was killed goes on
+        from there when it is run again, and gives the same result.
+
+    device : str, default="auto"
+        Torch device; "auto" takes cuda, mps or cpu.
+
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of the head, the order of the samples, dropout, adapters and subsamples.
+
+    verbose : int or bool, default=0
+        Whether to show a progress bar over the training steps.
+
+    Attributes
+    ----------
+    losses_ : ndarray of shape (n_samples,)
+        Cross-entropy of each training sample after the last step, in nats.
+
+    logits_ : ndarray of shape (n_samples, n_classes)
+        Logits of each training sample after the last step.
+
+    held_out_ : ndarray of shape (n_samples,)
+        Whether each sample was held out of the training.
+
+    history_ : list of dict
+        One entry an evaluation: `step`, `epoch`, `median_loss` and `mean_loss` in nats,
+        `share_fitted` (training samples that are classified as labelled), `n_evaluated`
+        (how many were looked at), and with "gap" `validation_loss`. The last entry is
+        of all of them.
+
+    early_point_loss_ : float
+        For "median-loss": median loss at which the early point is reached, in nats.
+
+    early_point_reached_ : bool
+        Whether the early point came before `max_epochs`.
+
+    evaluation_share_ : float
+        Time spent on evaluations while training, as a share of the time spent training.
+
+    classes_ : ndarray of shape (n_classes,)
+        Labels, in the order of the columns of `logits_`.
+
+    n_truncated_ : int
+        Training texts that were longer than `max_length`.
+
+    backbone_, tokenizer_ : PreTrainedModel, PreTrainedTokenizerBase
+        The fine-tuned model without its head, for HiddenStateEmbedder.
+
+    Notes
+    -----
+    Evaluations look at a random subsample of each class, always the same one, of a size
+    that keeps them within about a fifth of the training time; at least 100 samples, so
+    a small data set evaluated more often than by "auto" costs more. All samples are
+    read once, at the end.
+
+    References
+    ----------
+    .. [1] J. Dentan, D. Buscaldi, A. Shabou, S. Vanier, "Predicting memorization
+       within Large Language Models fine-tuned for classification",
+       arXiv:2409.18858, 2024.
+    """
 
     _parameter_constraints: ClassVar[dict] = {
         "model": [str, os.PathLike],
         "lora": [None, "boolean", _POSITIVE, dict],
         "freeze_layers": [Interval(Integral, 0, None, closed="left")],
         "early_point": [StrOptions(set(RULES)), None],
-        "loss_drop": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
-        "validation_share": [Interval(Real, 0, 1, closed="neither")],
+        "loss_drop": [_SHARE, _AUTO],
+        "validation_share": [_SHARE],
         "stop_epoch": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [_POSITIVE],
-        "evaluations_per_epoch": [_POSITIVE, StrOptions({"auto"})],
-        "learning_rate": [
-            Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto"}),
-        ],
+        "evaluations_per_epoch": [_POSITIVE, _AUTO],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), _AUTO],
         "batch_size": [_POSITIVE],
         "gradient_accumulation": [_POSITIVE],
         "mixed_precision": [StrOptions({"auto", "bf16", "fp16"}), None],
@@ -53,68 +197,106 @@ class FineTuning(FitTasks):
         "verbose": ["verbose"],
     }
 
-    def _tune(self, texts, y, sample_weight=None):
-        """Train, set the fitted attributes, and give the pooled states of all texts."""
-        caller = type(self).__name__
-        require("accelerate", extra="finetune", caller=caller)
-        from smilearn.finetuning import _training
-        from smilearn.finetuning._network import read
+    def __init__(
+        self,
+        model=DEFAULT_MODEL,
+        *,
+        lora=None,
+        freeze_layers=0,
+        early_point="median-loss",
+        loss_drop="auto",
+        validation_share=0.1,
+        stop_epoch=1.0,
+        max_epochs=5,
+        evaluations_per_epoch="auto",
+        learning_rate="auto",
+        batch_size=32,
+        gradient_accumulation=1,
+        mixed_precision="auto",
+        class_weight=None,
+        max_length=None,
+        checkpoint_folder=None,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.lora = lora
+        self.freeze_layers = freeze_layers
+        self.early_point = early_point
+        self.loss_drop = loss_drop
+        self.validation_share = validation_share
+        self.stop_epoch = stop_epoch
+        self.max_epochs = max_epochs
+        self.evaluations_per_epoch = evaluations_per_epoch
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.gradient_accumulation = gradient_accumulation
+        self.mixed_precision = mixed_precision
+        self.class_weight = class_weight
+        self.max_length = max_length
+        self.checkpoint_folder = checkpoint_folder
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
 
+    def _tune(self, texts, y, sample_weight=None):
+        """Train, set the fitted attributes, and return the pooled states of texts."""
+        require("accelerate", extra="finetune", caller=type(self).__name__)
         texts, self.classes_, codes = check_labelled_texts(texts, y)
-        self._check_schedule()
+        if self.early_point == "epochs" and self.stop_epoch > self.max_epochs:
+            raise InvalidInputError(
+                f"stop_epoch={self.stop_epoch} comes after max_epochs="
+                f"{self.max_epochs}. Raise max_epochs."
+            )
         weights = loss_weights(self.class_weight, self.classes_, codes, sample_weight)
         path = self.checkpoint_folder
         folder = None if path is None else RunFolder(path)
-        seed = self._seed(folder)
-        device = resolve_device(self.device)
-        told = {"most": self.max_epochs, "sample_weight": sample_weight}
-        told["fitted"] = lambda: {"n_features_out_": network.head.in_features}
+        seed, device = self._seed(folder), resolve_device(self.device)
+        point = EarlyPoint(
+            self.early_point, loss_drop=self.loss_drop, stop_epoch=self.stop_epoch
+        )
+        facts = {"most": self.max_epochs, "sample_weight": sample_weight}
+        facts["fitted"] = lambda: {"n_features_out_": network.head.in_features}
         with (
             quiet_transformers(),
-            _training.seeded(seed),
-            self._fit_task(texts, self.classes_[codes], **told) as follow,
+            tempfile.TemporaryDirectory() as temporary,
+            seeded(seed),
+            self._fit_task(texts, self.classes_[codes], **facts) as fit_task,
         ):
-            network = self._network_for(len(self.classes_), caller).to(device)
-            samples = self._samples(texts, network)
-            held_out = self._held_out(codes, seed)
+            network = self._make_network(len(self.classes_)).to(device)
+            self.held_out_ = self._hold_out(codes, seed)
+            labels = {"codes": codes, "weights": weights, "held_out": self.held_out_}
+            samples = self._samples(texts, network, **labels)
             if folder:
                 folder.claim(self._facts(network, texts, codes, weights, seed))
-            if network.lower is not None:
+            if network.frozen is not None:
                 samples.store(network)
-            task = _training.Task(samples, codes, weights, held_out)
-            point = self._point()
-            self.evaluation_share_ = _training.train_to_early_point(
+            self.evaluation_share_ = train(
                 network,
-                task,
+                samples,
                 point,
-                self._schedule(_training, device),
-                seed=seed,
-                device=device,
-                verbose=bool(self.verbose),
-                folder=folder,
-                others=self._epoch_tasks(follow, network),
+                self._arguments(folder.path if folder else temporary, device, seed),
+                self.evaluations_per_epoch,
+                folder,
+                self._epoch_tasks(fit_task, network),
             )
             pooled, self.logits_ = read(network, samples)
             self._network = network.eval()
-        self._note(point, task)
+        self._note(point, samples)
         return pooled
 
-    def _epoch_tasks(self, follow, network):
-        if follow.context is None:
+    def _epoch_tasks(self, fit_task, network):
+        """Trainer callbacks that report epochs to callbacks of scikit-learn."""
+        if fit_task.context is None:
             return []
-        from smilearn.finetuning._epochs import EpochTasks
-
-        fitted = {
-            "_network": network,
-            "logits_": np.empty((0, network.head.out_features), np.float32),
-            "n_features_out_": network.head.in_features,
-        }
-        return [EpochTasks(follow, fitted)]
+        head = network.head
+        logits = np.empty((0, head.out_features), np.float32)
+        fitted = {"_network": network, "logits_": logits}
+        return [EpochTasks(fit_task, {**fitted, "n_features_out_": head.in_features})]
 
     def _read(self, texts):
         """Pooled states and logits of new texts."""
-        from smilearn.finetuning._network import read
-
         texts = check_texts(texts)
         head = self._network.head
         if not texts:
@@ -124,22 +306,11 @@ class FineTuning(FitTasks):
         warn_truncated(samples.n_truncated, len(texts), self._most_tokens)
         return read(self._network, samples)
 
-    def _samples(self, texts, network):
-        from smilearn.embedding._tokens import embedding_rows
-        from smilearn.finetuning._training import TextSamples
-
+    def _samples(self, texts, network, **labels):
         n_rows = embedding_rows(network.backbone)
-        return TextSamples(texts, self._tokenizer, self._most_tokens, n_rows)
+        return TextSamples(texts, self._tokenizer, self._most_tokens, n_rows, **labels)
 
-    def _network_for(self, n_classes, caller):
-        from smilearn.finetuning._network import (
-            LowerLayers,
-            PooledClassifier,
-            add_lora,
-            check_trainable,
-            lora_settings,
-        )
-
+    def _make_network(self, n_classes):
         settings = lora_settings(self.lora)
         backbone, self._tokenizer, self._most_tokens, is_decoder = load_backbone(
             self.model, self.max_length
@@ -149,23 +320,26 @@ class FineTuning(FitTasks):
                 f"{os.fspath(self.model)!r} is neither an encoder such as BERT nor a "
                 "decoder such as Llama, but both; there is no one state of a text."
             )
-        lower = None
-        if self.freeze_layers:
-            lower = LowerLayers(backbone, self.freeze_layers)
+        n_frozen, frozen = self.freeze_layers, None
+        if n_frozen:
+            frozen = FrozenLayers(backbone, n_frozen)
         if settings:
-            add_lora(backbone, settings, n_frozen=self.freeze_layers, caller=caller)
-        else:
-            check_trainable(backbone, self.freeze_layers)
-        return PooledClassifier(backbone, n_classes, is_decoder=is_decoder, lower=lower)
-
-    def _check_schedule(self):
-        if self.early_point == "epochs" and self.stop_epoch > self.max_epochs:
+            caller = type(self).__name__
+            add_lora(backbone, settings, n_frozen=n_frozen, caller=caller)
+        elif not (
+            any(weight.requires_grad for weight in backbone.parameters())
+            or 0 < backbone.config.num_hidden_layers <= n_frozen
+        ):
             raise InvalidInputError(
-                f"stop_epoch={self.stop_epoch} comes after max_epochs="
-                f"{self.max_epochs}. Raise max_epochs."
+                f"No weight of the {type(backbone).__name__} can be trained: they are "
+                "frozen, or quantized, as they are loaded. Give a model in floating "
+                "point, or lora=."
             )
+        return PooledClassifier(
+            backbone, n_classes, is_decoder=is_decoder, frozen=frozen
+        )
 
-    def _held_out(self, codes, seed):
+    def _hold_out(self, codes, seed):
         """Which samples are held out of training, for the rule that needs some."""
         held_out = np.zeros(len(codes), bool)
         if self.early_point != "gap":
@@ -180,38 +354,39 @@ class FineTuning(FitTasks):
             )
         return held_out
 
-    def _point(self):
-        drop = NEW_HEAD_DROP if self.loss_drop == "auto" else self.loss_drop
-        return EarlyPoint(self.early_point, loss_drop=drop, stop_epoch=self.stop_epoch)
-
-    def _schedule(self, training, device):
+    def _arguments(self, path, device, seed):
         rate = self.learning_rate
         if rate == "auto":
             rate = _RATES["whole" if self.lora in (None, False) else "lora"]
-        per_epoch = self.evaluations_per_epoch
-        if per_epoch == "auto" and self.early_point is None:
-            per_epoch = 1
-        return training.Schedule(
-            self.max_epochs,
-            per_epoch,
-            rate,
-            self.batch_size,
-            self.gradient_accumulation,
-            self._precision(device),
-        )
-
-    def _precision(self, device):
-        if self.mixed_precision == "auto":
-            import torch
-
-            if device.type != "cuda":
-                return None
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        if self.mixed_precision == "fp16" and device.type != "cuda":
+        precision, is_cuda = self.mixed_precision, device.type == "cuda"
+        if precision == "fp16" and not is_cuda:
             raise InvalidInputError(
                 f'mixed_precision="fp16" needs CUDA; got {device}. Take "auto".'
             )
-        return self.mixed_precision
+        if precision == "auto":
+            half = "bf16" if is_cuda and torch.cuda.is_bf16_supported() else "fp16"
+            precision = half if is_cuda else None
+        arguments = TrainingArguments(
+            output_dir=str(path),
+            num_train_epochs=self.max_epochs,
+            per_device_train_batch_size=self.batch_size,
+            gradient_accumulation_steps=self.gradient_accumulation,
+            learning_rate=rate,
+            bf16=precision == "bf16",
+            fp16=precision == "fp16",
+            seed=seed,
+            use_cpu=device.type == "cpu",
+            disable_tqdm=not self.verbose,
+            save_strategy="no",
+            save_total_limit=2,
+            logging_strategy="no",
+            report_to="none",
+            remove_unused_columns=False,
+            label_names=["labels"],
+            dataloader_pin_memory=is_cuda,
+        )
+        arguments._n_gpu = min(1, arguments.n_gpu)  # stored states go to one device
+        return arguments
 
     def _seed(self, folder):
         """Seed of the run; of the run in the folder, where the user names none."""
@@ -221,8 +396,6 @@ class FineTuning(FitTasks):
 
     def _facts(self, network, texts, codes, weights, seed):
         """What the result depends on, for the folder of checkpoints."""
-        from smilearn.embedding._fingerprints import model_fingerprint
-
         parameters = {
             name: os.fspath(value) if isinstance(value, os.PathLike) else repr(value)
             for name, value in self.get_params(deep=False).items()
@@ -238,32 +411,26 @@ class FineTuning(FitTasks):
             "caller": type(self).__name__,
         }
 
-    def _note(self, point, task):
-        """Set the attributes that tell what the training was like."""
-        from smilearn.finetuning._network import losses_and_correct
-
-        self.losses_, correct = losses_and_correct(self.logits_, task.codes)
-        self.held_out_ = task.held_out
-        trained = ~task.held_out
+    def _note(self, point, samples):
+        """Set the attributes that say how the training went, and warn."""
+        self.losses_, correct = losses_and_correct(self.logits_, samples.codes)
+        held_out, trained = self.held_out_, ~self.held_out_
         last = point.history[-1]
         if last["n_evaluated"] < trained.sum():
-            held_out = self.losses_[task.held_out] if task.held_out.any() else None
             point.note(
                 last["step"],
                 last["epoch"],
                 self.losses_[trained],
                 correct[trained],
-                held_out,
+                self.losses_[held_out] if held_out.any() else None,
             )
+            last = point.history[-1]
         self.history_, self.early_point_reached_ = point.history, bool(point.reached)
         self.early_point_loss_ = float(point.threshold)
-        self.n_truncated_ = task.texts.n_truncated
+        self.n_truncated_ = samples.n_truncated
         warn_truncated(self.n_truncated_, len(self.losses_), self._most_tokens)
-        if self.early_point is not None and not self.early_point_reached_:
-            self._warn_not_reached(point)
-
-    def _warn_not_reached(self, point):
-        last = point.history[-1]
+        if self.early_point is None or self.early_point_reached_:
+            return
         facts = (
             f"mean loss {last['mean_loss']:.3f}, of held-out texts "
             f"{last.get('validation_loss', np.nan):.3f}. Raise max_epochs or "
@@ -279,7 +446,7 @@ class FineTuning(FitTasks):
             f"max_epochs={self.max_epochs} passed before the early point: {facts}; "
             "the result is that of the last step.",
             EarlyPointWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
 
     @property
@@ -305,3 +472,32 @@ class FineTuning(FitTasks):
         tags.input_tags.two_d_array = False
         tags.target_tags.required = True
         return tags
+
+
+def with_shared_docs(estimator):
+    """Add the sections of `FineTuning` to a docstring, so that they are written once.
+
+    Own entries of a section come last; defaults are those of the own signature.
+    """
+    if estimator.__doc__ is None:  # python -OO
+        return estimator
+    shared, own = _sections(FineTuning.__doc__), _sections(estimator.__doc__)
+    parameters = inspect.signature(estimator).parameters
+    shared["Parameters"] = re.sub(
+        r"(?m)^((\w+) : .*default=).*",
+        lambda entry: entry[1] + repr(parameters[entry[2]].default).replace("'", '"'),
+        shared["Parameters"],
+    )
+    sections = [own.pop(""), shared.pop("").partition("\n\n")[2]]
+    for title in {**shared, **own}:
+        texts = [each[title] for each in (shared, own) if title in each]
+        sections.append(f"{title}\n{'-' * len(title)}\n" + "\n\n".join(texts))
+    estimator.__doc__ = "\n\n".join(sections) + "\n"
+    return estimator
+
+
+def _sections(docstring):
+    """Text of each section by its title; under "" what comes before the first."""
+    parts = re.split(r"(?m)^(\w+)\n-+\n", inspect.cleandoc(docstring))
+    texts = dict(zip(["", *parts[1::2]], parts[::2], strict=True))
+    return {title: text.strip() for title, text in texts.items()}

@@ -7,24 +7,31 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import polars as pl
 from sklearn.base import BaseEstimator
+from transformers import TrainerCallback
 
 from smilearn.embedding._pooling import POOLINGS
-from smilearn.exceptions import EarlyPointWarning
+from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 from smilearn.filtering._filter import RiskFilter
-from smilearn.finetuning._early_point import RULES
-from smilearn.finetuning._trainer_watch import TrainerWatch
+from smilearn.finetuning._early_point import RULES, EarlyPoint
+from smilearn.finetuning._trainer_samples import (
+    TrainerSamples,
+    dataset_and_texts,
+    texts_of,
+    untouched,
+)
+from smilearn.finetuning._trainer_tracker import TrainerTracker
+from smilearn.finetuning._trainer_writer import TrainerWriter
 from smilearn.scoring._scorer import SlicedMIScorer
-from smilearn.tables._io import write_frame
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
 
-__all__ = ["MemorizationCallback"]
+# parameters that a record in a checkpoint depends on
+_DECIDING = ("rule", "loss_drop", "stop_epoch", "layer", "pooling", "share")
 
 
-class MemorizationCallback(TrainerWatch, Documented, BaseEstimator):
+class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
     """Score the training samples of a ``transformers.Trainer`` at its early point.
 
     For a sequence classification model, with adapters or without. Now and then the
@@ -155,6 +162,7 @@ class MemorizationCallback(TrainerWatch, Documented, BaseEstimator):
         "folder": [str, os.PathLike, None],
         "file_format": [StrOptions({"csv", "parquet"})],
     }
+    _trainer = _tracker = None  # a tracker during a training
 
     def __init__(
         self,
@@ -203,63 +211,198 @@ class MemorizationCallback(TrainerWatch, Documented, BaseEstimator):
             trainer.add_callback(self)
         return self
 
-    def _score(self, X, labels, losses, correct):
-        """Set the table, the scores, and which samples to keep."""
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Check what there is to follow, and measure the loss before the first step.
+
+        Parameters
+        ----------
+        args, state, control, **kwargs : object
+            What a Trainer hands to its callbacks.
+        """
+        self._validate_params()
+        model, loader = kwargs["model"], kwargs["train_dataloader"]
+        dataset, texts = dataset_and_texts(self.texts_or_dataset, loader.dataset)
+        self._samples = TrainerSamples(dataset, loader.collate_fn, model, args)
+        self._texts = self._texts_of(dataset) if texts is None else texts
+        if texts is not None and len(texts) != len(dataset):
+            raise InvalidInputError(
+                f"There are {len(texts)} texts for {len(dataset)} training samples."
+            )
+        if self.rule == "gap" and str(getattr(args.eval_strategy, "value", "")) == "no":
+            raise InvalidInputError(
+                'rule="gap" compares with evaluation data: give the Trainer an '
+                'eval_dataset and eval_strategy="epoch" or "steps", or another rule.'
+            )
+        point = EarlyPoint(
+            self.rule, loss_drop=self.loss_drop, stop_epoch=self.stop_epoch
+        )
+        labels, per_epoch = self._samples.labels, self.evaluations_per_epoch
+        self._tracker = TrainerTracker(point, labels, per_epoch, args, state, loader)
+        with untouched(model):
+            self._samples.check_labels(model, layer=self.layer, pooling=self.pooling)
+        self._writer = self._make_writer(args, state)
+        self.history_, self.reached_, self._scored = point.history, False, False
+        record = None
+        if state.global_step:
+            record = self._writer.record()
+            self._tracker.resume(record, len(np.unique(labels)))
+        if record is not None and "scored" in record:
+            self._load(**record["scored"])
+        if record is None and self.rule != "gap":
+            self._measure(state, model)
+            self._score_if_due(args, state, control, model)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Measure the loss where that is due, and score at the early point.
+
+        Parameters
+        ----------
+        args, state, control, **kwargs : object
+            What a Trainer hands to its callbacks.
+        """
+        if self.rule != "gap":
+            if self._tracker.is_due(state.global_step):
+                self._measure(state, kwargs["model"])
+            self._score_if_due(args, state, control, kwargs["model"])
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        """Compare training and held-out loss, where the rule is "gap".
+
+        Parameters
+        ----------
+        args, state, control, **kwargs : object
+            What a Trainer hands to its callbacks.
+        """
+        if self.rule != "gap" or self._tracker is None:
+            return  # not in training
+        if any(entry["step"] == state.global_step for entry in self.history_[-1:]):
+            return  # one more of several evaluation sets
+        model, loader = kwargs["model"], kwargs["eval_dataloader"]
+        if not self._tracker.point.reached:
+            collate = loader.collate_fn
+            held_out = TrainerSamples(loader.dataset, collate, model, args)
+            self._measure(state, model, held_out)
+        self._score_if_due(args, state, control, model)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        """Score at the end, where the early point was not reached, and warn.
+
+        Parameters
+        ----------
+        args, state, control, **kwargs : object
+            What a Trainer hands to its callbacks.
+        """
+        best, reached = None, self._tracker.point.reached
+        if not self._scored:
+            if args.load_best_model_at_end and state.best_model_checkpoint is not None:
+                best = state.best_global_step  # its weights are in the model by now
+            self._score(args, state, control, kwargs["model"], best)
+        self._tracker = None
+        if not reached:
+            which = ", the best checkpoint" if best is not None else ""
+            warnings.warn(
+                f"The training ended after {state.global_step} steps and before the "
+                f'early point (rule="{self.rule}"); the scores are those of step '
+                f"{self.early_step_}{which}. Train longer, or take another rule.",
+                EarlyPointWarning,
+                stacklevel=2,
+            )
+
+    def _texts_of(self, dataset):
+        texts, is_own = texts_of(dataset), self.texts_or_dataset is not None
+        if texts is not None or is_own or self._trainer is None:
+            return texts
+        return texts_of(self._trainer.train_dataset)  # the loader's has no such column
+
+    def _make_writer(self, args, state):
+        settings = [f"{name}={getattr(self, name)!r}" for name in _DECIDING]
+        writer = TrainerWriter(
+            args.output_dir if self.folder is None else self.folder,
+            self.file_format,
+            f"{type(self).__name__}({', '.join(settings)})",
+            len(self._samples),
+            state,
+        )
+        if state.is_world_process_zero:
+            writer.check()
+        return writer
+
+    def _measure(self, state, model, held_out=None):
+        with untouched(model):
+            self._tracker.measure(self._samples, model, state, held_out)
+        self._writer.keep(self._tracker.point)
+
+    def _score_if_due(self, args, state, control, model):
+        """Score once: at the early point, or after the last step."""
+        is_last = state.global_step >= state.max_steps
+        if not self._scored and (self._tracker.point.reached or is_last):
+            self._score(args, state, control, model)
+
+    def _score(self, args, state, control, model, best_step=None):
+        """Score all samples by the model as it is, and leave table, log and record."""
+        tracker, writer, samples = self._tracker, self._writer, self._samples
+        reached, late = tracker.point.reached, tracker.is_late(state.global_step)
+        self._scored, self.reached_ = True, bool(reached and not late)
+        self.early_step_ = state.global_step if best_step is None else best_step
         scorer = self.scorer
         if scorer is None:
             scorer = SlicedMIScorer(random_state=0)
-        cleaner = RiskFilter(scorer, share=self.share).fit(X, labels)
-        self.kept_indices_, self.scores_ = cleaner.sample_indices_, cleaner.scores_
-        if hasattr(cleaner.scorer_, "to_table"):
-            self.table_ = cleaner.scorer_.to_table(X, texts=self._texts)
-        else:
-            self.table_ = RiskTable(self.scores_, labels, text=self._texts)
-        self._facts = {
+        with untouched(model):
+            X, losses, correct = samples.embed(model, self.layer, self.pooling)
+            tracker.note(self.early_step_, state, losses, correct)
+            cleaner = RiskFilter(scorer, share=self.share).fit(X, samples.labels)
+            self.kept_indices_, self.scores_ = cleaner.sample_indices_, cleaner.scores_
+            if hasattr(cleaner.scorer_, "to_table"):
+                self.table_ = cleaner.scorer_.to_table(X, texts=self._texts)
+            else:
+                self.table_ = RiskTable(self.scores_, samples.labels, text=self._texts)
+        summary = {
             "risk/median": float(-np.median(self.scores_)),
             "risk/highest": float(-self.scores_.min()),
-            "risk/n_left_out": len(labels) - len(self.kept_indices_),
+            "risk/n_left_out": len(samples) - len(self.kept_indices_),
             "risk/share_fitted": float(correct.mean()),
             "risk/median_loss": float(np.median(losses)),
         }
+        self.file_ = writer.table(self.table_, self.early_step_, state)
+        writer.log(summary, self.early_step_, state, control, self._trainer)
+        writer.keep(
+            tracker.point,
+            self.kept_indices_,
+            reached=self.reached_,
+            early_step=int(self.early_step_),
+            file=str(self.file_),
+        )
+        if self.stop and reached:
+            control.should_training_stop = True
+        if reached and late:
+            self._warn_of_passed_point()
 
-    def _try_to_write(self, args):
-        """Fail now, not at the early point, if no table can be written."""
-        probe = self._folder(args) / f".risk-probe.{self.file_format}"
-        write_frame(pl.DataFrame({"psmi": [0.0]}), probe)
-        probe.unlink(missing_ok=True)
-
-    def _folder(self, args):
-        return Path(args.output_dir if self.folder is None else self.folder)
-
-    def _load(self, found):
+    def _load(self, *, reached, early_step, file, left_out):
         """Take the table of an early point that was reached before a resumption."""
-        n_samples = len(self._samples)
-        self.file_ = Path(found["file"])
-        self.kept_indices_ = np.setdiff1d(np.arange(n_samples), found["left_out"])
+        self._scored, self.reached_, self.early_step_ = True, reached, early_step
+        self.file_ = Path(file)
+        self.kept_indices_ = np.setdiff1d(np.arange(len(self._samples)), left_out)
         try:
             self.scores_ = RiskTable.read(self.file_)["psmi"]
-        except (OSError, ValueError) as error:
+        except (OSError, KeyError, ValueError) as error:
             warnings.warn(
-                f"The early point was reached at step {self.early_step_}, before this "
+                f"The early point was reached at step {early_step}, before this "
                 f"training was resumed, but its table cannot be read: {error}. There "
                 "are kept_indices_ and no scores_.",
                 EarlyPointWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
-            return
-        self.table_ = RiskTable(self.scores_, self._samples.labels, text=self._texts)
+        else:
+            labels = self._samples.labels
+            self.table_ = RiskTable(self.scores_, labels, text=self._texts)
+        if not reached:
+            self._warn_of_passed_point()
 
-    def _report(self, args, state, control):
-        """Write the table, and log the summary."""
-        name = f"risk-step-{self.early_step_}.{self.file_format}"
-        self.file_ = self._folder(args) / name
-        if state.is_world_process_zero:
-            getattr(self.table_, f"to_{self.file_format}")(self.file_)
-        trainer = getattr(self, "_trainer", None)
-        if trainer is None:
-            entry = {**self._facts, "epoch": state.epoch, "step": self.early_step_}
-            state.log_history.append(entry)
-            return
-        due = control.should_log  # logging takes back the Trainer's own wish to log
-        trainer.log(dict(self._facts))
-        control.should_log = due
+    def _warn_of_passed_point(self):
+        warnings.warn(
+            f"The training was resumed past its early point; the scores are those of "
+            f"step {self.early_step_}, where it was first looked at. Train from the "
+            "start, or resume from a checkpoint that is not past it.",
+            EarlyPointWarning,
+            stacklevel=4,
+        )

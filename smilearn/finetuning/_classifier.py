@@ -1,150 +1,27 @@
 """A fine-tuned language model as a scikit-learn classifier of texts."""
 
+from functools import partialmethod
+
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn.embedding._pretrained import DEFAULT_MODEL
-from smilearn.finetuning._base import FineTuning
-from smilearn.utils._documentation import Documented
+from smilearn.finetuning._base import FineTuning, with_shared_docs
 from smilearn.utils._sklearn_compat import check_sample_weight, fit_context
 from smilearn.utils._validation import check_texts
 
 
-class FineTunedClassifier(FineTuning, ClassifierMixin, Documented, BaseEstimator):
+@with_shared_docs
+class FineTunedClassifier(ClassifierMixin, FineTuning):
     """Classify texts with a fine-tuned language model.
-
-    The model gets a new linear head over the mean of the last hidden states over real
-    tokens (encoders) or over that of the last real token (decoders), and is trained on
-    the labelled texts through ``transformers.Trainer``.
-
-    Parameters
-    ----------
-    model : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
-        An encoder or decoder: a folder or a name on the Hugging Face Hub.
-
-    lora : None, bool, int or dict, default=None
-        Train low-rank adapters instead of the weights of the model (needs peft). True
-        takes rank 16 on the maps that peft takes for this kind of model; an int is the
-        rank; a dict has any of `rank`, `alpha` (default: twice the rank), `dropout` (0)
-        and `target_modules` (names of linear maps).
-
-    freeze_layers : int, default=0
-        With 1 or more, the embeddings and so many of the lowest layers are not trained,
-        run once a text without dropout, and are not run again in any epoch.
-
-    early_point : {"median-loss", "gap", "epochs"} or None, default=None
-        When training stops. "median-loss": once the median loss of the training samples
-        has fallen by `loss_drop`, the rule of [1]_. "gap": once their mean loss is
-        below 0.8 of that of held-out samples. "epochs": after `stop_epoch`. None: at
-        `max_epochs`.
-
-    loss_drop : float in (0, 1) or "auto", default="auto"
-        For "median-loss". Share by which the median loss has fallen since before
-        the first step; "auto" is 0.5.
-
-    validation_share : float in (0, 1), default=0.1
-        For "gap": share of the texts, drawn class by class, that are not trained on.
-
-    stop_epoch : float, default=1.0
-        For "epochs": passes over the data; 0 is before any training.
-
-    max_epochs : int, default=3
-        Passes over the data after which training stops in any case. The learning rate
-        falls linearly to 0 over them.
-
-    evaluations_per_epoch : int or "auto", default="auto"
-        How often losses are measured. "auto": 5 times an epoch, or as
-        often as a fifth of the training time allows; without `early_point` once.
-
-    learning_rate : float or "auto", default="auto"
-        Largest learning rate of AdamW; "auto" is 5e-5, and 5e-4 for adapters. Those on
-        MiniLM learn faster with 2e-3.
-
-    batch_size : int, default=32
-        Texts in a forward pass of the training.
-
-    gradient_accumulation : int, default=1
-        Such passes in a training step.
-
-    mixed_precision : {"auto", "bf16", "fp16"} or None, default="auto"
-        Precision of products in training; "auto" takes bf16 or fp16 on CUDA. Losses and
-        embeddings are read in float32.
-
-    class_weight : None, "balanced" or dict of label to float, default=None
-        Weight of each class in the loss; "balanced" makes all classes weigh the same.
-
-    max_length : int, default=None
-        Tokens read of a text; None takes what the model can, 512 at most.
-
-    checkpoint_folder : str or path-like, default=None
-        Where a checkpoint is kept at each evaluation. A fit that was killed goes on
-        from there when it is run again, and gives the same result.
-
-    device : str, default="auto"
-        Torch device; "auto" takes cuda, mps or cpu.
-
-    random_state : int, RandomState instance, Generator or None, default=None
-        Seed of the head, the order of the samples, dropout, adapters and subsamples.
-
-    verbose : int or bool, default=0
-        Whether to show a progress bar over the training steps.
-
-    Attributes
-    ----------
-    losses_ : ndarray of shape (n_samples,)
-        Cross-entropy of each training sample at the end, in nats.
-
-    logits_ : ndarray of shape (n_samples, n_classes)
-        Logits of each training sample at the end.
-
-    held_out_ : ndarray of shape (n_samples,)
-        Whether each sample was held out of the training.
-
-    history_ : list of dict
-        One entry an evaluation: `step`, `epoch`, `median_loss` and `mean_loss` in nats,
-        `share_fitted` (training samples that are classified as labelled), `n_evaluated`
-        (how many were looked at), and with "gap" `validation_loss`. The last entry is
-        of all of them.
-
-    early_point_loss_ : float
-        For "median-loss": median loss at which the early point is reached, in nats.
-
-    early_point_reached_ : bool
-        Whether the early point came before `max_epochs`.
-
-    evaluation_share_ : float
-        Time spent on evaluations while training, as a share of the time spent training.
-
-    classes_ : ndarray of shape (n_classes,)
-        Labels, in the order of the columns of `logits_`.
-
-    n_truncated_ : int
-        Training texts that were longer than `max_length`.
-
-    backbone_, tokenizer_ : PreTrainedModel, PreTrainedTokenizerBase
-        The fine-tuned model without its head, for HiddenStateEmbedder.
-
-    Notes
-    -----
-    Evaluations look at a random subsample of each class, always the same one, of a size
-    that keeps them within about a fifth of the training time; at least 100 samples, so
-    a small data set evaluated more often than by "auto" costs more. All samples are
-    read once, at the end.
-
-    References
-    ----------
-    .. [1] J. Dentan, D. Buscaldi, A. Shabou, S. Vanier, "Predicting memorization
-       within Large Language Models fine-tuned for classification",
-       arXiv:2409.18858, 2024.
 
     Examples
     --------
     >>> from smilearn import FineTunedClassifier
     >>> from smilearn.datasets import packaged_minilm
     >>> classifier = FineTunedClassifier(
-    ...     packaged_minilm(), freeze_layers=4, max_epochs=5, random_state=0
+    ...     packaged_minilm(), freeze_layers=4, learning_rate=1e-3, random_state=0
     ... )
     >>> texts = ["good", "great fun", "superb", "bad", "dull", "a bore"]
     >>> classifier.fit(texts * 6, ["up", "up", "up", "down", "down", "down"] * 6)
@@ -153,48 +30,7 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, Documented, BaseEstimator
     array(['up', 'down'], dtype='<U4')
     """
 
-    def __init__(
-        self,
-        model=DEFAULT_MODEL,
-        *,
-        lora=None,
-        freeze_layers=0,
-        early_point=None,
-        loss_drop="auto",
-        validation_share=0.1,
-        stop_epoch=1.0,
-        max_epochs=3,
-        evaluations_per_epoch="auto",
-        learning_rate="auto",
-        batch_size=32,
-        gradient_accumulation=1,
-        mixed_precision="auto",
-        class_weight=None,
-        max_length=None,
-        checkpoint_folder=None,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
-        self.model = model
-        self.lora = lora
-        self.freeze_layers = freeze_layers
-        self.early_point = early_point
-        self.loss_drop = loss_drop
-        self.validation_share = validation_share
-        self.stop_epoch = stop_epoch
-        self.max_epochs = max_epochs
-        self.evaluations_per_epoch = evaluations_per_epoch
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.gradient_accumulation = gradient_accumulation
-        self.mixed_precision = mixed_precision
-        self.class_weight = class_weight
-        self.max_length = max_length
-        self.checkpoint_folder = checkpoint_folder
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    __init__ = partialmethod(FineTuning.__init__, early_point=None, max_epochs=3)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, texts, y, sample_weight=None):

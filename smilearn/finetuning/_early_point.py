@@ -1,4 +1,4 @@
-"""The early point of a training run: learnt the task, not yet the samples."""
+"""Where the early point of a training is: the task is learnt, not yet the samples."""
 
 import math
 
@@ -7,26 +7,26 @@ import numpy as np
 from smilearn.exceptions import InvalidInputError
 
 RULES = ("median-loss", "gap", "epochs")
-NEW_HEAD_DROP = 0.5
 GAP = 0.8  # of mean training loss to mean held-out loss
+_NEW_HEAD_DROP = 0.5  # loss_drop="auto"
 _BUDGET = 0.2  # time spent on evaluations, as a share of the time spent on training
 _COST = 0.4  # of evaluating a sample, as a share of a training step with it
-_FEWEST = 100  # samples whose median still tells something
-_OFTEN = 5
+_FEWEST_SAMPLES = 100  # whose median is a usable estimate
+_EVALUATIONS = 5  # in an epoch
 
 
 class EarlyPoint:
     """Follow the losses of a training run, and say when the early point is reached."""
 
     def __init__(
-        self, rule="median-loss", *, loss_drop=0.5, stop_epoch=1.0, base_loss=None
+        self, rule="median-loss", *, loss_drop="auto", stop_epoch=1.0, base_loss=None
     ):
-        self.rule, self.loss_drop, self.stop_epoch = rule, loss_drop, stop_epoch
-        self.base_loss = base_loss
+        self.rule, self.stop_epoch, self.base_loss = rule, stop_epoch, base_loss
+        self.loss_drop = _NEW_HEAD_DROP if loss_drop == "auto" else loss_drop
         self.history, self.reached = [], False
 
     def update(self, step, epoch, losses, *, correct=None, validation_losses=None):
-        """Take in an evaluation."""
+        """Add an evaluation, and tell whether the early point is reached."""
         for kind, values in (("training", losses), ("validation", validation_losses)):
             if values is not None and not np.isfinite(values).all():
                 raise InvalidInputError(
@@ -62,26 +62,44 @@ class EarlyPoint:
         return entry["median_loss"] <= self.threshold
 
     @property
+    def first_loss(self):
+        """Median loss before the first step, in nats; None if not measured yet."""
+        if self.base_loss is None and self.history:
+            return self.history[0]["median_loss"]
+        return self.base_loss
+
+    @property
     def threshold(self):
         """Median loss at which "median-loss" holds, in nats; NaN of other rules."""
         if self.rule != "median-loss":
             return math.nan
-        first = self.base_loss
-        if first is None:
-            first = self.history[0]["median_loss"]
-        return (1 - self.loss_drop) * first
+        return (1 - self.loss_drop) * self.first_loss
+
+    def stop_step(self, n_steps):
+        """Step after which "epochs" holds, at so many steps an epoch."""
+        return math.ceil(self.stop_epoch * n_steps - 1e-9)
+
+    def plan(self, n_samples, per_epoch, n_steps, n_epochs):
+        """Number of samples to evaluate, and steps to do it after."""
+        if per_epoch == "auto" and self.rule is None:
+            per_epoch = 1
+        per_epoch, n_evaluated = evaluation_plan(n_samples, per_epoch)
+        steps = evaluation_steps(n_steps, per_epoch, n_epochs)
+        if self.rule == "epochs":
+            steps.add(self.stop_step(n_steps))
+        return n_evaluated, steps
 
 
 def evaluation_steps(n_steps_per_epoch, per_epoch, n_epochs):
     """Steps after which to evaluate: evenly, at least one step apart."""
-    wanted = np.arange(1, per_epoch * n_epochs + 1) * n_steps_per_epoch / per_epoch
-    return {int(step) for step in np.ceil(wanted - 1e-9)}
+    steps = np.arange(1, per_epoch * n_epochs + 1) * n_steps_per_epoch / per_epoch
+    return {int(step) for step in np.ceil(steps - 1e-9)}
 
 
 def evaluation_plan(n_samples, per_epoch):
     """How often to evaluate how many samples, in a fifth of the training time."""
     affordable = _BUDGET / _COST * n_samples  # evaluations of a sample, in a pass
-    fewest = min(_FEWEST, n_samples)
+    fewest = min(_FEWEST_SAMPLES, n_samples)
     if per_epoch == "auto":
-        per_epoch = max(1, min(_OFTEN, int(affordable / fewest) - 1))
+        per_epoch = max(1, min(_EVALUATIONS, int(affordable / fewest) - 1))
     return per_epoch, min(n_samples, max(fewest, int(affordable / (per_epoch + 1))))

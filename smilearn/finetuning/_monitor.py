@@ -8,11 +8,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.finetuning._early_point import NEW_HEAD_DROP, RULES, EarlyPoint
+from smilearn.finetuning._early_point import RULES, EarlyPoint
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import Interval, StrOptions
-
-__all__ = ["EarlyPointMonitor"]
 
 
 class EarlyPointMonitor(Documented, BaseEstimator):
@@ -106,24 +104,23 @@ class EarlyPointMonitor(Documented, BaseEstimator):
         """
         if not hasattr(self, "_point"):
             self._validate_params()
-            drop = NEW_HEAD_DROP if self.loss_drop == "auto" else self.loss_drop
             base = None if self.n_classes is None else math.log(self.n_classes)
             self._point = EarlyPoint(
-                self.rule, loss_drop=drop, stop_epoch=self.stop_epoch, base_loss=base
+                self.rule,
+                loss_drop=self.loss_drop,
+                stop_epoch=self.stop_epoch,
+                base_loss=base,
             )
-        needed = {"gap": ("validation_losses", validation_losses)}
-        needed["epochs"] = ("epoch", epoch)
-        name, given = needed.get(self.rule, ("", 0))
-        if given is None:
-            raise InvalidInputError(f"rule={self.rule!r} needs {name}=; got None.")
+        if self.rule == "gap" and validation_losses is None:
+            raise InvalidInputError("rule='gap' needs validation_losses=; got None.")
+        if self.rule == "epochs" and epoch is None:
+            raise InvalidInputError("rule='epochs' needs epoch=; got None.")
         return self._point.update(
             len(self.history) + (self.n_classes is not None),
             math.nan if epoch is None else epoch,
             _column(losses, "losses"),
-            correct=None if correct is None else _column(correct, "correct"),
-            validation_losses=None
-            if validation_losses is None
-            else _column(validation_losses, "validation_losses"),
+            correct=_column(correct, "correct"),
+            validation_losses=_column(validation_losses, "validation_losses"),
         )
 
     @property
@@ -138,6 +135,8 @@ class EarlyPointMonitor(Documented, BaseEstimator):
 
 
 def _column(values, name):
+    if values is None and name != "losses":
+        return None
     if hasattr(values, "detach"):
         values = values.detach().float().cpu().numpy()
     values = np.asarray(values, dtype=np.float64)

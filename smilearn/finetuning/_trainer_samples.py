@@ -1,8 +1,8 @@
 """The training samples of a user's own Trainer, in data-set order."""
 
 import inspect
-from collections.abc import Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -10,7 +10,9 @@ import torch
 from smilearn.embedding._pooling import mask_of_head, pool
 from smilearn.embedding._pretrained import is_causal
 from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning._network import collect, losses_and_correct
 from smilearn.finetuning._training import streams_kept
+from smilearn.utils._validation import check_texts
 
 _LABELS = ("labels", "label", "label_ids")
 
@@ -18,36 +20,65 @@ _LABELS = ("labels", "label", "label_ids")
 class TrainerSamples:
     """A data set as a Trainer collates it, read without touching the training."""
 
-    def __init__(self, dataset, collate, model, *, batch_size, only_accepted):
-        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-            raise InvalidInputError(
-                f"A {type(dataset).__name__} cannot be read by index. Give the "
-                "callback a data set with a length, and a dict at each index."
-            )
-        self.dataset, self.collate, self.batch_size = dataset, collate, batch_size
+    def __init__(self, dataset, collate, model, args):
+        self.dataset, self.collate = dataset, collate
+        self.batch_size = max(
+            args.per_device_train_batch_size, args.per_device_eval_batch_size
+        )
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.config, self.accepted = getattr(base, "config", None), None
-        if self.config is None:
-            raise InvalidInputError(
-                f"A {type(base).__name__} has no config: give the Trainer a "
-                "PreTrainedModel, such as AutoModelForSequenceClassification makes."
-            )
-        if only_accepted:
-            self.accepted = {
-                *inspect.signature(type(base).forward).parameters,
-                *_LABELS,
-            }
-        self._check_item()
+        self._check(base)
+        if args.remove_unused_columns:
+            names = inspect.signature(type(base).forward).parameters
+            self.accepted = {*names, *_LABELS}
         self.labels = self._labels()
 
     def __len__(self):
         return len(self.dataset)
 
-    def check(self, model, *, layer, pooling):
+    def _check(self, model):
+        dataset = self.dataset
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise InvalidInputError(
+                f"A {type(dataset).__name__} cannot be read by index. Give the "
+                "callback a data set with a length, and a dict at each index."
+            )
+        if self.config is None:
+            raise InvalidInputError(
+                f"A {type(model).__name__} has no config: give the Trainer a "
+                "PreTrainedModel, such as AutoModelForSequenceClassification makes."
+            )
+        item = dataset[0] if len(dataset) else {}
+        is_mapping = isinstance(item, Mapping)
+        if not is_mapping or not {"input_ids", "inputs_embeds"} & {*item}:
+            raise InvalidInputError(
+                "The data set must hold tokenized samples, each a dict with input_ids; "
+                f"got a {type(item).__name__} with "
+                f"{', '.join(map(str, item)) or 'nothing'}. "
+                "For a column of texts give a list of strings."
+            )
+
+    def _labels(self):
+        name = next((name for name in _LABELS if name in self.dataset[0]), None)
+        if name is None:
+            raise InvalidInputError(
+                f"The data set must hold labels, called {' or '.join(_LABELS)}; its "
+                f"columns are: {', '.join(self.dataset[0])}."
+            )
+        labels = np.array([np.asarray(x) for x in _column_of(self.dataset, name)])
+        if labels.ndim != 1 or labels.dtype.kind not in "iub":
+            raise InvalidInputError(
+                "Labels must be one whole number a sample, as for single-label "
+                f"classification; got shape {labels.shape} of {labels.dtype}."
+            )
+        return labels.astype(np.int64)
+
+    def check_labels(self, model, *, layer, pooling):
         """Read a batch and look at all labels, before anything depends on them."""
         rows = np.arange(min(self.batch_size, len(self)))
-        _, logits = self.read(model, rows, layer=layer, pooling=pooling)
-        self.n_classes = logits.shape[1]
+        self.n_classes = self.read(model, rows, layer=layer, pooling=pooling)[1].shape[
+            1
+        ]
         if len(np.unique(self.labels)) < 2:
             raise InvalidInputError(
                 f"Labels must be of 2 classes or more; got {self.labels[0]} only."
@@ -65,23 +96,33 @@ class TrainerSamples:
         """Whether each label is a class of the model; (n_samples,), bool."""
         return (self.labels >= 0) & (self.labels < n_classes)
 
-    @torch.no_grad()
+    def losses(self, model, rows):
+        """Loss in nats, and whether it is classified as labelled, of samples."""
+        [logits] = self.read(model, rows)
+        return losses_and_correct(logits, self.labels[rows])
+
+    def embed(self, model, layer, pooling):
+        """Pooled states of a layer (n, d), losses, and correctness of all samples."""
+        rows = np.arange(len(self))
+        X, logits = self.read(model, rows, layer=layer, pooling=pooling)
+        return X, *losses_and_correct(logits, self.labels)
+
     def read(self, model, rows, *, layer=None, pooling="auto"):
-        """Logits, and pooled states of a layer, of some samples; eval mode is yours."""
-        pooled, logits = [], []
-        for start in range(0, len(rows), self.batch_size):
-            inputs = self._inputs(rows[start : start + self.batch_size], model)
-            outputs = model(**inputs, **self._options(layer))
-            logits.append(outputs["logits"].float().cpu().numpy())
-            if layer is not None:
-                states, way = self._states(outputs, layer), self._way(pooling)
-                mask = self._mask(inputs, states)
-                if pooling == "auto" and way == "last" and "input_ids" in inputs:
-                    padding = self.config.get_text_config().pad_token_id
-                    mask = mask_of_head(inputs["input_ids"], mask, padding)
-                vectors = pool(way, states, mask)
-                pooled.append(vectors.float().cpu().numpy())
-        return np.concatenate(pooled) if pooled else None, np.concatenate(logits)
+        """Logits, and before them the pooled states of a layer; eval mode is yours."""
+        options = {} if layer is None else {"output_hidden_states": True}
+        if is_causal(self.config):
+            options["use_cache"] = False
+
+        def forward(places):
+            inputs = self._inputs(rows[places], model)
+            outputs = model(**inputs, **options)
+            if layer is None:
+                return [outputs["logits"]]
+            return self._pooled(inputs, outputs, layer, pooling), outputs["logits"]
+
+        starts = range(0, len(rows), self.batch_size)
+        places = (slice(start, start + self.batch_size) for start in starts)
+        return collect(len(rows), ((each, forward(each)) for each in places))
 
     def _inputs(self, rows, model):
         features = [self.dataset[int(row)] for row in rows]
@@ -90,7 +131,7 @@ class TrainerSamples:
                 {name: value for name, value in item.items() if name in self.accepted}
                 for item in features
             ]
-        with padding_right(self.collate):
+        with _padding_right(self.collate):
             batch = dict(self.collate(features))
         device = next(model.parameters()).device
         return {
@@ -99,63 +140,39 @@ class TrainerSamples:
             if isinstance(value, torch.Tensor) and name not in _LABELS
         }
 
-    def _options(self, layer):
-        options = {} if layer is None else {"output_hidden_states": True}
-        if is_causal(self.config):
-            options["use_cache"] = False
-        return options
-
-    def _states(self, outputs, layer):
-        states = outputs.get("hidden_states")
+    def _pooled(self, inputs, outputs, layer, pooling):
+        states, tokens = outputs.get("hidden_states"), inputs.get("input_ids")
         if states is None or not -len(states) <= layer < len(states):
             count = "none" if states is None else f"0 to {len(states) - 1}"
             raise InvalidInputError(
                 f"layer={layer} is not to be had: hidden states of this model: {count}."
             )
-        return states[layer]  # (B, T, d)
+        states = states[layer]  # (B, T, d)
+        mask = inputs.get("attention_mask")
+        if mask is None:
+            mask = torch.ones(states.shape[:2], device=states.device)
+            if tokens is not None and self.config.pad_token_id is not None:
+                mask = tokens != self.config.pad_token_id
+        if pooling == "auto" and is_causal(self.config):
+            pooling = "last"
+            if tokens is not None:
+                pad_id = self.config.get_text_config().pad_token_id
+                mask = mask_of_head(tokens, mask, pad_id)
+        elif pooling == "auto":
+            pooling = getattr(self.config, "classifier_pooling", "cls")
+        return pool(pooling, states, mask)
 
-    def _mask(self, inputs, states):
-        if "attention_mask" in inputs:
-            return inputs["attention_mask"]
-        padding = self.config.pad_token_id
-        if padding is None or "input_ids" not in inputs:
-            return torch.ones(states.shape[:2], device=states.device)
-        return inputs["input_ids"] != padding
 
-    def _way(self, pooling):
-        if pooling != "auto":
-            return pooling
-        if is_causal(self.config):
-            return "last"
-        return getattr(self.config, "classifier_pooling", "cls")
-
-    def _check_item(self):
-        item = self.dataset[0] if len(self.dataset) else {}
-        if not isinstance(item, Mapping) or not {"input_ids", "inputs_embeds"} & {
-            *item
-        }:
-            raise InvalidInputError(
-                "The data set must hold tokenized samples, each a dict with input_ids; "
-                f"got a {type(item).__name__} with "
-                f"{', '.join(map(str, item)) or 'nothing'}. "
-                "For a column of texts give a list of strings."
-            )
-
-    def _labels(self):
-        name = next((name for name in _LABELS if name in self.dataset[0]), None)
-        if name is None:
-            raise InvalidInputError(
-                f"The data set must hold labels, called {' or '.join(_LABELS)}; its "
-                f"columns are: {', '.join(self.dataset[0])}."
-            )
-        column = _column_of(self.dataset, name)
-        labels = np.array([np.asarray(each) for each in column])
-        if labels.ndim != 1 or labels.dtype.kind not in "iub":
-            raise InvalidInputError(
-                "Labels must be one whole number a sample, as for single-label "
-                f"classification; got shape {labels.shape} of {labels.dtype}."
-            )
-        return labels.astype(np.int64)
+def dataset_and_texts(source, dataset):
+    """Data set to score, and its texts, from `texts_or_dataset` and the Trainer's."""
+    if source is None:
+        return dataset, None
+    refused = isinstance(source, Mapping | Iterator)  # by check_texts
+    if not refused and (
+        hasattr(source, "column_names") or isinstance(next(iter(source), None), Mapping)
+    ):
+        return source, None
+    return dataset, check_texts(source)
 
 
 def texts_of(dataset):
@@ -173,12 +190,12 @@ def _column_of(dataset, name):
 
 
 @contextmanager
-def padding_right(collate):
+def _padding_right(collate):
     """Let the tokenizer of a collator pad on the right, and put its side back."""
     collators = [collate, getattr(collate, "data_collator", None)]
-    tokenizers = [getattr(each, "tokenizer", None) for each in collators]
-    tokenizers = [each for each in tokenizers if hasattr(each, "padding_side")]
-    sides = [each.padding_side for each in tokenizers]
+    tokenizers = [getattr(collator, "tokenizer", None) for collator in collators]
+    tokenizers = [t for t in tokenizers if hasattr(t, "padding_side")]
+    sides = [tokenizer.padding_side for tokenizer in tokenizers]
     for tokenizer in tokenizers:
         tokenizer.padding_side = "right"
     try:
@@ -192,8 +209,7 @@ def padding_right(collate):
 def untouched(model):
     """Eval mode within; the mode of each module and all random streams as before."""
     modes = [(module, module.training) for module in model.modules()]
-    with ExitStack() as stack:
-        stack.enter_context(streams_kept())
+    with streams_kept():
         model.eval()
         try:
             yield

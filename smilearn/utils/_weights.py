@@ -1,7 +1,5 @@
 """Statistics of weighted samples: a weight of w counts as w copies."""
 
-from numbers import Real
-
 import numpy as np
 from scipy.stats import rankdata
 
@@ -71,36 +69,3 @@ def ranks(values, weight=None):
     _, place = np.unique(values, return_inverse=True)
     tied = np.bincount(place, weight)
     return (np.cumsum(tied) - (tied - 1) / 2)[place]
-
-
-def loss_weights(class_weight, classes, codes, sample_weight):
-    """Weight of each sample in a loss, 1 on average."""
-    weights = np.ones(len(codes)) if sample_weight is None else sample_weight
-    by_class = np.ones(len(classes))
-    if isinstance(class_weight, dict):
-        by_class = _named_weights(class_weight, classes.tolist())
-    elif class_weight == "balanced":
-        total = np.bincount(codes, weights)
-        by_class = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
-    weights = weights * by_class[codes]
-    if not (weights >= 0).all() or not weights.sum() > 0:
-        raise InvalidInputError(
-            "class_weight and sample_weight must be 0 or more, and not 0 for all "
-            f"texts; got class_weight={class_weight!r}."
-        )
-    return weights * (len(weights) / weights.sum())
-
-
-def _named_weights(class_weight, labels):
-    unknown = [label for label in class_weight if label not in labels]
-    if unknown:
-        raise InvalidInputError(
-            f"class_weight has {unknown[0]!r}, which is no label; labels are: "
-            f"{', '.join(map(repr, labels))}."
-        )
-    for label, weight in class_weight.items():
-        if not isinstance(weight, Real) or not np.isfinite(weight):
-            raise InvalidInputError(
-                f"class_weight of {label!r} must be a number; got {weight!r}."
-            )
-    return np.array([class_weight.get(label, 1.0) for label in labels], float)

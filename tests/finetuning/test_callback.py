@@ -1,17 +1,18 @@
-"""The callback, on Trainers as their owners write them."""
+"""The callback, on Trainers as their owners write them: 2 epochs of 5 steps."""
 
 import math
 import random
+import warnings
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from finetuning_data import TEXTS, Y, data
 from sklearn.linear_model import LogisticRegression
-from test_freezing import TEXTS, Y, data
-from tiny_decoders import make_decoder
-from trainers import early, make_trainer, rows_of
-from transformers import AutoTokenizer, TrainerCallback
+from tiny_decoders import decoder
+from trainers import Stream, catching, early, make_trainer, rows_of
+from transformers import AutoTokenizer, EarlyStoppingCallback, TrainerCallback
 
 from smilearn import RiskTable, SlicedMIScorer
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
@@ -22,27 +23,30 @@ pytestmark = [
 ]
 
 
-def losses_of(trainer):
-    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+def result_of(trainer):
+    """Logged losses, and the weights at the end."""
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return losses, [weight.tolist() for weight in trainer.model.parameters()]
+
+
+@pytest.fixture(scope="module")
+def unwatched(tiny_encoder, tmp_path_factory, one_thread):
+    return result_of(make_trainer(tiny_encoder, tmp_path_factory.mktemp("unwatched")))
 
 
 @pytest.mark.parametrize("attached", [False, True])
 @pytest.mark.parametrize("options", [{"rule": "median-loss"}, {}])
 @pytest.mark.filterwarnings("ignore::smilearn.exceptions.EarlyPointWarning")
-def test_with_and_without_the_callback_losses_are_the_same_bits(
-    tiny_encoder, tmp_path, attached, options
+def test_with_and_without_the_callback_the_training_is_the_same_bits(
+    tiny_encoder, tmp_path, unwatched, attached, options
 ):
-    alone = make_trainer(tiny_encoder, tmp_path)
-    alone.train()
     callback = early(**options)
-    watched = make_trainer(tiny_encoder, tmp_path, None if attached else callback)
+    trainer = make_trainer(tiny_encoder, tmp_path, None if attached else callback)
     if attached:
-        assert callback.attach(watched) is callback.attach(watched) is callback
-    watched.train()
-    assert len(losses_of(alone)) == 10
-    assert losses_of(watched) == losses_of(alone)
-    for a, b in zip(alone.model.parameters(), watched.model.parameters(), strict=True):
-        assert torch.equal(a, b)
+        assert callback.attach(trainer) is callback.attach(trainer) is callback
+    assert result_of(trainer) == unwatched
+    assert len(unwatched[0]) == 10
 
 
 def test_random_streams_and_modes_are_put_back(tiny_encoder, tmp_path):
@@ -78,22 +82,16 @@ def test_random_streams_and_modes_are_put_back(tiny_encoder, tmp_path):
 @pytest.mark.parametrize("kind", ["encoder", "gpt2", "llama"])
 def test_the_head_reads_what_is_scored(tiny_encoder, kind, tmp_path):
     """Logits again from the embeddings alone, and one text at a time."""
-    folder = tiny_encoder if kind == "encoder" else make_decoder(tmp_path / "m", kind)
-    caught = []
-
-    class Caught(SlicedMIScorer):
-        def fit(self, X, y, sample_weight=None):
-            caught.append((X.copy(), np.array(y)))
-            return super().fit(X, y, sample_weight)
-
-    trainer = make_trainer(folder, tmp_path, early(scorer=Caught(64), stop=True))
-    assert kind == "encoder" or trainer.data_collator.tokenizer.padding_side == "left"
+    folder = tiny_encoder if kind == "encoder" else decoder(kind)
+    scorer, caught = catching()
+    trainer = make_trainer(folder, tmp_path, early(scorer=scorer, stop=True))
+    side = trainer.data_collator.tokenizer.padding_side
+    assert side == ("right" if kind == "encoder" else "left")
     trainer.train()
-    assert kind == "encoder" or trainer.data_collator.tokenizer.padding_side == "left"
+    assert trainer.data_collator.tokenizer.padding_side == side
     X, y = caught[0]
     assert y.tolist() == Y.tolist()  # in data-set order
-    model = trainer.model.eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = trainer.model.eval(), AutoTokenizer.from_pretrained(folder)
     for text, x in zip(TEXTS, torch.from_numpy(X), strict=True):
         tokens = tokenizer(text, return_tensors="pt")["input_ids"]
         with torch.inference_mode():
@@ -107,17 +105,10 @@ def test_the_head_reads_what_is_scored(tiny_encoder, kind, tmp_path):
 
 
 def test_layer_and_pooling_are_those_asked_for(tiny_encoder, tmp_path):
-    caught = []
-
-    class Caught(SlicedMIScorer):
-        def fit(self, X, y, sample_weight=None):
-            caught.append(X.copy())
-            return super().fit(X, y, sample_weight)
-
-    options = {"scorer": Caught(64), "layer": 1, "pooling": "mean", "stop_epoch": 0}
+    scorer, caught = catching()
+    options = {"scorer": scorer, "layer": 1, "pooling": "mean", "stop_epoch": 0}
     trainer = make_trainer(tiny_encoder, tmp_path, early(**options))
-    model, tokenizer = trainer.model, trainer.data_collator.tokenizer
-    model.eval()
+    model, tokenizer = trainer.model.eval(), trainer.data_collator.tokenizer
     expected = []
     for text in TEXTS:
         tokens = tokenizer(text, return_tensors="pt")["input_ids"]
@@ -125,17 +116,14 @@ def test_layer_and_pooling_are_those_asked_for(tiny_encoder, tmp_path):
             states = model(tokens, output_hidden_states=True).hidden_states
         expected.append(states[1][0].mean(0).numpy())
     trainer.train()
-    np.testing.assert_allclose(caught[0], expected, atol=1e-5)
-    with pytest.raises(InvalidInputError, match=r"layer=7 is not to be had.*0 to 2"):
-        make_trainer(tiny_encoder, tmp_path, early(stop_epoch=0, layer=7)).train()
+    np.testing.assert_allclose(caught[0][0], expected, atol=1e-5)
 
 
 def test_table_file_scores_and_summary(tiny_encoder, tmp_path):
     callback = early(texts_or_dataset=pl.Series(TEXTS), share=0.1)
     trainer = make_trainer(tiny_encoder, tmp_path, callback)
     trainer.train()
-    assert callback.early_step_ == 5
-    assert callback.reached_
+    assert (callback.reached_, callback.early_step_) == (True, 5)
     table = callback.table_
     assert isinstance(table, RiskTable)
     assert table["text"].tolist() == TEXTS
@@ -157,109 +145,10 @@ def test_table_file_scores_and_summary(tiny_encoder, tmp_path):
 def test_without_a_share_those_below_the_offset_go(tiny_encoder, tmp_path):
     callback = early(file_format="parquet", folder=tmp_path / "tables")
     make_trainer(tiny_encoder, tmp_path, callback).train()
-    assert (
-        callback.kept_indices_.tolist()
-        == np.flatnonzero(callback.scores_ >= 0).tolist()
-    )
+    kept = np.flatnonzero(callback.scores_ >= 0)
+    assert callback.kept_indices_.tolist() == kept.tolist()
     assert callback.file_ == tmp_path / "tables" / "risk-step-5.parquet"
     assert len(pl.read_parquet(callback.file_)) == 40
-
-
-def test_attached_it_logs_to_the_reporters(tiny_encoder, tmp_path):
-    class Reporter(TrainerCallback):
-        logs = ()
-
-        def on_log(self, args, state, control, logs=None, **kwargs):
-            self.logs = (*self.logs, dict(logs))
-
-    reporter = Reporter()
-    trainer = make_trainer(tiny_encoder, tmp_path, reporter)
-    early().attach(trainer)
-    trainer.train()
-    assert sum("risk/median" in entry for entry in reporter.logs) == 1
-    assert sum("loss" in entry for entry in reporter.logs) == 10
-
-
-def test_median_loss_is_looked_at_as_often_as_asked(tiny_encoder, tmp_path):
-    callback = early(rule="median-loss", loss_drop=1e-9, evaluations_per_epoch=2)
-    trainer = make_trainer(tiny_encoder, tmp_path, callback, num_train_epochs=6)
-    trainer.train()
-    medians = [entry["median_loss"] for entry in callback.history_]
-    steps = [entry["step"] for entry in callback.history_]
-    assert steps == [0, 3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28, 30][: len(steps)]
-    assert medians[-1] < medians[0] <= min(medians[1:-1], default=9)
-    assert callback.early_step_ == steps[-1]
-    assert callback.reached_
-
-
-def test_stop_ends_the_training_there(tiny_encoder, tmp_path):
-    callback = early(stop=True)
-    trainer = make_trainer(tiny_encoder, tmp_path, callback)
-    trainer.train()
-    assert trainer.state.global_step == callback.early_step_ == 5
-    going_on = make_trainer(tiny_encoder, tmp_path, early())
-    going_on.train()
-    assert going_on.state.global_step == 10
-
-
-def test_not_reached_scores_the_end_and_warns(tiny_encoder, tmp_path):
-    callback = early(rule="median-loss", loss_drop=0.999)
-    trainer = make_trainer(tiny_encoder, tmp_path, callback)
-    with pytest.warns(EarlyPointWarning, match=r"after 10 steps .* of step 10. Train"):
-        trainer.train()
-    assert (callback.reached_, callback.early_step_) == (False, 10)
-    assert callback.file_.name == "risk-step-10.csv"
-    assert len(callback.table_) == 40
-
-
-def test_gap_is_looked_at_when_the_trainer_evaluates(tiny_encoder, tmp_path):
-    """Labels by chance: they can only be learnt by heart."""
-    texts, _ = data(40, seed=1)
-    y = np.random.default_rng(2).integers(2, size=40)
-    callback = early(rule="gap")
-    trainer = make_trainer(
-        tiny_encoder,
-        tmp_path,
-        callback,
-        rows=rows_of(tiny_encoder, texts, y),
-        num_train_epochs=80,
-        eval_strategy="epoch",
-        logging_strategy="no",
-    )
-    trainer.eval_dataset = {
-        "first": trainer.eval_dataset,
-        "other": rows_of(tiny_encoder),
-    }
-    trainer.evaluate()  # before any training: none of our business
-    trainer.train()
-    ratio = [h["mean_loss"] / h["validation_loss"] for h in callback.history_]
-    assert ratio[-1] < 0.8 <= min(ratio[:-1])
-    assert [h["step"] for h in callback.history_] == [
-        5 * n + 5 for n in range(len(ratio))
-    ]
-    at = [e for e in trainer.state.log_history if e.get("step") == callback.early_step_]
-    (expected,) = [e["eval_first_loss"] for e in at if "eval_first_loss" in e]
-    assert callback.history_[-1]["validation_loss"] == pytest.approx(expected, abs=1e-5)
-    assert callback.early_step_ == callback.history_[-1]["step"]
-
-
-def test_gap_without_evaluations_is_refused_at_once(tiny_encoder, tmp_path):
-    with pytest.raises(InvalidInputError, match='"gap" compares with evaluation data'):
-        make_trainer(tiny_encoder, tmp_path, early(rule="gap")).train()
-
-
-def test_a_resumed_run_starts_from_the_log_of_the_classes(tmp_path):
-    folder = make_decoder(tmp_path / "m", "llama")
-    saved = {"save_strategy": "steps", "save_steps": 2}
-    make_trainer(folder, tmp_path, **saved).train()
-    callback = early(rule="median-loss")
-    trainer = make_trainer(folder, tmp_path, callback)
-    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
-    steps = [entry["step"] for entry in callback.history_]
-    assert steps == [2, 3, 4, 5][: len(steps)]
-    *before, last = (entry["median_loss"] for entry in callback.history_)
-    assert last <= 0.5 * math.log(2) < min(before)
-    assert (callback.reached_, callback.early_step_) == (True, steps[-1])
 
 
 def test_any_scorer_with_scores(tiny_encoder, tmp_path):
@@ -279,17 +168,215 @@ def test_any_scorer_with_scores(tiny_encoder, tmp_path):
     np.testing.assert_array_equal(callback.table_["psmi"], callback.scores_)
 
 
-def test_a_table_that_cannot_be_written_leaves_nothing(tiny_encoder, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    trainer = make_trainer(
-        tiny_encoder, tmp_path / "out", early(folder=tmp_path / "file" / "tables")
-    )
-    with pytest.raises(OSError, match="file"):
+def test_attached_it_logs_to_the_reporters(tiny_encoder, tmp_path):
+    class Reporter(TrainerCallback):
+        logs = ()
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            self.logs = (*self.logs, dict(logs))
+
+    reporter = Reporter()
+    trainer = make_trainer(tiny_encoder, tmp_path, reporter)
+    early().attach(trainer)
+    trainer.train()
+    assert sum("risk/median" in entry for entry in reporter.logs) == 1
+    assert sum("loss" in entry for entry in reporter.logs) == 10
+
+
+def test_median_loss_is_measured_as_often_as_asked(tiny_encoder, tmp_path):
+    callback = early(rule="median-loss", loss_drop=1e-9, evaluations_per_epoch=2)
+    make_trainer(tiny_encoder, tmp_path, callback, num_train_epochs=6).train()
+    medians = [entry["median_loss"] for entry in callback.history_]
+    steps = [entry["step"] for entry in callback.history_]
+    assert steps == [0, 3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28, 30][: len(steps)]
+    assert medians[-1] < medians[0] <= min(medians[1:-1], default=9)
+    assert (callback.reached_, callback.early_step_) == (True, steps[-1])
+
+
+def test_stop_ends_the_training_there(tiny_encoder, tmp_path):
+    callback = early(stop=True)
+    trainer = make_trainer(tiny_encoder, tmp_path, callback)
+    trainer.train()
+    assert trainer.state.global_step == callback.early_step_ == 5
+
+
+def test_not_reached_scores_the_end_and_warns(tiny_encoder, tmp_path):
+    """The last evaluation that was due is after step 8 of 9."""
+    callback = early(rule="median-loss", loss_drop=0.999, evaluations_per_epoch=2)
+    trainer = make_trainer(tiny_encoder, tmp_path, callback, max_steps=9)
+    with pytest.warns(EarlyPointWarning, match=r"after 9 steps .* of step 9. Train"):
         trainer.train()
-    assert trainer.state.global_step == 0  # before any training, not after it
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["file"]
+    assert (callback.reached_, callback.early_step_) == (False, 9)
+    assert callback.file_.name == "risk-step-9.csv"
+    assert [entry["step"] for entry in callback.history_] == [0, 3, 5, 8, 9]
+    assert callback.history_[-1]["n_evaluated"] == len(callback.table_) == 40
 
 
-def test_wrong_parameters_are_named(tiny_encoder, tmp_path):
-    with pytest.raises(ValueError, match="The 'pooling' parameter of Memorization"):
-        make_trainer(tiny_encoder, tmp_path, early(pooling="max")).train()
+def test_gap_is_measured_when_the_trainer_evaluates(tiny_encoder, tmp_path):
+    """Labels by chance: they can only be learnt by heart."""
+    texts, _ = data(40, seed=1)
+    y = np.random.default_rng(2).integers(2, size=40)
+    callback, rows = early(rule="gap", stop=True), rows_of(tiny_encoder, texts, y)
+    options = {"num_train_epochs": 80, "eval_strategy": "epoch"}
+    options["logging_strategy"] = "no"
+    trainer = make_trainer(tiny_encoder, tmp_path, callback, rows=rows, **options)
+    other = rows_of(tiny_encoder)
+    trainer.eval_dataset = {"first": trainer.eval_dataset, "other": other}
+    trainer.evaluate()  # before any training: none of our business
+    trainer.train()
+    ratio = [h["mean_loss"] / h["validation_loss"] for h in callback.history_]
+    assert ratio[-1] < 0.8 <= min(ratio[:-1])
+    steps = [entry["step"] for entry in callback.history_]
+    assert steps == [5 * n + 5 for n in range(len(ratio))]
+    at = [e for e in trainer.state.log_history if e.get("step") == callback.early_step_]
+    (expected,) = [e["eval_first_loss"] for e in at if "eval_first_loss" in e]
+    assert callback.history_[-1]["validation_loss"] == pytest.approx(expected, abs=1e-5)
+    assert callback.early_step_ == steps[-1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "match"),
+    [
+        ({"layer": 99}, InvalidInputError, "layer=99 is not to be had.*0 to 2"),
+        ({"folder": "/proc/nope"}, OSError, "nope"),
+        ({"rule": "gap"}, InvalidInputError, '"gap" compares with evaluation data'),
+        ({"pooling": "max"}, ValueError, "The 'pooling' parameter of Memorization"),
+    ],
+)
+def test_what_would_fail_at_the_early_point_fails_before_the_first_step(
+    tiny_encoder, tmp_path, changed, error, match
+):
+    trainer = make_trainer(tiny_encoder, tmp_path, early(**changed))
+    with pytest.raises(error, match=match):
+        trainer.train()
+    assert trainer.state.global_step == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_of_the_best_checkpoint_bear_its_step(tiny_encoder, tmp_path):
+    """The held-out loss gets worse: the best checkpoint is not the last one."""
+    callback = early(rule="median-loss", loss_drop=0.99999)
+    options = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"}
+    options |= {"eval_strategy": "epoch", "save_strategy": "epoch"}
+    options |= {"learning_rate": 3e-2, "num_train_epochs": 30}
+    trainer = make_trainer(tiny_encoder, tmp_path, callback, **options)
+    trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=2))
+    with pytest.warns(EarlyPointWarning, match=r"of step \d+, the best checkpoint"):
+        trainer.train()
+    best = trainer.state.best_global_step
+    assert best < trainer.state.global_step < trainer.state.max_steps
+    assert callback.early_step_ == callback.history_[-1]["step"] == best
+    assert callback.file_.name == f"risk-step-{best}.csv"
+
+
+def test_a_stream_with_a_data_set_to_score(tiny_encoder, tmp_path):
+    """40 samples in batches of 4, two batches a step: 5 steps are a pass."""
+    rows = rows_of(tiny_encoder)
+    callback = early(texts_or_dataset=rows)
+    options = {"max_steps": 9, "gradient_accumulation_steps": 2}
+    options |= {"per_device_train_batch_size": 4, "rows": Stream(rows)}
+    make_trainer(tiny_encoder, tmp_path, callback, **options).train()
+    assert (callback.reached_, callback.early_step_) == (True, 5)
+    assert callback.history_[-1]["epoch"] == 1
+
+
+def resumed(checkpoint, out, callback, **changed):
+    """Resume a run; its last step, and the warnings that it gave of its early point."""
+    trainer = make_trainer(decoder("llama"), out, callback, **changed)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EarlyPointWarning)
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+    messages = [str(w.message) for w in caught if w.category is EarlyPointWarning]
+    return trainer.state.global_step, messages
+
+
+@pytest.mark.parametrize("options", [{}, {"rule": "median-loss"}])
+def test_a_resumed_run_finds_the_point_of_an_unbroken_one(tmp_path, options):
+    """From a checkpoint before the early point, from one after it, without a table."""
+    options = {"scorer": SlicedMIScorer(64, random_state=0), **options}
+    whole, saved = early(**options), {"save_strategy": "steps", "save_steps": 2}
+    make_trainer(decoder("llama"), tmp_path, whole, **saved).train()
+    assert 2 < whole.early_step_ < 8
+    for start in (2, 8):
+        again = early(**options)
+        assert resumed(tmp_path / f"checkpoint-{start}", tmp_path, again) == (10, [])
+        assert (again.reached_, again.early_step_) == (True, whole.early_step_)
+        assert again.file_ == whole.file_
+        steps = [[h["step"] for h in each.history_] for each in (whole, again)]
+        assert steps[0] == steps[1]
+        np.testing.assert_allclose(again.scores_, whole.scores_, atol=1e-5)
+        np.testing.assert_array_equal(again.kept_indices_, whole.kept_indices_)
+    assert len(list(tmp_path.glob("risk-step-*.csv"))) == 1
+    rows = rows_of(decoder("llama"))[:39]
+    for changed in ({"share": 0.1}, {"texts_or_dataset": rows}):
+        other = early(**options, **changed)  # what was recorded is not of this one
+        _, [message] = resumed(tmp_path / "checkpoint-8", tmp_path, other)
+        assert "resumed past its early point" in message
+    whole.file_.unlink()
+    again = early(**options)
+    _, [message] = resumed(tmp_path / "checkpoint-8", tmp_path, again)
+    assert "its table cannot be read" in message
+    np.testing.assert_array_equal(again.kept_indices_, whole.kept_indices_)
+
+
+def test_a_longer_run_reaches_what_a_shorter_one_did_not(tmp_path):
+    options = {"rule": "epochs", "stop_epoch": 1.2}
+    saved = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5}
+    short, longer = early(**options), early(**options)
+    with pytest.warns(EarlyPointWarning, match="ended after 5 steps"):
+        make_trainer(decoder("llama"), tmp_path, short, **saved).train()
+    assert resumed(tmp_path / "checkpoint-5", tmp_path, longer) == (10, [])
+    assert (longer.reached_, longer.early_step_) == (True, 6)
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory, one_thread):
+    """Folder of checkpoints at each step of a run that nobody watched."""
+    out = tmp_path_factory.mktemp("past")
+    options = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "epoch"}
+    make_trainer(decoder("llama"), out, **options).train()
+    return out
+
+
+@pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.parametrize("rule", ["epochs", "median-loss"])
+def test_an_early_point_passed_unseen_is_not_reached(past, tmp_path, rule, stop):
+    callback, again = early(rule=rule, stop=stop), early(rule=rule, stop=stop)
+    saved = {"save_strategy": "steps", "save_steps": 1}
+    step, messages = resumed(past / "checkpoint-8", tmp_path, callback, **saved)
+    assert len(messages) == 1
+    assert "resumed past its early point; the scores are those of step 8" in messages[0]
+    assert (callback.reached_, callback.early_step_) == (False, 8)
+    assert [entry["step"] for entry in callback.history_] == [8]
+    assert step == (9 if stop else 10)
+    # and its checkpoints say so too
+    assert resumed(tmp_path / "checkpoint-9", tmp_path, again)[1] == messages
+    assert (again.reached_, again.early_step_) == (False, 8)
+    np.testing.assert_array_equal(again.kept_indices_, callback.kept_indices_)
+
+
+def test_a_run_resumed_at_or_before_its_early_point_reaches_it(past, tmp_path):
+    callback = early()
+    assert resumed(past / "checkpoint-5", tmp_path, callback) == (10, [])
+    assert (callback.reached_, callback.early_step_) == (True, 5)
+    callback = early(rule="median-loss")  # from the log of the number of classes
+    assert resumed(past / "checkpoint-2", tmp_path, callback) == (10, [])
+    steps = [entry["step"] for entry in callback.history_]
+    assert steps == [2, 3, 4, 5][: len(steps)]
+    *before, last = (entry["median_loss"] for entry in callback.history_)
+    assert last <= 0.5 * math.log(2) < min(before)
+    assert (callback.reached_, callback.early_step_) == (True, steps[-1])
+
+
+@pytest.mark.parametrize("gap", [1e-9, 1e9])
+def test_a_gap_that_is_there_at_the_first_look_may_be_old(
+    past, tmp_path, gap, monkeypatch
+):
+    """The mean training loss is far below the gap, or far above."""
+    monkeypatch.setattr("smilearn.finetuning._early_point.GAP", gap)
+    callback = early(rule="gap")
+    options = {"eval_strategy": "epoch"}
+    _, [message] = resumed(past / "checkpoint-8", tmp_path, callback, **options)
+    assert (callback.reached_, callback.early_step_) == (False, 10)
+    expected = "ended after 10 steps" if gap < 1 else "resumed past its early point"
+    assert expected in message

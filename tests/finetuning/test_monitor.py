@@ -1,4 +1,4 @@
-"""The monitor for training loops without a Trainer."""
+"""The rules of the early point, through the monitor for loops without a Trainer."""
 
 import math
 
@@ -10,15 +10,27 @@ from smilearn import EarlyPointMonitor
 from smilearn.exceptions import InvalidInputError
 
 
-def test_median_loss_counts_from_the_first_update():
-    monitor = EarlyPointMonitor(loss_drop=0.25)
-    assert not monitor.reached
-    assert monitor.history == []
-    answers = [monitor.update([value] * 3) for value in (4.0, 3.01, 3.0, 9.0)]
-    assert answers == [False, False, True, True]
+@pytest.mark.parametrize(
+    ("loss_drop", "medians", "expected"),
+    [
+        ("auto", [2.0, 1.5, np.nextafter(1.0, 2), 1.0, 0.2], [0, 0, 0, 1, 1]),
+        (0.25, [4.0, 9.0, 3.01, 3.0, 9.0], [0, 0, 0, 1, 1]),  # of the first one
+        (0.75, [4.0, 2.0, 1.0], [0, 0, 1]),
+        (0.5, [0.0, 0.0], [0, 1]),  # never the first one: nothing is learnt yet
+    ],
+)
+def test_median_loss_counts_from_the_first_update(loss_drop, medians, expected):
+    monitor = EarlyPointMonitor(loss_drop=loss_drop)
+    assert (monitor.reached, monitor.history) == (False, [])
+    assert [monitor.update([median] * 3) for median in medians] == expected
     assert monitor.reached
-    assert [entry["median_loss"] for entry in monitor.history] == [4, 3.01, 3, 9]
-    assert [entry["step"] for entry in monitor.history] == [0, 1, 2, 3]
+    assert [entry["median_loss"] for entry in monitor.history] == medians
+
+
+def test_median_decides_not_the_mean():
+    monitor = EarlyPointMonitor(n_classes=2)
+    assert not monitor.update([0.0, 0.0, 0.9, 0.9, 0.9])  # mean 0.54, median 0.9
+    assert monitor.update([0.3, 0.3, 0.3, 50.0, 50.0])  # mean 20, median 0.3
 
 
 def test_with_classes_the_first_update_may_be_the_early_point():
@@ -28,76 +40,59 @@ def test_with_classes_the_first_update_may_be_the_early_point():
     assert not EarlyPointMonitor().update([half])
 
 
-def test_gap_needs_held_out_losses():
+def test_gap_compares_means_with_held_out_samples():
     monitor = EarlyPointMonitor(rule="gap")
     with pytest.raises(InvalidInputError, match="rule='gap' needs validation_losses="):
         monitor.update([1.0])
-    assert not monitor.update([0.7], validation_losses=[1.0])  # before the first step
-    assert not monitor.update([0.8], validation_losses=[0.0, 2.0])
-    assert monitor.update([0.79], validation_losses=[0.0, 2.0])
-    assert monitor.history[-1]["validation_loss"] == 1
+    held_out = np.array([0.0, 2.0])  # mean 1, median 1
+    below = np.array([0.0, 0.0, 2.399])  # mean just below 0.8
+    assert not monitor.update(below, validation_losses=held_out)  # before any step
+    assert not monitor.update([0.8, 0.8], validation_losses=held_out)
+    assert not monitor.update(below, validation_losses=0.99 * held_out)
+    assert monitor.update(below, validation_losses=held_out)
+    assert [entry["validation_loss"] for entry in monitor.history] == [1, 1, 0.99, 1]
 
 
-def test_epochs_need_the_epoch():
-    monitor = EarlyPointMonitor(rule="epochs", stop_epoch=0.5)
+@pytest.mark.parametrize(("stop_epoch", "first"), [(0, 0), (0.5, 2), (0.6, 3)])
+def test_epochs_are_counted_from_the_start(stop_epoch, first):
+    monitor = EarlyPointMonitor(rule="epochs", stop_epoch=stop_epoch)
     with pytest.raises(InvalidInputError, match="rule='epochs' needs epoch="):
         monitor.update([1.0])
-    assert not monitor.update([1.0], epoch=0.4)
-    assert monitor.update([1.0], epoch=0.5)
+    answers = [monitor.update([9.0], epoch=n / 4) for n in range(4)]
+    assert answers == [False] * first + [True] * (4 - first)
 
 
-def test_tensors_are_taken_as_they_are():
+def test_history_has_plain_numbers():
     monitor = EarlyPointMonitor()
-    losses = torch.tensor([0.5, 1.5, 2.5], dtype=torch.bfloat16, requires_grad=True)
-    monitor.update(losses, correct=torch.tensor([True, False, True]))
-    assert monitor.history[0]["median_loss"] == 1.5
-    assert monitor.history[0]["share_fitted"] == pytest.approx(2 / 3)
-    assert monitor.history[0]["n_evaluated"] == 3
+    losses = torch.tensor([0.5, 1.5, 4.0], dtype=torch.bfloat16, requires_grad=True)
+    monitor.update(losses, correct=torch.tensor([True, False, False]), epoch=0)
+    expected = {"step": 0, "epoch": 0.0, "median_loss": 1.5, "mean_loss": 2.0}
+    expected |= {"n_evaluated": 3, "share_fitted": pytest.approx(1 / 3)}
+    assert monitor.history == [expected]
+    kinds = [type(value) for value in monitor.history[0].values()]
+    assert kinds == [int, float, float, float, int, float]
 
 
 @pytest.mark.parametrize(
-    ("losses", "match"),
+    ("losses", "held_out", "match"),
     [
-        (np.ones((2, 2)), r"losses must be one number a sample; got shape \(2, 2\)"),
-        ([], r"one number a sample; got shape \(0,\)"),
-        ([np.nan], "diverged"),
+        (
+            np.ones((2, 2)),
+            [1],
+            r"losses must be one number a sample; got shape \(2, 2\)",
+        ),
+        ([], [1], r"one number a sample; got shape \(0,\)"),
+        ([np.nan], [1], "The training loss is not a number after 0 steps.*diverged"),
+        ([1], [np.inf], "validation loss is not a number.*Lower learning_rate"),
     ],
 )
-def test_wrong_losses_are_refused(losses, match):
-    with pytest.raises(InvalidInputError, match=match):
-        EarlyPointMonitor().update(losses)
-
-
-def test_held_out_losses_that_are_no_numbers_are_refused():
+def test_wrong_losses_are_refused(losses, held_out, match):
     monitor = EarlyPointMonitor(rule="gap")
-    with pytest.raises(InvalidInputError, match="validation loss is not a number"):
-        monitor.update([0.5], validation_losses=[0.5, np.nan])
+    with pytest.raises(InvalidInputError, match=match):
+        monitor.update(losses, validation_losses=held_out)
     assert monitor.history == []
 
 
 def test_wrong_parameters_are_named():
     with pytest.raises(ValueError, match="The 'rule' parameter of EarlyPointMonitor"):
         EarlyPointMonitor(rule="soon").update([1.0])
-
-
-def test_follows_a_plain_training_loop():
-    """A linear model on separable data: the early point comes, and comes in time."""
-    generator = torch.Generator().manual_seed(0)
-    y = torch.arange(200) % 2
-    X = torch.randn(200, 5, generator=generator) + 2.0 * y[:, None]
-    model = torch.nn.Linear(5, 2)
-    torch.nn.init.zeros_(model.weight)
-    torch.nn.init.zeros_(model.bias)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    monitor, medians = EarlyPointMonitor(), []
-    for _ in range(100):
-        losses = torch.nn.functional.cross_entropy(model(X), y, reduction="none")
-        medians.append(losses.median().item())
-        if monitor.update(losses):
-            break
-        optimizer.zero_grad()
-        losses.mean().backward()
-        optimizer.step()
-    assert medians[0] == pytest.approx(math.log(2))
-    assert medians[-1] <= 0.51 * math.log(2)
-    assert 1 < len(medians) < 50

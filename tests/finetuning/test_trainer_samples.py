@@ -5,17 +5,17 @@ import pytest
 import tiny_models
 import torch
 from datasets import Dataset
+from finetuning_data import TEXTS, Y
 from peft import LoraConfig, get_peft_model
-from test_freezing import TEXTS, Y
-from trainers import Columns, Stream, TextSet, make_trainer, rows_of
+from trainers import Columns, Stream, TextSet, catching, make_trainer, rows_of
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
+    TrainingArguments,
 )
 
 from smilearn import MemorizationCallback, SlicedMIScorer
-from smilearn.embedding._pooling import mask_of_head, pool
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 from smilearn.finetuning._trainer_samples import TrainerSamples
 
@@ -25,10 +25,11 @@ pytestmark = [
 ]
 
 
-def train(folder, out, *, given=None, attached=False, **changed):
-    settings = {"rule": "epochs", "stop_epoch": 0.4, "stop": True}
-    callback = MemorizationCallback(given, scorer=SlicedMIScorer(64, random_state=0))
-    callback.set_params(**settings)
+def train(folder, out, *, source=None, attached=False, **changed):
+    """Two steps with the callback; a data set of the Trainer's is in `rows`."""
+    scorer = SlicedMIScorer(64, random_state=0)
+    settings = {"rule": "epochs", "stop_epoch": 0.4, "stop": True, "scorer": scorer}
+    callback = MemorizationCallback(source, **settings)
     trainer = make_trainer(folder, out, None if attached else callback, **changed)
     if attached:
         callback.attach(trainer)
@@ -46,53 +47,58 @@ def with_text(folder):
     return [{**row, "text": text} for row, text in zip(rows, TEXTS, strict=True)]
 
 
-@pytest.mark.parametrize("kind", [list, TextSet, Columns])
-def test_kinds_of_data_sets(tiny_encoder, tmp_path, usual, kind):
-    callback = train(tiny_encoder, tmp_path, rows=kind(rows_of(tiny_encoder)))
+def renamed(rows, name):
+    return [{"input_ids": row["input_ids"], name: row["label"]} for row in rows]
+
+
+@pytest.mark.parametrize(
+    "make_rows",
+    [
+        list,
+        TextSet,
+        Columns,
+        Dataset.from_list,
+        lambda rows: renamed(rows, "labels"),
+        lambda rows: renamed(rows, "label_ids"),
+    ],
+    ids=["list", "TextSet", "Columns", "Dataset", "labels", "label_ids"],
+)
+@pytest.mark.parametrize("keep", [False, True])
+def test_kinds_of_data_sets(tiny_encoder, tmp_path, usual, make_rows, keep):
+    rows = rows_of(tiny_encoder)
+    options = {"rows": make_rows(rows), "remove_unused_columns": not keep}
+    callback = train(tiny_encoder, tmp_path, **options)
     np.testing.assert_array_equal(callback.scores_, usual.scores_)
     assert callback.table_["label"].tolist() == Y.tolist()
     assert "text" not in callback.table_.columns
+    assert rows == rows_of(tiny_encoder)  # only read
 
 
 @pytest.mark.parametrize("kind", [list, TextSet, Columns])
-def test_columns_that_the_model_does_not_take(tiny_encoder, tmp_path, usual, kind):
+def test_a_column_of_texts_is_in_the_table(tiny_encoder, tmp_path, usual, kind):
     rows = kind(with_text(tiny_encoder))
     callback = train(tiny_encoder, tmp_path, rows=rows)
     np.testing.assert_array_equal(callback.scores_, usual.scores_)
     assert callback.table_["text"].tolist() == TEXTS
 
 
-def test_with_all_columns_kept(tiny_encoder, tmp_path, usual):
-    callback = train(tiny_encoder, tmp_path, remove_unused_columns=False)
-    np.testing.assert_array_equal(callback.scores_, usual.scores_)
-
-
-@pytest.mark.parametrize("name", ["labels", "label_ids"])
-def test_other_names_of_labels(tiny_encoder, tmp_path, usual, name):
-    rows = rows_of(tiny_encoder)
-    rows = [{"input_ids": row["input_ids"], name: row["label"]} for row in rows]
-    callback = train(tiny_encoder, tmp_path, rows=rows)
-    np.testing.assert_array_equal(callback.scores_, usual.scores_)
-
-
-def test_a_data_set_of_its_own_is_scored_instead(tiny_encoder, tmp_path, usual):
-    rows = with_text(tiny_encoder)
-    callback = train(tiny_encoder, tmp_path, given=Columns(rows[:30]))
-    assert callback.table_["text"].tolist() == TEXTS[:30]
-    callback = train(tiny_encoder, tmp_path, given=rows[::-1])
-    assert callback.table_["text"].tolist() == TEXTS[::-1]
-
-
-@pytest.mark.parametrize("text", [None, 3, ["a", "list"]])
-@pytest.mark.parametrize("row", [0, 7])
-def test_a_column_that_holds_other_things_than_texts_is_passed_over(
-    tiny_encoder, tmp_path, usual, text, row
+@pytest.mark.parametrize(("row", "text"), [(0, None), (0, ["a"]), (7, None), (7, 3)])
+def test_a_column_that_holds_no_texts_is_passed_over(
+    tiny_encoder, tmp_path, usual, row, text
 ):
     rows = with_text(tiny_encoder)
     rows[row]["text"] = text
     callback = train(tiny_encoder, tmp_path, rows=rows)
     np.testing.assert_array_equal(callback.scores_, usual.scores_)
     assert "text" not in callback.table_.columns
+
+
+def test_a_data_set_of_its_own_is_scored_instead(tiny_encoder, tmp_path):
+    rows = with_text(tiny_encoder)
+    callback = train(tiny_encoder, tmp_path, source=Columns(rows[:30]))
+    assert callback.table_["text"].tolist() == TEXTS[:30]
+    callback = train(tiny_encoder, tmp_path, source=rows[::-1])
+    assert callback.table_["text"].tolist() == TEXTS[::-1]
 
 
 @pytest.mark.parametrize("layout", [None, "torch", "numpy"])
@@ -102,7 +108,6 @@ def test_data_sets_of_datasets(tiny_encoder, tmp_path, usual, layout, attached):
     dataset = Dataset.from_list(with_text(tiny_encoder)).with_format(layout)
     callback = train(tiny_encoder, tmp_path, rows=dataset, attached=attached)
     np.testing.assert_array_equal(callback.scores_, usual.scores_)
-    assert callback.table_["label"].tolist() == Y.tolist()
     assert ("text" in callback.table_.columns) == attached
     if attached:
         assert callback.table_["text"].tolist() == TEXTS
@@ -110,20 +115,13 @@ def test_data_sets_of_datasets(tiny_encoder, tmp_path, usual, layout, attached):
     assert list(kept["text"]) == [TEXTS[row] for row in callback.kept_indices_]
 
 
-def test_data_sets_of_datasets_with_all_columns_kept(tiny_encoder, tmp_path, usual):
-    dataset = Dataset.from_list(rows_of(tiny_encoder))
-    options = {"rows": dataset, "remove_unused_columns": False}
-    callback = train(tiny_encoder, tmp_path, **options)
-    np.testing.assert_array_equal(callback.scores_, usual.scores_)
-
-
-@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
 def test_texts_may_be_a_column_or_a_data_set_of_datasets(
-    tiny_encoder, tmp_path, usual, keep
+    tiny_encoder, tmp_path, usual, whole
 ):
     dataset = Dataset.from_list(with_text(tiny_encoder))
-    given = dataset if keep else dataset["text"]
-    callback = train(tiny_encoder, tmp_path, rows=dataset, given=given)
+    source = dataset if whole else dataset["text"]
+    callback = train(tiny_encoder, tmp_path, rows=dataset, source=source)
     np.testing.assert_array_equal(callback.scores_, usual.scores_)
     assert callback.table_["text"].tolist() == TEXTS
 
@@ -147,7 +145,7 @@ def test_a_stream_of_datasets_needs_a_data_set_to_score(tiny_encoder, tmp_path):
     options = {"rows": dataset.to_iterable_dataset(), "max_steps": 5}
     with pytest.raises(InvalidInputError, match="IterableDataset cannot be read by in"):
         train(tiny_encoder, tmp_path, **options)
-    callback = train(tiny_encoder, tmp_path, given=dataset, **options)
+    callback = train(tiny_encoder, tmp_path, source=dataset, **options)
     assert callback.table_["text"].tolist() == TEXTS
 
 
@@ -160,13 +158,9 @@ def test_held_out_samples_may_be_of_one_class(tiny_encoder, tmp_path):
     logged = [e["eval_loss"] for e in trainer.state.log_history if "eval_loss" in e]
     losses = [entry["validation_loss"] for entry in callback.history_]
     np.testing.assert_allclose(losses, logged, atol=1e-5)
-
-
-def test_the_data_set_is_only_read(tiny_encoder, tmp_path):
-    rows = rows_of(tiny_encoder)
-    copy = [{**row, "input_ids": list(row["input_ids"])} for row in rows]
-    train(tiny_encoder, tmp_path, rows=rows)
-    assert rows == copy
+    trainer.eval_dataset = [{**row, "label": -100} for row in trainer.eval_dataset]
+    with pytest.raises(InvalidInputError, match="No sample of the evaluation data"):
+        trainer.train()
 
 
 def test_a_model_with_adapters(tiny_encoder, tmp_path):
@@ -177,96 +171,61 @@ def test_a_model_with_adapters(tiny_encoder, tmp_path):
     )
     config = LoraConfig(r=4, task_type="SEQ_CLS", target_modules=["query", "value"])
     config.init_lora_weights = False
-    model = get_peft_model(model, config)
-    caught = []
-
-    class Caught(SlicedMIScorer):
-        def fit(self, X, y, sample_weight=None):
-            caught.append(X.copy())
-            return super().fit(X, y, sample_weight)
-
-    settings = {"rule": "epochs", "stop_epoch": 0, "scorer": Caught(64)}
+    model = get_peft_model(model, config).eval()
+    scorer, caught = catching()
+    settings = {"rule": "epochs", "stop_epoch": 0, "scorer": scorer, "stop": True}
     callback = MemorizationCallback(**settings, pooling="mean")
     trainer = make_trainer(tiny_encoder, tmp_path, callback, model=model)
-    model.eval()
-    expected, bare = [], []
+    encoder, expected, bare = model.base_model.model.bert, [], []
     for row in rows_of(tiny_encoder):
         tokens = torch.tensor([row["input_ids"]])
         with torch.inference_mode():
-            expected.append(model.base_model.model.bert(tokens)[0][0].mean(0).numpy())
+            expected.append(encoder(tokens)[0][0].mean(0).numpy())
             with model.disable_adapter():
-                bare.append(model.base_model.model.bert(tokens)[0][0].mean(0).numpy())
+                bare.append(encoder(tokens)[0][0].mean(0).numpy())
     trainer.train()
-    np.testing.assert_allclose(caught[0], expected, atol=1e-5)
+    np.testing.assert_allclose(caught[0][0], expected, atol=1e-5)
     assert abs(np.array(bare) - expected).max() > 1e-2
 
 
-def broken(kind, folder):
-    """A data set that cannot be scored, and what is said of it."""
-    rows = rows_of(folder)
-    return {
-        "stream": (Stream(rows), "cannot be read by index"),
-        "one class": (
-            [{**row, "label": 1} for row in rows],
-            "2 classes or more; got",
-        ),
-        "texts": (
-            [{"text": "good", "label": 1}] * 40,
-            "each a dict with input_ids",
-        ),
-        "none": ([{"input_ids": row["input_ids"]} for row in rows], "must hold labels"),
-        "several": (
-            [{**row, "label": [0.0, 1.0]} for row in rows],
-            r"one whole number a sample.*got shape \(40, 2\)",
-        ),
-    }[kind]
+class Bare(torch.nn.Module):
+    """A model without config."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(1, 2)
+
+    def forward(self, input_ids, attention_mask=None, labels=None):
+        raise NotImplementedError
 
 
-@pytest.mark.parametrize("kind", ["stream", "one class", "texts", "none", "several"])
-def test_what_cannot_be_scored_is_refused_before_training(tiny_encoder, tmp_path, kind):
-    rows, match = broken(kind, tiny_encoder)
+def relabelled(rows, label, start=0):
+    return [{**row, "label": label if i >= start else 0} for i, row in enumerate(rows)]
+
+
+WRONG = [
+    (lambda rows: Stream(rows), "cannot be read by index"),
+    (lambda rows: [{"text": "good", "label": 1}] * 40, "each a dict with input_ids"),
+    (lambda rows: [{"input_ids": row["input_ids"]} for row in rows], "must hold label"),
+    (lambda rows: relabelled(rows, [0.0, 1.0]), r"number a sample.*shape \(40, 2\)"),
+    (lambda rows: relabelled(rows, 1), "2 classes or more; got"),
+    (lambda rows: relabelled(rows, -1, 38), r"-1 in 2 samples \(rows 38, 39\)"),
+    (lambda rows: relabelled(rows, 2, 39), r"2 in 1 samples \(rows 39\)"),
+]
+
+
+@pytest.mark.parametrize(("make_rows", "match"), WRONG, ids=[w[1] for w in WRONG])
+def test_what_cannot_be_scored_is_refused_before_training(
+    tiny_encoder, tmp_path, make_rows, match
+):
+    rows = make_rows(rows_of(tiny_encoder))
     with pytest.raises(InvalidInputError, match=match):
         train(tiny_encoder, tmp_path, rows=rows, max_steps=10)
 
 
-def test_texts_of_other_samples_are_refused(tiny_encoder, tmp_path):
+def test_other_texts_or_a_bare_model_are_refused(tiny_encoder, tmp_path):
     with pytest.raises(InvalidInputError, match="39 texts for 40 training samples"):
-        train(tiny_encoder, tmp_path, given=TEXTS[1:])
-
-
-@pytest.mark.parametrize(
-    ("way", "expected"),
-    [
-        ("mean", [[3.0], [8.0], [10.5]]),
-        ("cls", [[2], [8], [10]]),
-        ("last", [[4], [8], [11]]),
-    ],
-)
-def test_pooling_whichever_side_is_padded(way, expected):
-    states = torch.arange(1.0, 13.0).reshape(3, 4, 1)
-    mask = torch.tensor([[0, 1, 1, 1], [0, 0, 0, 1], [0, 1, 1, 0]])
-    assert pool(way, states, mask).tolist() == expected
-
-
-@pytest.mark.parametrize("label", [-100, -1, 2])
-def test_labels_that_are_no_classes_are_named_before_training(
-    tiny_encoder, tmp_path, label
-):
-    rows = rows_of(tiny_encoder)
-    rows[3]["label"] = rows[7]["label"] = label
-    with pytest.raises(InvalidInputError, match=rf"{label} in 2 samples \(rows 3, 7\)"):
-        train(tiny_encoder, tmp_path, rows=rows)
-
-
-def test_a_model_without_config_is_refused(tiny_encoder, tmp_path):
-    class Bare(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.head = torch.nn.Linear(1, 2)
-
-        def forward(self, input_ids, attention_mask=None, labels=None):
-            return {"logits": self.head(input_ids[:, :1].float())}
-
+        train(tiny_encoder, tmp_path, source=TEXTS[1:])
     with pytest.raises(InvalidInputError, match="Bare has no config"):
         train(tiny_encoder, tmp_path, model=Bare())
 
@@ -278,17 +237,9 @@ def test_the_head_of_a_decoder_does_not_read_padding_that_is_real():
     ids = [[2, 15, 10, 3], [2, 5, 9, 8, 7, 3], [2, 6, 3]]
     rows = [{"input_ids": each, "label": n % 2} for n, each in enumerate(ids)]
     collate = DataCollatorWithPadding(tokenizer)
-    options = {"batch_size": 2, "only_accepted": True}
-    samples = TrainerSamples(rows, collate, network.eval(), **options)
+    args = TrainingArguments("unused", per_device_train_batch_size=2, use_cpu=True)
+    samples = TrainerSamples(rows, collate, network.eval(), args)
     X, logits = samples.read(network, np.arange(3), layer=-1)
     with torch.no_grad():
         again = network.score(torch.from_numpy(X)).numpy()
     np.testing.assert_allclose(again, logits, atol=1e-6)
-
-
-def test_mask_of_head():
-    ids = torch.tensor([[5, 3, 6, 3], [3, 3, 3, 3], [5, 6, 7, 8]])
-    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])
-    expected = [[1, 0, 1, 0], [1, 0, 0, 0], [1, 1, 1, 0]]
-    assert mask_of_head(ids, mask, 3).int().tolist() == expected
-    assert mask_of_head(ids, mask, None) is mask

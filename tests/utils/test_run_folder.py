@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from test_freezing import TEXTS, Y
+from finetuning_data import TEXTS, Y
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError
@@ -174,7 +174,7 @@ _CHILD = """
 import os, sys
 import torch
 torch.set_num_threads(1)
-from smilearn import _training
+from smilearn.finetuning import _training
 from test_run_folder import TEXTS, Y, make
 save = _training.Watcher.on_save
 def die(self, args, state, control, **kwargs):

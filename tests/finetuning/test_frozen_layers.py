@@ -1,0 +1,181 @@
+"""Frozen layers that run once, against the same layers frozen in the plain way."""
+
+import numpy as np
+import pytest
+import torch
+import transformers as hf
+from finetuning_data import TEXTS, Y, make
+from tiny_decoders import decoder
+
+from smilearn import FineTunedClassifier
+from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning import _text_samples
+from smilearn.finetuning._frozen_layers import FrozenLayers, layers_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SIZES = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+}
+DISTIL = {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32, "vocab_size": 40}
+RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+RELATIVE |= {"norm_rel_ebd": "layer_norm", "position_buckets": 8}
+SLIDING = {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}
+SLIDING |= {"num_key_value_heads": 1}
+MAKERS = {
+    "bert": lambda: hf.BertModel(hf.BertConfig(**SIZES)),
+    "roberta": lambda: hf.RobertaModel(hf.RobertaConfig(**SIZES)),
+    "mpnet": lambda: hf.MPNetModel(hf.MPNetConfig(**SIZES)),
+    "distilbert": lambda: hf.DistilBertModel(hf.DistilBertConfig(**DISTIL)),
+    "deberta": lambda: hf.DebertaV2Model(hf.DebertaV2Config(**SIZES, **RELATIVE)),
+    "qwen2": lambda: hf.Qwen2Model(hf.Qwen2Config(**SIZES, **SLIDING)),
+    "gpt2": lambda: hf.AutoModel.from_pretrained(decoder("gpt2")),
+    "llama": lambda: hf.AutoModel.from_pretrained(decoder("llama")),
+}
+FROZEN = {"early_point": None, "evaluations_per_epoch": 5, "freeze_layers": 1}
+
+
+@pytest.fixture(params=MAKERS)
+def backbone(request):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return MAKERS[request.param]().eval()
+
+
+def tokens():
+    """Two texts of 5 and 3 tokens, right-padded."""
+    input_ids = torch.tensor([[5, 6, 7, 8, 9], [7, 5, 6, 1, 1]])
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    return {"input_ids": input_ids, "attention_mask": mask}
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_stored_states_are_the_hidden_states_of_that_layer(backbone, n_layers):
+    frozen, batch, outputs = FrozenLayers(backbone, n_layers), tokens(), []
+    states = frozen.states(backbone, **batch)
+    hook = layers_of(backbone)[n_layers - 1].register_forward_hook(
+        lambda module, args, out: outputs.append(out[0] if type(out) is tuple else out)
+    )
+    with torch.inference_mode(), hook:
+        whole = backbone(**batch).last_hidden_state
+    real = batch["attention_mask"].bool()
+    torch.testing.assert_close(states[real], outputs[0][real])
+    with torch.inference_mode(), frozen.replaced_by(states * real[..., None]):
+        again = backbone(**batch).last_hidden_state
+    torch.testing.assert_close(again[real], whole[real])
+
+
+def test_stored_states_reach_the_output_and_frozen_layers_do_not_run(backbone):
+    frozen, ran = FrozenLayers(backbone, 2), []
+    inner = next(iter(frozen.layers[1].children()))
+    inner.register_forward_hook(lambda *_: ran.append(True))
+    with torch.inference_mode(), frozen.replaced_by(torch.zeros(2, 5, 16)):
+        zeros = backbone(**tokens()).last_hidden_state
+    assert ran == []
+    with torch.inference_mode():
+        whole = backbone(**tokens()).last_hidden_state
+    assert ran == [True]
+    assert abs(zeros - whole).max() > 1e-2
+    assert all("forward" not in vars(layer) for layer in frozen.layers)
+
+
+def test_what_is_below_is_frozen_and_what_is_above_is_trained(backbone):
+    frozen = FrozenLayers(backbone, 2)
+    assert not any(p.requires_grad for p in frozen.layers.parameters())
+    assert not backbone.get_input_embeddings().weight.requires_grad
+    assert all(p.requires_grad for p in frozen.upper.parameters())
+    by_name = dict(backbone.named_parameters())
+    for name in ("ln_f.weight", "norm.weight"):  # after the last layer of decoders
+        assert name not in by_name or by_name[name].requires_grad
+    for name in ("wpe.weight", "embeddings.position_embeddings.weight"):
+        assert name not in by_name or not by_name[name].requires_grad
+    backbone.train()
+    frozen.set_eval()
+    assert not any(m.training for layer in frozen.layers for m in layer.modules())
+    drops = [m for m in backbone.modules() if isinstance(m, torch.nn.Dropout)]
+    inner = {m for layer in layers_of(backbone) for m in layer.modules()}
+    assert not any(m.training for m in drops if m not in inner)  # of the embeddings
+    assert all(m.training for layer in frozen.upper for m in layer.modules())
+
+
+class Tied(torch.nn.Module):
+    """A norm that serves below the layers and above them."""
+
+    device = torch.device("cpu")
+
+    def __init__(self):
+        super().__init__()
+        self.config = hf.BertConfig(num_hidden_layers=2)
+        self.words, self.norm = torch.nn.Embedding(9, 4), torch.nn.LayerNorm(4)
+        self.layers = torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(2)])
+        self.last = torch.nn.LayerNorm(4)
+
+    def forward(self, input_ids, **options):
+        states = self.norm(self.words(input_ids))
+        for layer in self.layers:
+            states = layer(states)
+        return self.last(self.norm(states))
+
+
+def test_what_serves_below_and_above_is_frozen():
+    backbone = Tied()
+    FrozenLayers(backbone, 1)
+    trained = {name for name, p in backbone.named_parameters() if p.requires_grad}
+    assert {name.rpartition(".")[0] for name in trained} == {"layers.1", "last"}
+
+
+@pytest.mark.parametrize("kind", ["encoder", "gpt2", "llama"])
+def test_reusing_stored_states_changes_no_loss(tiny_encoder, kind, monkeypatch):
+    folder = tiny_encoder if kind == "encoder" else decoder(kind)
+    reused = make(folder, **FROZEN).fit(TEXTS, Y)
+    with monkeypatch.context() as patch:  # stored in a file
+        patch.setattr(_text_samples, "_MOST_IN_MEMORY", 0)
+        from_file = make(folder, **FROZEN).fit(TEXTS, Y)
+    np.testing.assert_array_equal(from_file.logits_, reused.logits_)
+    monkeypatch.setattr(_text_samples.TextSamples, "store", lambda *_: None)
+    plain = make(folder, **FROZEN).fit(TEXTS, Y)
+    losses = [[h["mean_loss"] for h in each.history_] for each in (reused, plain)]
+    assert losses[0][-1] < 0.9 * losses[0][0]
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
+    np.testing.assert_allclose(reused.logits_, plain.logits_, atol=1e-4)
+    X, Z = reused.transform(TEXTS), plain.transform(TEXTS)
+    np.testing.assert_allclose(X, Z, atol=1e-4)
+
+
+def test_frozen_layers_run_once_a_text_and_stay_those_of_the_model(
+    tiny_encoder, monkeypatch
+):
+    n_texts, states = [], FrozenLayers.states
+
+    def counted(self, backbone, input_ids, attention_mask):
+        n_texts.append(len(input_ids))
+        return states(self, backbone, input_ids, attention_mask)
+
+    monkeypatch.setattr(FrozenLayers, "states", counted)
+    after = make(tiny_encoder, FineTunedClassifier, **FROZEN).fit(TEXTS, Y).backbone_
+    assert sum(n_texts) == len(TEXTS)
+    before = hf.AutoModel.from_pretrained(tiny_encoder)
+    moved = {
+        name
+        for name, weight in after.named_parameters()
+        if not torch.equal(weight, before.get_parameter(name))
+    }
+    assert moved
+    assert all(name.startswith("encoder.layer.1.") for name in moved)
+
+
+def test_layers_that_cannot_be_frozen_are_refused(tiny_encoder):
+    match = "freeze_layers=3 is more than the 2 layers of the BertModel. Take 2"
+    with pytest.raises(InvalidInputError, match=match):
+        make(tiny_encoder, freeze_layers=3).fit(TEXTS, Y)
+    sizes = {**SIZES, "embedding_size": 8}
+    with pytest.raises(InvalidInputError, match=r"no list of 3 layers.* freeze_lay"):
+        layers_of(hf.AlbertModel(hf.AlbertConfig(**sizes)))
+    sizes = {"vocab_size": 40, "d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 8}
+    with pytest.raises(InvalidInputError, match=r"XLNetModel do not hand on one state"):
+        FrozenLayers(hf.XLNetModel(hf.XLNetConfig(**sizes)), 1)
