@@ -55,7 +55,7 @@ def _with_type(values, name):
             values = values.astype("datetime64[ms]")
         if values.dtype.kind != "O":
             return values
-    values = list(values)
+    values = values if type(values) is list else list(values)
     kinds = set(map(type, values))
     if len(kinds) > 1 or any(issubclass(kind, np.generic) for kind in kinds):
         values = [v.item() if isinstance(v, np.generic) else v for v in values]

@@ -79,6 +79,7 @@ def _without_infinity(frame):
 
 
 def _read_csv(path, types):
+    csv.field_size_limit(2**31 - 1)  # texts may be long
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = next(filter(None, csv.reader(file)), [])
     if len(set(header)) < len(header):
@@ -97,7 +98,6 @@ def _read_csv(path, types):
 
 def _checked_csv(path):
     """Read CSV by the standard library, which names the line of a mistake."""
-    csv.field_size_limit(2**31 - 1)  # texts may be long
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:

@@ -41,6 +41,9 @@ def test_compared_tables_are_matched_by_id(seed):
     assert np.abs(most["change"]).tolist() == sorted(np.abs(compared["change"]))[:-5:-1]
     assert most.overlap(0.25) == compared.overlap(0.25)  # still of all samples
     assert most.rank_correlation == compared.rank_correlation
+    table, other = table.take(range(20)), other.take(range(20))
+    both = set(table.riskiest(10)["id"]) & set(other.riskiest(10)["id"])
+    assert table.compare(other).overlap(0.5) == len(both) / 10
 
 
 def test_the_same_infinite_risk_is_no_change():

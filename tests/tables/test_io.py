@@ -112,12 +112,11 @@ def test_csv_cells_are_verbatim(tmp_path, newline, mark):
     }
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_very_long_cell(tmp_path, suffix):
+@pytest.mark.parametrize("label", ["a", ""])
+def test_very_long_cell_of_csv(tmp_path, label):
     csv.field_size_limit(131_072)  # the limit of a fresh interpreter
-    frame = pl.DataFrame({"text": ["x" * 200_000, "y"], "label": ["a", ""]})
-    write_frame(frame, tmp_path / f"table{suffix}")
-    assert read_frame(tmp_path / f"table{suffix}").equals(frame)
+    (tmp_path / "t.csv").write_text(f"text,label\n{'x' * 200_000},{label}\n")
+    assert read_frame(tmp_path / "t.csv").row(0) == ("x" * 200_000, label)
 
 
 def test_json_lines_may_skip_names_and_lines(tmp_path):
