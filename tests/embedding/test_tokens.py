@@ -19,7 +19,7 @@ from smilearn.exceptions import (
     TruncationWarning,
     UnknownTokensWarning,
 )
-from smilearn.finetuning._training import TextSamples
+from smilearn.finetuning._text_samples import TextSamples
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
 TEXTS = ["the good film", "a bad movie", "great plot", "dull actor"]
@@ -157,9 +157,7 @@ def test_samples_for_training_leave_the_tokenizer_alone():
     samples = TextSamples(["good", "a bad film", "the " * 60], words, 10)
     assert words.padding_side == "left"
     assert samples.n_truncated == 1
-    [rows] = samples.by_length(np.arange(3), 4)
-    assert rows.tolist() == [2, 1, 0]
-    batch = samples.batch(rows)
+    batch = samples.batch([2, 1, 0])
     assert batch["attention_mask"].sum(1).tolist() == [10, 5, 3]
     assert batch["input_ids"][2].tolist() == [2, 15, 3] + [0] * 7
 
