@@ -14,7 +14,7 @@ from smilearn.utils._validation import (
 )
 
 _UNITS = ("D", "ms", "us", "ns")  # of dates, that polars has
-_REFUSED = (pl.Int128, pl.Decimal, pl.List, pl.Array, pl.Struct)
+_REFUSED = (pl.Decimal, pl.List, pl.Array, pl.Struct)
 
 
 def as_series(values, name, *, may_miss=False):
@@ -27,6 +27,8 @@ def as_series(values, name, *, may_miss=False):
         series = pl.Series(name, values)
         if series.dtype == pl.Object:  # of one type, such as UUIDs
             series = pl.Series(name, [v if v is None else str(v) for v in values])
+        if series.dtype == pl.Int128:
+            series = series.cast(pl.UInt64)
     except (TypeError, ValueError, OverflowError, PolarsError) as error:
         raise _wrong_type(name, str(error).partition("\n")[0]) from error
     if isinstance(series.dtype, (pl.Categorical, pl.Enum, pl.Null)):

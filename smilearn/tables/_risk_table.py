@@ -288,10 +288,6 @@ def _complete(columns):
     """A frame of columns, checked, and those that follow from them."""
     columns = {name: _column(name, values) for name, values in columns.items()}
     n_rows = len(columns["psmi"])
-    if len(columns["label"]) != n_rows:
-        raise InvalidInputError(
-            f"label has {len(columns['label'])} rows where psmi has {n_rows}."
-        )
     columns = {"id": pl.arange(n_rows, eager=True)} | columns
     lengths = {name: len(values) for name, values in columns.items()}
     if set(lengths.values()) != {n_rows}:

@@ -104,7 +104,7 @@ def test_labels_must_be_of_one_type(labels, match):
         ({"std": pl.Series([None, 0.5])}, "std must be one column of numbers; got NaN"),
         ({"std": np.ones((2, 2))}, r"std must be one column .* shape \(2, 2\)"),
         ({"text": ["a", None]}, "1 of 2 texts are missing"),
-        ({"label": ["a"]}, "label has 1 rows where psmi has 2"),
+        ({"label": ["a"]}, "differ in length: .*'label': 1"),
         ({"std": [1, 2, 3]}, "differ in length: .*'std': 3"),
         ({"most_likely_label": ["a"]}, "differ in length: .*'most_likely_label': 1"),
         ({"text": list("abc")}, "differ in length: .*'text': 3"),

@@ -162,6 +162,13 @@ def test_a_table_of_whole_numbers_filters_its_own_data(tmp_path):
     assert table.join(frame, on="key")["psmi"].tolist() == [1.0, -1.0]
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_ids_of_64_bits_come_back(tmp_path, kind):
+    table = RiskTable([0.5, 0.25], ["a", "b"], id=[2**64 - 1, 2**64 - 2])
+    again = round_trip(table, tmp_path, kind)
+    assert again["id"].tolist() == [2**64 - 1, 2**64 - 2]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_and_sorted_tables_keep_their_ranks_and_are_not_whole(tmp_path, kind):
     table = made_table(9, id=None)
