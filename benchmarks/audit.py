@@ -81,7 +81,7 @@ def one_model(C, X, y, wrong, arguments):
         "C": C,
         "seconds": seconds,
         "seconds_second_half": half,
-        "attack": {name: values.tolist() for name, values in attack.columns.items()},
+        "attack": attack.frame.to_dict(as_series=False),
         "auc_of_flips": auc,
     }
 

@@ -4,9 +4,9 @@
 
 The same columns (ids, 6 string classes, texts of about 100 characters, scores and their
 errors) are put in a `RiskTable` and in a polars frame with the same made columns (risk,
-rank, class support), sorted by rank, written as Parquet and read back, in turn, in one
-process. A ratio is that of two times of the same turn; figures are medians over the
-turns, with their range. The first turn is warm-up and left out.
+rank, class support), sorted by rank, written as Parquet and as CSV and read back, in
+turn, in one process. A ratio is that of two times of the same turn; figures are medians
+over the turns, with their range. The first turn is warm-up and left out.
 """
 
 import argparse
@@ -65,7 +65,6 @@ def timed(function, *arguments):
 
 def one_turn(columns, folder):
     """Seconds of each step, (polars, RiskTable); checks that both ways agree."""
-    paths = [Path(folder) / f"{name}.parquet" for name in ("polars", "table")]
     steps = {}
     built, frame = timed(polars_frame, columns)
     own, table = timed(lambda: RiskTable(**columns))
@@ -75,16 +74,23 @@ def one_turn(columns, folder):
     steps["sort"] = built, own
     if ordered["id"].to_list() != riskiest["id"].tolist():
         raise SystemExit("The two orders differ; nothing is to be compared.")
-    steps["write Parquet"] = (
-        timed(frame.write_parquet, paths[0])[0],
-        timed(table.to_parquet, paths[1])[0],
-    )
-    built, frame_again = timed(pl.read_parquet, paths[0])
-    own, table_again = timed(RiskTable.read, paths[1])
-    steps["read Parquet"] = built, own
-    if frame_again["text"].to_list() != table_again["text"].tolist():
-        raise SystemExit("The two texts differ; nothing is to be compared.")
-    return steps, [path.stat().st_size for path in paths]
+    sizes = {}
+    for kind, write, write_own, read in (
+        ("Parquet", frame.write_parquet, table.to_parquet, pl.read_parquet),
+        ("CSV", frame.write_csv, table.to_csv, pl.read_csv),
+    ):
+        paths = [folder / f"{name}.{kind.lower()}" for name in ("polars", "table")]
+        steps[f"write {kind}"] = (
+            timed(write, paths[0])[0],
+            timed(write_own, paths[1])[0],
+        )
+        built, frame_again = timed(read, paths[0])
+        own, table_again = timed(RiskTable.read, paths[1])
+        steps[f"read {kind}"] = built, own
+        if not frame_again["text"].equals(table_again.frame["text"]):
+            raise SystemExit("The two texts differ; nothing is to be compared.")
+        sizes[kind] = [path.stat().st_size for path in paths]
+    return steps, sizes
 
 
 def with_range(values, unit=""):
@@ -107,14 +113,16 @@ def main():
     arguments = parser.parse_args()
     columns = columns_of(arguments.rows)
     with tempfile.TemporaryDirectory() as folder:
-        one_turn(columns, folder)
-        found = [one_turn(columns, folder) for _ in range(arguments.repeats)]
-    turns, sizes = [turn for turn, _ in found], found[0][1]
+        one_turn(columns, Path(folder))
+        results = [one_turn(columns, Path(folder)) for _ in range(arguments.repeats)]
+    turns, sizes = [steps for steps, _ in results], results[0][1]
     table = "\n".join([HEADER, *(as_markdown(step, turns) for step in turns[0])])
-    table += (
-        f"\n\n{arguments.rows:,} rows, {os.cpu_count()} cores. The file of polars has "
-        f"{sizes[0] / 2**20:.0f} MB, ours {sizes[1] / 2**20:.0f} MB.\n"
-    )
+    megabytes = [
+        f"{kind}: {polars / 2**20:.0f} MB by polars, {own / 2**20:.0f} MB by RiskTable"
+        for kind, (polars, own) in sizes.items()
+    ]
+    table += f"\n\n{arguments.rows:,} rows, {os.cpu_count()} cores. Files of "
+    table += "; ".join(megabytes) + ".\n"
     print(table)
     if arguments.write:
         machine = {"machine": platform.machine(), "cores": os.cpu_count()}

@@ -82,7 +82,8 @@ def markdown(table):
     """A row a scorer; what differs from loss is marked."""
     lines = ["| score | AUC | FPR at TPR .75 | TPR at FPR .01 | top tenth |"]
     lines.append("|---" * 5 + "|")
-    verdict = table.columns.get("verdict", np.full(len(table), "even"))
+    has_verdict = "verdict" in table.columns
+    verdict = table["verdict"] if has_verdict else np.full(len(table), "even")
     for name in dict.fromkeys(table["scorer"].tolist()):
         cells = [name]
         for metric in COLUMNS:

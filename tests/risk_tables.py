@@ -1,4 +1,4 @@
-"""Risk tables for tests, and whether two are the same to the last bit."""
+"""Risk tables for tests."""
 
 import numpy as np
 
@@ -17,13 +17,3 @@ def made_table(n_samples=40, seed=0, **columns):
         "id": [f"{i:03}" for i in range(n_samples)],
     }
     return RiskTable(**(given | columns))
-
-
-def check_same(table, other):
-    """Equal columns of the very same types, in the same order."""
-    assert list(table.columns) == list(other.columns)
-    for name, values in table.columns.items():
-        assert values.dtype == other[name].dtype, name
-        assert values.tolist() == other[name].tolist(), name
-        assert [*map(type, values.tolist())] == [*map(type, other[name].tolist())], name
-    assert table.is_whole == other.is_whole

@@ -19,6 +19,8 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import layers, score_samples
 from smilearn.scoring._scorer import SlicedMIScorer
+from smilearn.tables._columns import as_series
+from smilearn.tables._matching import rows_of
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._indexing import (
@@ -254,20 +256,8 @@ def _rows_by_id(table, index):
             'match="index" needs X to be a pandas frame or series whose index holds '
             "the ids of the risk table."
         )
-    ids = table["id"].tolist()
-    rows = dict(zip(ids, range(len(ids)), strict=True))
-    if len(rows) < len(ids):
-        raise InvalidInputError(
-            'match="index" needs ids that name one row each; the risk table has '
-            f"{len(ids) - len(rows)} ids more than once."
-        )
-    found = [rows.get(name, -1) for name in index.tolist()]
-    if -1 in found:
-        raise InvalidInputError(
-            f"{found.count(-1)} samples are not in the risk table, the first with the "
-            f"index {index[found.index(-1)]!r}."
-        )
-    return found
+    wanted = as_series(index, "index", may_miss=True)
+    return rows_of(wanted, table.frame["id"], "X", "the risk table")
 
 
 class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):

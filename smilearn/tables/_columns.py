@@ -7,13 +7,14 @@ from polars.exceptions import PolarsError
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._validation import (
     check_labels,
+    check_texts,
     is_missing,
     read_column,
     refuse_tables,
 )
 
 _UNITS = ("D", "ms", "us", "ns")  # of dates, that polars has
-_REFUSED = (pl.Object, pl.Int128, pl.Decimal, pl.List, pl.Array, pl.Struct)
+_REFUSED = (pl.Decimal, pl.List, pl.Array, pl.Struct)
 
 
 def as_series(values, name, *, may_miss=False):
@@ -24,14 +25,16 @@ def as_series(values, name, *, may_miss=False):
     values = _with_type(read_column(values), name)
     try:
         series = pl.Series(name, values)
+        if series.dtype == pl.Object:  # of one type, such as UUIDs
+            series = pl.Series(name, [v if v is None else str(v) for v in values])
+        if series.dtype == pl.Int128:
+            series = series.cast(pl.UInt64)
     except (TypeError, ValueError, OverflowError, PolarsError) as error:
         raise _wrong_type(name, str(error).partition("\n")[0]) from error
-    if isinstance(series.dtype, (pl.Categorical, pl.Enum)):
-        series = series.cast(pl.String)
-    if series.dtype == pl.Null:
+    if isinstance(series.dtype, (pl.Categorical, pl.Enum, pl.Null)):
         series = series.cast(pl.String)
     if isinstance(series.dtype, _REFUSED):
-        raise _wrong_type(name, f"{series.dtype} such as {series[0]!r}")
+        raise _wrong_type(name, str(series.dtype))
     if series.null_count() and not may_miss:
         raise InvalidInputError(
             f"{name} must be given for each row; {series.null_count()} are missing, "
@@ -45,7 +48,7 @@ def _with_type(values, name):
     if isinstance(values, pl.Series) or hasattr(values, "to_pylist"):
         return values
     if isinstance(getattr(values, "dtype", None), np.dtype):
-        values = np.asarray(values)
+        values = np.array(values)  # a copy, which the series may keep
         if values.ndim != 1:
             raise InvalidInputError(
                 f"{name} must be one column; got shape {values.shape}."
@@ -54,7 +57,7 @@ def _with_type(values, name):
             values = values.astype("datetime64[ms]")
         if values.dtype.kind != "O":
             return values
-    values = list(values)
+    values = values if type(values) is list else list(values)
     kinds = set(map(type, values))
     if len(kinds) > 1 or any(issubclass(kind, np.generic) for kind in kinds):
         values = [v.item() if isinstance(v, np.generic) else v for v in values]
@@ -63,7 +66,7 @@ def _with_type(values, name):
     if len(kinds) > 1:
         names = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise _wrong_type(name, names)
-    return list(map(str, values)) if kinds == {tuple} else values
+    return list(map(str, values)) if kinds == {tuple} else values  # of a MultiIndex
 
 
 def _wrong_type(name, got):
@@ -73,13 +76,16 @@ def _wrong_type(name, got):
     )
 
 
-def as_labels(values):
+def as_labels(values, name="label"):
     """Make a series of labels, none of them missing."""
-    if type(values) not in (list, tuple) or len(set(map(type, values))) != 1:
-        values = check_labels(values)  # of NumPy, where strings end before a NUL
-    elif not isinstance(values[0], (str, int)):
-        values = check_labels(values)
-    return as_series(values, "label")
+    if isinstance(values, pl.Series) and not values.dtype.is_float():
+        return as_series(values, name)
+    if type(values) is list and set(map(type, values)) in ({str}, {int}):
+        return as_series(values, name)
+    checked = check_labels(values)  # of NumPy, which rounds large ints with gaps
+    is_exact = hasattr(values, "to_pylist") or hasattr(values, "to_list")
+    is_exact = is_exact or isinstance(values, (list, tuple))
+    return as_series(values if is_exact else checked, name)
 
 
 def as_numbers(values, name):
@@ -101,8 +107,17 @@ def as_numbers(values, name):
     return series
 
 
+def as_texts(values, name="text"):
+    """Make a series of texts, none of them missing."""
+    if isinstance(values, pl.Series) and values.dtype == pl.String:
+        return as_series(values, name)
+    return pl.Series(name, check_texts(values), dtype=pl.String)
+
+
 def whole_numbers(series):
     """Strings as int64 where all are written as whole numbers are, else as they are."""
-    numbers = series.cast(pl.Int64, strict=False)
-    is_plain = not numbers.null_count() and (numbers.cast(pl.String) == series).all()
-    return numbers if is_plain else series
+    for part in (series.head(1), series):  # a quick no where the first one is none
+        numbers = part.cast(pl.Int64, strict=False)
+        if numbers.null_count() or (numbers.cast(pl.String) != part).any():
+            return series
+    return numbers

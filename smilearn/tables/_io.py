@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 from polars import selectors
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.utils._files import replacing
@@ -31,13 +31,13 @@ def file_kind(path):
     return _SUFFIXES[suffix]
 
 
-def read_frame(path):
-    """Read a file as a polars frame; cells of CSV stay the text that they are."""
+def read_frame(path, types=None):
+    """Read a polars frame; cells of CSV are text where `types` names no other dtype."""
     kind, path = file_kind(path), Path(path)
     if not path.is_file():
         raise FileFormatError(f"{path}: no such file.")
     try:
-        frame = _READERS[kind](path)
+        frame = _read_csv(path, types or {}) if kind == "csv" else _READERS[kind](path)
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path}: not UTF-8 text ({error.reason}).") from error
     if frame.is_empty():
@@ -78,25 +78,26 @@ def _without_infinity(frame):
     return frame.with_columns(pl.col(infinite).cast(pl.String))
 
 
-def _read_csv(path):
-    with path.open("rb") as file:
-        try:
-            frame = pl.read_csv(file, infer_schema=False)
-        except PolarsError:
-            frame = None
+def _read_csv(path, types):
+    csv.field_size_limit(2**31 - 1)  # texts may be long
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = next(filter(None, csv.reader(file)), [])
     if len(set(header)) < len(header):
         raise FileFormatError(f"{path}: two columns share a name: {header}.")
+    types = {name: types[name] for name in header if name in types}
+    try:
+        with path.open("rb") as file:
+            frame = pl.read_csv(file, infer_schema=False, schema_overrides=types)
+    except PolarsError:
+        return _checked_csv(path)
     # polars ends short rows with null, as it reads cells that are empty
-    if frame is None or frame.columns != header or frame[header[-1]].null_count():
-        frame = _checked_csv(path)
-    return frame.with_columns(pl.all().fill_null(""))
+    if frame.columns != header or frame[header[-1]].null_count():
+        return _checked_csv(path)
+    return frame.with_columns(pl.col(pl.String).fill_null(""))
 
 
 def _checked_csv(path):
     """Read CSV by the standard library, which names the line of a mistake."""
-    csv.field_size_limit(2**31 - 1)  # texts may be long
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
@@ -120,7 +121,7 @@ def _read_jsonl(path):
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     try:
         return pl.read_ndjson(content, infer_schema_length=None)
-    except PolarsError:
+    except (PolarsError, PanicException):
         return _checked_jsonl(path, content.decode())
 
 
@@ -155,8 +156,8 @@ def _read_parquet(path):
             )
         with path.open("rb") as file:
             return pl.read_parquet(file)
-    except PolarsError as error:
+    except (PolarsError, PanicException) as error:
         raise FileFormatError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
-_READERS = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}
+_READERS = {"jsonl": _read_jsonl, "parquet": _read_parquet}

@@ -14,6 +14,7 @@ _ADDED = ("psmi", "std", "risk", "rank", "most_likely_label")
 def rows_of(wanted, ids, where, whose):
     """Row of each wanted id, and an error unless all ids are found and unique."""
     check_unique(ids, whose)
+    wanted, ids = _as_dates(wanted, ids), _as_dates(ids, wanted)
     known = pl.DataFrame({"id": ids}).with_row_index("row")
     wanted_ids = pl.DataFrame({"id": _in_type_of(ids, wanted)})
     rows = wanted_ids.join(known, "id", "left", maintain_order="left")["row"]
@@ -37,23 +38,30 @@ def check_unique(ids, whose):
         )
 
 
+def _as_dates(ids, others):
+    """Strings of a plain file as moments, where the other ids are dates."""
+    if ids.dtype != pl.String or not others.dtype.is_temporal():
+        return ids
+    try:
+        return pl.Series(ids.to_numpy().astype("datetime64[us]"))
+    except ValueError:
+        return ids
+
+
 def _in_type_of(ids, wanted):
     """Wanted ids in the type of the ids; null where that would change them."""
     own, other = ids.dtype, wanted.dtype
     if own == other:
         return wanted
-    if own == pl.String and other.is_temporal():
-        return wanted.dt.to_string("iso:strict")
-    both = [(dtype.is_numeric(), dtype.is_temporal()) for dtype in (own, other)]
-    same = pl.Series([None] * len(wanted), dtype=own)
-    if both[0] != both[1] or not any(both[0]):
-        return same
+    comparable = own.is_numeric() and other.is_numeric()
     try:
-        same = wanted.cast(own, strict=False)
-        kept = same.cast(other, strict=False) == wanted
-    except PolarsError:
-        return pl.Series([None] * len(wanted), dtype=own)
-    return same.set(~kept.fill_null(value=False), None)
+        if comparable or (own.is_temporal() and other.is_temporal()):
+            same = wanted.cast(own, strict=False)
+            kept = same.cast(other, strict=False) == wanted
+            return pl.select(pl.when(kept).then(same)).to_series()
+    except PolarsError:  # such as a date with a time zone and one without
+        pass
+    return pl.Series([None] * len(wanted), dtype=own)
 
 
 def _shown(value):

@@ -1,21 +1,33 @@
 """Scores of labelled samples, one row each: the form in which a person meets them."""
 
+import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._columns import as_labels, as_numbers, as_series, whole_numbers
+from smilearn.tables._columns import (
+    as_labels,
+    as_numbers,
+    as_series,
+    as_texts,
+    whole_numbers,
+)
 from smilearn.tables._comparison import compare_tables
 from smilearn.tables._groups import risk_groups
 from smilearn.tables._io import file_kind, read_frame
 from smilearn.tables._matching import join_risk
 from smilearn.tables._plot import plot_risk
-from smilearn.tables._table import Table
-from smilearn.utils._validation import check_texts
+from smilearn.tables._table import Table, checked_count
+from smilearn.utils._ranks import order_of
 
-_NUMBERS = ("psmi", "std")
-_COUNTS = ("rank", "class_support")
-_COLUMNS = ("id", "label", "text", "psmi", "std", "risk", *_COUNTS, "most_likely_label")
+_TYPES = {
+    "psmi": pl.Float64,
+    "std": pl.Float64,
+    "risk": pl.Float64,
+    "rank": pl.Int64,
+    "class_support": pl.Int64,
+}
+_COLUMNS = ("id", "label", "text", *_TYPES, "most_likely_label")
 
 
 class RiskTable(Table):
@@ -77,18 +89,9 @@ class RiskTable(Table):
     def __init__(
         self, psmi, label, *, std=None, most_likely_label=None, text=None, id=None
     ):
-        likely = most_likely_label
-        columns = {
-            "psmi": as_numbers(psmi, "psmi"),
-            "label": as_labels(label),
-            "id": None if id is None else as_series(id, "id"),
-            "std": None if std is None else as_numbers(std, "std"),
-            "most_likely_label": None if likely is None else as_series(likely, "label"),
-            "text": None
-            if text is None
-            else pl.Series(check_texts(text), dtype=pl.String),
-        }
-        self.frame = _complete({n: v for n, v in columns.items() if v is not None})
+        given = {"id": id, "label": label, "text": text, "psmi": psmi, "std": std}
+        given["most_likely_label"] = most_likely_label
+        self.frame = _complete({n: v for n, v in given.items() if v is not None})
         self.is_whole = True
 
     @classmethod
@@ -113,7 +116,7 @@ class RiskTable(Table):
         InvalidInputError
             If the file is not a risk table, has no rows, or is of a newer smilearn.
         """
-        frame = read_frame(path)
+        frame = read_frame(path, _TYPES)
         for name in ("psmi", "label"):
             if name not in frame.columns:
                 raise FileFormatError(
@@ -122,10 +125,11 @@ class RiskTable(Table):
                 )
         table = object.__new__(cls)
         try:
-            columns = {name: frame[name] for name in _COLUMNS if name in frame.columns}
+            columns = {n: frame[n] for n in _COLUMNS if n in frame.columns}
+            columns.pop("risk", None)  # which is minus psmi
             if file_kind(path) == "csv":
                 columns = _typed(columns)
-            table.frame = _complete(_checked(columns))
+            table.frame = _complete(columns)
         except (InvalidInputError, PolarsError) as error:
             raise FileFormatError(f"{path}: not a risk table: {error}") from error
         table.is_whole = _is_whole(table.frame)
@@ -149,23 +153,8 @@ class RiskTable(Table):
         InvalidInputError
             If n is below 0.
         """
-        table = self._with(self.frame.sort("rank", maintain_order=True))
-        return table if n is None else table.head(n)
-
-    def take(self, indices):
-        """Give some rows.
-
-        Parameters
-        ----------
-        indices : array-like of int or of bool
-            Rows wanted, or a mask.
-
-        Returns
-        -------
-        table : RiskTable
-            These rows. Ranks and supports stay those of the whole.
-        """
-        return super().take(indices)
+        order = order_of(self["rank"])
+        return self.take(order if n is None else order[: checked_count(n)])
 
     def _with(self, frame):
         table = super()._with(frame)
@@ -288,13 +277,18 @@ class RiskTable(Table):
         return plot_risk(self, kind, ax)
 
 
+def _column(name, values):
+    """Check a column of a risk table and make it a series."""
+    if name in ("rank", "class_support"):
+        values = values.cast(pl.Int64)
+    make = {"label": as_labels, "text": as_texts, "psmi": as_numbers, "std": as_numbers}
+    return make.get(name, as_series)(values, name)
+
+
 def _complete(columns):
-    """A frame of checked columns and those that follow from them."""
+    """A frame of columns, checked, and those that follow from them."""
+    columns = {name: _column(name, values) for name, values in columns.items()}
     n_rows = len(columns["psmi"])
-    if len(columns["label"]) != n_rows:
-        raise InvalidInputError(
-            f"label has {len(columns['label'])} rows where psmi has {n_rows}."
-        )
     columns = {"id": pl.arange(n_rows, eager=True)} | columns
     lengths = {name: len(values) for name, values in columns.items()}
     if set(lengths.values()) != {n_rows}:
@@ -320,29 +314,13 @@ def _typed(columns):
     return columns
 
 
-def _checked(columns):
-    """Columns of a file, checked as those of the constructor are."""
-    checked = {}
-    for name, values in columns.items():
-        if name in _NUMBERS:
-            checked[name] = as_numbers(values, name)
-        elif name in _COUNTS:
-            checked[name] = as_series(values.cast(pl.Int64), name)
-        elif name == "text":
-            checked[name] = pl.Series(name, check_texts(values), dtype=pl.String)
-        elif name != "risk":  # which is minus psmi
-            checked[name] = as_series(values, name)
-    return checked
-
-
 def _is_whole(frame):
     """Whether a frame of a file holds all rows of a table, numbered ones in order."""
-    n_rows, ids = len(frame), frame["id"]
-    facts = frame.select(
-        n_ranks=pl.col("rank").filter(pl.col("rank").is_between(1, n_rows)).n_unique(),
-        support=(pl.col("class_support") == pl.len().over("label")).all(),
-    )
-    all_rows = facts.row(0) == (n_rows, True)
-    if not ids.dtype.is_integer() or ids.is_sorted():
-        return all_rows
-    return all_rows and set(ids) != set(range(n_rows))
+    n_rows, ids, rank = len(frame), frame["id"], frame["rank"].to_numpy()
+    support = frame.select(pl.col("class_support") == pl.len().over("label"))
+    if not support["class_support"].all() or rank.min() != 1 or rank.max() != n_rows:
+        return False
+    if np.bincount(rank).max() > 1:
+        return False
+    is_sorted = not ids.dtype.is_integer() or ids.is_sorted()
+    return is_sorted or set(ids) != set(range(n_rows))

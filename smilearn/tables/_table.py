@@ -1,6 +1,5 @@
 """A polars frame that people print, cut, convert and save."""
 
-import copy
 import html
 
 import numpy as np
@@ -88,8 +87,8 @@ class Table:
 
     def _with(self, frame):
         """The same table with other rows."""
-        table = copy.copy(self)
-        table.frame = frame
+        table = object.__new__(type(self))
+        table.__dict__ = self.__dict__ | {"frame": frame}
         return table
 
     def to_pandas(self):

@@ -16,19 +16,6 @@ def ranks_of(psmi):
     return rank
 
 
-def are_ranks(rank, psmi):
-    """Tell whether ranks are those that :func:`ranks_of` gives, without a sort."""
-    order = _permutation(rank)
-    if order is None or np.isnan(psmi).any():
-        return False
-    in_order = psmi[order]
-    low, high = in_order[:-1], in_order[1:]
-    rising = low < high
-    if not rising.all():
-        rising |= (low == high) & (order[:-1] < order[1:])
-    return bool(rising.all())
-
-
 def order_of(rank):
     """Order rows by rank; quick where ranks are 1 to n_rows."""
     order = _permutation(rank)

@@ -63,7 +63,7 @@ def test_indicators_of_any_kind(seed, make):
     assert_allclose(one.score_samples(X, make(Y)), fitted(X, Y).score_samples(X, Y))
     if isinstance(make(Y), pd.DataFrame):
         assert one.classes_.tolist() == ["joy", "fear", "rage", "awe"]
-        first = one.to_table().columns["label"][0]
+        first = one.to_table()["label"][0]
         assert first == ", ".join(one.classes_[Y[0] == 1]) or first == "none"
 
 

@@ -98,9 +98,9 @@ def test_missing_groups_are_one_group(key):
         ("no_such", "no column 'no_such'; columns are: id, label"),
         (["a"], "one group a row; got 1 groups for 3 rows"),
         (lambda table: ["a"] * 5, "one group a row; got 5 groups for 3 rows"),
-        ([1, "1", 2], "Two groups would have one name"),
+        ([1, "1", 2], "one type: .* got int and str"),
         (["missing", None, "a"], "Two groups would have one name"),
-        ([[1], [2], [3]], "groups must be strings, numbers or dates"),
+        ([[1], [2], [3]], r"one type: .* got List\(Int64\)"),
         (np.ones((3, 2)), r"key must be one column; got shape \(3, 2\)"),
         (7, "key must be a sequence; got 7"),
     ],
@@ -115,6 +115,6 @@ def test_groups_of_no_rows_and_to_files(tmp_path):
     groups = made_table().by_class()
     groups.to_csv(tmp_path / "groups.csv")
     read = pd.read_csv(tmp_path / "groups.csv")
-    assert read["mean_risk"].tolist() == groups["mean_risk"].tolist()
+    assert read["mean_risk"].tolist() == pytest.approx(groups["mean_risk"], 1e-5)
     assert "3 groups" in groups._repr_html_()
     assert len(groups.head(2)) == 2

@@ -1,7 +1,6 @@
 """Two risk tables of the same samples, side by side."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,18 +41,14 @@ def test_compared_tables_are_matched_by_id(seed):
     assert np.abs(most["change"]).tolist() == sorted(np.abs(compared["change"]))[:-5:-1]
     assert most.overlap(0.25) == compared.overlap(0.25)  # still of all samples
     assert most.rank_correlation == compared.rank_correlation
+    table, other = table.take(range(20)), other.take(range(20))
+    both = set(table.riskiest(10)["id"]) & set(other.riskiest(10)["id"])
+    assert table.compare(other).overlap(0.5) == len(both) / 10
 
 
 def test_the_same_infinite_risk_is_no_change():
     table = RiskTable([-np.inf, 0.0], ["a", "b"])
     assert table.compare(table)["change"].tolist() == [0.0, 0.0]
-
-
-def test_ids_are_matched_whatever_holds_them():
-    days = pd.date_range("2020", periods=3)
-    table = RiskTable([0.1, 0.2, 0.3], [0, 1, 1], id=days)
-    other = RiskTable([3.0, 2.0, 1.0], [1, 1, 0], id=list(days.date[::-1]))
-    assert table.compare(other)["other_risk"].tolist() == [-1.0, -2.0, -3.0]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +68,6 @@ def test_ids_are_matched_whatever_holds_them():
             lambda t: made_table(4, label=list("abcd")),
             "4 samples have different labels",
         ),
-        (lambda t: made_table(4, id=[[1], 2, 3, 4]), "cannot be matched"),
     ],
 )
 def test_tables_that_cannot_be_compared(change, match):
