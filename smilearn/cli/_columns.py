@@ -43,9 +43,7 @@ def refuse_doubles(ids, path):
 
 def whole_numbers(values):
     """Floats that are all whole as integers; any other column as it is."""
-    if (
-        values.dtype.is_float()
-        and (values.is_finite() & (values == values.round())).all()
-    ):
-        return values.cast(pl.Int64)
-    return values
+    if not values.dtype.is_float():
+        return values
+    whole = (values.is_finite() & (values == values.round())).all()
+    return values.cast(pl.Int64) if whole else values

@@ -135,7 +135,8 @@ def reading(path):
     except pl.exceptions.NoDataError as error:
         raise FileFormatError(f"{path}: holds no rows.") from error
     except pl.exceptions.PolarsError as error:
-        reason = "not UTF-8 text" if "utf-8" in str(error) else error
+        reason = str(error).splitlines()[0]  # without advice for who calls polars
+        reason = "not UTF-8 text" if "utf-8" in reason else reason
         raise FileFormatError(f"{path}: cannot be read: {reason}") from error
 
 
