@@ -38,13 +38,6 @@ class Lookup(ClassifierMixin, BaseEstimator):
         return np.stack([expit(-gaps), expit(gaps)], 1)
 
 
-class Certain(Lookup):
-    """Gives probabilities of 0 and 1 alone."""
-
-    def predict_proba(self, X):
-        return (super().predict_proba(X) > 0.5).astype(float)
-
-
 class Breaking(Lookup):
     """Fails in a fit once a file says that so many fits are over."""
 

@@ -179,9 +179,3 @@ def test_filter_on_real_texts_with_weights_and_groups(reviews, n_jobs):
     np.testing.assert_array_equal(without["test_score"], filtered[0]["test_score"])
     assert (without["test_score"] != filtered[1]["test_score"]).any()
     assert filtered[1]["test_score"].mean() > 0.5
-
-
-def test_the_filter_takes_wrong_labels_out_of_real_texts(reviews):
-    texts, labels, flipped, *_ = reviews
-    model = with_filter(0.1).fit(texts, labels)[-1]
-    assert flipped[~model.filter_.support_].mean() > 1.5 * flipped.mean()

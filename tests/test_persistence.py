@@ -8,8 +8,6 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import smilearn
 from smilearn import (
@@ -18,7 +16,6 @@ from smilearn import (
     FineTunedClassifier,
     FineTunedEmbedder,
     HiddenStateEmbedder,
-    LayerSelector,
     MemorizationCallback,
     RiskFilter,
     RiskReweighter,
@@ -134,13 +131,6 @@ def test_a_stream_goes_on_where_it_was(samples):
     assert (again.score_samples(X, y) == scorer.score_samples(X, y)).all()
 
 
-def test_a_pipeline_is_carried(samples):
-    X, y = samples
-    pipeline = make_pipeline(StandardScaler(), SlicedMIScorer(16, random_state=0))
-    again = carried(pipeline.fit(X, y), SCORER)
-    assert again.score(X, y) == pipeline.score(X, y)
-
-
 def test_filters_and_tables(samples):
     X, y = samples
     scorer = SlicedMIScorer(16, random_state=0)
@@ -162,13 +152,6 @@ def test_what_is_fitted_by_a_filter(samples, kind):
     model = kind(LogisticRegression(), cleaner).fit(X, y)
     again = carried(model, home(kind.__name__), FILTER, SCORER, TABLE)
     assert (again.predict_proba(X) == model.predict_proba(X)).all()
-
-
-def test_selectors(samples):
-    states = np.arange(24.0).reshape(2, 3, 4)
-    selector = LayerSelector(1).fit(states)
-    again = carried(selector, home("LayerSelector"))
-    assert (again.transform(states) == selector.transform(states)).all()
 
 
 @pytest.mark.parametrize("kind", [SentenceEmbedder, HiddenStateEmbedder])
@@ -196,9 +179,3 @@ def test_monitors_and_callbacks():
     assert again.update(np.full(8, 0.1)) == monitor.update(np.full(8, 0.1))
     assert rule in PAGE.read_text(encoding="utf-8")
     carried(MemorizationCallback(), home("MemorizationCallback"))
-
-
-def test_what_is_not_listed_is_not_loaded(samples):
-    data = skops.dumps(SlicedMIScorer(16, random_state=0).fit(*samples))
-    with pytest.raises(Exception, match="Untrusted types"):
-        skops.loads(data, trusted=[])

@@ -9,7 +9,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import tiny_models
-from finetuning_data import TEXTS as TRAINED
 from oracles import embeddings, fitted
 from trainers import early, make_trainer
 
@@ -89,13 +88,6 @@ def test_a_table_in_the_place_of_texts(uses, kind):
         assert str(caught.value) == f"one column of texts {said}", name
 
 
-@pytest.mark.parametrize("kind", SPLITS)
-def test_the_splits_of_a_data_set_in_the_place_of_texts(uses, kind):
-    for use in uses.values():
-        with pytest.raises(InvalidInputError, match=r"give ds\['train'\]\['text'\]"):
-            use(SPLITS[kind](COLUMNS))
-
-
 @pytest.mark.parametrize("kind", SETS)
 def test_a_set_in_the_place_of_texts(uses, kind):
     for use in uses.values():
@@ -108,12 +100,6 @@ def test_a_column_that_is_there_is_named(uses, columns):
     named = next(iter(columns), "text")
     with pytest.raises(InvalidInputError, match=rf"give ds\['{named}'\]"):
         uses["RiskTable"](pd.DataFrame(columns))
-
-
-@pytest.mark.parametrize("texts", [None, 3])
-def test_what_is_no_column_at_all(uses, texts):
-    with pytest.raises(InvalidInputError, match=f"sequence of strings; got {texts}"):
-        uses["SentenceEmbedder.transform"](texts)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +160,3 @@ def test_a_callback_given_a_table_of_texts(tmp_path, make):
     watch = early(texts_or_dataset=make(TEXTS if make is set else COLUMNS))
     with pytest.raises(InvalidInputError, match="one column of texts expected"):
         make_trainer(folder, tmp_path, watch).train()
-
-
-def test_a_callback_given_texts_that_come_once(tmp_path):
-    watch = early(texts_or_dataset=iter(TRAINED))
-    make_trainer(tiny_models.folder("bert"), tmp_path, watch).train()
-    assert watch.table_["text"].tolist() == list(TRAINED)

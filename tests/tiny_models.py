@@ -52,7 +52,6 @@ KINDS = {
         {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_heads": 2},
     ),
 }
-ENCODERS = ("bert", "roberta", "distilbert", "t5")
 DECODERS = ("gpt2", "llama", "qwen2", "gemma")
 LORA_TARGETS = {
     "bert": ["query", "value"],

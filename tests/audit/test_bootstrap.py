@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.stats import rankdata
 from shadow_models import Lookup, X, audited
 
 from smilearn import ShadowAudit, compare_scorers, metrics
@@ -54,35 +53,6 @@ def test_measures_are_those_of_the_samples_written_out(seed, levels):
         for row in zip(counts, [risk] * len(counts), memorized, lira, strict=True)
     ]
     np.testing.assert_allclose(found.T, expected, atol=1e-12)
-
-
-def test_equal_scores_are_chance_on_every_draw():
-    risk, memorized, lira, counts = drawn(0)
-    found = measured(np.zeros_like(risk), counts, memorized, lira)
-    assert (found[0] == 0.5).all()
-    assert (found[1] == 1).all()
-    assert (found[2] == 0).all()
-    np.testing.assert_allclose(found[3], 7 / 60)
-    assert (found[4] == 0).all()
-
-
-def test_each_kind_is_drawn_by_itself():
-    _, memorized, _, counts = drawn(1)
-    assert ((counts * memorized).sum(1) == 7).all()
-    assert (counts.sum(1) == 60).all()
-    assert counts.max() > 1
-    many = np.broadcast_to(memorized[0], (20_000, 60))
-    counts = drawn_counts(many, np.random.default_rng(0))
-    np.testing.assert_allclose(counts.mean(0), 1, atol=0.05)
-    np.testing.assert_allclose(counts[:, memorized[0]].var(0), 6 / 7, atol=0.05)
-
-
-def test_ranks_share_ties():
-    values = np.array([2.0, 1.0, 2.0, 0.0])
-    counts = np.array([[1, 1, 1, 1], [0, 2, 1, 1]])
-    ranks = mean_ranks(values, counts)
-    assert ranks[0].tolist() == rankdata(values).tolist()
-    assert ranks[1][[1, 2, 3]].tolist() == [2.5, 4, 1]
 
 
 class Shadows:
@@ -157,13 +127,6 @@ def test_noise_of_single_samples_is_allowed_for_by_both():
     assert ((width > 0.8 * needed) & (width < 1.25 * needed)).all()
     width, needed = spread(range(40), over_models, noise=3.0)
     assert ((width > 0.9 * needed) & (width < 1.8 * needed)).all()
-
-
-def test_what_models_do_to_all_samples_takes_intervals_over_models():
-    width, needed = spread(range(40), over_samples, shared=0.7)
-    assert (width < 0.6 * needed).all()
-    width, needed = spread(range(40), over_models, shared=0.7)
-    assert ((width > 0.75 * needed) & (width < 1.3 * needed)).all()
 
 
 def test_what_is_named_as_memorized_stays_so_whatever_the_models_say():

@@ -85,19 +85,6 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     assert 0.89 <= hits / n_runs <= 0.99
 
 
-def test_one_memorized_sample_and_equal_scores():
-    memorized = np.arange(50) == 3
-    scores = {"loss": np.zeros(50), "right": -1.0 * memorized}
-    table = compare_scorers(scores, memorized, random_state=0)
-    assert all(np.isfinite(table[name]).all() for name in ("value", "low", "high"))
-    flat, low, high = cells(table, "loss", "value", "low", "high")
-    assert flat.tolist() == [0.5, 1, 0, pytest.approx(0.02)]
-    assert (low == flat).all()
-    assert (high == flat).all()
-    assert cells(table, "right", "value")[0].tolist() == [1, 0, 1, 0.2]
-    assert table["metric"][:4].tolist() == KINDS
-
-
 def test_the_seed_makes_the_table_and_blocks_do_not(monkeypatch):
     scores, lira = audit(4)
     one = compare_scorers(scores, lira=lira, n_bootstrap=50, random_state=3)
@@ -134,13 +121,6 @@ def test_scorers_in_every_form():
         assert (cells(table, name, "difference")[0] == 0).all(), name
     assert isinstance(scorers["table"], RiskTable)
     assert not hasattr(scorers["other"], "scores_")  # the user's own stays as it was
-
-
-def test_without_a_reference_there_are_no_differences():
-    scores, lira = audit(5)
-    table = compare_scorers(scores, lira=lira, reference=None, n_bootstrap=10)
-    assert list(table.columns) == ["scorer", "metric", "value", "low", "high"]
-    assert "0 excluded" not in repr(table)
 
 
 def test_it_reads_as_one_row_a_scorer():

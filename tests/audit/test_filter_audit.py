@@ -95,23 +95,6 @@ def test_no_model_of_the_filtered_arm_sees_a_removed_sample():
     assert sum(Y[list(drawn)] == "yes") == 3
 
 
-@pytest.mark.parametrize(
-    ("removed", "n_shadow"), [(PLANTED, 4), (PLANTED, 32), ([7], 4), ([0, 9], 8)]
-)
-def test_few_models_and_few_samples_give_numbers(removed, n_shadow):
-    effect = effect_of(removed, n_shadow=n_shadow)
-    for name in ("value", "low", "high", "difference_low", "difference_high"):
-        assert np.isfinite(effect[name]).all()
-    for name in ("value", "low", "high"):
-        shares = effect[name][effect["measure"] != "lira"]
-        assert 0 <= shares.min() <= shares.max() <= 1
-    assert (effect["low"] <= effect["value"]).all()
-    assert (effect["difference_low"] <= effect["difference"]).all()
-    reference = effect["arm"] == "random"
-    assert (effect["difference"][reference] == 0).all()
-    assert set(effect["verdict"][reference]) == {"even"}
-
-
 def test_a_killed_run_goes_on(tmp_path):
     def run(limit):
         model = Breaking(str(tmp_path / "count"), limit, n_planted=6)
@@ -238,14 +221,6 @@ def test_differences_are_found_as_often_as_they_should_be(seed):
     assert set(sees) == {"higher"}
 
 
-def test_shares_of_none_are_not_certain():
-    arms, B, groups = simulated(np.random.default_rng(0))
-    rows = measured(arms, B, groups, reference="everything")
-    row = rows["kept", "newly_exposed", "everything"]
-    assert row["value"] == 0
-    assert 1 / 60 < row["high"] < 6 / 60
-
-
 def test_what_cannot_be_removed_is_said_before_any_training():
     fits = []
 
@@ -323,8 +298,3 @@ def test_what_has_no_name_in_another_process_is_audited_all_the_same():
 
     audit = audited(Here(n_planted=6), n_shadow=4)
     assert len(audit_filter(audit, [0], X, Y, n_bootstrap=5)) == 48
-
-
-def test_a_classifier_is_no_audit():
-    with pytest.raises(InvalidInputError, match=r"by ShadowAudit\(Lookup\(...\)\)"):
-        audit_filter(Lookup(), [0], X, Y)

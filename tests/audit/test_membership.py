@@ -72,17 +72,6 @@ def test_intervals_hold_chance_as_often_as_they_say(n_shadow, seed):
     assert held >= 95
 
 
-def test_fewer_models_give_wider_intervals():
-    def width(n_shadow):
-        scores, B = pairs(0, n_shadow)
-        rng = np.random.default_rng(0)
-        values, low, high = attack_summary(scores, B, 300, rng)
-        assert low[0] <= values[0] <= high[0]
-        return high[0] - low[0]
-
-    assert width(64) < width(16) < width(6)
-
-
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
 def test_rmia_is_what_the_loop_says(gamma):
     effects, B = pairs(n_samples=20)
@@ -98,12 +87,6 @@ def test_rmia_of_probabilities_that_no_float_holds_and_of_two_models():
     assert ((scores >= 0) & (scores <= 1)).all()
     effects, B = pairs(n_shadow=2, n_samples=20)
     assert np.isfinite(rmia_scores(-np.exp(-effects), B, 1.0)).all()
-
-
-def test_rmia_of_equal_samples_is_all():
-    _, B = pairs(n_samples=20)
-    assert (rmia_scores(np.full(B.shape, -0.7), B, 1.0) == 1).all()
-    assert (rmia_scores(np.full(B.shape, -0.7), B, 1.1) == 0).all()
 
 
 def test_memorization_is_a_difference_of_shares():

@@ -1,14 +1,12 @@
 """Settings chosen with the ground truth of an audit, and without."""
 
 import pickle
-from functools import partial
 
 import numpy as np
 import pytest
 import sklearn
 from oracles import embeddings
 from sklearn.decomposition import PCA
-from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
@@ -80,39 +78,6 @@ def test_judges_held_out_scores(audit, metric, settings, sign):
 
 
 @pytest.mark.usefixtures("routing")
-def test_the_sign_can_be_chosen(audit):
-    X, y, memorized = audit
-    fitted = scorer().fit(X, y)
-
-    def value(**options):
-        return memorized_scorer(**options)(fitted, X, y, memorized=memorized)
-
-    loss = partial(fpr_at_tpr, tpr=1.0)
-    assert value(metric=loss) == -value(metric=loss, greater_is_better=False) > 0
-    assert value(metric=fpr_at_tpr) == -value(metric=fpr_at_tpr, greater_is_better=True)
-
-
-@pytest.mark.usefixtures("routing")
-def test_training_judges_the_scores_one_reads(audit):
-    X, y, memorized = audit
-    rows = np.arange(len(y))
-    search = GridSearchCV(
-        scorer(),
-        {"leave_one_out": [True, False], "slicing": ["isotropic", "discriminant"]},
-        scoring=memorized_scorer(training=True),
-        cv=[(rows, rows)],
-        error_score="raise",
-    ).fit(X, y, memorized=memorized)
-    expected = [
-        roc_auc_score(memorized, -scorer(**parameters).fit(X, y).scores_)
-        for parameters in search.cv_results_["params"]
-    ]
-    assert search.cv_results_["mean_test_score"] == pytest.approx(expected)
-    assert len(set(expected)) > 1
-    assert search.score(X, y, memorized=memorized) == max(expected)
-
-
-@pytest.mark.usefixtures("routing")
 def test_labels_that_were_not_seen_are_left_out(audit):
     X, y, memorized = audit
     fitted = scorer().fit(X[y != 2], y[y != 2])
@@ -143,13 +108,6 @@ def test_what_cannot_score_or_be_a_metric_is_named(audit):
 
 
 @pytest.mark.usefixtures("routing")
-def test_repr_says_what_it_judges():
-    assert repr(memorized_scorer(fpr_at_tpr, tpr=0.5, training=True)) == (
-        "memorized_scorer(fpr_at_tpr, tpr=0.5, greater_is_better=False, training=True)"
-    )
-
-
-@pytest.mark.usefixtures("routing")
 def test_in_a_pipeline_with_several_metrics(audit):
     X, y, memorized = audit
     inner = make_pipeline(PCA(8, random_state=0), scorer())
@@ -176,27 +134,6 @@ def test_in_a_pipeline_with_several_metrics(audit):
         memorized[held_out], -judged.score_samples(points, y[held_out])
     )
     assert results["split0_test_auc"][0] == pytest.approx(expected)
-
-
-@pytest.mark.usefixtures("routing")
-def test_the_request_can_be_changed(audit):
-    X, y, memorized = audit
-    asked = {"cv": folds(memorized), "error_score": "raise"}
-    named = memorized_scorer().set_score_request(memorized="truth")
-    renamed = cross_val_score(
-        scorer(), X, y, scoring=named, params={"truth": memorized}, **asked
-    )
-    params = {"memorized": memorized}
-    plain = cross_val_score(
-        scorer(), X, y, scoring=memorized_scorer(), params=params, **asked
-    )
-    assert renamed == pytest.approx(plain)
-    unset = memorized_scorer().set_score_request(memorized=None)
-    search = GridSearchCV(scorer(), {"n_slices": [8]}, scoring=unset, **asked)
-    with pytest.raises(UnsetMetadataPassedError, match=r"memorized.*not explicitly"):
-        search.fit(X, y, **params)
-    with pytest.raises(ValueError, match="valid identifier"):
-        named.set_score_request(memorized="no name")
 
 
 @pytest.mark.usefixtures("routing")

@@ -215,13 +215,6 @@ def test_names_are_of_the_content(value, other, make):
     assert len(name_of(make(value))) <= 500
 
 
-def test_order_in_memory_and_types_of_numpy_do_not_count():
-    square = np.arange(6.0).reshape(2, 3)
-    assert name_of(square) == name_of(np.asfortranarray(square))
-    assert name_of(Lookup(np.int64(3))) == name_of(Lookup(3))
-    assert name_of(np.array(["a"])) == name_of(["a"])
-
-
 @pytest.fixture
 def weights(tmp_path):
     folder = tmp_path / "weights"
@@ -249,18 +242,6 @@ def test_other_files_of_a_pretrained_model_are_another_run(weights, run, change)
     CHANGES[change](weights)
     with pytest.raises(InvalidInputError, match="a run with other pretrained_files"):
         run(model)
-
-
-def test_a_run_may_be_kept_beside_the_weights(weights):
-    settings = {"n_shadow": 2, "checkpoint_folder": weights / "run"}
-    assert same(
-        audited(Loading(weights), **settings), audited(Loading(weights), **settings)
-    )
-
-
-@pytest.mark.parametrize("model", ["no/such-model", "", "x" * 5000, "nul\0", None, 3])
-def test_a_model_may_be_none_that_is_here(run, model):
-    assert same(run(Loading(model)), run(Loading(model)))
 
 
 @pytest.mark.parametrize("folder", [None, "run"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
-from scipy.special import expit, log_softmax
+from scipy.special import log_softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import (
@@ -76,15 +76,6 @@ def test_pairs_that_a_classifier_declares_are_refused_whatever_it_predicts():
     assert ProbeScorer(Agreeing()).fit(X, y).by_decisions_
 
 
-def test_pairs_are_refused_where_one_class_is_all_that_is_predicted():
-    X, y, _ = groups(1, n=300, sep=0.0)
-    y[50:] = 0
-    model = SVC(decision_function_shape="ovo").fit(X, y)
-    assert (model.predict(X) == 0).mean() > 0.9
-    with pytest.raises(InvalidInputError, match="one a pair"):
-        ProbeScorer(model).fit(X, y)
-
-
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize(
     "model",
@@ -126,23 +117,6 @@ def test_decisions_that_are_no_logits_give_way_to_probabilities(model, kind):
     assert not probe.by_decisions_
     logits = np.log(model.fit(X, y).predict_proba(X))
     np.testing.assert_allclose(probe.scores_, logit_scores(logits, y, kind=kind))
-
-
-class Steeper(LogisticRegression):
-    """Its probabilities are not those of its decisions, but alike far out."""
-
-    def predict_proba(self, X):
-        far = 2 * self.decision_function(X)
-        return np.stack([expit(-far), expit(far)], 1)
-
-
-def test_one_sample_is_asked_as_all_are():
-    X, y, _ = groups(5, n_classes=2)
-    probe = ProbeScorer(Steeper(), kind="loss").fit(X, y)
-    far = 8 * X
-    alone = [probe.score_samples(far[[i]], y[[i]])[0] for i in range(len(y))]
-    expected = probe.model_.predict_log_proba(far)[np.arange(len(y)), y]
-    np.testing.assert_allclose(alone, expected)
 
 
 def test_softmax_decisions_are_taken_as_they_tell_more():

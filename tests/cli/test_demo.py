@@ -102,13 +102,6 @@ def test_same_seed_same_files_and_people_see_them(demo):
     assert "│ flip │" in shown
 
 
-def test_another_seed_draws_other_sentences_and_quiet_says_nothing(demo):
-    done = succeed("demo", *OPTIONS, "--out", "f", "--seed", 1, "--quiet")
-    assert (done.stdout, done.stderr) == ("", "")
-    texts = [set(read(path)["text"]) for path in ("f/risk.csv", demo[0] / "risk.csv")]
-    assert len(texts[0] & texts[1]) < 40
-
-
 def test_the_command_says_what_it_lacks(folder):
     line = mistake("demo", "--n-samples", 9000, "--max-epochs", 1, "--quiet")
     assert line == "smilearn: n_samples must be between 1 and 8530; got 9000."

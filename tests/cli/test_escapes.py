@@ -1,6 +1,5 @@
 """What texts, labels and names hold does nothing to the terminal that shows them."""
 
-import io
 import json
 import os
 import pty
@@ -98,15 +97,6 @@ def test_error_lines(attack):
         assert acting(mistake(*arguments)) == [], arguments
 
 
-def test_columns_of_a_file_in_an_error(data):
-    write({f"own {ALL}": TEXTS, "label": LABELS}, "d.jsonl")
-    for label, text in ("none", "label"), ("label", "none"):
-        names = "--label", label, "--text", text
-        line = mistake("score", "d.jsonl", *names, "--out", "r.csv")
-        assert acting(line) == []
-        assert r"\x1b]52;c" in line
-
-
 def test_what_a_filter_says():
     labels, data, out = list("ab") * 5 + ["a"], f"{ALL}.jsonl", f"kept{ALL}.jsonl"
     write({"text": [f"{ALL}{i}" for i in range(11)], "label": labels}, data)
@@ -127,14 +117,6 @@ def test_json_says_the_same_and_acts_on_nothing(risk):
     assert rows[0]["text"] == f"{ALL} 0"
 
 
-def test_what_prints_stays():
-    texts = ["naïve 映画 👩‍🚀", "می‌خواهم", "tab\tand\\x1b"]
-    RiskTable([1, 2, 3], list("aba"), text=texts).to_jsonl("plain.jsonl")
-    shown = run("table", "plain.jsonl").stdout
-    for text in texts:
-        assert " ".join(text.split()) in shown
-
-
 def test_scores_on_a_terminal(data):
     texts = [f"{text} {ALL}" for text in TEXTS]
     labels = [f"{label}{ALL}" for label in LABELS]
@@ -150,11 +132,3 @@ def test_scores_on_a_terminal(data):
     table = RiskTable.read("r.csv")
     assert set(table["label"]) == set(labels)
     assert table["text"].tolist() == texts
-
-
-def test_a_table_printed_in_python(risk):
-    table = RiskTable.read(risk)
-    file = io.StringIO()
-    print(table, repr(table.by("label")), table._repr_html_(), file=file)
-    assert acting(file.getvalue()) == []
-    assert r"\x1b]52;c" in file.getvalue()

@@ -40,13 +40,3 @@ def test_a_closed_output_is_no_bug():
     RiskTable([0, 1], ["x", "y"]).to_csv("r.csv")
     done = shell("smilearn table r.csv >&-; echo $?; smilearn --help >&-; echo $?")
     assert (done.stdout, done.stderr) == ("0\n0\n", "")
-
-
-def test_bash_completes_commands_and_options():
-    for words, at, completed in (
-        ("smilearn filter --sh", 2, "--share\n"),
-        ("smilearn ta", 1, "table\n"),
-    ):
-        variables = {"COMP_WORDS": words, "COMP_CWORD": str(at)}
-        done = shell("smilearn", _SMILEARN_COMPLETE="complete_bash", **variables)
-        assert done.stdout == completed

@@ -1,12 +1,11 @@
 """What people, scripts and nobody get to hear."""
 
-import json
 import warnings
 
 import pytest
 
 from smilearn.cli._terminal import Messages
-from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.exceptions import LowSupportWarning
 
 FACTS = {"a": float("inf"), "b": [float("nan"), 1.5, {"c": (1, -float("inf"))}]}
 
@@ -22,19 +21,6 @@ FACTS = {"a": float("inf"), "b": [float("nan"), 1.5, {"c": (1, -float("inf"))}]}
 def test_sentences_have_a_place(capsys, options, shown):
     Messages(**options).say("Done.", FACTS)
     assert capsys.readouterr() == shown
-
-
-def test_infinity_is_null_in_json(capsys):
-    Messages(as_json=True).say("Done.", FACTS)
-    facts = json.loads(capsys.readouterr().out)
-    assert facts == {"a": None, "b": [None, 1.5, {"c": [1, None]}]}
-
-
-def test_messages_that_exclude_each_other():
-    with pytest.raises(InvalidInputError, match="--quiet and --json exclude"):
-        Messages(quiet=True, as_json=True)
-    with pytest.raises(InvalidInputError, match="--json prints on standard output"):
-        Messages(as_json=True, data_on_stdout=True)
 
 
 @pytest.mark.parametrize(

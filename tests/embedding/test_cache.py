@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 import warnings
 from contextlib import closing
 from pathlib import Path
@@ -61,17 +60,6 @@ def test_shuffles_folds_and_restarts_compute_nothing(tmp_path, seed):
     many = [f"{text} {i}" for text in TEXTS for i in range(30)]
     assert len(computed(tmp_path, many)) == len(many)
     assert computed(tmp_path, many[::-1] * 2) == []
-
-
-@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
-@pytest.mark.parametrize("dtype", ["float16", "float64", "int32"])
-def test_shape_and_dtype_are_kept(tmp_path, shape, dtype):
-    rows = np.arange(5 * np.prod(shape, dtype=int)).reshape(5, *shape).astype(dtype)
-    cache = RowCache(tmp_path, KEY, shape, dtype=dtype)
-    for compute in (lambda missing: [(range(5), rows)], never):
-        again = cache.rows(TEXTS[:5], compute)
-        assert again.dtype == dtype
-        np.testing.assert_array_equal(again, rows)
 
 
 def test_another_key_shape_or_dtype_has_other_rows(tmp_path):
@@ -337,12 +325,6 @@ def test_rows_of_another_shape_are_an_error_and_not_kept(tmp_path, shape):
     assert computed(tmp_path, ["a", "b"]) == ["b", "a"]
 
 
-def test_rows_that_do_not_come_are_an_error(tmp_path):
-    cache = RowCache(tmp_path, KEY, (3,))
-    with pytest.raises(InvalidInputError, match="no rows were computed for 1 of 2"):
-        cache.rows(["a", "b"], lambda texts: [([1], [[1, 2, 3]])])
-
-
 @pytest.mark.parametrize("shape, dtype", [((0,), float), ((3,), object)])
 def test_rows_of_nothing_or_objects_are_an_error(tmp_path, shape, dtype):
     with pytest.raises(InvalidInputError, match="rows must hold numbers"):
@@ -391,17 +373,6 @@ def test_rows_used_longest_ago_go_first_whatever_their_key(tmp_path):
     assert names[1] not in left
 
 
-def test_without_a_limit_use_is_noted_to_the_hour(tmp_path, monkeypatch):
-    computed(tmp_path, TEXTS[:2])
-    first, now = statement(tmp_path, "SELECT used FROM rows"), time.time_ns()
-    computed(tmp_path, TEXTS[:1])
-    assert statement(tmp_path, "SELECT used FROM rows") == first
-    monkeypatch.setattr(time, "time_ns", lambda: now + 2 * 3600 * 10**9)
-    computed(tmp_path, TEXTS[:1])
-    [(low,), (high,)] = statement(tmp_path, "SELECT used FROM rows ORDER BY used")
-    assert high - low > 3600 * 10**9
-
-
 def test_rows_of_the_call_are_not_deleted_for_others_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr(_cache, "_SECONDS", 0)
     wide(tmp_path, "old", "older")
@@ -413,14 +384,6 @@ def test_rows_of_the_call_are_not_deleted_for_others_of_it(tmp_path, monkeypatch
     again = wide(tmp_path, "old", *texts)
     assert "old" not in again
     assert 20 < len(again) < 60
-
-
-def test_a_limit_of_ones_own_goes_before_that_of_the_folder(tmp_path):
-    limit_cache(tmp_path, 1)
-    wide(tmp_path, "a", max_bytes=10**6)
-    assert wide(tmp_path, "a") == []
-    with pytest.warns(CacheWarning, match="max_bytes=1"):
-        wide(tmp_path, "b")
 
 
 @pytest.mark.parametrize("max_bytes", [0, -1, 2.5, "1 GB"])

@@ -6,7 +6,6 @@ import sqlite3
 from contextlib import closing
 
 import numpy as np
-import pandas as pd
 import pytest
 import tiny_models as tiny
 import torch
@@ -14,7 +13,7 @@ from hidden_rows import POOL, TEXTS, expected
 from transformers import AutoModel
 
 from smilearn import HiddenStateEmbedder
-from smilearn.embedding import _batches, _reader
+from smilearn.embedding import _reader
 from smilearn.exceptions import (
     InvalidInputError,
     TruncationWarning,
@@ -86,27 +85,6 @@ def test_order_is_kept_and_equal_texts_are_encoded_once(batch_size, forwards):
     assert max(map(len, forwards)) == most
 
 
-def test_chunks_of_tokens_change_nothing(monkeypatch):
-    whole = HiddenStateEmbedder(tiny.folder("bert"), max_length=6).fit(TEXTS)
-    with pytest.warns(TruncationWarning, match="2 of 6"):
-        X = whole.transform(TEXTS)
-    monkeypatch.setattr(_batches, "_CHUNK", 2)
-    with pytest.warns(TruncationWarning, match="2 of 6"):
-        np.testing.assert_allclose(whole.transform(TEXTS), X, atol=1e-6)
-
-
-def test_no_texts_give_no_rows():
-    folder = tiny.folder("bert")
-    assert HiddenStateEmbedder(folder).fit_transform([]).shape == (0, 16)
-    assert HiddenStateEmbedder(folder, layer="all").fit_transform([]).shape == (
-        0,
-        4,
-        16,
-    )
-    X = HiddenStateEmbedder(folder, layer=[1]).fit_transform(pd.Series([], dtype=str))
-    assert (X.shape, X.dtype) == ((0, 1, 16), np.float32)
-
-
 def test_a_text_without_tokens_has_a_row():
     words = tiny.tokenizer("gpt2")
     assert words("")["input_ids"] == []
@@ -169,16 +147,6 @@ def test_a_pickle_goes_on_with_the_settings_of_the_fit(loaded):
         assert each.transform([]).shape == (0, 16)
         assert each.layer == [0, 2]
     assert embedder.fit_transform(TEXTS).shape == (6, 2, 16)
-
-
-def test_a_loaded_model_is_pickled_once():
-    words, network = tiny.tokenizer("llama"), tiny.model("llama")
-    embedder = HiddenStateEmbedder(network, tokenizer=words)
-    size = len(pickle.dumps(embedder))
-    pickled = pickle.dumps(embedder.fit([]))
-    assert len(pickled) < size + 3000
-    again = pickle.loads(pickled)
-    assert again.model is again._settings["model"] is not network
 
 
 def test_states_that_overflow_are_seen_at_once():
@@ -307,15 +275,6 @@ def test_an_adapter_that_is_used_in_another_way_has_other_rows(cache, change):
     after = embedder.transform(TEXTS)
     assert abs(after - before).max() > 0.1
     np.testing.assert_allclose(plain.transform(TEXTS), after, atol=1e-6)
-
-
-def test_the_token_that_a_head_passes_over_is_in_the_key(cache, read):
-    network, words = tiny.model("gpt2", "ForSequenceClassification"), "gpt2"
-    options = {"tokenizer": tiny.tokenizer(words), "cache_folder": "kept"}
-    auto = HiddenStateEmbedder(network, **options).fit_transform(["a film <pad>"])
-    named = HiddenStateEmbedder(network, pooling="last", **options)
-    assert abs(named.fit_transform(["a film <pad>"]) - auto).max() > 0.1
-    assert len(cache()) == 2
 
 
 def test_a_pooling_without_a_name_is_not_cached(cache):

@@ -22,16 +22,6 @@ def test_the_layer_is_taken(layer):
     assert selector.transform(X[:0]).shape == (0, 4)
 
 
-def test_rows_of_a_map_are_in_memory(tmp_path):
-    on_disk = np.memmap(tmp_path / "states", np.float32, mode="w+", shape=X.shape)
-    on_disk[:] = X
-    rows = LayerSelector(1).fit_transform(on_disk)
-    assert type(rows) is np.ndarray
-    assert rows.flags.c_contiguous
-    rows[:] = 0
-    np.testing.assert_array_equal(on_disk, X)
-
-
 @pytest.mark.parametrize("layer", [3, -4])
 def test_a_layer_that_is_not_there(layer):
     with pytest.raises(

@@ -143,15 +143,6 @@ def test_a_head_that_reads_a_pad_token_too():
     check_logits(network, "gpt2", words, texts, rows)
 
 
-@pytest.mark.parametrize("pad_token_id", [None, -1, 160])
-def test_a_decoder_whose_pad_token_is_in_no_text(pad_token_id):
-    network, words = tiny.model("gpt2", HEAD), tiny.tokenizer("gpt2")
-    network.config.pad_token_id = pad_token_id
-    texts = [*TEXTS, "a film <pad>"]
-    rows = HiddenStateEmbedder(network, tokenizer=words).fit_transform(texts)
-    check_logits(network, "gpt2", words, texts, rows)
-
-
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_a_head_that_may_read_either(pooling):
     config = transformers.ModernBertConfig(
@@ -203,22 +194,3 @@ def test_a_head_that_reads_something_else_is_an_error():
         HiddenStateEmbedder(network, tokenizer=words).fit(TEXTS)
     named = HiddenStateEmbedder(network, tokenizer=words, pooling="mean")
     assert named.fit_transform(TEXTS).shape == (4, 16)
-
-
-def test_a_head_on_a_decoder_of_which_the_encoder_is_read():
-    folder = tiny.folder("t5", HEAD)
-    with pytest.raises(InvalidInputError, match=r'reads the decoder.* pooling="mean"'):
-        HiddenStateEmbedder(folder).fit(TEXTS)
-    X = HiddenStateEmbedder(folder, pooling="mean").fit_transform(TEXTS)
-    network = tiny.model("t5", HEAD).base_model
-    states = tiny.states_one_by_one(network, tiny.tokenizer("t5"), TEXTS)
-    rows = [each[-1].mean(0).numpy() for each in states]
-    np.testing.assert_allclose(X, rows, atol=1e-5)
-
-
-def test_layers_below_are_pooled_like_the_last():
-    words, network = tiny.tokenizer("bert"), tiny.model("bert", HEAD)
-    X = HiddenStateEmbedder(network, tokenizer=words, layer="all").fit_transform(TEXTS)
-    states = tiny.states_one_by_one(network.bert, words, TEXTS)
-    rows = [each[:, 0].numpy() for each in states]
-    np.testing.assert_allclose(X, rows, atol=1e-5)

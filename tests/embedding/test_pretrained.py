@@ -23,7 +23,6 @@ from transformers import (
     OPTConfig,
     OPTModel,
     XLNetConfig,
-    XLNetModel,
 )
 
 from smilearn import (
@@ -38,7 +37,6 @@ from smilearn.exceptions import (
     AdapterError,
     InvalidInputError,
     ModelUnavailableError,
-    TruncationWarning,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -200,12 +198,6 @@ def test_pickled_weights_are_not_opened(estimator, bomb, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_tokenizer_beside_a_pickle_is_read(tmp_path):
-    pickled(copied(tiny.folder("bert"), tmp_path))
-    embedder = HiddenStateEmbedder(tiny.model("bert"), tokenizer=tmp_path)
-    assert embedder.fit_transform(TEXTS).shape == (4, 16)
-
-
 @pytest.mark.parametrize("as_model", [False, True])
 def test_pickled_adapters_are_not_opened(as_model, tmp_path):
     copied(tiny.adapter_folder("bert"), tmp_path)
@@ -345,17 +337,3 @@ def test_who_sees_what_comes_after(config, causal):
         first, other = model(input_ids=texts).last_hidden_state[:, 0]
     assert torch.allclose(first, other, atol=1e-6) == causal
     assert is_causal(config) == causal
-
-
-@pytest.mark.parametrize("estimator", [HiddenStateEmbedder, FineTunedEmbedder])
-def test_a_model_that_says_minus_one_has_no_limit_of_its_own(estimator, tmp_path):
-    """XLNet's positions are relative: what limits its texts is the tokenizer."""
-    tokenizer = tiny.tokenizer("bert", model_max_length=20)
-    tokenizer.save_pretrained(tmp_path)
-    config = XLNetConfig(**{**_XLNET, "vocab_size": len(tokenizer)})
-    XLNetModel(config).save_pretrained(tmp_path)
-    options = {} if estimator is HiddenStateEmbedder else START
-    fitted = estimator(tmp_path, **options).fit(TEXTS, Y)
-    assert fitted.n_truncated_ == 0
-    with pytest.warns(TruncationWarning, match="longer than the 20 tokens"):
-        fitted.transform(["good " * 30])

@@ -120,16 +120,6 @@ def test_a_progress_bar_counts_texts_on_request(tiny_encoder, verbose, monkeypat
     assert (bar.n, bar.total) == (6, 6)
 
 
-def test_no_texts_give_no_rows_and_no_count(tiny_encoder, encoded):
-    embedder = SentenceEmbedder(tiny_encoder).fit([])
-    with pytest.warns(TruncationWarning):
-        embedder.transform(["the " * MOST])
-    X = embedder.transform([])
-    assert (X.shape, X.dtype) == ((0, 16), np.float32)
-    assert embedder.n_truncated_ == 0
-    assert len(encoded) == 1
-
-
 @pytest.mark.parametrize("cached", [False, True])
 def test_truncated_texts_are_counted_each_time_they_occur(
     tiny_encoder, cached, tmp_path
@@ -147,19 +137,6 @@ def test_truncated_texts_are_counted_each_time_they_occur(
     assert close(X, mean_of_last_states(tiny_encoder, texts))
     embedder.transform([fits, "good"])  # warns of nothing: it would be an error here
     assert embedder.n_truncated_ == 0
-
-
-@pytest.mark.parametrize("options", [{}, {"truncate_dim": 5}])
-def test_normalize_scales_and_truncate_dim_keeps_the_first(
-    embedder, tiny_encoder, options
-):
-    X = embedder.transform(TEXTS)[:, : options.get("truncate_dim")]
-    lengths = np.linalg.norm(X, axis=1, keepdims=True)
-    assert (abs(lengths - 1) > 0.01).all()
-    assert close(rows_of(tiny_encoder, **options), X)
-    assert close(rows_of(tiny_encoder, normalize=True, **options), X / lengths)
-    with pytest.raises(InvalidInputError, match=r"truncate_dim=17 .* 16 features"):
-        SentenceEmbedder(tiny_encoder, truncate_dim=17).fit(TEXTS)
 
 
 def test_pickle_holds_no_weights_and_works_again(embedder):
@@ -253,19 +230,6 @@ def test_devices_of_a_list_are_workers_of_one_pool(tiny_encoder, tmp_path, monke
     assert stopped == ["pool"] * 2
 
 
-@pytest.mark.slow
-def test_devices_of_a_list_share_the_texts(tiny_encoder, tmp_path):
-    texts = [f"{text} {i}" for i in range(20) for text in TEXTS]
-    options = {"device": ["cpu", "cpu"], "cache_folder": tmp_path}
-    assert close(rows_of(tiny_encoder, texts, **options), rows_of(tiny_encoder, texts))
-
-
-@pytest.mark.parametrize("devices, match", [([], "empty"), (["cpu", "nono"], "'nono'")])
-def test_each_device_of_a_list_is_checked(tiny_encoder, devices, match):
-    with pytest.raises(InvalidInputError, match=match):
-        SentenceEmbedder(tiny_encoder, device=devices).fit(TEXTS)
-
-
 def test_the_cache_spares_the_model(tiny_encoder, tmp_path, encoded):
     embedder = SentenceEmbedder(tiny_encoder, cache_folder=tmp_path)
     X = embedder.fit_transform(TEXTS)
@@ -278,28 +242,6 @@ def test_the_cache_spares_the_model(tiny_encoder, tmp_path, encoded):
     assert encoded == []
     embedder.transform([*TEXTS, "dull"])
     assert encoded == [["dull"]]
-
-
-def test_a_run_stopped_half_way_goes_on(tiny_encoder, tmp_path, encoded, monkeypatch):
-    texts = [f"good {i}" for i in range(50)]
-    embedder = SentenceEmbedder(tiny_encoder, batch_size=1, cache_folder=tmp_path)
-    embedder.fit(texts)
-    spy = SentenceTransformer.encode
-
-    def stop(self, texts, **options):
-        if len(encoded) == 30:
-            raise KeyboardInterrupt
-        return spy(self, texts, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SentenceTransformer, "encode", stop)
-        with pytest.raises(KeyboardInterrupt):
-            embedder.transform(texts)
-    before = {text for [text] in encoded}
-    encoded.clear()
-    X = embedder.transform(texts)
-    assert {text for [text] in encoded} == set(texts) - before
-    assert close(X, rows_of(tiny_encoder, texts))
 
 
 def test_other_settings_have_other_rows(prompted, tmp_path, encoded):

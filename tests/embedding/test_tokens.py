@@ -12,7 +12,7 @@ from smilearn import (
     HiddenStateEmbedder,
     SentenceEmbedder,
 )
-from smilearn.embedding._tokens import EqualTexts, count_longer, tokenize
+from smilearn.embedding._tokens import count_longer, tokenize
 from smilearn.exceptions import (
     InvalidInputError,
     ModelUnavailableError,
@@ -69,20 +69,6 @@ def test_a_template_keeps_its_tail_when_a_text_is_cut(kind):
     np.testing.assert_allclose(X, expected(kind, "last", prompts)[:, -1], atol=1e-5)
     whole = [f"review : {text} . sentiment :" for text in texts]
     assert abs(X - expected(kind, "last", whole)[:, -1]).max() > 0.01
-
-
-@pytest.mark.parametrize("template", ["no field", "{text} {text}", "{label}"])
-def test_a_template_has_one_field(template):
-    with pytest.raises(InvalidInputError, match=r"field \{text\} once; got"):
-        HiddenStateEmbedder(tiny.folder("gpt2"), template=template).fit([])
-
-
-def test_a_template_longer_than_what_is_read():
-    embedder = HiddenStateEmbedder(
-        tiny.folder("gpt2"), template="a film {text} is good", max_length=3
-    )
-    with pytest.raises(InvalidInputError, match="template alone has 4 tokens"):
-        embedder.fit([])
 
 
 @pytest.mark.parametrize("template", ["{text}", "review : {text} good :"])
@@ -142,14 +128,6 @@ def test_a_slow_tokenizer_cuts_prompts_too():
     assert len(tokens) <= 6
     assert tokens[-2:] == words("good :")["input_ids"]
     assert tokens[2:4] == words("a bad")["input_ids"]
-
-
-def test_equal_texts_are_found_where_they_stand():
-    groups = EqualTexts(["b", "aaa", "b", "cc", "b"])
-    assert groups.unique == ["aaa", "cc", "b"]
-    indices, repeats = groups.members(np.array([2, 0]))
-    assert indices.tolist() == [0, 2, 4, 1]
-    assert repeats.tolist() == [3, 1]
 
 
 def test_samples_for_training_leave_the_tokenizer_alone():

@@ -14,13 +14,11 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilearn import (
-    FilteredEstimator,
     RiskFilter,
     RiskTable,
     SentenceEmbedder,
@@ -155,21 +153,6 @@ def test_only_one_rule_at_a_time(rules):
         removed(**rules)
 
 
-@pytest.mark.parametrize("rule", [{}, {"threshold": 0.0}, {"alpha": 0.1}])
-def test_a_line_is_the_same_for_all_classes(rule):
-    with pytest.raises(InvalidInputError, match="by_class=True needs share or n_remov"):
-        removed(**rule, by_class=True)
-
-
-def test_no_more_can_go_than_there_is():
-    with pytest.raises(
-        InvalidInputError, match=r"n_remove=11 .* 10 samples of the dat"
-    ):
-        removed(n_remove=11)
-    with pytest.raises(InvalidInputError, match=r"n_remove=5 .* 4 samples of a class"):
-        removed(n_remove=5, by_class=True)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -233,18 +216,6 @@ def rows_of(X):
     if isinstance(X, pd.Series):
         return list(X.items())
     return X.rows() if isinstance(X, pl.DataFrame) else [*np.asarray(X).tolist()]
-
-
-@pytest.mark.parametrize(("X", "y"), CONTAINERS.values(), ids=CONTAINERS)
-def test_data_come_back_as_what_they_were(X, y):
-    X_kept, y_kept = RiskFilter(TABLE, n_remove=3).fit_resample(X, y)
-    left = [0, 2, 3, 5, 6, 8, 9]
-    assert rows_of(X_kept) == [rows_of(X)[i] for i in left]
-    assert rows_of(y_kept) == [rows_of(y)[i] for i in left]
-    assert type(X_kept) is type(X)
-    assert type(y_kept) is type(y)
-    if hasattr(X, "columns"):
-        assert list(X_kept.columns) == list(X.columns)
 
 
 def test_scorer_may_be_a_pipeline_over_texts(tiny_encoder, seed):
@@ -381,20 +352,6 @@ def test_table_has_the_index_and_no_texts(data):
     assert cleaner.n_features_in_ == 4
     numbered = RiskFilter(SCORER).fit(X, y).risk_table_
     assert numbered["id"].tolist() == [*range(120)]
-
-
-def test_one_table_serves_all_folds(data):
-    X, y = data
-    ids = [f"id {i}" for i in range(120)]
-    table = RiskTable(SCORER.fit(X, y).scores_, y, id=ids)
-    order = np.random.default_rng(0).permutation(120)
-    frame, labels = pd.DataFrame(X, index=ids).iloc[order], y[order]
-    cleaner = RiskFilter(table, n_remove=6, match="index")
-    cleaner.fit(frame, labels)
-    np.testing.assert_array_equal(cleaner.scores_, table["psmi"][order])
-    assert cleaner.risk_table_["id"].tolist() == frame.index.tolist()
-    model = FilteredEstimator(LogisticRegression(), cleaner)
-    assert cross_val_score(model, frame, labels, error_score="raise").mean() > 0.7
 
 
 def test_ids_must_tell_the_rows(data):

@@ -1,7 +1,6 @@
 """Estimators that are fitted without the samples at risk."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn
 from imblearn.over_sampling import SMOTE
@@ -10,8 +9,7 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Perceptron
-from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
+from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
@@ -55,21 +53,6 @@ def test_equals_a_fit_to_the_samples_that_are_kept(data):
     assert model.score(X, y, sample_weight=weight) == expected.score(X, y, weight)
     assert model.classes_.tolist() == [0, 1]
     assert model.n_features_in_ == 4
-
-
-def test_groups_of_a_search_inside_are_cut(data):
-    X, y, weight, groups = data
-    search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=GroupKFold(5))
-    model = FilteredEstimator(search, CLEANER)
-    model.fit(X, y, groups=list(groups), sample_weight=pd.Series(weight))
-    kept = model.filter_.sample_indices_
-    expected = clone(search).fit(
-        X[kept], y[kept], groups=groups[kept], sample_weight=weight[kept]
-    )
-    np.testing.assert_allclose(
-        model.estimator_.cv_results_["mean_test_score"],
-        expected.cv_results_["mean_test_score"],
-    )
 
 
 def test_what_is_no_value_a_sample_goes_as_it_is(data):
@@ -167,16 +150,3 @@ def test_samplers_of_imblearn_that_give_indices_may_filter(data):
     np.testing.assert_allclose(model.estimator_.coef_, expected.coef_)
     with pytest.raises(InvalidInputError, match="SMOTE does not"):
         FilteredEstimator(LogisticRegression(), SMOTE()).fit(X, y)
-
-
-def test_search_over_the_share_and_the_scorer(data):
-    X, y, *_ = data
-    grid = {
-        "filter__share": [0.0, 0.2],
-        "filter__scorer__n_slices": [8, 32],
-        "estimator__C": [0.1, 1.0],
-    }
-    model = FilteredEstimator(LogisticRegression(), CLEANER)
-    one = GridSearchCV(model, grid, cv=3, error_score="raise").fit(X, y)
-    assert len(set(one.cv_results_["mean_test_score"])) > 1
-    assert get_scorer("roc_auc")(one, X, y) > 0.7

@@ -6,7 +6,6 @@ import pytest
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -59,27 +58,6 @@ def test_what_should_go_along_must_be_as_long(name):
         piped.fit(X, Y, logisticregression__sample_weight=np.ones(48))
 
 
-@pytest.mark.parametrize(("share", "gone"), [(0.29, 29), (0.57, 57), (0.999, 99)])
-def test_shares_are_not_lost_to_rounding(share, gone):
-    table = RiskTable(np.arange(100.0), np.zeros(100))
-    cleaner = RiskFilter(table, share=share, min_per_class=0)
-    assert (~cleaner.fit(None, np.zeros(100)).support_).sum() == gone
-
-
-def test_rules_at_their_ends():
-    def kept(**rule):
-        return RiskFilter(TABLE, min_per_class=0, **rule).fit(None, Y).support_.sum()
-
-    assert kept(threshold=np.inf) == 60
-    assert kept(threshold=-np.inf) == 0
-    assert kept(n_remove=60) == 0
-    with pytest.raises(ValueError, match="'threshold' parameter of RiskFilter"):
-        kept(threshold=np.nan)
-    with pytest.warns(smilearn.exceptions.LowSupportWarning):
-        cleaner = RiskFilter(TABLE, share=0.1, min_per_class=10**30).fit(None, Y)
-    assert cleaner.support_.all()
-
-
 def test_a_filter_forgets_the_features_of_its_last_fit():
     cleaner = clone(CLEANER).fit(pd.DataFrame(X, columns=list("abcd")), Y)
     assert cleaner.get_feature_names_out().tolist() == list("abcd")
@@ -95,18 +73,6 @@ def search():
         {"slicing": ["joint", "principal"]},
         cv=2,
     )
-
-
-def test_a_search_may_choose_the_scorer():
-    fitted = search().fit(X, Y)
-    cleaner = RiskFilter(search()).fit(X, Y)
-    best = fitted.best_estimator_
-    np.testing.assert_array_equal(cleaner.scores_, best.scores_)
-    np.testing.assert_array_equal(cleaner.support_, best.scores_ >= best.offset_)
-    shuffled = RiskFilter(search(), alpha=0.2).fit(X, Y)
-    assert shuffled.false_flag_rate_ is not None
-    frozen = RiskFilter(FrozenEstimator(fitted)).fit(X, Y)
-    np.testing.assert_array_equal(frozen.threshold_, [-best.offset_] * 2)
 
 
 @pytest.mark.parametrize("wrap", [FilteredEstimator, RiskReweighter])

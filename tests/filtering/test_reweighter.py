@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilearn import FilteredEstimator, RiskFilter, RiskReweighter, SlicedMIScorer
-from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.exceptions import InvalidInputError
 
 SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
 CLEANER = RiskFilter(SCORER, share=0.2)
@@ -51,25 +51,6 @@ def test_soft_weights_fall_with_the_risk(data):
     assert 0 < model.weights_.min() < 0.5 < model.weights_.max() < 1
     expected = LogisticRegression().fit(X, y, sample_weight=weight * model.weights_)
     np.testing.assert_allclose(model.estimator_.coef_, expected.coef_)
-
-
-def test_each_class_has_its_line(data):
-    X, y, _ = data
-    cleaner = RiskFilter(SCORER, share=0.3, by_class=True)
-    model = RiskReweighter(LogisticRegression(), cleaner).fit(X, y)
-    below = model.weights_ < 0.5
-    assert [below[y == label].sum() for label in (0, 1)] == [15, 15]
-    assert len(set(model.filter_.threshold_)) == 2
-
-
-def test_floors_are_for_hard_weights(data):
-    X, y, _ = data
-    strict = RiskFilter(SCORER, threshold=-9.0, min_per_class=10)
-    soft = RiskReweighter(GaussianNB(), strict).fit(X, y)  # warns of nothing
-    assert (soft.weights_ < 0.5).all()
-    with pytest.warns(LowSupportWarning):
-        hard = RiskReweighter(GaussianNB(), strict, weight="hard").fit(X, y)
-    assert hard.weights_.sum() == 20
 
 
 def test_a_function_of_ones_own(data):

@@ -104,21 +104,6 @@ def test_the_head_reads_what_is_scored(tiny_encoder, kind, tmp_path):
         torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_layer_and_pooling_are_those_asked_for(tiny_encoder, tmp_path):
-    scorer, caught = catching()
-    options = {"scorer": scorer, "layer": 1, "pooling": "mean", "stop_epoch": 0}
-    trainer = make_trainer(tiny_encoder, tmp_path, early(**options))
-    model, tokenizer = trainer.model.eval(), trainer.data_collator.tokenizer
-    expected = []
-    for text in TEXTS:
-        tokens = tokenizer(text, return_tensors="pt")["input_ids"]
-        with torch.inference_mode():
-            states = model(tokens, output_hidden_states=True).hidden_states
-        expected.append(states[1][0].mean(0).numpy())
-    trainer.train()
-    np.testing.assert_allclose(caught[0][0], expected, atol=1e-5)
-
-
 def test_table_file_scores_and_summary(tiny_encoder, tmp_path):
     callback = early(texts_or_dataset=pl.Series(TEXTS), share=0.1)
     trainer = make_trainer(tiny_encoder, tmp_path, callback)
@@ -140,15 +125,6 @@ def test_table_file_scores_and_summary(tiny_encoder, tmp_path):
     assert log["risk/highest"] == pytest.approx(-callback.scores_.min())
     assert log["risk/n_left_out"] == 4
     assert log["risk/share_fitted"] == callback.history_[-1]["share_fitted"]
-
-
-def test_without_a_share_those_below_the_offset_go(tiny_encoder, tmp_path):
-    callback = early(file_format="parquet", folder=tmp_path / "tables")
-    make_trainer(tiny_encoder, tmp_path, callback).train()
-    kept = np.flatnonzero(callback.scores_ >= 0)
-    assert callback.kept_indices_.tolist() == kept.tolist()
-    assert callback.file_ == tmp_path / "tables" / "risk-step-5.parquet"
-    assert len(pl.read_parquet(callback.file_)) == 40
 
 
 def test_any_scorer_with_scores(tiny_encoder, tmp_path):
@@ -317,16 +293,6 @@ def test_a_resumed_run_finds_the_point_of_an_unbroken_one(tmp_path, options):
     _, [message] = resumed(tmp_path / "checkpoint-8", tmp_path, again)
     assert "its table cannot be read" in message
     np.testing.assert_array_equal(again.kept_indices_, whole.kept_indices_)
-
-
-def test_a_longer_run_reaches_what_a_shorter_one_did_not(tmp_path):
-    options = {"rule": "epochs", "stop_epoch": 1.2}
-    saved = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5}
-    short, longer = early(**options), early(**options)
-    with pytest.warns(EarlyPointWarning, match="ended after 5 steps"):
-        make_trainer(decoder("llama"), tmp_path, short, **saved).train()
-    assert resumed(tmp_path / "checkpoint-5", tmp_path, longer) == (10, [])
-    assert (longer.reached_, longer.early_step_) == (True, 6)
 
 
 @pytest.fixture(scope="module")

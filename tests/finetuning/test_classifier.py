@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from finetuning_data import TEXTS, Y, data, make
 from sklearn.base import clone, is_classifier
-from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
@@ -48,16 +47,6 @@ def test_probabilities_predictions_logits_and_losses_agree(fitted):
     assert fitted.losses_.mean() == pytest.approx(log_loss(NAMES, p), abs=1e-4)
 
 
-def test_more_classes_have_a_column_each(tiny_encoder):
-    y = np.arange(40) % 3
-    classifier = classify(tiny_encoder, max_epochs=1).fit(TEXTS, y)
-    d = classifier.decision_function(NEW)
-    assert d.shape == (30, 3)
-    exact = np.exp(d) / np.exp(d).sum(1, keepdims=True)
-    np.testing.assert_allclose(classifier.predict_proba(NEW), exact, atol=1e-12)
-    assert (classifier.predict(NEW) == d.argmax(1)).all()
-
-
 def test_trains_to_the_last_epoch_without_an_early_point(tiny_encoder):
     """40 texts in batches of 8 are 5 steps an epoch."""
     classifier = classify(tiny_encoder, max_epochs=2).fit(TEXTS, Y)
@@ -91,12 +80,6 @@ def test_scikit_learn_takes_it_for_a_classifier(tiny_encoder, fitted):
     search = GridSearchCV(short, {"freeze_layers": [0, 2]}, cv=2).fit(TEXTS, NAMES)
     best = search.best_estimator_.predict(NEW)
     assert search.score(NEW, NAMES[:30]) == accuracy_score(NAMES[:30], best)
-
-
-def test_before_a_fit_there_are_no_answers(fitted):
-    for method in ("predict", "predict_proba", "decision_function"):
-        with pytest.raises(NotFittedError):
-            getattr(clone(fitted), method)(NEW)
 
 
 def test_wrong_weights_are_refused(tiny_encoder, fitted):

@@ -84,13 +84,6 @@ def test_embedding_of_a_decoder_is_the_last_real_token(kind):
     np.testing.assert_allclose(embedder.logits_, logits, atol=1e-5)
 
 
-def test_texts_without_tokens_are_read():
-    embedder = make(decoder("gpt2"), early_point=None, max_epochs=1)
-    X = embedder.fit_transform(["", *TEXTS[1:]], Y)
-    assert np.isfinite(X).all()
-    np.testing.assert_allclose(embedder.transform(["", ""]), X[[0, 0]], atol=1e-5)
-
-
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_history_starts_with_the_untrained_head(tiny_encoder, seed, n_classes):
     y = np.arange(len(TEXTS)) % n_classes
@@ -141,14 +134,6 @@ def test_warns_when_the_early_point_is_not_reached(tiny_encoder):
     assert (len(caught), embedder.early_point_reached_) == (1, False)
 
 
-@pytest.mark.parametrize("stream", [np.random.default_rng, np.random.RandomState])
-def test_random_state_may_be_a_stream(tiny_encoder, stream):
-    (_, one), (_, again) = (
-        unfinished(tiny_encoder, random_state=stream(3)) for _ in range(2)
-    )
-    np.testing.assert_array_equal(one, again)
-
-
 def test_without_a_seed_fits_differ_and_global_streams_are_left_alone(tiny_encoder):
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     one, other = (unfinished(tiny_encoder, random_state=None)[1] for _ in range(2))
@@ -158,16 +143,6 @@ def test_without_a_seed_fits_differ_and_global_streams_are_left_alone(tiny_encod
     assert random.getstate() == before[0]
     np.testing.assert_equal(np.random.get_state(), before[1])  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[2])
-
-
-def test_names_of_classes_do_not_matter(fitted, tiny_encoder):
-    with torch.random.fork_rng():
-        torch.manual_seed(12345)  # nor what was drawn before
-        embedder = embed(tiny_encoder)
-        X = embedder.fit_transform(TEXTS, np.array(["bad", "good"])[Y])
-    assert embedder.classes_.tolist() == ["bad", "good"]
-    np.testing.assert_array_equal(X, fitted[1])
-    assert fitted[0].classes_.tolist() == [0, 1]
 
 
 def test_texts_are_cut_at_max_length_and_counted(tiny_encoder):

@@ -10,7 +10,6 @@ from peft import LoraConfig, get_peft_model
 from trainers import Columns, Stream, TextSet, catching, make_trainer, rows_of
 from transformers import (
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     DataCollatorWithPadding,
     TrainingArguments,
 )
@@ -82,17 +81,6 @@ def test_a_column_of_texts_is_in_the_table(tiny_encoder, tmp_path, usual, kind):
     assert callback.table_["text"].tolist() == TEXTS
 
 
-@pytest.mark.parametrize(("row", "text"), [(0, None), (0, ["a"]), (7, None), (7, 3)])
-def test_a_column_that_holds_no_texts_is_passed_over(
-    tiny_encoder, tmp_path, usual, row, text
-):
-    rows = with_text(tiny_encoder)
-    rows[row]["text"] = text
-    callback = train(tiny_encoder, tmp_path, rows=rows)
-    np.testing.assert_array_equal(callback.scores_, usual.scores_)
-    assert "text" not in callback.table_.columns
-
-
 def test_a_data_set_of_its_own_is_scored_instead(tiny_encoder, tmp_path):
     rows = with_text(tiny_encoder)
     callback = train(tiny_encoder, tmp_path, source=Columns(rows[:30]))
@@ -124,20 +112,6 @@ def test_texts_may_be_a_column_or_a_data_set_of_datasets(
     callback = train(tiny_encoder, tmp_path, rows=dataset, source=source)
     np.testing.assert_array_equal(callback.scores_, usual.scores_)
     assert callback.table_["text"].tolist() == TEXTS
-
-
-def test_tokens_made_on_the_fly(tiny_encoder, tmp_path, usual):
-    """A transform of `datasets`, whose columns are not those of its rows."""
-    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
-
-    def tokens(batch):
-        ids = tokenizer(list(batch["text"]), truncation=True, max_length=30)
-        return {"input_ids": ids["input_ids"], "labels": batch["label"]}
-
-    raw = Dataset.from_dict({"text": TEXTS, "label": Y.tolist()})
-    options = {"rows": raw.with_transform(tokens), "remove_unused_columns": False}
-    callback = train(tiny_encoder, tmp_path, **options)
-    np.testing.assert_array_equal(callback.scores_, usual.scores_)
 
 
 def test_a_stream_of_datasets_needs_a_data_set_to_score(tiny_encoder, tmp_path):

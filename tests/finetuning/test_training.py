@@ -1,7 +1,6 @@
 """The training engine: rules, cadence, weights, accumulation, precision."""
 
 import pickle
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 from smilearn import FineTunedClassifier
 from smilearn.exceptions import EarlyPointWarning
 from smilearn.finetuning import _text_samples, _training
-from smilearn.finetuning._early_point import EarlyPoint
-from smilearn.finetuning._training import Watcher, loss_weights
+from smilearn.finetuning._training import loss_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -84,19 +82,6 @@ def test_held_out_texts_are_not_trained_on(tiny_encoder, noise, monkeypatch):
         embedder = make(tiny_encoder, early_point="gap", max_epochs=1).fit(texts, y)
     assert trained == set(np.flatnonzero(~embedder.held_out_))
     assert embedder.held_out_.sum() == 6
-
-
-@pytest.mark.parametrize(("n_held_out", "shares"), [(100, (50, 50)), (20, (20, 80))])
-def test_held_out_texts_are_at_most_half_of_an_evaluation(n_held_out, shares):
-    held_out, codes = np.arange(400) < n_held_out, np.arange(400) % 2
-    arguments = SimpleNamespace(seed=0, num_train_epochs=1)
-    arguments.per_device_train_batch_size = arguments.gradient_accumulation_steps = 4
-    samples = SimpleNamespace(codes=codes, held_out=held_out)
-    watcher = Watcher(None, samples, EarlyPoint("gap"), arguments, 20)
-    assert (len(watcher.held_out), len(watcher.rows)) == shares
-    assert held_out[watcher.held_out].all()
-    assert not held_out[watcher.rows].any()
-    assert np.ptp(np.bincount(codes[watcher.rows])) == 0
 
 
 def test_of_many_texts_a_fixed_subsample_is_evaluated(tiny_encoder, monkeypatch):
@@ -201,18 +186,3 @@ def test_mixed_precision_trains_and_is_read_in_float32(tiny_encoder):
     assert "forward" not in vars(mixed._network)  # no wrapper of accelerate is left
     again = pickle.loads(pickle.dumps(mixed))
     np.testing.assert_array_equal(again.transform(TEXTS), mixed.transform(TEXTS))
-
-
-def test_streams_of_several_gpus_are_kept_without_a_warning(monkeypatch):
-    """The CUDA streams are stand-ins: there need be no GPU for this."""
-    states, seen = {0: 5, 1: 6}, []
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_rng_state", states.get)
-    monkeypatch.setattr(
-        torch.cuda, "set_rng_state", lambda state, device: seen.append((device, state))
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with _training.streams_kept():
-            torch.rand(3)
-    assert seen == [(0, 5), (1, 6)]

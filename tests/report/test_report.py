@@ -76,12 +76,6 @@ def test_riskiest_samples_come_first(path):
     assert write_report(table, str(path), title="") == path
 
 
-def test_without_texts_there_are_ids(path):
-    page = written(path, RiskTable(SCORES, LABELS, id=["p", "q", "r", "s"]))
-    assert [row[-1] for row in page.rows] == ["id", "q", "s", "r", "p"]
-    assert len(written(path, RiskTable([0.0] * 60, ["x"] * 60)).rows) == 51
-
-
 def test_everything_that_is_shown_is_escaped(path):
     table = RiskTable(
         [0.0, 1.0], [NASTY, "b"], text=[NASTY, "c"], most_likely_label=["b", NASTY]
@@ -122,14 +116,6 @@ def test_curve_of_an_embedder(path):
     assert threshold.get("y1") == threshold.get("y2") == "100.0"
     captions = [" ".join(text.text.split()) for text in svg.findall("text")]
     assert captions == ["0.800", "0.600", "0.300", "early point", "epoch, 0 to 1.0"]
-
-
-def test_curve_of_one_point_without_loss(path):
-    """A model that knows all before it is trained divides nothing by zero."""
-    first = {**HISTORY[0], "median_loss": 0.0}
-    embedder = SimpleNamespace(history_=[first], early_point_loss_=0.0)
-    written(path, embedder=embedder)
-    assert drawing(path).find("polyline").get("points").split() == ["0.0,200.0"]
 
 
 def test_page_fetches_and_runs_nothing(path):

@@ -40,14 +40,6 @@ def test_blocks_are_orthonormal_even_unfinished_ones(seed, n_features, n_slices)
         np.testing.assert_allclose(block @ block.T, np.eye(len(block)), atol=1e-13)
 
 
-def test_directions_of_different_blocks_are_independent(seed):
-    """The squared cosine of two independent directions is Beta(1/2, (d - 1)/2)."""
-    blocks = many_blocks(seed, 5, 4000)
-    cosines = np.einsum("bi,bi->b", blocks[::2, 0], blocks[1::2, 4])
-    assert kstest(cosines**2, beta(0.5, 2).cdf).pvalue > 1e-4
-    assert abs(cosines.mean()) < FAR / np.sqrt(5 * len(cosines))
-
-
 @pytest.mark.parametrize("n_features", [2, 4])
 @pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
 def test_every_direction_of_a_block_is_uniform_on_the_sphere(seed, n_features, place):

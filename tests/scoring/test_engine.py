@@ -8,7 +8,7 @@ from oracles import psmi
 from smilearn.scoring import _tables
 from smilearn.scoring._densities import DENSITIES
 from smilearn.scoring._directions import SliceDirections
-from smilearn.scoring._engine import TrainingPass, extend_until, score_new
+from smilearn.scoring._engine import TrainingPass, score_new
 from smilearn.scoring._reader import PmiReader, Settings, SliceSums
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import standardize
@@ -88,24 +88,6 @@ def scored(training, X, columns, directions, *, exactly=False):
         nodes, settings = nodes * 0, settings_of(settings.density, "float64")
     X = standardized(training, X).to(settings.torch_dtype)
     return score_new(X, columns, directions, training.moments, nodes, settings)
-
-
-@pytest.mark.parametrize("n_classes", [3, 40])
-@pytest.mark.parametrize("density", KINDS)
-@pytest.mark.parametrize("place", ["within", "between", "beyond", "far beyond"])
-def test_new_samples_equal_the_exact_path(seed, density, n_classes, place):
-    """Outside the grid too, where every value is computed exactly."""
-    X, y = embeddings(seed, n_classes)
-    directions, rng = directions_of(seed, 256), np.random.default_rng(seed)
-    training = trained(X, y, settings_of(density, block_size=100), directions)
-    first, second = rng.integers(0, len(X), (2, 60))
-    share = {"within": 1, "between": 0.5, "beyond": 5, "far beyond": 1e9}[place]
-    new = share * X[first] + (X[second] / 2 if place == "between" else 0)
-    labels = rng.integers(0, n_classes, 60)
-    scores = scored(training, new, [labels], directions)
-    expected = scored(training, new, [labels], directions, exactly=True)
-    assert np.isfinite(scores).all()
-    np.testing.assert_allclose(scores, expected, rtol=2e-6, atol=TABLE_ERROR)
 
 
 @pytest.mark.parametrize("density", KINDS)
@@ -188,31 +170,3 @@ def test_blocks_cover_the_slices_and_fit_in_memory(n_samples):
         assert 16 <= size <= 512
         assert max(block.stop - block.start for block in blocks) <= size
     assert settings_of(block_size=7).blocks(3, 12, 10) == [slice(3, 10), slice(10, 12)]
-
-
-@pytest.mark.parametrize("portions", [(1, 30), (24, 25, 30), (29, 30)])
-def test_slices_added_in_portions_equal_all_at_once(seed, portions):
-    X, y = embeddings(seed)
-    directions = directions_of(seed, 30)
-    once = trained(X, y, settings_of(), directions)
-    training = trained(X, y, settings_of(), directions[:0])
-    for n_slices in portions:
-        training.extend(directions[:n_slices])
-    np.testing.assert_array_equal(training.nodes, once.nodes)
-    np.testing.assert_allclose(
-        training.moments.variance, once.moments.variance, rtol=1e-5
-    )
-    np.testing.assert_allclose(training.tally.mean, once.tally.mean, atol=1e-5)
-    assert training.tally.reliability == pytest.approx(once.tally.reliability, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "most", "expected"),
-    [(0.0, 999, 256), (0.0, 60, 60), (2.0, 999, 999), (2.0, 512, 512), (2.0, 1, 1)],
-)
-def test_slices_double_until_reliable_or_the_most(seed, wanted, most, expected):
-    X, y = embeddings(seed, n_features=4)
-    directions = SliceDirections(4, np.random.default_rng(seed))
-    training = trained(X, y, settings_of(), directions.first(0))
-    extend_until(training, wanted, directions, most)
-    assert training.tally.n_slices == len(training.nodes) == expected

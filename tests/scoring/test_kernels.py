@@ -218,16 +218,3 @@ def test_a_sample_that_carries_its_class_alone(density):
     ((_, expected, _),) = reader._tables(np.arange(1), 2000)
     assert expected.real.min() < -800
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-9, atol=1e-9)
-
-
-def test_threads_do_not_change_a_table(monkeypatch):
-    moments = crowd(0, 5, 1.0, n_slices=50)
-    settings = Settings("student", torch.device("cpu"), "float32")
-    reader = PmiReader(settings, moments, np.full(50, 256), left_out=True)
-    tables = []
-    for n_threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
-        with own_threads(torch.device("cpu")):
-            ((_, table, _),) = reader._compiled_tables(np.arange(50), 256)
-        tables.append(table)
-    np.testing.assert_array_equal(*tables)

@@ -15,7 +15,6 @@ from smilearn.scoring._directions import SliceDirections
 # Families with random slices in one order: "joint" has none, and a mixture those of
 # its members.
 SLICED = tuple(name for name in FAMILIES if name not in ("joint", "adaptive"))
-STATE = ("slice_means_", "slice_variances_", "slice_reach_")
 EITHER = st.sampled_from(["student", "gaussian"])
 
 pytestmark = [

@@ -6,8 +6,6 @@ from scipy.stats import spearmanr
 
 from smilearn.scoring._reliability import SliceTally, split_half_reliability
 
-BALANCE = 0.75  # what the tally assumes of slices within an orthonormal block
-INDEPENDENT = {"half": 1.0, "shared": 0.0, "whole": 0.5}
 
 
 def rank_correlation(first, second):
@@ -37,20 +35,6 @@ def test_foretells_the_agreement_of_two_runs(seed, half, share):
     assert claimed == pytest.approx([observed, observed], abs=0.05)
 
 
-@pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
-def test_spearman_brown_is_the_special_case(seed, noise):
-    rng = np.random.default_rng(seed)
-    true = rng.normal(size=500)
-    first, second = true + noise * rng.normal(size=(2, 500))
-    r = rank_correlation(first, second)
-    expected = 2 * r / (1 + r)
-    assert split_half_reliability(first, second, **INDEPENDENT) == pytest.approx(
-        expected, rel=1e-12
-    )
-    scaled = {name: 1e-5 * value for name, value in INDEPENDENT.items()}
-    assert split_half_reliability(first, second, **scaled) == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("shared", [0.0, -0.5, 0.5])
 def test_edges(seed, shared):
     noise = {"half": 1.0, "shared": shared, "whole": (1 + shared) / 2}
@@ -77,18 +61,6 @@ def tally_of(pmi, block_length):
     return tally
 
 
-def block_noise(rng, n_slices, block_length, n_samples):
-    """Noise of variance 1 whose slices correlate within blocks as the tally assumes."""
-    n_blocks = -(-n_slices // block_length)
-    draws = rng.normal(size=(n_blocks, block_length, n_samples))
-    if block_length > 1:
-        correlation = -BALANCE / (block_length - 1)
-        pull = 1 - np.sqrt(1 + block_length * correlation / (1 - correlation))
-        draws -= pull * draws.mean(1, keepdims=True)
-        draws *= np.sqrt(1 - correlation)
-    return draws.reshape(-1, n_samples)[:n_slices]
-
-
 @pytest.mark.parametrize(
     ("n_slices", "block_length"), [(1, 4), (2, 1), (30, 4), (33, 8)]
 )
@@ -101,41 +73,6 @@ def test_mean_and_standard_error_are_those_of_numpy(seed, n_slices, block_length
     np.testing.assert_allclose(
         tally.standard_error, spread / np.sqrt(n_slices), atol=1e-12
     )
-
-
-@pytest.mark.parametrize("cut", [1, 5, 8, 20])
-def test_two_portions_equal_one(seed, cut):
-    rng = np.random.default_rng(seed)
-    pmi = rng.normal(size=60) + rng.normal(size=(40, 60))
-    once, twice = tally_of(pmi, 8), SliceTally(60, 8)
-    count_in(twice, pmi[:cut])
-    count_in(twice, pmi[cut:], start=cut)
-    assert twice.n_slices == once.n_slices
-    np.testing.assert_allclose(twice.mean, once.mean)
-    np.testing.assert_allclose(twice.standard_error, once.standard_error)
-    assert twice.reliability == pytest.approx(once.reliability)
-
-
-@pytest.mark.parametrize("block_length", [1, 2, 16])
-@pytest.mark.parametrize("n_slices", [8, 15, 16, 24, 31, 32, 40, 64])
-def test_tally_foretells_the_agreement_of_two_draws(seed, n_slices, block_length):
-    """Of slices that are as balanced within a block as is assumed."""
-    rng = np.random.default_rng(seed)
-    true, n_samples = rng.normal(size=10_000), 10_000
-    for loudness in (1.0, 6.0):
-        runs = [
-            true + loudness * block_noise(rng, n_slices, block_length, n_samples)
-            for _ in range(2)
-        ]
-        claimed = [tally_of(run, block_length).reliability for run in runs]
-        observed = rank_correlation(*(run.mean(0) for run in runs))
-        assert np.mean(claimed) == pytest.approx(observed, abs=0.05)
-
-
-@pytest.mark.parametrize("block_length", [1, 2, 16])
-def test_one_slice_is_not_reliable(block_length):
-    assert SliceTally(9, block_length).reliability == 0
-    assert tally_of(np.arange(9.0)[None], block_length).reliability == 0
 
 
 def test_slices_that_agree_are_reliable():

@@ -6,15 +6,10 @@ import torch
 from numpy.testing import assert_allclose
 from oracles import embeddings
 from scipy.linalg import subspace_angles
-from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from smilearn.scoring import _scatter
-from smilearn.scoring._maps import (
-    joint_functions,
-    joint_table,
-)
 from smilearn.scoring._scatter import WithinScatter
 
 
@@ -43,30 +38,6 @@ def test_scatter_is_that_of_numpy(seed, monkeypatch):
     assert scatter.count.tolist() == [60, 35, 12, 40]
 
 
-def test_shrunk_covariance_is_that_of_scikit_learn(seed):
-    X, y = crowd(seed)
-    expected, share = ledoit_wolf(residuals(X, y), assume_centered=True)
-    scatter = scatter_of(X, y)
-    assert_allclose(scatter.covariance(), expected, rtol=1e-9, atol=1e-9)
-    assert scatter.shrinkage() == pytest.approx(share)
-
-
-@pytest.mark.parametrize("gone", ["some", "a whole class"])
-def test_without_is_the_scatter_of_the_rest(seed, gone):
-    X, y = crowd(seed)
-    out = np.random.default_rng(seed).random(len(y)) < 0.3
-    if gone == "a whole class":
-        out |= y == 2
-    rest, direct = (
-        scatter_of(X, y).without(scatter_of(X[out], y[out])),
-        scatter_of(X[~out], y[~out]),
-    )
-    assert rest.count.tolist() == direct.count.tolist()
-    assert_allclose(rest.mean, direct.mean, atol=1e-10)
-    assert_allclose(rest.scatter, direct.scatter, atol=1e-8)
-    assert_allclose(rest.fourth, direct.fourth, rtol=0.3)  # around other means
-
-
 @pytest.mark.parametrize("many", [512, 5])
 def test_principal_axes_whiten_like_pca(seed, many, monkeypatch):
     """By an eigendecomposition, or by a randomized method for many features."""
@@ -93,16 +64,6 @@ def lda(scatter, X, y):
     return model.fit(X, y)
 
 
-def test_joint_table_is_log_posterior_over_prior(seed):
-    X, y = crowd(seed)
-    scatter = scatter_of(X, y)
-    weights, offset = joint_functions(scatter)
-    table = joint_table(weights, offset, scatter.prior, torch.as_tensor(X))
-    expected = lda(scatter, X, y).predict_log_proba(X) - np.log(scatter.prior)
-    assert_allclose(table, expected, atol=1e-8)
-    assert (table <= -np.log(scatter.prior) + 1e-9).all()
-
-
 def test_a_far_row_does_not_drown_the_others_in_single_precision(seed):
     """The product of differences in float32 would lose what the others add."""
     X, y = crowd(seed)
@@ -115,9 +76,3 @@ def test_a_far_row_does_not_drown_the_others_in_single_precision(seed):
     # of sums of 1e10 in double precision about 1e-5 is left
     assert_allclose(found.scatter, expected.scatter, atol=1e-3)
     assert_allclose(found.mean, expected.mean, atol=1e-5)
-
-
-def test_points_in_one_place_have_a_map_too():
-    scatter = scatter_of(np.ones((6, 3)), np.repeat([0, 1], 3), 2)
-    assert_allclose(scatter.covariance(), np.eye(3))
-    assert np.isfinite(joint_functions(scatter)[0]).all()

@@ -110,17 +110,6 @@ def test_reliability_foretells_the_agreement_of_seeds(seed):
         assert claimed == pytest.approx(observed, abs=0.1)
 
 
-def test_std_is_the_spread_over_independent_draws(seed):
-    X, y = embeddings(seed, n_features=20)
-    runs = [
-        fitted(X, y, orthogonal=False, random_state=1000 * seed + i, n_slices=100)
-        for i in range(40)
-    ]
-    observed = np.std([run.scores_ for run in runs], axis=0).mean()
-    claimed = np.mean([run.scores_std_ for run in runs])
-    assert claimed == pytest.approx(observed, rel=0.15)
-
-
 def test_orthogonal_slices_vary_less(seed):
     X, y = embeddings(seed, n_features=20)
 

@@ -5,10 +5,8 @@ import types
 import numpy as np
 import pytest
 from oracles import embeddings, fitted
-from sklearn.exceptions import NotFittedError
 
 import smilearn.scoring._staging
-from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 
 AT = [1, 3, 8, 30, 64]
@@ -52,17 +50,6 @@ def test_the_last_stage_is_score_samples(seed, density, dtype, atol, block_size)
         for at in (AT, None, [64]):
             *_, last = scorer.staged_score_samples(others, known, at)
             np.testing.assert_allclose(last, expected, atol=atol, rtol=2 * atol)
-
-
-@pytest.mark.parametrize("block_size", [1, 5, 64])
-def test_a_stage_inside_a_block_is_the_mean_so_far(seed, block_size):
-    """Whatever blocks the slices are projected in."""
-    (X, y), (others, labels) = halves(seed)
-    scorer = fitted(X, y, dtype="float64")
-    each = np.array([*scorer.staged_score_samples(others, labels)])
-    scorer.set_params(block_size=block_size)
-    means = np.array([*scorer.staged_score_samples(others, labels, at=AT)])
-    np.testing.assert_allclose(means, each[np.array(AT) - 1], atol=1e-13)
 
 
 def test_nothing_is_done_before_it_is_asked_for(seed, monkeypatch):
@@ -113,16 +100,3 @@ def test_counts_that_make_no_sense_are_named_at_once(seed, at, unsigned):
         at = np.asarray(at).astype(np.uint16)
     with pytest.raises(InvalidInputError, match=r"at must be .* from 1 to the 64 that"):
         fitted(X, y).staged_score_samples(others, labels, at=at)
-
-
-def test_other_errors_come_at_once_too(seed):
-    (X, y), (others, labels) = halves(seed)
-    with pytest.raises(NotFittedError):
-        SlicedMIScorer().staged_score_samples(others, labels)
-    scorer = fitted(X, y)
-    with pytest.raises(InvalidInputError, match="labels that were not seen in fit"):
-        scorer.staged_score_samples(others, labels + 9)
-    with pytest.raises(ValueError, match="9 features"):
-        scorer.staged_score_samples(others[:, :5], labels)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        scorer.staged_score_samples(others, labels[:-1])

@@ -5,7 +5,6 @@ import pickle
 import tracemalloc
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles import embeddings, fitted
@@ -138,15 +137,6 @@ def test_auto_stops_where_fit_stops(seed):
         scorer(n_slices="auto", max_slices=64, orthogonal=False).fit_batches(
             [(X, noise)]
         )
-
-
-@pytest.mark.parametrize("contamination", [0.1, "permutation"])
-def test_the_line_in_a_stream(seed, contamination):
-    X, y = problem(seed)
-    parameters = {"contamination": contamination}
-    whole = fitted(X, y, n_slices=50, **parameters)
-    one = scorer(**parameters).fit_batches([(X[:70], y[:70]), (X[70:], y[70:])])
-    assert one.offset_ == pytest.approx(whole.offset_, abs=1e-4)
 
 
 def test_a_large_memory_map_is_read_in_batches(seed, tmp_path, monkeypatch):
@@ -301,16 +291,6 @@ def test_samples_that_were_not_fitted_are_scored_as_new(seed, method):
     assert_allclose(none, one.score_samples(X[:5], y[:5]), atol=1e-9)
 
 
-def test_far_samples_come_with_weight_0(seed):
-    X, y = problem(seed)
-    X[:3] += 500
-    one = scorer().fit(X, y)
-    assert one.far_[:3].all()
-    found = one.score_training_samples(X, y, sample_weight=~one.far_)
-    assert_allclose(found[~one.far_], one.scores_[~one.far_], atol=1e-5)
-    assert_allclose(found[one.far_].clip(max=0), one.scores_[one.far_], atol=1e-5)
-
-
 def test_weights_that_are_no_copies_leave_nothing_to_leave_out(seed):
     X, y = problem(seed)
     weight = np.random.default_rng(seed).uniform(0.5, 2, len(y))
@@ -332,35 +312,6 @@ def test_weights_that_are_no_copies_leave_nothing_to_leave_out(seed):
     expected = scorer(leave_one_out=False, far=None).fit(X, y, weight).scores_
     found = three.score_training_samples(X, y, sample_weight=weight)
     assert_allclose(found, expected, atol=1e-5)
-
-
-def test_weights_must_add_up_before_samples_are_scored(seed):
-    X, y = problem(seed)
-    share = np.full(len(y), 1 / len(y))
-    one = scorer(leave_one_out=False).partial_fit(X, y, sample_weight=share)
-    for ask in (one.score_samples, one.score_training_samples, one.score):
-        with pytest.raises(InvalidInputError, match="at least one a class"):
-            ask(X, y)
-    one.partial_fit(X, y)
-    assert np.isfinite(one.score_samples(X, y)).all()
-
-
-def test_weights_of_a_batch_may_all_be_0(seed):
-    X, y = problem(seed)
-    weight = np.r_[np.zeros(50), np.ones(len(y) - 50)]
-    one = scorer().partial_fit(X[:50], y[:50], sample_weight=weight[:50])
-    with pytest.raises(NotFittedError):
-        one.score_samples(X, y)
-    one.partial_fit(X[50:], y[50:])
-    one.partial_fit(X[:50], y[:50], sample_weight=0)
-    whole = scorer(far=None).fit(X, y, sample_weight=weight)
-    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
-    parts = [slice(i, i + 25) for i in range(0, len(y), 25)]
-    batches = [(X[rows], y[rows], weight[rows]) for rows in parts]
-    found = scorer(far=None).fit_batches(batches).scores_
-    assert_allclose(found, whole.scores_, atol=1e-5)
-    with pytest.raises(ValueError, match=r"inconsistent|sample_weight\.shape"):
-        one.partial_fit(X, y, sample_weight=np.zeros(3))
 
 
 @pytest.mark.parametrize("slicing", ["principal", "adaptive", "joint", "whitened"])
@@ -400,18 +351,6 @@ def test_a_call_that_fails_changes_nothing(seed):
         assert pickle.dumps(fresh) == before
 
 
-def test_classes_may_be_named_again(seed):
-    X, y = problem(seed)
-    one = scorer().partial_fit(X, y, classes=[2, 1, 0, 3])
-    one.partial_fit(X, y, classes=[0, 1, 2, 3]).partial_fit(X, y + 1)
-    assert_array_equal(one.classes_, [0, 1, 2, 3])
-    two = scorer().fit(X, y).partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(InvalidInputError, match="not among classes"):
-        two.partial_fit(X, y + 1)
-    with pytest.raises(InvalidInputError, match="one kind"):
-        scorer().partial_fit(X, y.astype(str), classes=[0, 1, 2])
-
-
 @pytest.mark.parametrize("first", ["fit", "fit_batches", "partial_fit"])
 @pytest.mark.parametrize("second", ["fit", "fit_batches", "partial_fit"])
 def test_scorers_fitted_in_any_way_merge(seed, first, second):
@@ -431,20 +370,6 @@ def test_scorers_fitted_in_any_way_merge(seed, first, second):
     assert_allclose(one.score_training_samples(X, y), expected, atol=1e-4)
 
 
-def test_a_scorer_without_samples_merges(seed):
-    X, y = problem(seed)
-    one, frame = scorer(), pd.DataFrame(X).add_prefix("x")
-    full = scorer().partial_fit(frame, y)
-    empty = scorer().partial_fit(frame, y, sample_weight=0)
-    expected = full.score_samples(frame, y)
-    for merged in (one.merge(full), empty.merge(full), full.merge(scorer())):
-        assert_allclose(merged.score_samples(frame, y), expected)
-        assert_array_equal(merged.feature_names_in_, frame.columns)
-    assert_array_equal(scorer().merge(scorer()).__sklearn_is_fitted__(), False)
-    one.partial_fit(frame, y)  # shares nothing with what it took over
-    assert_allclose(full.score_samples(frame, y), expected)
-
-
 @pytest.mark.parametrize("batches", [False, True])
 def test_a_stream_goes_on_from_fit(seed, batches):
     X, y = problem(seed)
@@ -457,16 +382,6 @@ def test_a_stream_goes_on_from_fit(seed, batches):
     assert one.inverse_scale_[2] == 0
     assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-4)
     assert_allclose(one.score_training_samples(X, y), whole.scores_, atol=1e-4)
-
-
-def test_far_samples_are_told_in_a_stream_too(seed):
-    X, y = problem(seed)
-    X[:3], y[:3] = 300.0, 0
-    whole = fitted(X, y, n_slices=50)
-    one = scorer().fit_batches([(X[:70], y[:70]), (X[70:], y[70:])])
-    assert_array_equal(one.far_, whole.far_)
-    assert one.far_[:3].all()
-    assert_allclose(one.scores_, whole.scores_, atol=1e-5)
 
 
 def test_a_large_memory_map_with_weights_that_are_no_whole_numbers(

@@ -178,27 +178,6 @@ def test_table_is_right_on_average_where_chords_are_not(function):
     assert (np.abs(table).max(1) < 0.8 * np.abs(chords).max(1)).all()
 
 
-def test_error_of_a_parabola_is_known_in_closed_form():
-    """``f'' h^2 (u (1 - u) / 2 - 1 / 12)`` at u steps into a cell: of mean 0."""
-    (origin,), (step,) = grid_of(LOW[:1], HIGH[:1], 64)
-    u = np.linspace(0.001, 0.999, 500)
-    for cell in (1, 20, 61):  # the first and the last within the range, and one between
-        z = (origin + step * (cell + u))[None]
-        got = interpolated(parabolas, LOW[:1], HIGH[:1], 64, z.copy())
-        expected = 4 * step**2 * (u * (1 - u) / 2 - 1 / 12)
-        np.testing.assert_allclose(got - (2 * z**2 - z), expected[None], atol=1e-13)
-
-
-def test_the_last_node_can_be_read(seed):
-    """In float32 it may lie a rounding beyond itself."""
-    ends = np.sort(np.random.default_rng(seed).normal(size=(2, 200)), axis=0)
-    origin, step = (torch.as_tensor(v).float() for v in grid_of(*ends, 1024))
-    table = tabulate(lambda z: 2 * z, origin, step, 1024)
-    last = origin + step * 1023
-    value = read(table, *locate(last[:, None].clone(), origin, step))[:, 0]
-    torch.testing.assert_close(value, 2 * last, atol=1e-5, rtol=1e-5)
-
-
 @pytest.mark.parametrize("kind", DENSITIES)
 @pytest.mark.parametrize("narrowest", [0.9, 0.1, 0.01, 1e-4])
 def test_nodes_are_dense_enough_for_every_class(seed, kind, narrowest):

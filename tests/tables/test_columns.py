@@ -6,7 +6,6 @@ import uuid
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pytest
 
 from smilearn import RiskTable, SlicedMIScorer
@@ -114,19 +113,6 @@ def test_labels_must_be_of_one_type(labels, match):
 def test_columns_that_do_not_fit_are_refused(wrong, said):
     with pytest.raises(InvalidInputError, match=said):
         RiskTable(**{"psmi": [0.1, 0.2], "label": ["a", "b"], **wrong})
-
-
-@pytest.mark.parametrize("as_column", [np.array, tuple, pl.Series, pa.array, pd.Series])
-def test_columns_come_in_many_containers(as_column):
-    table = RiskTable(as_column(PSMI), as_column(LABEL), text=as_column(LABEL))
-    assert table["label"].tolist() == table["text"].tolist() == LABEL
-    assert table["rank"].tolist() == [5, 1, 4, 2, 3]
-
-
-def test_index_of_a_series_is_not_an_order():
-    index = [4, 3, 2, 1, 0]
-    table = RiskTable(pd.Series(PSMI, index=index), pd.Series(LABEL, index=index))
-    assert table.frame.equals(RiskTable(PSMI, LABEL).frame)
 
 
 def test_table_does_not_follow_the_arrays_it_was_made_from():

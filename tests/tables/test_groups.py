@@ -49,12 +49,6 @@ def test_groups_are_those_of_a_slow_loop(seed, n_samples):
             assert found[name] == pytest.approx([row[place] for row in expected])
 
 
-def test_classes_are_groups_by_label():
-    by_class, by_label = made_table().by_class(), made_table().by("label")
-    assert by_class.to_arrow() == by_label.to_arrow()
-    assert by_class["n_samples"].sum() == 40
-
-
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(

@@ -1,7 +1,6 @@
 """Frames to files and back, and what is said of files that are not tables."""
 
 import csv
-import datetime
 import os
 import stat
 
@@ -91,14 +90,6 @@ def test_infinite_numbers_are_kept(tmp_path, suffix):
     assert read.cast(pl.Float64).equals(frame)
 
 
-def test_dates_are_as_in_iso_8601(tmp_path):
-    frame = pl.DataFrame({"d": [datetime.date(2024, 1, 2)]})
-    write_frame(frame, tmp_path / "t.csv")
-    write_frame(frame, tmp_path / "t.jsonl")
-    assert (tmp_path / "t.csv").read_text() == "d\n2024-01-02\n"
-    assert (tmp_path / "t.jsonl").read_text() == '{"d":"2024-01-02"}\n'
-
-
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_csv_cells_are_verbatim(tmp_path, newline, mark):
@@ -134,14 +125,6 @@ def test_unknown_suffix_is_refused(tmp_path, name, call):
         call(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
     assert file_kind("a.b.CSV") == "csv"
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_missing_file_and_folder(tmp_path, suffix):
-    (tmp_path / f"folder{suffix}").mkdir()
-    for name in (f"none{suffix}", f"folder{suffix}"):
-        with pytest.raises(FileFormatError, match=f"{name}: no such file"):
-            read_frame(tmp_path / name)
 
 
 BROKEN = {

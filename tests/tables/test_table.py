@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 
 import datasets
 import numpy as np
-import polars as pl
 import pytest
 from risk_tables import made_table
 
@@ -119,13 +118,6 @@ def test_unknown_column_is_a_key_error():
         made_table()["no_such"]
 
 
-def test_arrays_of_columns_can_be_written_to():
-    table = made_table(3)
-    psmi = table["psmi"]
-    psmi += 1
-    assert (table["psmi"] + 1 == psmi).all()
-
-
 @pytest.mark.parametrize(
     ("module", "method", "extra"),
     [
@@ -164,10 +156,3 @@ def test_tables_are_carried(carry):
     again = carry(table)
     assert again.frame.equals(table.frame)
     assert again.is_whole is False
-
-
-def test_the_frame_is_of_polars():
-    table = made_table()
-    assert isinstance(table.frame, pl.DataFrame)
-    assert table.to_polars().equals(table.frame)
-    assert table.columns == table.frame.columns

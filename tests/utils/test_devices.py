@@ -13,7 +13,6 @@ from smilearn.scoring import _engine, _stream
 from smilearn.scoring._reader import PmiReader, Settings
 from smilearn.utils import _devices
 from smilearn.utils._devices import full_float32, resolve_device, working_on
-from smilearn.utils._indexing import row_blocks
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 N_SLICES = 37
@@ -60,15 +59,6 @@ def test_products_on_cuda_are_in_full_float32(tf32):
     assert precision() == tf32
     with working_on(CPU):  # where nothing is to change
         assert precision() == tf32
-
-
-def test_pieces_on_a_gpu_are_large_enough_to_keep_it_busy():
-    n_samples = 10**6
-    first, *_ = Settings("student", CUDA, "float32").blocks(0, 3000, n_samples)
-    assert 2**29 < 4 * n_samples * (first.stop - first.start) <= 2**30
-    rows = torch.empty((n_samples, 1024), device="meta")  # without memory
-    assert len([*row_blocks(rows)]) == 16
-    assert len([*row_blocks(torch.empty((512, 1024)))]) == 2
 
 
 class Memory:
@@ -152,16 +142,6 @@ def test_scores_are_those_of_a_run_without_failures(where, how, monkeypatch):
     _devices._most_bytes.clear()
     assert_same(answers(plain, X[::3], y[::3]), expected)
     assert failures + memory.failures > 0
-
-
-def test_float32_scores_are_bit_for_bit_those_of_small_blocks(monkeypatch):
-    X, y = embeddings(0)
-    options = {"dtype": "float32"}
-    expected = fitted("isotropic", X, y, block_size=4, **options)
-    Memory(monkeypatch, "add_to")
-    scorer = fitted("isotropic", X, y, block_size=16, **options)
-    for one, other in zip(state_of(scorer), state_of(expected), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(

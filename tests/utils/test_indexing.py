@@ -81,10 +81,6 @@ def test_the_index_goes_with_the_rows():
     assert all(index_of(values) is None for values in (NUMBERS, COLUMN["polars"]))
 
 
-def test_a_column_of_a_data_set_gives_a_list():
-    assert take_samples(COLUMN["data set"]["n"], ROWS) == [5, 3, 3]
-
-
 NAMES = ["ham", "spam", "ham"]
 LABELS = {
     "list": NAMES,
@@ -100,16 +96,6 @@ LABELS = {
     "chunks": pa.chunked_array([NAMES]),
     "data set": datasets.Dataset.from_dict({"label": NAMES})["label"],
 }
-
-
-@pytest.mark.parametrize("y", LABELS.values(), ids=LABELS)
-def test_labels_are_read(y):
-    assert class_labels(y).tolist() == NAMES
-
-
-@pytest.mark.parametrize("make", [np.array, torch.tensor, sp.csr_array, pd.DataFrame])
-def test_one_column_a_class_is_the_class(make):
-    assert class_labels(make(np.eye(3)[[2, 0, 1]])).tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,6 @@ def test_ranks_are_those_of_a_stable_sort(psmi):
     assert order_of(ranks).tolist() == order
 
 
-@settings(deadline=None)
-@given(st.lists(st.integers(1, 9), max_size=8))
-def test_order_of_any_ranks_is_stable(ranks):
-    expected = sorted(range(len(ranks)), key=lambda row: ranks[row])
-    assert order_of(np.array(ranks, np.int64)).tolist() == expected
-
-
 def test_rank_correlation_is_spearmans(seed):
     rng = np.random.default_rng(seed)
     first, second = rng.integers(0, 9, (2, 60)).astype(float)

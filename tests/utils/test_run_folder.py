@@ -13,7 +13,7 @@ from finetuning_data import TEXTS, Y
 from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError
 from smilearn.finetuning import _training
-from smilearn.utils._files import RunFolder, digest
+from smilearn.utils._files import RunFolder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -145,25 +145,6 @@ def test_what_does_not_change_the_result_may_change(finished_run, tiny_encoder):
         FineTunedClassifier(**kind).fit(TEXTS, Y)
 
 
-def test_what_a_killed_claim_left_is_no_other_file(tmp_path):
-    folder, left = RunFolder(tmp_path), tmp_path / ".run.json.k3_x9abz"
-    left.write_text('{"se')
-    others = [
-        ".run.json",
-        ".run.json.",
-        ".run.json.k3.txt",
-        ".other.k3_x9abz",
-        "a.run.json.k3_x9abz",
-    ]
-    for name in others:
-        (tmp_path / name).write_text("")
-        with pytest.raises(InvalidInputError, match="holds other files"):
-            folder.claim({"seed": 3})
-        (tmp_path / name).unlink()
-    folder.claim({"seed": 3})
-    assert folder.seed() == 3
-
-
 def test_a_folder_that_cannot_be_read_is_refused(tiny_encoder, tmp_path):
     (tmp_path / "run.json").write_text('{"seed": ')
     with pytest.raises(InvalidInputError, match=r"cannot be read .*Delete the folder"):
@@ -195,19 +176,6 @@ def test_a_process_that_died_goes_on_in_another(tiny_encoder, tmp_path):
     copy = shutil.copytree(tmp_path / "run", tmp_path / "copy")
     whole = make(tiny_encoder, None).fit(TEXTS, Y)
     same(make(tiny_encoder, copy).fit(TEXTS, Y), whole)
-
-
-def test_digests_tell_apart():
-    values = [
-        np.arange(3),
-        np.arange(3.0),
-        np.arange(4),
-        ["a", "b"],
-        ["a,b"],
-        ["b", "a"],
-    ]
-    assert len({digest(value) for value in values}) == len(values)
-    assert digest(np.arange(3)) == digest(np.arange(3))
 
 
 def test_other_pretrained_weights_are_noticed(finished_run, tiny_encoder, tmp_path):
