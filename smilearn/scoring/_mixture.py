@@ -1,13 +1,243 @@
-"""Several families of slices at once, weighted by their label contrast."""
+"""The mixture: families of slices, scored unseen and weighted by label contrast."""
 
 from dataclasses import replace
 
 import numpy as np
+import torch
 
-from smilearn.scoring import _families
-from smilearn.scoring._families import enough_slices
+from smilearn.scoring import _task
+from smilearn.scoring._engine import TrainingPass, extend_until, project, score_new
+from smilearn.scoring._folds import pooled_moments
+from smilearn.scoring._moments import plain_moments
+from smilearn.scoring._reliability import SliceTally
 from smilearn.scoring._samples import SparsePoints
+from smilearn.scoring._tables import nodes_needed
+from smilearn.scoring._task import Learnt
+from smilearn.utils._threads import in_threads
 from smilearn.utils._weights import weighted_quantile
+
+ENOUGH_RELIABILITY = 0.95
+_CONTRAST_SLICES = 256
+BOOSTS = (1.0, 2.0, 4.0, 8.0, 16.0)
+_TOGETHER = 0.3  # share of the folds that may be held out at once to compare labels
+_MUCH = 10**9  # for `in_threads`: folds are always worth a thread each
+
+
+def isotropic(task):
+    """Slices even on the sphere. Overwrites the points of the task."""
+    return _unsupervised(task, task.samples, None)
+
+
+def principal(task, n_components):
+    """Slices even in the whitened span of the leading principal directions."""
+    axes = task.principal_axes(n_components)
+    return _unsupervised(task, task.samples.mapped(axes), axes)
+
+
+def whitened(task):
+    """Slices even after within-class whitening."""
+    whole = _task.whitening(task.scatter, task.boost)
+    n_slices = _n_slices(task, len(whole))
+
+    def without(fold):
+        axes = _task.whitening(task.scatters.without(fold), task.boost)
+        _, directions, total, _ = _measured(task, axes, n_slices)
+        rows = task.folds([fold])[0]
+        points = task.samples.points[rows] @ task.settings.tensor(axes).T
+        return axes, directions, *_without(total, points, rows, directions, task)
+
+    return _supervised(task, without, _measured(task, whole, n_slices))
+
+
+def discriminant(task):
+    """Slices even in the span of the class means, after within-class whitening."""
+    whole = _task.discriminant_axes(task.scatter, task.boost, task.functions())
+    n_slices = _n_slices(task, len(whole))  # the same in every fold
+
+    def measured(scatter, axes):
+        directions = task.directions(len(axes)).first(n_slices)
+        moments = pooled_moments(scatter, axes, directions, task.share)
+        nodes = nodes_needed(task.settings.densities(moments), moments)
+        return axes, directions, moments, nodes
+
+    def without(fold):
+        rest, functions = task.scatters.without(fold), task.functions(fold)
+        return measured(rest, _task.discriminant_axes(rest, task.boost, functions))
+
+    return _supervised(task, without, measured(task.scatter, whole))
+
+
+def joint(task):
+    """One slice of full dimension: linear discriminant analysis."""
+    points, codes = task.samples.points, task.samples.codes
+    scores, tables, folds = np.empty(len(codes)), {}, task.folds()
+    task.scatters  # noqa: B018 -- made before threads would make it twice
+
+    def work(begin, end):
+        for fold in range(begin, end):
+            rows = folds[fold]
+            functions = task.functions(fold)
+            table = _task.joint_table(*functions, task.share, points[rows])
+            scores[rows] = table[np.arange(len(rows)), codes[rows]]
+            if fold in task.comparison.rows:
+                some = np.searchsorted(rows, task.comparison.rows[fold])
+                labels = task.comparison.labels[fold]
+                tables[fold] = np.take_along_axis(table[some], labels, 1)
+
+    in_threads(work, len(folds), _MUCH)
+    return Learnt(
+        scores=scores,
+        scores_std=np.zeros(len(scores)),
+        reliability=1.0,
+        contrast=task.comparison.contrast(tables),
+        functions=task.functions(),
+    )
+
+
+def best_boost(task):
+    """Choose how much more to shrink than Ledoit and Wolf, by the label contrast."""
+    points, compared = task.samples.points, task.comparison
+
+    def tables_of(boost):
+        tables = {}
+        for folds in _held_out(task):  # one factor serves a group of folds
+            functions = _task.joint_functions(task.scatters.without(*folds), boost)
+            rows, labels = compared.of(folds)
+            table = _task.joint_table(*functions, task.share, points[rows])
+            table = np.take_along_axis(table, labels, 1)
+            tables |= compared.parted(table, folds)
+        return tables
+
+    task.scatters  # noqa: B018 -- made before threads would make it twice
+
+    def work(begin, end):
+        return [compared.contrast(tables_of(boost)) for boost in BOOSTS[begin:end]]
+
+    contrasts = np.concatenate(in_threads(work, len(BOOSTS), _MUCH))
+    return BOOSTS[int(np.argmax(contrasts))]
+
+
+def _unsupervised(task, samples, axes):
+    n_axes = samples.points.shape[1]
+    directions, length = task.directions(n_axes), task.block_length(n_axes)
+    options = {"left_out": task.left_out, "verbose": task.verbose}
+    if task.in_folds:
+        options["folds"] = task.folds()
+    training = TrainingPass(samples, task.settings, block_length=length, **options)
+    if n_axes == 1:  # there is one direction only
+        training.extend(directions.first(1))
+    elif task.n_slices == "auto":
+        extend_until(training, ENOUGH_RELIABILITY, directions, task.max_slices)
+    else:
+        training.extend(directions.first(task.n_slices))
+    tally = training.tally
+    return Learnt(
+        scores=tally.mean,
+        scores_std=tally.standard_error,
+        reliability=1.0 if n_axes == 1 else tally.reliability,
+        contrast=_contrast(task, training, directions),
+        axes=axes,
+        directions=directions.first(tally.n_slices),
+        moments=training.moments,
+        nodes=training.nodes,
+    )
+
+
+def _contrast(task, training, directions):
+    """Label contrast of folds, by the moments of the other folds: total minus fold."""
+    if not task.compare:
+        return None
+    directions = directions.first(min(training.tally.n_slices, _CONTRAST_SLICES))
+    total, compared, tables = training.moments[: len(directions)], task.comparison, {}
+    for folds in _held_out(task):
+        members = np.concatenate(task.folds(folds))
+        points = training.points_of(members)
+        rest, nodes = _without(total, points, members, directions, task)
+        rows, labels = compared.of(folds)
+        if len(rows) < len(members):
+            points = training.points_of(rows)
+        # to compare, coarse tables are fine enough
+        table = score_new(points, labels.T, directions, rest, nodes // 2, task.settings)
+        tables |= compared.parted(table, folds)
+    return compared.contrast(tables)
+
+
+def _held_out(task):
+    """Folds in which labels are compared, in groups that are held out at once."""
+    folds = tuple(task.comparison.rows)
+    if len(folds) <= _TOGETHER * (task.fold.max() + 1):
+        return [folds]
+    return [(fold,) for fold in folds]
+
+
+def _without(total, points, rows, directions, task):
+    """Moments without some samples, and the grid sizes that belong to them."""
+    product = points.new_empty((len(directions), len(points)))
+    project(task.settings.tensor(directions), points, product)
+    codes = torch.as_tensor(task.samples.codes[rows], device=points.device)
+    weight = task.samples.weight_of(rows)
+    rest = total.without(plain_moments(product, codes, len(total.count), weight))
+    return rest, nodes_needed(task.settings.densities(rest), rest)
+
+
+def _supervised(task, without, whole):
+    """Score each fold by slices made without it."""
+    folds, codes, tables = task.folds(), task.samples.codes, {}
+    compared = task.comparison if task.compare else None
+
+    def work(begin, end):
+        return [held_out(fold) for fold in range(begin, end)]
+
+    def held_out(fold):
+        axes, *state = without(fold)
+        rows, settings = folds[fold], task.settings
+        points = task.samples.points[rows] @ settings.tensor(axes).T
+        tally = SliceTally(len(rows), task.block_length(len(axes)))
+        some = rows[:0] if compared is None else compared.rows.get(fold, rows[:0])
+        if len(some) == len(rows):  # the first column is their own label
+            columns = compared.labels[fold].T
+            tables[fold] = score_new(points, columns, *state, settings, tally)
+            return tally
+        score_new(points, [codes[rows]], *state, settings, tally)
+        if len(some):
+            points = points[np.searchsorted(rows, some)]
+            tables[fold] = score_new(points, compared.labels[fold].T, *state, settings)
+        return tally
+
+    parts = in_threads(work, len(folds), _MUCH)
+    tallies = [tally for part in parts for tally in part]
+    tally = SliceTally.gathered(tallies, folds, task.samples.weight)
+    return Learnt(
+        tally.mean,
+        tally.standard_error,
+        1.0 if len(whole[0]) == 1 else tally.reliability,
+        compared and compared.contrast(tables),
+        *whole,
+    )
+
+
+def _measured(task, axes, n_slices):
+    """Slices in the image of a map, and the moments of all samples on them."""
+    directions = task.directions(len(axes)).first(n_slices)
+    samples = task.samples.mapped(axes)
+    training = TrainingPass(samples, task.settings, block_length=1, left_out=False)
+    training.measure(directions)
+    return axes, directions, training.moments, training.nodes
+
+
+def _n_slices(task, n_axes):
+    """Slices of a supervised family: as asked for, or enough for its axes."""
+    if n_axes == 1:
+        return 1
+    if task.n_slices != "auto":
+        return task.n_slices
+    return min(enough_slices(n_axes), task.max_slices)
+
+
+def enough_slices(n_axes):
+    """Slices after which a space of few dimensions has been seen from all sides."""
+    return 1 if n_axes == 1 else int(np.clip(8 * n_axes, 64, 320))
+
 
 FAMILIES = {
     "isotropic",
@@ -33,20 +263,25 @@ _MOST = 1e70  # nats; squares of the mixture stay finite
 _LOW = 0.05  # quantile that sets the scale of a member
 
 
+_FAMILIES = {
+    family.__name__: family for family in (isotropic, whitened, discriminant, joint)
+}
+
+
 def learn(task, slicing, n_components):
     """Learn one family of slices."""
     if slicing in ("whitened", "discriminant", "joint") and task.boost is None:
-        task = replace(task, boost=_families.best_boost(task))
+        task = replace(task, boost=best_boost(task))
     if slicing == "principal":
-        return _families.principal(task, n_components)
-    return getattr(_families, slicing)(task)
+        return principal(task, n_components)
+    return _FAMILIES[slicing](task)
 
 
 def member_tasks(task):
     """Task of each member of the mixture, by name, in the order to learn them in."""
     n_features = task.samples.points.shape[1]
     sparse = isinstance(task.samples.points, SparsePoints)
-    boost = None if sparse else _families.best_boost(task)
+    boost = None if sparse else best_boost(task)
     task = replace(task, boost=boost, compare=True)
     task.principal_axes(max(n for _, n in MEMBERS.values() if n))
     for name, (slicing, n_components) in members_for(n_features, sparse).items():

@@ -9,7 +9,7 @@ from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._batches import Relabelled, filled, one_kind, pieces, repeatable
 from smilearn.scoring._directions import SliceDirections
 from smilearn.scoring._engine import extend_until
-from smilearn.scoring._families import ENOUGH_RELIABILITY
+from smilearn.scoring._mixture import ENOUGH_RELIABILITY
 from smilearn.scoring._stream import StreamPass, extent_of, finished, merged, with_batch
 from smilearn.scoring._tables import nodes_needed
 from smilearn.utils._random import generator_from

@@ -1,19 +1,116 @@
-"""What a family of slices learns from, and what it has learnt."""
+"""What there is to learn: samples, folds, maps and the comparison of labels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
+import torch
 
-from smilearn.scoring import _maps
-from smilearn.scoring._comparison import Comparison
-from smilearn.scoring._directions import SliceDirections
-from smilearn.scoring._fold_scatter import FoldScatters, fourth_powers
+from smilearn.metrics import label_contrast
+from smilearn.scoring._directions import SliceDirections, with_signs
+from smilearn.scoring._folds import FoldScatters, WithinScatter, fourth_powers
 from smilearn.scoring._moments import ClassMoments
 from smilearn.scoring._reader import Settings
 from smilearn.scoring._samples import SortedSamples, SparsePoints
-from smilearn.scoring._scatter import WithinScatter
+
+ROWS = 1_500  # samples compared, where there are as many
+_LABELS = 16  # wrong labels of each
+
+
+class Comparison:
+    """Samples of some folds, their own label and some wrong ones."""
+
+    def __init__(self, codes, folds, n_classes, n_rows=ROWS, weight=None):
+        self._weight = weight
+        self.rows, self.labels, start = {}, {}, 0
+        n_wrong = min(n_classes - 1, _LABELS)
+        for fold, members in enumerate(folds):
+            wanted = n_rows - start
+            if wanted <= 0:
+                break
+            places = np.linspace(0, len(members) - 1, min(wanted, len(members)))
+            rows = members[np.round(places).astype(int)]
+            first = n_wrong * np.arange(start, start + len(rows))[:, None]
+            shift = (first + np.arange(n_wrong)) % (n_classes - 1) + 1
+            own = codes[rows][:, None]
+            self.rows[fold] = rows
+            self.labels[fold] = np.hstack([own, (own + shift) % n_classes])
+            start += len(rows)
+
+    def of(self, folds):
+        """Samples (n,) and labels (n, n_labels) of some folds, one after the other."""
+        return tuple(
+            np.concatenate([values[fold] for fold in folds])
+            for values in (self.rows, self.labels)
+        )
+
+    def parted(self, table, folds):
+        """Cut a table of the samples of some folds into those of each, a dict."""
+        ends = np.cumsum([len(self.rows[fold]) for fold in folds])
+        return dict(zip(folds, np.split(table, ends[:-1]), strict=True))
+
+    def contrast(self, tables):
+        """Label contrast."""
+        table = np.concatenate([tables[fold] for fold in self.rows])
+        weight = self._weight
+        if weight is not None:
+            weight = weight[np.concatenate(list(self.rows.values()))]
+        return label_contrast(table, np.zeros(len(table), np.int64), weight)
+
+
+_LARGE = 1e20  # weight of a feature, whose values go up to 1e6
+_LEAST_LENGTH = 1e-4  # of the longest: shorter discriminants tell nothing of a class
+
+
+def _factor(scatter, boost):
+    """Triangular factor of the shrunk covariance, by torch: one thread a fold."""
+    return torch.linalg.cholesky(torch.from_numpy(scatter.covariance(boost)))
+
+
+def _solve(factor, right, *, upper=False):
+    """Solve a triangular system for the columns of an array (n_features, n)."""
+    right = torch.from_numpy(np.ascontiguousarray(right))
+    return torch.linalg.solve_triangular(factor, right, upper=upper).numpy()
+
+
+def whitening(scatter, boost=1.0):
+    """Map under which samples have the same spread around their means everywhere."""
+    return _solve(_factor(scatter, boost), np.eye(len(scatter.scatter)))
+
+
+def discriminant_axes(scatter, boost=1.0, functions=None):
+    """Span of the class means after :func:`whitening`: Fisher's discriminants."""
+    weights, _ = functions or joint_functions(scatter, boost)
+    present = scatter.count > 0
+    means = scatter.mean[present] - scatter.overall_mean
+    weights = weights[present] - scatter.prior @ weights
+    # squared lengths and directions of the whitened means, from their inner products
+    squares, mixing = np.linalg.eigh(means @ weights.T)
+    squares, mixing = squares[::-1], mixing[:, ::-1]
+    known = squares > _LEAST_LENGTH**2 * squares[0]
+    known[len(means) - 1 :] = False  # centred, they span one dimension less
+    known[0] = True
+    lengths = np.sqrt(np.maximum(squares[known], np.finfo(float).tiny))
+    return with_signs((mixing[:, known] / lengths).T @ weights)
+
+
+def joint_functions(scatter, boost=1.0):
+    """Linear discriminant functions: log densities of the classes up to a constant."""
+    factor = _factor(scatter, boost)
+    weights = _solve(factor.T, _solve(factor, scatter.mean.T), upper=True).T
+    return weights, -0.5 * (weights * scatter.mean).sum(1)
+
+
+def joint_table(weights, offset, prior, X):
+    """Pointwise mutual information under normal classes of one covariance, in nats."""
+    if np.abs(weights).max() > _LARGE:
+        X = X.double()  # or the sums overflow
+    linear = X @ torch.as_tensor(weights.T, dtype=X.dtype, device=X.device)
+    linear = linear.cpu().double() + torch.from_numpy(offset)
+    log_prior = torch.from_numpy(np.log(prior))
+    table = linear.sub_((linear + log_prior).logsumexp(1, keepdim=True))
+    return torch.minimum(table, -log_prior).numpy()  # large numbers apart by little
 
 
 @dataclass(frozen=True)
@@ -79,7 +176,7 @@ class Task:
 
         def make():
             rest = self.scatter if fold is None else self.scatters.without(fold)
-            return _maps.joint_functions(rest, self.boost)
+            return joint_functions(rest, self.boost)
 
         return self._once(("functions", fold, self.boost), make)
 

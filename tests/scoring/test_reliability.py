@@ -7,7 +7,6 @@ from scipy.stats import spearmanr
 from smilearn.scoring._reliability import SliceTally, split_half_reliability
 
 
-
 def rank_correlation(first, second):
     return spearmanr(first, second).statistic
 

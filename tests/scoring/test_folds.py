@@ -9,8 +9,8 @@ from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from smilearn.scoring import _scatter
-from smilearn.scoring._scatter import WithinScatter
+from smilearn.scoring import _folds
+from smilearn.scoring._folds import WithinScatter
 
 
 def crowd(seed, n_features=12):
@@ -29,7 +29,7 @@ def residuals(X, y):
 
 
 def test_scatter_is_that_of_numpy(seed, monkeypatch):
-    monkeypatch.setattr(_scatter, "_ROWS", 10)
+    monkeypatch.setattr(_folds, "_ROWS", 10)
     X, y = crowd(seed)
     scatter, inner = scatter_of(X, y), residuals(X, y)
     assert_allclose(scatter.scatter, inner.T @ inner, rtol=1e-10, atol=1e-9)
@@ -41,7 +41,7 @@ def test_scatter_is_that_of_numpy(seed, monkeypatch):
 @pytest.mark.parametrize("many", [512, 5])
 def test_principal_axes_whiten_like_pca(seed, many, monkeypatch):
     """By an eigendecomposition, or by a randomized method for many features."""
-    monkeypatch.setattr(_scatter, "_MANY_FEATURES", many)
+    monkeypatch.setattr(_folds, "_MANY_FEATURES", many)
     X, y = crowd(seed)
     axes = scatter_of(X, y).principal_axes(4)
     expected = PCA(4).fit(X)
