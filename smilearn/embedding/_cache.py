@@ -156,18 +156,16 @@ class RowCache:
                     marks = ", ".join("?" * len(chunk))
                     query = "SELECT key, row, crc, used >= ? FROM rows WHERE key IN"
                     answers = db.execute(f"{query} ({marks})", (oldest, *chunk))
-                    block, raw = [], []
                     for key, row, crc, is_recent in answers:
-                        if not self._is_whole(key, row, crc):
+                        whole = isinstance(row, bytes) and len(row) == self._row_bytes
+                        if not whole or crc32(row, crc32(key)) != crc:
                             n_damaged += 1
                             continue
                         missing.pop(key, None)
-                        block.append(places[key])
-                        raw.append(row)
+                        numbers = np.frombuffer(row, self.dtype)
+                        out[places[key]] = numbers.reshape(self.row_shape)
                         if not is_recent:
                             unused.append((start, key))
-                    rows = np.frombuffer(b"".join(raw), self.dtype)
-                    out[block] = rows.reshape(-1, *self.row_shape)
                 with contextlib.suppress(sqlite3.OperationalError), db:
                     if unused:
                         db.execute("BEGIN IMMEDIATE")
@@ -182,10 +180,6 @@ class RowCache:
             )
         return missing
 
-    def _is_whole(self, key, row, crc):
-        same_length = isinstance(row, bytes) and len(row) == self._row_bytes
-        return same_length and crc32(row, crc32(key)) == crc
-
     def _compute(self, missing, texts, compute, out, start):
         """Compute rows, and write them about once a second."""
         keys, places = list(missing), np.array(list(missing.values()))
@@ -195,17 +189,16 @@ class RowCache:
         def write():
             new = np.flatnonzero(computed & ~written)
             written[new] = True
-            return not len(new) or self._keep(
-                [keys[index] for index in new], out[places[new]], start
-            )
+            new_keys = [keys[index] for index in new]
+            return not new_keys or self._keep(new_keys, out[places[new]], start)
 
         try:
             for indices, rows in compute([texts[place] for place in places]):
                 indices, rows = np.asarray(indices, int), np.asarray(rows, self.dtype)
-                if rows.shape != (len(indices), *self.row_shape):
+                shape = (len(indices), *self.row_shape)
+                if rows.shape != shape:
                     raise InvalidInputError(
-                        f"rows of shape {(len(indices), *self.row_shape)} were "
-                        f"expected; got {rows.shape}."
+                        f"rows of shape {shape} were expected; got {rows.shape}."
                     )
                 out[places[indices]] = rows
                 computed[indices] = True
@@ -221,11 +214,9 @@ class RowCache:
 
     def _keep(self, keys, rows, start):
         """Write rows; whether the cache takes more of them in this call."""
-        raw = rows.reshape(len(rows), -1).view(np.uint8)
-        values = (
-            (key, row, crc32(row, crc32(key)), start)
-            for key, row in zip(keys, map(bytes, raw), strict=True)
-        )
+        raw = [row.tobytes() for row in rows]
+        pairs = zip(keys, raw, strict=True)
+        values = [(key, row, crc32(row, crc32(key)), start) for key, row in pairs]
         query = "REPLACE INTO rows (key, row, crc, used) VALUES (?, ?, ?, ?)"
         try:
             with _database(self.folder) as db:
@@ -234,8 +225,9 @@ class RowCache:
                     db.execute("BEGIN IMMEDIATE")
                     db.executemany(query, values)
                     if limit and not _make_room(db, limit, start):
-                        error = f"max_bytes={limit} is less than this call needs."
-                        raise CacheError(error)
+                        raise CacheError(
+                            f"max_bytes={limit} is less than this call needs."
+                        )
                 if limit:
                     db.executescript("PRAGMA incremental_vacuum")
         except CacheError as error:
@@ -316,9 +308,8 @@ def clear_cache(folder):
 
 def _digest(text):
     """16 bytes of a text; lone surrogates are texts too."""
-    return hashlib.blake2b(
-        text.encode("utf-8", "surrogatepass"), digest_size=16
-    ).digest()
+    whole = text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(whole, digest_size=16).digest()
 
 
 @contextlib.contextmanager
@@ -340,10 +331,9 @@ def _database(folder):
 
 def _set_aside(path, error):
     """Rename a damaged database and warn; CacheError where it is not damaged."""
-    outside = isinstance(error, (OSError, sqlite3.OperationalError))
-    damaged = (
-        not outside or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    )
+    inside = not isinstance(error, (OSError, sqlite3.OperationalError))
+    code = getattr(error, "sqlite_errorcode", None)
+    damaged = inside or code == sqlite3.SQLITE_ERROR
     try:
         for end in ("", "-wal", "-shm") if damaged else ():
             if Path(f"{path}{end}").exists():  # a new database must not find old logs

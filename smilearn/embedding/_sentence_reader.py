@@ -1,7 +1,7 @@
 """Sentence-transformers models, loaded whole and read in batches."""
 
-import contextlib
 import json
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,13 +34,16 @@ class SentenceReader:
     """A loaded sentence-transformers model that turns texts into embeddings."""
 
     def __init__(self, settings):
+        from transformers import PreTrainedTokenizerBase
+
         self._settings, self._fingerprint = settings, None
         self.devices = _resolved(settings["device"])
         names = ("local_files_only", "revision", "trust_remote_code")
         hub = {name: settings[name] for name in names}
         self.encoder = _load_encoder(settings["model"], self.devices, hub)
         self._network = _network(self.encoder)
-        self._has_words = _has_words(self.encoder)
+        words = isinstance(self.encoder.tokenizer, PreTrainedTokenizerBase)
+        self._has_words = words and self._network is not None
         if self._has_words:
             check_words(self.encoder.tokenizer, settings["model"])
             check_rows(self.encoder.tokenizer, self._network, settings["model"])
@@ -81,18 +84,19 @@ class SentenceReader:
             "normalize_embeddings": self._settings["normalize"],
             "truncate_dim": self.row_shape[0],
         }
-        with self._workers() as pool:
-            if pool:
+        with ExitStack() as stack:
+            if not isinstance(self.devices, str):  # a process for each of several
                 size *= len(self.devices) * _BATCHES_OF_WORKERS
+                pool = self.encoder.start_multi_process_pool(self.devices)
+                stack.callback(self.encoder.stop_multi_process_pool, pool)
+                options["pool"] = pool
 
             def rows_of(texts, tokens):
-                rows = self.encoder.encode(texts, **options, **pool)
+                rows = self.encoder.encode(texts, **options)
                 return rows.astype(np.float32, copy=False)
 
-            batches = Batches(size, self.encoder.device)
-            yield from read_texts(
-                texts, self._tokens, rows_of, batches, verbose=verbose
-            )
+            work = (self._tokens, rows_of, Batches(size, self.encoder.device))
+            yield from read_texts(texts, *work, verbose=verbose)
 
     def _tokens(self, texts):
         tokenizer, known = self.encoder.tokenizer, np.zeros(len(texts), bool)
@@ -103,18 +107,6 @@ class SentenceReader:
             return input_ids, known
         n_rows = embedding_rows(self._network)
         return input_ids, unread(texts, input_ids, tokenizer, n_rows)
-
-    @contextlib.contextmanager
-    def _workers(self):
-        """Start a process for each of several devices."""
-        if isinstance(self.devices, str):
-            yield {}
-            return
-        pool = self.encoder.start_multi_process_pool(self.devices)
-        try:
-            yield {"pool": pool}
-        finally:
-            self.encoder.stop_multi_process_pool(pool)
 
     def _chosen_prompt(self):
         prompt, name = self._settings["prompt"], self._settings["prompt_name"]
@@ -169,14 +161,6 @@ def _network(encoder):
 
     networks = (each for each in encoder.modules() if isinstance(each, PreTrainedModel))
     return next(networks, None)
-
-
-def _has_words(encoder):
-    """Whether a transformer reads texts by a tokenizer of transformers."""
-    from transformers import PreTrainedTokenizerBase
-
-    words = isinstance(encoder.tokenizer, PreTrainedTokenizerBase)
-    return words and _network(encoder) is not None
 
 
 def _missing_weights(encoder, model, hub):

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from smilearn.utils._optional import require
 _PREFIX = "base_model.model."
 _HEADS = ("score.weight", "classifier.weight", "out_proj.weight")
 _POOLINGS = {"cls": "cls", "mean": "mean", "lasttoken": "last"}  # and our names
+_FLAG = r"pooling_mode_(.+?)(_tokens?)?$"
 _TASKS = {
     "SEQ_CLS": "ForSequenceClassification",
     "SEQ_2_SEQ_LM": "ForSeq2SeqLM",
@@ -40,13 +42,9 @@ def fetch_adapter(adapter, options):
     """Find the folder of an adapter; its files are fetched from the Hub if need be."""
     from huggingface_hub import snapshot_download
 
-    def download(name):
-        files = ["adapter_*"]
-        return snapshot_download(name, allow_patterns=files, **options)
-
     if Path(adapter).is_dir():
         return os.fspath(adapter)
-    return fetch(download, adapter)
+    return fetch(snapshot_download, adapter, allow_patterns=["adapter_*"], **options)
 
 
 def read_adapter(folder):
@@ -121,17 +119,15 @@ def put_on(network, folder, settings, weights):
 
 
 def _another_base(adapter, settings, path):
-    task = ""
-    if settings.task_type is None:
-        task = (
-            ", and set task_type in adapter_config.json (such as CAUSAL_LM) if it was "
-            "trained on a model with a head"
-        )
+    task = (
+        ", and set task_type in adapter_config.json (such as CAUSAL_LM) if it was "
+        "trained on a model with a head"
+    )
     return AdapterError(
         f"The adapter {adapter!r} belongs to another base model, or to one with "
         f"another head: it changes {path!r}, which this one does not have. Give the "
         f"base model that it was trained on, {settings.base_model_name_or_path!r}"
-        f"{task}."
+        f"{task if settings.task_type is None else ''}."
     )
 
 
@@ -140,9 +136,9 @@ def check_effect(wrapped, states, name):
     """Make sure that an adapter changes the hidden states."""
     if any(each.is_prompt_learning for each in wrapped.peft_config.values()):
         raise _virtual_tokens(name)
-    with_adapter = states()
+    with_adapter = states()[-1]
     with wrapped.disable_adapter():
-        without = states()
+        without = states()[-1]
     if not torch.equal(with_adapter, without):
         return
     factors = [p for key, p in wrapped.named_parameters() if "lora_B" in key]
@@ -179,8 +175,7 @@ class Source:
 def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
     """Load a model by folder or Hub name, or take a loaded one."""
     options = hub | {"trust_remote_code": trust_remote_code}
-    given = not isinstance(model, (str, os.PathLike))
-    load = _loaded if given else _from_files
+    load = _from_files if isinstance(model, (str, os.PathLike)) else _loaded
     source = load(model, adapter, tokenizer, dtype, options)
     check_finite(source.name, source.network)
     check_rows(source.tokenizer, source.network, source.name)
@@ -188,15 +183,13 @@ def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
 
 
 def _from_files(model, adapter, tokenizer, dtype, options):
-    """Load a model by folder or Hub name."""
     hub = {key: options[key] for key in options if key != "trust_remote_code"}
-    code = {"trust_remote_code": options["trust_remote_code"]}
     if adapter is None and is_adapter(model, hub):
         adapter, hub = fetch_adapter(model, hub), _newest(hub)
         model = base_of(adapter)
     name, folder = os.fspath(model), _sentence_folder(model, hub)
-    inside = {"subfolder": folder["subfolder"]} if folder.get("subfolder") else {}
-    options = hub | code | inside
+    inside = {key: folder[key] for key in folder if key == "subfolder"}
+    options = hub | inside | {"trust_remote_code": options["trust_remote_code"]}
     network, wrapped, adapter = _load_network(model, adapter, dtype, options, hub)
     return Source(
         network,
@@ -260,6 +253,8 @@ def _loaded(model, adapter, tokenizer, dtype, options):
 
 def portable(model):
     """Copy a loaded model to the host, without the hooks that cannot be pickled."""
+    if isinstance(model, (str, os.PathLike)):
+        return model
     model = copy.deepcopy(model).cpu()
     for module in model.modules():
         for key, hook in [*module._forward_hooks.items()]:
@@ -306,10 +301,9 @@ def _sentence_folder(model, hub):
         return {}
     inside = f"{paths['Transformer']}/" if paths["Transformer"] else ""
     settings = _read_json(model, f"{inside}sentence_bert_config.json", hub) or {}
-    found = {
-        "subfolder": paths["Transformer"],
-        "length": settings.get("max_seq_length"),
-    }
+    found = {"length": settings.get("max_seq_length")}
+    if paths["Transformer"]:
+        found["subfolder"] = paths["Transformer"]
     if "Pooling" in paths:
         config = _read_json(model, f"{paths['Pooling']}/config.json", hub) or {}
         found["pooling"] = _sentence_pooling(config)
@@ -320,11 +314,9 @@ def _sentence_pooling(config):
     """Name the pooling of a Pooling module, by its own name if it is none of ours."""
     modes = config.get("pooling_mode")
     if modes is None:
-        flags = {key: value for key, value in config.items() if "pooling_mode_" in key}
-        names = [key.removeprefix("pooling_mode_") for key in flags if flags[key]]
-        modes = [name.removesuffix("_token").removesuffix("_tokens") for name in names]
-    modes = [modes] if isinstance(modes, str) else list(modes)
-    joined = "+".join(modes)
+        matches = [re.match(_FLAG, key) for key, value in config.items() if value]
+        modes = [match[1] for match in matches if match]
+    joined = modes if isinstance(modes, str) else "+".join(modes)
     return _POOLINGS.get(joined, joined)
 
 

@@ -31,8 +31,7 @@ class EqualTexts:
         """Indices of the texts of some groups, and how many each has."""
         starts, stops = self._starts[groups], self._starts[groups + 1]
         parts = [
-            self._by_group[start:stop]
-            for start, stop in zip(starts, stops, strict=True)
+            self._by_group[slice(*ends)] for ends in zip(starts, stops, strict=True)
         ]
         return np.concatenate(parts), stops - starts
 
@@ -122,15 +121,12 @@ def tokenize(texts, tokenizer, max_length, template=FIELD):
     input_ids = _encode(tokenizer, [before + text + after for text in texts])
     longer = np.array([len(tokens) > max_length for tokens in input_ids])
     rows = np.flatnonzero(longer)
-    if len(rows) and template == FIELD:
-        cut = tokenizer(
-            [texts[row] for row in rows], truncation=True, max_length=max_length
-        )["input_ids"]
+    chosen = [texts[row] for row in rows]
+    if chosen and template == FIELD:
+        cut = tokenizer(chosen, truncation=True, max_length=max_length)["input_ids"]
     else:
-        cut = [
-            _cut_inside(tokenizer, before, texts[row], after, max_length)
-            for row in rows
-        ]
+        around = (before, after, max_length)
+        cut = [_cut_inside(tokenizer, text, *around) for text in chosen]
     for row, tokens in zip(rows, cut, strict=True):
         input_ids[row] = tokens
     return input_ids, longer
@@ -141,12 +137,9 @@ def count_longer(texts, tokenizer, max_length, template=FIELD):
     before, _, after = template.partition(FIELD)
     special = len(_encode(tokenizer, [before + after])[0])
     around = special + len(before) + len(after) + 1  # a mark of the start
-    copies = Counter(texts)
-    unsure = [
-        text
-        for text in copies  # a token has a character at least
-        if not text.isascii() or len(text) + around > max_length
-    ]
+    copies, most = Counter(texts), max_length - around
+    # a token has a character at least
+    unsure = [text for text in copies if not text.isascii() or len(text) > most]
     n_longer = 0
     for start in range(0, len(unsure), _AT_ONCE):
         chunk = unsure[start : start + _AT_ONCE]
@@ -171,7 +164,7 @@ def _encode(tokenizer, texts):
     return list(tokenizer(texts, truncation=False, verbose=False)["input_ids"])
 
 
-def _cut_inside(tokenizer, before, text, after, max_length):
+def _cut_inside(tokenizer, text, before, after, max_length):
     """Tokens of a prompt whose text has lost as much of its end as need be."""
     while True:
         [tokens] = _encode(tokenizer, [before + text + after])
