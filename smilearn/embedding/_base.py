@@ -24,7 +24,7 @@ _HOW = ("batch_size", "device", "local_files_only")  # no row depends on them
 class TextEmbedder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator
 ):
-    """Base of embedders, which name `_make_reader` and `_describe`."""
+    """Base of embedders, which name `_make_reader`."""
 
     # a reader has batches(texts, verbose), key(), n_longer(texts), row_shape and
     # max_length
@@ -123,6 +123,9 @@ class TextEmbedder(
         self._describe(reader)
         warn_truncated(self.n_truncated_, len(texts), reader.max_length)
         return X
+
+    def _describe(self, reader):
+        """Take attributes from a reader; here none but those that all have."""
 
     def _rows(self, reader, texts):
         compute = functools.partial(reader.batches, verbose=bool(self.verbose))

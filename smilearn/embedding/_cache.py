@@ -95,7 +95,7 @@ class RowCache:
                 f"rows must hold numbers; got shape {self.row_shape}, {self.dtype}."
             )
         about = [_FORMAT, key, self.row_shape, self.dtype.str]
-        self._prefix = _digest(json.dumps(about, sort_keys=True))
+        self._prefix = digest(json.dumps(about, sort_keys=True))
         with _database(self.folder):  # an error here comes before any work
             pass
 
@@ -128,7 +128,7 @@ class RowCache:
         CacheWarning
             If rows or the database are damaged, or rows cannot be kept.
         """
-        keys, first = [self._prefix + _digest(text) for text in texts], {}
+        keys, first = [self._prefix + digest(text) for text in texts], {}
         for place, key in enumerate(keys):
             first.setdefault(key, place)
         out = large_array((len(texts), *self.row_shape), self.dtype, self.folder)
@@ -181,7 +181,6 @@ class RowCache:
         return missing
 
     def _compute(self, missing, texts, compute, out, start):
-        """Compute rows, and write them about once a second."""
         keys, places = list(missing), np.array(list(missing.values()))
         computed, written = np.zeros((2, len(keys)), bool)
         keeps, last = True, time.monotonic()
@@ -306,7 +305,7 @@ def clear_cache(folder):
     _delete(folder, b"", b"\xff" * 33)
 
 
-def _digest(text):
+def digest(text):
     """16 bytes of a text; lone surrogates are texts too."""
     whole = text.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(whole, digest_size=16).digest()
@@ -364,7 +363,6 @@ def _connected(path):
 
 
 def _opened(path, mode):
-    """Open a database, and make its tables or check them."""
     uri = f"{path.as_uri()}?mode={mode}"
     with contextlib.ExitStack() as stack:
         db = sqlite3.connect(uri, _WAIT, isolation_level=None, uri=True)
@@ -393,7 +391,6 @@ def _tables(db):
 
 
 def _delete(folder, low, high):
-    """Delete the rows whose keys lie between two, and give their space back."""
     if Path(folder, _FILE).exists():
         with _database(folder) as db:
             db.execute("DELETE FROM rows WHERE key BETWEEN ? AND ?", (low, high))

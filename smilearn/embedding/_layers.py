@@ -81,6 +81,7 @@ class LayerSelector(
             If `X` has another number of dimensions, or no such layer.
         """
         _, self.n_layers_, self.n_features_out_ = _checked(X).shape
+        self._n_features_out = self.n_features_out_
         if not -self.n_layers_ <= self.layer < self.n_layers_:
             raise InvalidInputError(
                 f"layer={self.layer} is not to be had: X has {self.n_layers_} layers, "
@@ -114,10 +115,6 @@ class LayerSelector(
                 f"features, as in fit; got shape {X.shape}."
             )
         return np.array(X[:, self.layer])
-
-    @property
-    def _n_features_out(self):
-        return self.n_features_out_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

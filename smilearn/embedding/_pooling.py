@@ -41,7 +41,6 @@ POOLINGS = {"mean": mean_tokens, "cls": first_token, "last": last_token}
 
 
 def pool(pooling, hidden, mask):
-    """Pool hidden states by name or by a callable."""
     mask = mask.to(hidden.device).int()  # a model may be spread over several
     pooled = POOLINGS.get(pooling, pooling)(hidden, mask)
     shape = getattr(pooled, "shape", None)
@@ -61,7 +60,6 @@ _MOST_OFF_HALF = 2e-2
 
 
 def has_head(network):
-    """Tell whether a model is a sequence classifier."""
     return type(network).__name__.endswith(_CLASSIFIER)
 
 

@@ -143,13 +143,11 @@ class HiddenReader:
         return name
 
     def batches(self, texts, verbose=False):
-        """Yield indices of texts and their rows, equal texts read once."""
         work = (self._tokens, lambda _, input_ids: self._pooled(input_ids))
         with self._ready():
             yield from read_texts(texts, *work, self.in_batches, verbose=verbose)
 
     def n_longer(self, texts):
-        """Count the texts that have more tokens than are read of them."""
         return count_longer(texts, self.tokenizer, self.max_length, self.template)
 
     def _tokens(self, texts):
@@ -208,7 +206,6 @@ def _backbone(network):
 
 
 def _first(*tokens):
-    """The first token that there is."""
     return next(token for token in tokens if token is not None)
 
 

@@ -68,14 +68,12 @@ class SentenceReader:
         }
 
     def n_longer(self, texts):
-        """Count the texts that have more tokens than are read of them."""
         tokenizer, most = self.encoder.tokenizer, self.max_length
         if most is None or not np.isfinite(most) or not callable(tokenizer):
             return 0
         return count_longer(texts, tokenizer, most, (self.prompt or "") + FIELD)
 
     def batches(self, texts, verbose=False):
-        """Yield indices of texts and their embeddings, equal texts encoded once."""
         size = self._settings["batch_size"]
         options = {
             "batch_size": size,
@@ -135,24 +133,17 @@ class SentenceReader:
 
 
 def _load_encoder(model, devices, hub):
-    """Load a model to a device, or to the host if it is to work on several."""
     from sentence_transformers import SentenceTransformer
 
-    refuse_pickles(model, "", *_module_folders(model))
-    options = {**hub, "device": devices if isinstance(devices, str) else "cpu"}
-    safe = {"model_kwargs": {"use_safetensors": True}}
-    encoder = load_pretrained(SentenceTransformer, model, **safe, **options)
+    listed = Path(model, "modules.json")
+    modules = json.loads(listed.read_text("utf-8")) if listed.is_file() else []
+    refuse_pickles(model, "", *(each["path"] for each in modules))
+    options = {"model_kwargs": {"use_safetensors": True}, **hub}
+    options["device"] = devices if isinstance(devices, str) else "cpu"
+    encoder = load_pretrained(SentenceTransformer, model, **options)
     check_complete(model, _missing_weights(encoder, model, hub))
     check_finite(model, encoder)
     return encoder
-
-
-def _module_folders(model):
-    """Folders of the modules inside that of a model."""
-    listed = Path(model, "modules.json")
-    if not listed.is_file():
-        return []
-    return [each["path"] for each in json.loads(listed.read_text(encoding="utf-8"))]
 
 
 def _network(encoder):
@@ -183,7 +174,6 @@ def _missing_weights(encoder, model, hub):
 
 
 def _resolved(device):
-    """Turn a device, or each of a list, into one that this machine has."""
     if isinstance(device, str):
         return str(resolve_device(device))
     if not device:

@@ -39,7 +39,6 @@ _TASKS = {
 
 
 def fetch_adapter(adapter, options):
-    """Find the folder of an adapter; its files are fetched from the Hub if need be."""
     from huggingface_hub import snapshot_download
 
     if Path(adapter).is_dir():
@@ -48,7 +47,6 @@ def fetch_adapter(adapter, options):
 
 
 def read_adapter(folder):
-    """Read the settings and the weights of an adapter."""
     settings = _settings(folder)
     refuse_pickles(folder)
     return settings, fetch(_peft().load_peft_weights, folder, device="cpu")
@@ -66,7 +64,6 @@ def _peft():
 
 
 def base_of(folder):
-    """Name the base model that an adapter says it was trained on."""
     name = _settings(folder).base_model_name_or_path
     if not name:
         raise AdapterError(
@@ -133,7 +130,6 @@ def _another_base(adapter, settings, path):
 
 @torch.inference_mode()
 def check_effect(wrapped, states, name):
-    """Make sure that an adapter changes the hidden states."""
     if any(each.is_prompt_learning for each in wrapped.peft_config.values()):
         raise _virtual_tokens(name)
     with_adapter = states()[-1]
@@ -160,8 +156,6 @@ def _virtual_tokens(name):
 
 @dataclass
 class Source:
-    """A loaded model and what came with it."""
-
     network: object
     tokenizer: object
     name: str
@@ -173,7 +167,6 @@ class Source:
 
 
 def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
-    """Load a model by folder or Hub name, or take a loaded one."""
     options = hub | {"trust_remote_code": trust_remote_code}
     load = _from_files if isinstance(model, (str, os.PathLike)) else _loaded
     source = load(model, adapter, tokenizer, dtype, options)
@@ -184,7 +177,7 @@ def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
 
 def _from_files(model, adapter, tokenizer, dtype, options):
     hub = {key: options[key] for key in options if key != "trust_remote_code"}
-    if adapter is None and is_adapter(model, hub):
+    if adapter is None and is_adapter(model, **hub):
         adapter, hub = fetch_adapter(model, hub), _newest(hub)
         model = base_of(adapter)
     name, folder = os.fspath(model), _sentence_folder(model, hub)

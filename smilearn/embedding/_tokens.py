@@ -19,21 +19,16 @@ class EqualTexts:
     """Equal texts together, and each group once, long texts first."""
 
     def __init__(self, texts):
-        self.unique = sorted(dict.fromkeys(texts), key=len, reverse=True)
-        places = {text: place for place, text in enumerate(self.unique)}
-        of_text = np.fromiter((places[text] for text in texts), np.int64, len(texts))
-        self._by_group = np.argsort(of_text, kind="stable")
-        self._starts = np.searchsorted(
-            of_text[self._by_group], np.arange(len(self.unique) + 1)
-        )
+        places = {}
+        for place, text in enumerate(texts):
+            places.setdefault(text, []).append(place)
+        self.unique = sorted(places, key=len, reverse=True)
+        self._places = [places[text] for text in self.unique]
 
     def members(self, groups):
         """Indices of the texts of some groups, and how many each has."""
-        starts, stops = self._starts[groups], self._starts[groups + 1]
-        parts = [
-            self._by_group[slice(*ends)] for ends in zip(starts, stops, strict=True)
-        ]
-        return np.concatenate(parts), stops - starts
+        parts = [self._places[group] for group in groups]
+        return np.concatenate(parts), np.array([len(part) for part in parts])
 
 
 def own_tokenizer(tokenizer):
@@ -52,7 +47,6 @@ def check_words(tokenizer, name):
 
 
 def no_tokenizer(name):
-    """Say that there is no tokenizer, and what to do."""
     return (
         f"{os.fspath(name)!r} has no tokenizer of its own, or one of special tokens "
         "only. Save that of the model into the folder with tokenizer.save_pretrained, "
