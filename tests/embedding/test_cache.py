@@ -5,8 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
-import warnings
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +13,6 @@ import pytest
 from cached_rows import KEY, TEXTS, Compute, computed, expected
 
 import smilearn
-from smilearn import SentenceEmbedder
 from smilearn.embedding import RowCache, _cache, clear_cache, limit_cache
 from smilearn.exceptions import CacheError, CacheWarning, InvalidInputError
 from smilearn.utils import _indexing
@@ -150,20 +147,6 @@ for _ in range(40):
         assert process.communicate(timeout=120)[1] == ""
     assert len(computed(tmp_path / "made", [f"text {i}" for i in range(300)])) < 30
     assert computed(tmp_path / "made", [f"text {i}" for i in range(300)]) == []
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
-def test_no_connection_is_open_while_rows_are_computed(tmp_path):
-    """So a process may be forked, and another one may write for as long."""
-
-    def compute(texts):
-        yield [0], expected(texts[:1])
-        files = [file for file in Path("/proc/self/fd").iterdir() if file.exists()]
-        assert not [file for file in files if FILE in str(file.readlink())]
-        yield [1], expected(texts[1:])
-
-    RowCache(tmp_path, KEY, (3,)).rows(TEXTS[:2], compute)
-    assert computed(tmp_path, TEXTS[:2]) == []
 
 
 def test_damaged_rows_are_computed_again_and_mended(tmp_path):
@@ -391,17 +374,6 @@ def test_rows_used_longest_ago_go_first_whatever_their_key(tmp_path):
     assert names[1] not in left
 
 
-def test_without_a_limit_use_is_noted_to_the_hour(tmp_path, monkeypatch):
-    computed(tmp_path, TEXTS[:2])
-    first, now = statement(tmp_path, "SELECT used FROM rows"), time.time_ns()
-    computed(tmp_path, TEXTS[:1])
-    assert statement(tmp_path, "SELECT used FROM rows") == first
-    monkeypatch.setattr(time, "time_ns", lambda: now + 2 * 3600 * 10**9)
-    computed(tmp_path, TEXTS[:1])
-    [(low,), (high,)] = statement(tmp_path, "SELECT used FROM rows ORDER BY used")
-    assert high - low > 3600 * 10**9
-
-
 def test_rows_of_the_call_are_not_deleted_for_others_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr(_cache, "_SECONDS", 0)
     wide(tmp_path, "old", "older")
@@ -428,14 +400,3 @@ def test_a_limit_that_is_none_is_refused(tmp_path, max_bytes):
     with pytest.raises(InvalidInputError, match="max_bytes must be a whole number"):
         limit_cache(tmp_path, max_bytes)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_embedders_of_a_cleared_folder_begin_anew(tmp_path, tiny_encoder):
-    embedder = SentenceEmbedder(tiny_encoder, cache_folder=tmp_path).fit([])
-    first = embedder.transform(["a good film"])
-    assert statement(tmp_path, "SELECT count(*) FROM rows") == [(1,)]
-    clear_cache(tmp_path)
-    assert statement(tmp_path, "SELECT count(*) FROM rows") == [(0,)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        np.testing.assert_array_equal(embedder.transform(["a good film"]), first)

@@ -11,7 +11,7 @@ from transformers import BertForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from smilearn import HiddenStateEmbedder
-from smilearn.embedding._pooling import mask_of_head, pool
+from smilearn.embedding._pooling import pool
 from smilearn.exceptions import InvalidInputError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
@@ -53,25 +53,6 @@ def test_means_of_halves_are_taken_in_float32():
 def test_a_callable_gives_one_vector_a_text(given):
     with pytest.raises(InvalidInputError, match=r"into a tensor .n_texts, n_features"):
         pool(lambda hidden, mask: given, HIDDEN, RIGHT)
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_a_head_passes_over_the_pad_token_wherever_it_stands(side):
-    tokens = torch.tensor([[5, 9, 6, 9], [9, 9, 9, 9], [5, 6, 7, 8], [5, 6, 7, 9]])
-    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
-    if side == "left":
-        tokens[2], mask[2] = tokens[2].roll(1), mask[2].flip(0)
-    last = []
-    for row, real in zip(tokens, mask, strict=True):
-        kept = [i for i in range(4) if real[i] and row[i] != 9]
-        last.append(kept[-1] if kept else 0)
-    places = torch.arange(4.0).expand(4, 4)[..., None]
-    for kind in (torch.int64, torch.bool):
-        read = mask_of_head(tokens, mask.to(kind), 9)
-        assert read.dtype == kind
-        assert pool("last", places, read)[:, 0].tolist() == last
-    assert last[:2] == [2, 0]
-    assert mask_of_head(tokens, mask, None) is mask
 
 
 def test_a_text_of_no_token_has_a_mean_that_is_a_number():
@@ -126,23 +107,6 @@ def test_pad_tokens_within_texts(kind):
     check_logits(network, kind, words, texts, X)
 
 
-class LastForSequenceClassification(BertForSequenceClassification):
-    """Reads the last token, whatever it is."""
-
-    def forward(self, input_ids, attention_mask=None):
-        states = self.bert(input_ids, attention_mask).last_hidden_state
-        return SequenceClassifierOutput(logits=self.classifier(states[:, -1]))
-
-
-def test_a_head_that_reads_a_pad_token_too():
-    network = LastForSequenceClassification(tiny.model("bert", HEAD).config).eval()
-    words, texts = tiny.tokenizer("bert"), ["good film", "a bad film <pad>"]
-    words.backend_tokenizer.post_processor = None
-    rows = HiddenStateEmbedder(network, tokenizer=words).fit_transform(texts)
-    network.score = network.classifier
-    check_logits(network, "gpt2", words, texts, rows)
-
-
 @pytest.mark.parametrize("pad_token_id", [None, -1, 160])
 def test_a_decoder_whose_pad_token_is_in_no_text(pad_token_id):
     network, words = tiny.model("gpt2", HEAD), tiny.tokenizer("gpt2")
@@ -172,20 +136,6 @@ def test_a_head_that_may_read_either(pooling):
     assert embedder.fit(TEXTS).pooling_ == pooling
 
 
-class MeanPooler(torch.nn.Module):
-    """Stands where BERT has a pooler of its first token."""
-
-    def forward(self, states):
-        return states.mean(1).tanh()
-
-
-def test_a_pooler_that_reads_the_mean():
-    network = tiny.model("bert", HEAD)
-    network.bert.pooler = MeanPooler()
-    embedder = HiddenStateEmbedder(network, tokenizer=tiny.tokenizer("bert"))
-    assert embedder.fit(TEXTS).pooling_ == "mean"
-
-
 class OddForSequenceClassification(BertForSequenceClassification):
     """Reads the first token and the second."""
 
@@ -213,12 +163,4 @@ def test_a_head_on_a_decoder_of_which_the_encoder_is_read():
     network = tiny.model("t5", HEAD).base_model
     states = tiny.states_one_by_one(network, tiny.tokenizer("t5"), TEXTS)
     rows = [each[-1].mean(0).numpy() for each in states]
-    np.testing.assert_allclose(X, rows, atol=1e-5)
-
-
-def test_layers_below_are_pooled_like_the_last():
-    words, network = tiny.tokenizer("bert"), tiny.model("bert", HEAD)
-    X = HiddenStateEmbedder(network, tokenizer=words, layer="all").fit_transform(TEXTS)
-    states = tiny.states_one_by_one(network.bert, words, TEXTS)
-    rows = [each[:, 0].numpy() for each in states]
     np.testing.assert_allclose(X, rows, atol=1e-5)

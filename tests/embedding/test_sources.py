@@ -1,7 +1,6 @@
 """Models as people have them: folders, loaded ones, adapters that act."""
 
 import json
-import pickle
 
 import numpy as np
 import peft
@@ -95,18 +94,6 @@ def test_something_else_than_a_model():
         HiddenStateEmbedder(Odd()).fit(TEXTS)
     with pytest.raises(ValueError, match="'model' parameter of HiddenStateEmbedder"):
         HiddenStateEmbedder(3).fit(TEXTS)
-
-
-def test_pickles_of_loaded_adapters_work_again():
-    words, wrapped = (
-        tiny.tokenizer("llama"),
-        tiny.with_lora(tiny.model("llama"), "llama"),
-    )
-    embedder = HiddenStateEmbedder(wrapped, tokenizer=words, layer=1).fit([])
-    X = embedder.transform(TEXTS)
-    again = pickle.loads(pickle.dumps(embedder))
-    np.testing.assert_array_equal(again.transform(TEXTS), X)
-    np.testing.assert_array_equal(embedder.transform(TEXTS), X)
 
 
 def last_of_wrapped(kind, head="Model"):
