@@ -20,8 +20,6 @@ import numpy as np
 from smilearn.exceptions import CacheError, CacheWarning, InvalidInputError
 from smilearn.utils._indexing import large_array
 
-__all__ = ["RowCache", "clear_cache", "limit_cache"]
-
 _FILE = "rows.sqlite"
 _SCHEMA = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value)",

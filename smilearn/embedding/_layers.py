@@ -15,8 +15,6 @@ from smilearn.exceptions import InvalidInputError
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import fit_context
 
-__all__ = ["LayerSelector"]
-
 
 class LayerSelector(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator

@@ -43,7 +43,8 @@ def load_tokenizer(model, **options):
 def fetch(loader, model, **options):
     """Call a loader with a folder or Hub name; its errors say what to do."""
     name = os.fspath(model)
-    if _looks_like_a_path(name) and not Path(name).is_dir():
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+    if is_path and not Path(name).is_dir():
         raise ModelUnavailableError(f"No folder {name!r} to load a model from.")
     from safetensors import SafetensorError
 
@@ -164,10 +165,6 @@ def is_causal(config):
     return only_causal or bool(getattr(config, "is_decoder", False))
 
 
-def _looks_like_a_path(name):
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
-
-
 def _explanation(name, error):
     first = str(error).strip().split("\n")[0]
     if "trust_remote_code" in str(error):
@@ -218,15 +215,15 @@ def quiet_transformers():
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
-    hub_level = hub_logging.get_verbosity()
-    hub_logging.set_verbosity_error()
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+    levels = [(each, each.get_verbosity()) for each in (logging, hub_logging)]
+    bars = logging.is_progress_bar_enabled()
+    for each, _ in levels:
+        each.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
-        hub_logging.set_verbosity(hub_level)
+        for each, level in levels:
+            each.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()

@@ -49,33 +49,29 @@ class HiddenReader:
         if device is not None:
             self.network.to(device)
         self.device = next(self.network.parameters()).device
-        self.tokenizer = own_tokenizer(source.tokenizer)
+        self.tokenizer = tokenizer = own_tokenizer(source.tokenizer)
         self.backbone = _backbone(self.network)
         self.template, self._weights, self._passed_over = template, None, None
-        self.pad_id = _first(
-            self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0
-        )
+        self.pad_id = _first(tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
         self.max_length = tokens_read(
-            source.name, self.backbone, self.tokenizer, max_length, source.usual_length
+            source.name, self.backbone, tokenizer, max_length, source.usual_length
         )
         self.causal = is_causal(self.network.config)
         self._takes = inspect.signature(self.backbone.forward).parameters
-        self._probe = [
-            ids[: self.max_length] for ids in probe(self.tokenizer, self.network.config)
-        ]
+        self._probe = probe(tokenizer, self.network.config, self.max_length)
         with self._ready():
             self._settle(layer, pooling)
         self.in_batches = Batches(batch_size, self.device)
-        tokenize([""], self.tokenizer, self.max_length, template)  # if it fits at all
+        tokenize([""], tokenizer, self.max_length, template)  # if it fits at all
 
     def _settle(self, layer, pooling):
         """Choose layers and pooling, and see what a row looks like."""
-        probe = self._padded(self._probe)
+        batch = self._padded(self._probe)
         if self.source.wrapped is not None:
-            last_states = partial(self._states, *probe, wanted=False)
+            last_states = partial(self._states, *batch, wanted=False)
             check_effect(self.source.wrapped, last_states, self.source.adapter)
         with torch.inference_mode():
-            n_states = len(self._states(*probe, wanted=True))
+            n_states = len(self._states(*batch, wanted=True))
         self.layers = _chosen(layer, n_states)
         self.single = isinstance(layer, Integral)
         self.last = n_states - 1
@@ -91,14 +87,13 @@ class HiddenReader:
 
     def _auto_pooling(self):
         source, network = self.source, self.network
-        if source.pooling is not None:
-            if source.pooling not in POOLINGS:
-                raise InvalidInputError(
-                    f"The folder {source.name!r} pools by {source.pooling!r}, which is "
-                    f"not one of {sorted(POOLINGS)}. Name the pooling, or give a "
-                    "function."
-                )
+        if source.pooling in POOLINGS:
             return source.pooling
+        if source.pooling is not None:
+            raise InvalidInputError(
+                f"The folder {source.name!r} pools by {source.pooling!r}, which is not "
+                f"one of {sorted(POOLINGS)}. Name the pooling, or give a function."
+            )
         if not has_head(network):
             return "last" if self.causal else "mean"
         if network.config.is_encoder_decoder:
@@ -155,9 +150,9 @@ class HiddenReader:
         n_rows = embedding_rows(self.backbone)
         is_unread = unread(texts, input_ids, self.tokenizer, n_rows, self.template)
         # what stands for a text without tokens
-        ends = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
-        blank = _first(*ends, self.pad_id)
-        return [tokens or [blank] for tokens in input_ids], is_unread
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        blank = [_first(bos, eos, self.pad_id)]
+        return [tokens or blank for tokens in input_ids], is_unread
 
     @torch.inference_mode()
     def _pooled(self, input_ids):
@@ -172,12 +167,8 @@ class HiddenReader:
     def _states(self, tokens, mask, *, wanted):
         """Hidden states (B, T, d) of each layer; those not wanted may be missing."""
         options = {"use_cache": False} if "use_cache" in self._takes else {}
-        output = self.backbone(
-            input_ids=tokens,
-            attention_mask=mask,
-            output_hidden_states=wanted or False,
-            **options,
-        )
+        options["output_hidden_states"] = wanted or False
+        output = self.backbone(input_ids=tokens, attention_mask=mask, **options)
         before = output.hidden_states[:-1] if wanted else ()
         return (*before, output.last_hidden_state)
 

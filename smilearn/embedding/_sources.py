@@ -100,9 +100,8 @@ def put_on(network, folder, settings, weights):
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            wrapped = _peft().PeftModel.from_pretrained(
-                network, folder, torch_device="cpu"
-            )
+            load = _peft().PeftModel.from_pretrained
+            wrapped = load(network, folder, torch_device="cpu")
     except (RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).split("\n") if line.strip()]
         shown = next((line for line in lines if "size mismatch" in line), lines[0])
@@ -166,8 +165,7 @@ class Source:
     given: bool = False
 
 
-def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
-    options = hub | {"trust_remote_code": trust_remote_code}
+def load_source(model, adapter, tokenizer, dtype, options):
     load = _from_files if isinstance(model, (str, os.PathLike)) else _loaded
     source = load(model, adapter, tokenizer, dtype, options)
     check_finite(source.name, source.network)
@@ -181,18 +179,11 @@ def _from_files(model, adapter, tokenizer, dtype, options):
         adapter, hub = fetch_adapter(model, hub), _newest(hub)
         model = base_of(adapter)
     name, folder = os.fspath(model), _sentence_folder(model, hub)
-    inside = {key: folder[key] for key in folder if key == "subfolder"}
+    inside = {key: folder.pop(key) for key in [*folder] if key == "subfolder"}
     options = hub | inside | {"trust_remote_code": options["trust_remote_code"]}
     network, wrapped, adapter = _load_network(model, adapter, dtype, options, hub)
-    return Source(
-        network,
-        _load_tokenizer(tokenizer, model, options),
-        name,
-        wrapped=wrapped,
-        adapter=adapter,
-        pooling=folder.get("pooling"),
-        usual_length=folder.get("length"),
-    )
+    tokenizer = _load_tokenizer(tokenizer, model, options)
+    return Source(network, tokenizer, name, wrapped, adapter, **folder)
 
 
 def _load_network(model, adapter, dtype, options, hub):
@@ -207,9 +198,8 @@ def _load_network(model, adapter, dtype, options, hub):
         adapter = fetch_adapter(adapter, _newest(hub))
         settings, weights = read_adapter(adapter)
         auto = base_class(weights, settings, config)
-    network, loading = load_weights(
-        auto.from_pretrained, model, config=config, dtype=dtype, **options
-    )
+    options = {"config": config, "dtype": dtype, **options}
+    network, loading = load_weights(auto.from_pretrained, model, **options)
     inside = network.base_model_prefix if network.base_model is not network else ""
     missing = loading["missing_keys"]
     if adapter is not None:  # it brings its head
@@ -239,9 +229,7 @@ def _loaded(model, adapter, tokenizer, dtype, options):
         network = wrapped.get_base_model()
     elif wrapped is not None:
         adapter = str(wrapped.active_adapter)
-    return Source(
-        network, tokenizer, label, wrapped=wrapped, adapter=adapter, given=True
-    )
+    return Source(network, tokenizer, label, wrapped, adapter, given=True)
 
 
 def portable(model):
@@ -269,8 +257,7 @@ def _load_tokenizer(tokenizer, model, options, loaded=False):
         check_words(tokenizer, getattr(tokenizer, "name_or_path", "") or "tokenizer=")
         return tokenizer
     if tokenizer is not None:
-        options = _newest(options) | {"subfolder": ""}
-        return load_tokenizer(tokenizer, **options)
+        return load_tokenizer(tokenizer, **_newest(options) | {"subfolder": ""})
     if not loaded:
         return load_tokenizer(model, **options)
     try:
@@ -286,15 +273,13 @@ def _load_tokenizer(tokenizer, model, options, loaded=False):
 
 def _sentence_folder(model, hub):
     """Where a sentence-transformers model is, its pooling and length; {} for others."""
-    modules = _read_json(model, "modules.json", hub)
-    if modules is None:
-        return {}
+    modules = _read_json(model, "modules.json", hub) or []
     paths = {each["type"].rpartition(".")[2]: each["path"] for each in modules}
     if "Transformer" not in paths:
         return {}
     inside = f"{paths['Transformer']}/" if paths["Transformer"] else ""
     settings = _read_json(model, f"{inside}sentence_bert_config.json", hub) or {}
-    found = {"length": settings.get("max_seq_length")}
+    found = {"usual_length": settings.get("max_seq_length")}
     if paths["Transformer"]:
         found["subfolder"] = paths["Transformer"]
     if "Pooling" in paths:

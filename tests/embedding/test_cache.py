@@ -73,15 +73,10 @@ def test_shape_and_dtype_are_kept(tmp_path, shape, dtype):
 
 def test_another_key_shape_or_dtype_has_other_rows(tmp_path):
     computed(tmp_path)
-    for other in (
-        {"key": {**KEY, "layer": [2, 1]}},
-        {"dtype": "float64"},
-        {"shape": (1, 3)},
-    ):
-        compute, shape = Compute(), other.get("shape", (3,))
-        options = {"key": KEY, **other, "row_shape": shape}
-        options.pop("shape", None)
-        compute.shape = shape
+    another, usual = {**KEY, "layer": [2, 1]}, {"key": KEY, "row_shape": (3,)}
+    for other in ({"key": another}, {"dtype": "float64"}, {"row_shape": (1, 3)}):
+        options = {**usual, **other}
+        compute = Compute(shape=options["row_shape"])
         RowCache(tmp_path, **options).rows(TEXTS, compute)
         assert len(compute.texts) == len(TEXTS)
     turned = dict(reversed(KEY.items()))  # the order of keys is no difference
@@ -170,11 +165,8 @@ def test_a_byte_flipped_anywhere_gives_no_wrong_row(tmp_path, seed):
     computed(tmp_path / "whole", TEXTS[:12])
     whole = (tmp_path / "whole" / FILE).read_bytes()
     folder = tmp_path / "damaged"
-    places = [
-        *range(0, 108, 3),
-        *np.random.default_rng(seed).integers(len(whole), size=60),
-    ]
-    n_read = 0
+    drawn, n_read = np.random.default_rng(seed).integers(len(whole), size=60), 0
+    places = [*range(0, 108, 3), *drawn]
     for place in places:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -243,13 +235,9 @@ def test_something_else_in_the_place_of_the_database(tmp_path, make):
 def test_a_folder_that_cannot_be_written_to_is_an_error_up_front(tmp_path):
     (tmp_path / "file").write_text("no folder")
     match = r"'.*file.*' cannot be used \(.+\)\. Give cache_folder another"
-    for use in (
-        lambda folder: RowCache(folder, KEY, (3,)),
-        lambda folder: limit_cache(folder, 10),
-    ):
-        for folder in (tmp_path / "file", tmp_path / "file" / "sub"):
-            with pytest.raises(CacheError, match=match) as caught:
-                use(folder)
+    for folder in (tmp_path / "file", tmp_path / "file" / "sub"):
+        with pytest.raises(CacheError, match=match) as caught:
+            RowCache(folder, KEY, (3,))
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, OSError)
 

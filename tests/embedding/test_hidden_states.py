@@ -247,20 +247,16 @@ def scale(wrapped):
             module.scale_layer(0.25)
 
 
-def switch_off_one(wrapped):
-    wrapped.get_base_model().layers[1].self_attn.q_proj.enable_adapters(False)
-
-
-def leave_one_away(wrapped):
-    wrapped.get_base_model().layers[1].self_attn.q_proj.set_adapter([])
+def one_layer(wrapped):
+    return wrapped.get_base_model().layers[1].self_attn.q_proj
 
 
 @pytest.mark.parametrize(
     "change",
     [
         scale,
-        switch_off_one,
-        leave_one_away,
+        lambda wrapped: one_layer(wrapped).enable_adapters(False),
+        lambda wrapped: one_layer(wrapped).set_adapter([]),
         lambda wrapped: wrapped.base_model.disable_adapter_layers(),
     ],
 )
@@ -298,8 +294,7 @@ def test_many_layers_of_many_texts_are_a_map(monkeypatch):
     X = HiddenStateEmbedder(tiny.folder("bert"), layer="all").fit_transform(TEXTS)
     assert type(X) is np.ndarray
     monkeypatch.setattr(_indexing, "LARGE", 1000)
-    embedder = HiddenStateEmbedder(tiny.folder("bert"), layer="all").fit(TEXTS)
-    large = embedder.transform(TEXTS)
+    large = HiddenStateEmbedder(tiny.folder("bert"), layer="all").fit_transform(TEXTS)
     assert isinstance(large, np.memmap)
     np.testing.assert_allclose(large, X, atol=1e-6)
     one = HiddenStateEmbedder(tiny.folder("bert")).fit_transform(TEXTS)

@@ -118,19 +118,8 @@ def test_a_decoder_whose_pad_token_is_in_no_text(pad_token_id):
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_a_head_that_may_read_either(pooling):
-    config = transformers.ModernBertConfig(
-        vocab_size=160,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        classifier_pooling=pooling,
-        pad_token_id=0,
-        bos_token_id=2,
-        eos_token_id=3,
-        cls_token_id=2,
-        sep_token_id=3,
-    )
+    sizes = {**tiny._USUAL, **tiny._SMALL, "cls_token_id": 2, "sep_token_id": 3}
+    config = transformers.ModernBertConfig(**sizes, classifier_pooling=pooling)
     network = transformers.ModernBertForSequenceClassification(config)
     embedder = HiddenStateEmbedder(network, tokenizer=tiny.tokenizer("bert"))
     assert embedder.fit(TEXTS).pooling_ == pooling

@@ -283,15 +283,8 @@ def test_a_pooler_may_be_missing(tmp_path):
     np.testing.assert_array_equal(*rows)
 
 
-_BERT = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "vocab_size": 20,
-}
-
-
+_BERT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+_BERT |= {"intermediate_size": 32, "vocab_size": 20}
 _XLNET = {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32, "vocab_size": 20}
 _OPT = {"word_embed_proj_dim": 16, "ffn_dim": 32}
 

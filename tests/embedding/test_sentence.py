@@ -15,7 +15,6 @@ from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
 from smilearn import SentenceEmbedder
-from smilearn.datasets import packaged_minilm
 from smilearn.embedding import _batches
 from smilearn.exceptions import (
     InvalidInputError,
@@ -287,18 +286,3 @@ def test_nothing_is_asked_of_the_network(tiny_encoder, monkeypatch, tmp_path):
     rows_of(tiny_encoder, local_files_only=True, cache_folder=tmp_path)
     with pytest.raises(ModelUnavailableError, match="No model 'nobody/nothing'"):
         SentenceEmbedder("nobody/nothing", local_files_only=True).fit(TEXTS)
-
-
-@pytest.mark.slow
-def test_packaged_model_agrees_with_bert_by_hand():
-    folder = packaged_minilm()
-    embedder = SentenceEmbedder(folder)
-    X = embedder.fit_transform(TEXTS)
-    assert X.shape == (7, 384)
-    expected = mean_of_last_states(folder, TEXTS)
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    assert close(X, expected)
-    film, picture, rain = embedder.transform(
-        ["a movie", "a motion picture", "it rains"]
-    )
-    assert film @ picture > film @ rain + 0.2

@@ -61,18 +61,6 @@ def test_it_is_the_published_model(folder):
     assert tokenizer.decode(likeliest).strip() == "Paris"
 
 
-def test_one_by_one_is_as_in_batches(folder, reviews):
-    texts = reviews.texts[:12]
-    embedder = HiddenStateEmbedder(folder, layer=[0, 15, -1], template=TEMPLATE)
-    together = embedder.fit_transform(texts)
-    embedder.set_params(batch_size=1).fit([])
-    alone = np.concatenate([embedder.transform([text]) for text in texts])
-    assert together.shape == (12, 3, 576)
-    assert embedder.pooling_ == "last"
-    scale = np.abs(together).max((0, 2))  # some features of a decoder are in thousands
-    assert (np.abs(together - alone).max((0, 2)) / scale <= 1e-5).all()
-
-
 def test_adapters_learn_and_two_layers_are_scored(folder, reviews):
     labels, flipped = flip_labels(reviews.labels, 0.1, random_state=0)
     classifier = FineTunedClassifier(
