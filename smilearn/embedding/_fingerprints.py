@@ -16,7 +16,6 @@ base_model_name_or_path inference_mode revision peft_version"""
 
 
 def model_fingerprint(network):
-    """Hash the weights of a model and the settings that say how they are used."""
     whole = hashlib.blake2b(type(network).__name__.encode(), digest_size=16)
     _hash_weights(whole, network, pooler=False)
     whole.update(config_text(network.config).encode())
@@ -24,7 +23,6 @@ def model_fingerprint(network):
 
 
 def encoder_fingerprint(encoder):
-    """Hash the weights, the settings and the tokenizer of a sentence model."""
     settings = []
     for module in encoder:
         network = getattr(module, "auto_model", None)
@@ -93,7 +91,6 @@ def _plain(value):
 
 
 def _hash_weights(whole, network, *, pooler):
-    """Take the weights of a model into a hash, in the order of their names."""
     tensors = {
         name: tensor
         for name, tensor in network.state_dict().items()

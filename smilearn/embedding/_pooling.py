@@ -80,7 +80,6 @@ def probe(tokenizer, config, max_length):
 
 @torch.inference_mode()
 def pooling_of_head(network, input_ids, name, *, causal):
-    """Find the pooling from which a classifier's head makes its logits."""
     device = next(network.parameters()).device
     pad_id = _pad_token(network.config)
     ways = [("cls", None), ("mean", None), ("last", None)]

@@ -24,7 +24,6 @@ def load_pretrained(loader, model, *, trust_remote_code=False, **options):
 
 
 def load_weights(loader, model, **options):
-    """Load a model of transformers from safetensors, and what its loading was like."""
     refuse_pickles(model, options.get("subfolder", ""))
     return load_pretrained(
         loader, model, output_loading_info=True, use_safetensors=True, **options

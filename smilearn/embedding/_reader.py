@@ -40,8 +40,6 @@ _SCHEMA = 2  # of what a row means; to be raised when it changes
 
 
 class HiddenReader:
-    """A loaded model that turns texts into rows of pooled hidden states."""
-
     def __init__(
         self, source, *, device, layer, pooling, max_length, template, batch_size
     ):
@@ -107,7 +105,6 @@ class HiddenReader:
         return pooling
 
     def key(self):
-        """Name everything that a row depends on beside its text, for a cache."""
         pooling = self.pooling_name()
         adapters = getattr(self.source.wrapped, "peft_config", {})
         if self._weights is None or self.source.given:  # the user may train it on

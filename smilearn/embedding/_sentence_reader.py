@@ -31,8 +31,6 @@ _BATCHES_OF_WORKERS = 32  # that each process gets at once
 
 
 class SentenceReader:
-    """A loaded sentence-transformers model that turns texts into embeddings."""
-
     def __init__(self, settings):
         from transformers import PreTrainedTokenizerBase
 
@@ -47,16 +45,11 @@ class SentenceReader:
         if self._has_words:
             check_words(self.encoder.tokenizer, settings["model"])
             check_rows(self.encoder.tokenizer, self._network, settings["model"])
+        self.max_length = self.encoder.max_seq_length  # None where there is no limit
         self.prompt = self._chosen_prompt()
         self.row_shape = (self._n_features(),)
 
-    @property
-    def max_length(self):
-        """Tokens read of a text; None where there is no limit."""
-        return self.encoder.max_seq_length
-
     def key(self):
-        """Name everything that a row depends on beside its text, for a cache."""
         if self._fingerprint is None:
             self._fingerprint = encoder_fingerprint(self.encoder)
         return {

@@ -92,7 +92,6 @@ def base_class(weights, settings, config):
 
 
 def put_on(network, folder, settings, weights):
-    """Put an adapter on a model, in place."""
     modules = {name for name, _ in network.named_modules()}
     for path in sorted(key.removeprefix(_PREFIX) for key in weights):
         if not any(path.rsplit(".", drop)[0] in modules for drop in (1, 2)):

@@ -108,7 +108,6 @@ def unread(texts, input_ids, tokenizer, n_rows=None, template=FIELD):
 
 
 def tokenize(texts, tokenizer, max_length, template=FIELD):
-    """Turn texts into tokens, and cut those that are too long."""
     if not texts:
         return [], np.zeros(0, bool)
     before, _, after = template.partition(FIELD)
@@ -127,7 +126,6 @@ def tokenize(texts, tokenizer, max_length, template=FIELD):
 
 
 def count_longer(texts, tokenizer, max_length, template=FIELD):
-    """Count the texts that have more tokens than are read of them."""
     before, _, after = template.partition(FIELD)
     special = len(_encode(tokenizer, [before + after])[0])
     around = special + len(before) + len(after) + 1  # a mark of the start
