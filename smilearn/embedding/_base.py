@@ -1,6 +1,6 @@
 """What every embedder of texts does: load at fit, read in transform, keep rows."""
 
-import os
+import functools
 
 import numpy as np
 from sklearn.base import (
@@ -24,7 +24,7 @@ _HOW = ("batch_size", "device", "local_files_only")  # no row depends on them
 class TextEmbedder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator
 ):
-    """Base of embedders, which name `_make_reader` and `_describe`."""
+    """Base of embedders, which name `_make_reader`."""
 
     # a reader has batches(texts, verbose), key(), n_longer(texts), row_shape and
     # max_length
@@ -68,7 +68,8 @@ class TextEmbedder(
         self._settings = self.get_params(deep=False)  # those that a pickle goes on with
         reader = self._load()
         self._describe(reader)
-        self._row_shape, self.n_features_out_ = reader.row_shape, reader.row_shape[-1]
+        self._row_shape = reader.row_shape
+        self.n_features_out_ = self._n_features_out = reader.row_shape[-1]
         self.n_truncated_ = 0
         return self
 
@@ -123,10 +124,11 @@ class TextEmbedder(
         warn_truncated(self.n_truncated_, len(texts), reader.max_length)
         return X
 
-    def _rows(self, reader, texts):
-        def compute(texts):
-            return reader.batches(texts, bool(self.verbose))
+    def _describe(self, reader):
+        """Take attributes from a reader; here none but those that all have."""
 
+    def _rows(self, reader, texts):
+        compute = functools.partial(reader.batches, verbose=bool(self.verbose))
         if self.cache_folder is not None:
             cache = RowCache(self.cache_folder, reader.key(), reader.row_shape)
             return cache.rows(texts, compute)
@@ -144,26 +146,14 @@ class TextEmbedder(
                 self._reader = self._make_reader(self._settings | how)
         return self._reader
 
-    @property
-    def _n_features_out(self):
-        return self.n_features_out_
-
     def __getstate__(self):
         """Leave the weights of a named model out, and move a loaded one to the host."""
         state = {k: v for k, v in super().__getstate__().items() if k != "_reader"}
-        copies = {}
-
-        def moved(model):
-            if isinstance(model, (str, os.PathLike)):
-                return model
-            if id(model) not in copies:
-                copies[id(model)] = portable(model)
-            return copies[id(model)]
-
+        moved = functools.cache(portable)  # one copy for two owners
         state["model"] = moved(state["model"])
         if "_settings" in state:
-            settings = state["_settings"]
-            state["_settings"] = settings | {"model": moved(settings["model"])}
+            model = moved(state["_settings"]["model"])
+            state["_settings"] = state["_settings"] | {"model": model}
         return state
 
     def __sklearn_tags__(self):

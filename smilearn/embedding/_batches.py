@@ -10,7 +10,6 @@ from smilearn.utils._validation import warn_unread
 
 # in a forward pass, by device; the states of more tokens leave the cache of a CPU
 _TOKENS = {"cpu": 1024}
-_TOKENS_ELSEWHERE = 32_768
 _CHUNK = 8192  # texts held as tokens at once
 
 
@@ -19,7 +18,7 @@ class Batches:
 
     def __init__(self, batch_size, device):
         self.by_tokens, self.device = batch_size == "auto", device
-        usual = _TOKENS.get(device.type, _TOKENS_ELSEWHERE)
+        usual = _TOKENS.get(device.type, 32_768)
         self.most = usual if self.by_tokens else batch_size
 
     def run(self, lengths, work):

@@ -20,8 +20,6 @@ import numpy as np
 from smilearn.exceptions import CacheError, CacheWarning, InvalidInputError
 from smilearn.utils._indexing import large_array
 
-__all__ = ["RowCache", "clear_cache", "limit_cache"]
-
 _FILE = "rows.sqlite"
 _SCHEMA = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value)",
@@ -95,7 +93,7 @@ class RowCache:
                 f"rows must hold numbers; got shape {self.row_shape}, {self.dtype}."
             )
         about = [_FORMAT, key, self.row_shape, self.dtype.str]
-        self._prefix = _digest(json.dumps(about, sort_keys=True))
+        self._prefix = digest(json.dumps(about, sort_keys=True))
         with _database(self.folder):  # an error here comes before any work
             pass
 
@@ -128,7 +126,7 @@ class RowCache:
         CacheWarning
             If rows or the database are damaged, or rows cannot be kept.
         """
-        keys, first = [self._prefix + _digest(text) for text in texts], {}
+        keys, first = [self._prefix + digest(text) for text in texts], {}
         for place, key in enumerate(keys):
             first.setdefault(key, place)
         out = large_array((len(texts), *self.row_shape), self.dtype, self.folder)
@@ -156,18 +154,16 @@ class RowCache:
                     marks = ", ".join("?" * len(chunk))
                     query = "SELECT key, row, crc, used >= ? FROM rows WHERE key IN"
                     answers = db.execute(f"{query} ({marks})", (oldest, *chunk))
-                    block, raw = [], []
                     for key, row, crc, is_recent in answers:
-                        if not self._is_whole(key, row, crc):
+                        whole = isinstance(row, bytes) and len(row) == self._row_bytes
+                        if not whole or crc32(row, crc32(key)) != crc:
                             n_damaged += 1
                             continue
                         missing.pop(key, None)
-                        block.append(places[key])
-                        raw.append(row)
+                        numbers = np.frombuffer(row, self.dtype)
+                        out[places[key]] = numbers.reshape(self.row_shape)
                         if not is_recent:
                             unused.append((start, key))
-                    rows = np.frombuffer(b"".join(raw), self.dtype)
-                    out[block] = rows.reshape(-1, *self.row_shape)
                 with contextlib.suppress(sqlite3.OperationalError), db:
                     if unused:
                         db.execute("BEGIN IMMEDIATE")
@@ -182,12 +178,7 @@ class RowCache:
             )
         return missing
 
-    def _is_whole(self, key, row, crc):
-        same_length = isinstance(row, bytes) and len(row) == self._row_bytes
-        return same_length and crc32(row, crc32(key)) == crc
-
     def _compute(self, missing, texts, compute, out, start):
-        """Compute rows, and write them about once a second."""
         keys, places = list(missing), np.array(list(missing.values()))
         computed, written = np.zeros((2, len(keys)), bool)
         keeps, last = True, time.monotonic()
@@ -195,17 +186,16 @@ class RowCache:
         def write():
             new = np.flatnonzero(computed & ~written)
             written[new] = True
-            return not len(new) or self._keep(
-                [keys[index] for index in new], out[places[new]], start
-            )
+            new_keys = [keys[index] for index in new]
+            return not new_keys or self._keep(new_keys, out[places[new]], start)
 
         try:
             for indices, rows in compute([texts[place] for place in places]):
                 indices, rows = np.asarray(indices, int), np.asarray(rows, self.dtype)
-                if rows.shape != (len(indices), *self.row_shape):
+                shape = (len(indices), *self.row_shape)
+                if rows.shape != shape:
                     raise InvalidInputError(
-                        f"rows of shape {(len(indices), *self.row_shape)} were "
-                        f"expected; got {rows.shape}."
+                        f"rows of shape {shape} were expected; got {rows.shape}."
                     )
                 out[places[indices]] = rows
                 computed[indices] = True
@@ -221,11 +211,9 @@ class RowCache:
 
     def _keep(self, keys, rows, start):
         """Write rows; whether the cache takes more of them in this call."""
-        raw = rows.reshape(len(rows), -1).view(np.uint8)
-        values = (
-            (key, row, crc32(row, crc32(key)), start)
-            for key, row in zip(keys, map(bytes, raw), strict=True)
-        )
+        raw = [row.tobytes() for row in rows]
+        pairs = zip(keys, raw, strict=True)
+        values = [(key, row, crc32(row, crc32(key)), start) for key, row in pairs]
         query = "REPLACE INTO rows (key, row, crc, used) VALUES (?, ?, ?, ?)"
         try:
             with _database(self.folder) as db:
@@ -234,8 +222,9 @@ class RowCache:
                     db.execute("BEGIN IMMEDIATE")
                     db.executemany(query, values)
                     if limit and not _make_room(db, limit, start):
-                        error = f"max_bytes={limit} is less than this call needs."
-                        raise CacheError(error)
+                        raise CacheError(
+                            f"max_bytes={limit} is less than this call needs."
+                        )
                 if limit:
                     db.executescript("PRAGMA incremental_vacuum")
         except CacheError as error:
@@ -314,11 +303,10 @@ def clear_cache(folder):
     _delete(folder, b"", b"\xff" * 33)
 
 
-def _digest(text):
+def digest(text):
     """16 bytes of a text; lone surrogates are texts too."""
-    return hashlib.blake2b(
-        text.encode("utf-8", "surrogatepass"), digest_size=16
-    ).digest()
+    whole = text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(whole, digest_size=16).digest()
 
 
 @contextlib.contextmanager
@@ -340,10 +328,9 @@ def _database(folder):
 
 def _set_aside(path, error):
     """Rename a damaged database and warn; CacheError where it is not damaged."""
-    outside = isinstance(error, (OSError, sqlite3.OperationalError))
-    damaged = (
-        not outside or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    )
+    inside = not isinstance(error, (OSError, sqlite3.OperationalError))
+    code = getattr(error, "sqlite_errorcode", None)
+    damaged = inside or code == sqlite3.SQLITE_ERROR
     try:
         for end in ("", "-wal", "-shm") if damaged else ():
             if Path(f"{path}{end}").exists():  # a new database must not find old logs
@@ -374,7 +361,6 @@ def _connected(path):
 
 
 def _opened(path, mode):
-    """Open a database, and make its tables or check them."""
     uri = f"{path.as_uri()}?mode={mode}"
     with contextlib.ExitStack() as stack:
         db = sqlite3.connect(uri, _WAIT, isolation_level=None, uri=True)
@@ -403,7 +389,6 @@ def _tables(db):
 
 
 def _delete(folder, low, high):
-    """Delete the rows whose keys lie between two, and give their space back."""
     if Path(folder, _FILE).exists():
         with _database(folder) as db:
             db.execute("DELETE FROM rows WHERE key BETWEEN ? AND ?", (low, high))

@@ -8,21 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-_VOLATILE = (  # of a config: where it came from, not what the model computes
-    "_name_or_path",
-    "transformers_version",
-    "dtype",
-    "torch_dtype",
-    "architectures",
-    "base_model_name_or_path",
-    "inference_mode",
-    "revision",
-    "peft_version",
-)
+from smilearn.embedding._cache import digest
+
+# of a config: where it came from, not what the model computes
+_VOLATILE = """_name_or_path transformers_version dtype torch_dtype architectures
+base_model_name_or_path inference_mode revision peft_version"""
 
 
 def model_fingerprint(network):
-    """Hash the weights of a model and the settings that say how they are used."""
     whole = hashlib.blake2b(type(network).__name__.encode(), digest_size=16)
     _hash_weights(whole, network, pooler=False)
     whole.update(config_text(network.config).encode())
@@ -30,7 +23,6 @@ def model_fingerprint(network):
 
 
 def encoder_fingerprint(encoder):
-    """Hash the weights, the settings and the tokenizer of a sentence model."""
     settings = []
     for module in encoder:
         network = getattr(module, "auto_model", None)
@@ -58,7 +50,7 @@ def tokenizer_fingerprint(tokenizer):
         settings = sorted(tokenizer.init_kwargs.items(), key=lambda pair: pair[0])
         text = repr((type(tokenizer).__name__, vocabulary, settings))
     text += f"{tokenizer.truncation_side} {sorted(tokenizer.all_special_tokens)}"
-    return _digest(text)
+    return digest(text).hex()
 
 
 def adapter_state(network):
@@ -67,10 +59,8 @@ def adapter_state(network):
     for name, module in network.named_modules():
         if not isinstance(getattr(module, "active_adapters", None), (list, tuple)):
             continue
-        values = {
-            each: getattr(module, each, None)  # such as the scaling of each adapter
-            for each in getattr(module, "other_param_names", ())
-        }
+        names = getattr(module, "other_param_names", ())  # scaling and so on
+        values = {each: getattr(module, each, None) for each in names}
         layers[name] = {
             "active": module.active_adapters,
             "off": getattr(module, "disable_adapters", False),
@@ -81,7 +71,7 @@ def adapter_state(network):
                 if isinstance(of, dict)
             },
         }
-    return _digest(json.dumps(layers, sort_keys=True)) if layers else ""
+    return digest(json.dumps(layers, sort_keys=True)).hex() if layers else ""
 
 
 def config_text(config):
@@ -89,20 +79,18 @@ def config_text(config):
     settings = {
         name: value
         for name, value in config.to_dict().items()
-        if name not in _VOLATILE
+        if name not in _VOLATILE.split()
         and not (value is None or value is False or value in ({}, []))
     }
     return json.dumps(settings, sort_keys=True, default=_plain)
 
 
 def _plain(value):
-    return (
-        sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
-    )
+    is_set = isinstance(value, (set, frozenset))
+    return sorted(map(str, value)) if is_set else str(value)
 
 
 def _hash_weights(whole, network, *, pooler):
-    """Take the weights of a model into a hash, in the order of their names."""
     tensors = {
         name: tensor
         for name, tensor in network.state_dict().items()
@@ -120,7 +108,3 @@ def _tensor_digest(tensor):
     digest = hashlib.blake2b(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
     digest.update(data.numpy())
     return digest.digest()
-
-
-def _digest(text):
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

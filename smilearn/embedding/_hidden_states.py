@@ -186,13 +186,10 @@ class HiddenStateEmbedder(TextEmbedder):
             raise InvalidInputError(
                 f"template must hold the field {FIELD} once; got {template!r}."
             )
-        hub = {"local_files_only": settings["local_files_only"]}
-        if settings["revision"] is not None:
-            hub["revision"] = settings["revision"]
-        names = ("adapter", "tokenizer", "dtype", "trust_remote_code")
-        source = load_source(
-            settings["model"], hub=hub, **{name: settings[name] for name in names}
-        )
+        names = ("local_files_only", "revision", "trust_remote_code")
+        options = {n: settings[n] for n in names if settings[n] is not None}
+        names = ("model", "adapter", "tokenizer", "dtype")
+        source = load_source(*(settings[name] for name in names), options)
         device = settings["device"]
         stays = source.given and device == "auto"
         names = ("layer", "pooling", "max_length", "batch_size")

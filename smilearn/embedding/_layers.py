@@ -15,8 +15,6 @@ from smilearn.exceptions import InvalidInputError
 from smilearn.utils._documentation import Documented
 from smilearn.utils._sklearn_compat import fit_context
 
-__all__ = ["LayerSelector"]
-
 
 class LayerSelector(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, Documented, BaseEstimator
@@ -81,6 +79,7 @@ class LayerSelector(
             If `X` has another number of dimensions, or no such layer.
         """
         _, self.n_layers_, self.n_features_out_ = _checked(X).shape
+        self._n_features_out = self.n_features_out_
         if not -self.n_layers_ <= self.layer < self.n_layers_:
             raise InvalidInputError(
                 f"layer={self.layer} is not to be had: X has {self.n_layers_} layers, "
@@ -114,10 +113,6 @@ class LayerSelector(
                 f"features, as in fit; got shape {X.shape}."
             )
         return np.array(X[:, self.layer])
-
-    @property
-    def _n_features_out(self):
-        return self.n_features_out_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

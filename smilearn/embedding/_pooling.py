@@ -41,7 +41,6 @@ POOLINGS = {"mean": mean_tokens, "cls": first_token, "last": last_token}
 
 
 def pool(pooling, hidden, mask):
-    """Pool hidden states by name or by a callable."""
     mask = mask.to(hidden.device).int()  # a model may be spread over several
     pooled = POOLINGS.get(pooling, pooling)(hidden, mask)
     shape = getattr(pooled, "shape", None)
@@ -56,12 +55,9 @@ def pool(pooling, hidden, mask):
 
 _CLASSIFIER = "ForSequenceClassification"
 _PROBE_LENGTHS = (9, 6)  # tokens
-_MOST_OFF = {torch.float32: 1e-3, torch.float64: 1e-3}  # of the largest logit
-_MOST_OFF_HALF = 2e-2
 
 
 def has_head(network):
-    """Tell whether a model is a sequence classifier."""
     return type(network).__name__.endswith(_CLASSIFIER)
 
 
@@ -70,21 +66,20 @@ def names_head(config):
     return any(name.endswith(_CLASSIFIER) for name in config.architectures or ())
 
 
-def probe(tokenizer, config):
+def probe(tokenizer, config, max_length):
     """Random tokens, the same in each session; no text is empty or all alike."""
     known = min(len(tokenizer), config.get_text_config().vocab_size)
     special = set(tokenizer.all_special_ids)
     ordinary = [token for token in range(known) if token not in special]
-    rng = np.random.default_rng(0)
-    return [
-        rng.choice(ordinary or [0], length, replace=len(ordinary) < length).tolist()
-        for length in _PROBE_LENGTHS
-    ]
+    rng, texts = np.random.default_rng(0), []
+    for length in _PROBE_LENGTHS:
+        text = rng.choice(ordinary or [0], length, replace=len(ordinary) < length)
+        texts.append(text[:max_length].tolist())
+    return texts
 
 
 @torch.inference_mode()
 def pooling_of_head(network, input_ids, name, *, causal):
-    """Find the pooling from which a classifier's head makes its logits."""
     device = next(network.parameters()).device
     pad_id = _pad_token(network.config)
     ways = [("cls", None), ("mean", None), ("last", None)]
@@ -121,7 +116,7 @@ def _reads(network, tokens, pooling, pad_id):
     read = mask_of_head(tokens, mask, pad_id)
     pooled = pool(pooling, states[0], read).to(states[0].dtype)
     again = _logits_from(network, tokens, mask, pooled)
-    most = _MOST_OFF.get(logits.dtype, _MOST_OFF_HALF)
+    most = 2e-2 if logits.dtype.itemsize == 2 else 1e-3  # of the largest logit
     return bool((again - logits).abs().max() <= most * logits.abs().max())
 
 

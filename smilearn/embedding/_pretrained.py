@@ -11,8 +11,10 @@ from smilearn.exceptions import InvalidInputError, ModelUnavailableError
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _MOST_TOKENS = 512  # for models that state no limit
 # can be generators, but see all tokens unless their config says is_decoder
-_PICKLES = {"pytorch_model*.bin": "model*.safetensors"}
-_PICKLES |= {"adapter_model.bin": "adapter_model.safetensors"}
+_PICKLES = {
+    "pytorch_model*.bin": "model*.safetensors",
+    "adapter_model.bin": "adapter_model.safetensors",
+}
 _TWO_WAY = {"bert-generation", "xlnet"}
 
 
@@ -22,7 +24,6 @@ def load_pretrained(loader, model, *, trust_remote_code=False, **options):
 
 
 def load_weights(loader, model, **options):
-    """Load a model of transformers from safetensors, and what its loading was like."""
     refuse_pickles(model, options.get("subfolder", ""))
     return load_pretrained(
         loader, model, output_loading_info=True, use_safetensors=True, **options
@@ -41,7 +42,8 @@ def load_tokenizer(model, **options):
 def fetch(loader, model, **options):
     """Call a loader with a folder or Hub name; its errors say what to do."""
     name = os.fspath(model)
-    if _looks_like_a_path(name) and not Path(name).is_dir():
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+    if is_path and not Path(name).is_dir():
         raise ModelUnavailableError(f"No folder {name!r} to load a model from.")
     from safetensors import SafetensorError
 
@@ -77,17 +79,11 @@ def check_finite(model, network):
             )
 
 
-def is_adapter(model, hub=None):
-    """Tell whether a folder or Hub name is that of an adapter of peft."""
+def is_adapter(model, **hub):
     from transformers.utils.peft_utils import find_adapter_config_file
 
-    def find(name):
-        return find_adapter_config_file(name, **(hub or {}))
-
-    if Path(model).is_dir():
-        return find(os.fspath(model)) is not None
     try:
-        return fetch(find, model) is not None
+        return fetch(find_adapter_config_file, model, **hub) is not None
     except ModelUnavailableError:
         return False  # what is the matter is said when the model itself is loaded
 
@@ -104,7 +100,6 @@ def check_complete(model, missing, *, both=False):
 
 
 def load_backbone(model, max_length):
-    """Load an encoder or decoder without a head, and its tokenizer."""
     from transformers import AutoModel
 
     name = os.fspath(model)
@@ -116,8 +111,8 @@ def load_backbone(model, max_length):
         )
     tokenizer = load_tokenizer(model)
     backbone, loading = load_weights(AutoModel.from_pretrained, model, dtype="float32")
-    both = backbone.config.is_encoder_decoder
-    check_complete(model, loading["missing_keys"], both=both)
+    missing, both = loading["missing_keys"], backbone.config.is_encoder_decoder
+    check_complete(model, missing, both=both)
     check_finite(model, backbone)
     check_rows(tokenizer, backbone, name)
     if tokenizer.pad_token is None:
@@ -128,8 +123,8 @@ def load_backbone(model, max_length):
             )
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
-    most_tokens = tokens_read(name, backbone, tokenizer, max_length)
-    return backbone, tokenizer, most_tokens, is_causal(backbone.config)
+    most = tokens_read(name, backbone, tokenizer, max_length)
+    return backbone, tokenizer, most, is_causal(backbone.config)
 
 
 def tokens_read(name, backbone, tokenizer, max_length, usual=None):
@@ -151,8 +146,7 @@ def _positions(backbone):
     for name, module in backbone.named_modules():
         if name.rpartition(".")[2] == "position_embeddings":
             before = getattr(module, "padding_idx", None)  # RoBERTa counts from there
-            positions -= 0 if before is None else before + 1
-            break
+            return positions if before is None else positions - before - 1
     return positions
 
 
@@ -168,10 +162,6 @@ def is_causal(config):
         kind in MODEL_FOR_CAUSAL_LM_MAPPING and kind not in MODEL_FOR_MASKED_LM_MAPPING
     ) and config.model_type not in _TWO_WAY
     return only_causal or bool(getattr(config, "is_decoder", False))
-
-
-def _looks_like_a_path(name):
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
 
 
 def _explanation(name, error):
@@ -213,11 +203,9 @@ def _pickled(name, file):
 def _is_gated(error):
     from huggingface_hub.errors import GatedRepoError
 
-    while error is not None:
-        if isinstance(error, GatedRepoError):
-            return True
+    while error is not None and not isinstance(error, GatedRepoError):
         error = error.__cause__
-    return False
+    return error is not None
 
 
 @contextmanager
@@ -226,15 +214,15 @@ def quiet_transformers():
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
-    hub_level = hub_logging.get_verbosity()
-    hub_logging.set_verbosity_error()
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+    levels = [(each, each.get_verbosity()) for each in (logging, hub_logging)]
+    bars = logging.is_progress_bar_enabled()
+    for each, _ in levels:
+        each.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
-        hub_logging.set_verbosity(hub_level)
+        for each, level in levels:
+            each.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()

@@ -1,7 +1,8 @@
 """Hidden states of texts, read in batches that fit into memory."""
 
-import contextlib
 import inspect
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -39,8 +40,6 @@ _SCHEMA = 2  # of what a row means; to be raised when it changes
 
 
 class HiddenReader:
-    """A loaded model that turns texts into rows of pooled hidden states."""
-
     def __init__(
         self, source, *, device, layer, pooling, max_length, template, batch_size
     ):
@@ -48,34 +47,34 @@ class HiddenReader:
         if device is not None:
             self.network.to(device)
         self.device = next(self.network.parameters()).device
-        self.tokenizer = own_tokenizer(source.tokenizer)
+        self.tokenizer = tokenizer = own_tokenizer(source.tokenizer)
         self.backbone = _backbone(self.network)
         self.template, self._weights, self._passed_over = template, None, None
-        self.pad_id = _padding(self.tokenizer)
+        self.pad_id = _first(tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
         self.max_length = tokens_read(
-            source.name, self.backbone, self.tokenizer, max_length, source.usual_length
+            source.name, self.backbone, tokenizer, max_length, source.usual_length
         )
         self.causal = is_causal(self.network.config)
         self._takes = inspect.signature(self.backbone.forward).parameters
-        self._probe = [
-            ids[: self.max_length] for ids in probe(self.tokenizer, self.network.config)
-        ]
+        self._probe = probe(tokenizer, self.network.config, self.max_length)
         with self._ready():
             self._settle(layer, pooling)
         self.in_batches = Batches(batch_size, self.device)
-        tokenize([""], self.tokenizer, self.max_length, template)  # if it fits at all
+        tokenize([""], tokenizer, self.max_length, template)  # if it fits at all
 
     def _settle(self, layer, pooling):
         """Choose layers and pooling, and see what a row looks like."""
+        batch = self._padded(self._probe)
         if self.source.wrapped is not None:
-            check_effect(self.source.wrapped, self._last_states, self.source.adapter)
+            last_states = partial(self._states, *batch, wanted=False)
+            check_effect(self.source.wrapped, last_states, self.source.adapter)
         with torch.inference_mode():
-            states = self._states(*self._padded(self._probe), wanted=True)
-        self.layers = _chosen(layer, len(states))
+            n_states = len(self._states(*batch, wanted=True))
+        self.layers = _chosen(layer, n_states)
         self.single = isinstance(layer, Integral)
-        self.last = len(states) - 1
+        self.last = n_states - 1
         self._before_last = [each for each in self.layers if each < self.last]
-        self.pooling = self._pooling(pooling) if pooling == "auto" else pooling
+        self.pooling = self._auto_pooling() if pooling == "auto" else pooling
         rows = self._pooled(self._probe)
         if not np.isfinite(rows).all():
             raise InvalidInputError(
@@ -84,16 +83,15 @@ class HiddenReader:
             )
         self.row_shape = rows.shape[1:]
 
-    def _pooling(self, name):
+    def _auto_pooling(self):
         source, network = self.source, self.network
-        if source.pooling is not None:
-            if source.pooling not in POOLINGS:
-                raise InvalidInputError(
-                    f"The folder {source.name!r} pools by {source.pooling!r}, which is "
-                    f"not one of {sorted(POOLINGS)}. Name the pooling, or give a "
-                    "function."
-                )
+        if source.pooling in POOLINGS:
             return source.pooling
+        if source.pooling is not None:
+            raise InvalidInputError(
+                f"The folder {source.name!r} pools by {source.pooling!r}, which is not "
+                f"one of {sorted(POOLINGS)}. Name the pooling, or give a function."
+            )
         if not has_head(network):
             return "last" if self.causal else "mean"
         if network.config.is_encoder_decoder:
@@ -101,19 +99,19 @@ class HiddenReader:
                 f"The head of {source.name} reads the decoder, and only the encoder "
                 'is run. Name the pooling: pooling="mean".'
             )
-        name, self._passed_over = pooling_of_head(
+        pooling, self._passed_over = pooling_of_head(
             network, self._probe, source.name, causal=self.causal
         )
-        return name
+        return pooling
 
     def key(self):
-        """Name everything that a row depends on beside its text, for a cache."""
         pooling = self.pooling_name()
-        wrapped = self.source.wrapped
-        adapters = {} if wrapped is None else wrapped.peft_config
+        adapters = getattr(self.source.wrapped, "peft_config", {})
+        if self._weights is None or self.source.given:  # the user may train it on
+            self._weights = model_fingerprint(self.backbone)
         return {
             "schema": _SCHEMA,
-            "model": self._fingerprint(),
+            "model": self._weights,
             "adapters": {name: config_text(each) for name, each in adapters.items()},
             "adapter_state": adapter_state(self.backbone),
             "layers": self.layers[0] if self.single else self.layers,
@@ -136,32 +134,22 @@ class HiddenReader:
             )
         return name
 
-    def _fingerprint(self):
-        """That of the weights; once, unless they are in the hands of the user."""
-        if self._weights is None or self.source.given:
-            self._weights = model_fingerprint(self.backbone)
-        return self._weights
-
     def batches(self, texts, verbose=False):
-        """Yield indices of texts and their rows, equal texts read once."""
-
-        def rows_of(texts, input_ids):
-            return self._pooled(input_ids)
-
+        work = (self._tokens, lambda _, input_ids: self._pooled(input_ids))
         with self._ready():
-            yield from read_texts(
-                texts, self._tokens, rows_of, self.in_batches, verbose=verbose
-            )
+            yield from read_texts(texts, *work, self.in_batches, verbose=verbose)
 
     def n_longer(self, texts):
-        """Count the texts that have more tokens than are read of them."""
         return count_longer(texts, self.tokenizer, self.max_length, self.template)
 
     def _tokens(self, texts):
         input_ids, _ = tokenize(texts, self.tokenizer, self.max_length, self.template)
         n_rows = embedding_rows(self.backbone)
         is_unread = unread(texts, input_ids, self.tokenizer, n_rows, self.template)
-        return [tokens or [self._nothing()] for tokens in input_ids], is_unread
+        # what stands for a text without tokens
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        blank = [_first(bos, eos, self.pad_id)]
+        return [tokens or blank for tokens in input_ids], is_unread
 
     @torch.inference_mode()
     def _pooled(self, input_ids):
@@ -176,39 +164,22 @@ class HiddenReader:
     def _states(self, tokens, mask, *, wanted):
         """Hidden states (B, T, d) of each layer; those not wanted may be missing."""
         options = {"use_cache": False} if "use_cache" in self._takes else {}
-        output = self.backbone(
-            input_ids=tokens,
-            attention_mask=mask,
-            output_hidden_states=wanted or False,
-            **options,
-        )
+        options["output_hidden_states"] = wanted or False
+        output = self.backbone(input_ids=tokens, attention_mask=mask, **options)
         before = output.hidden_states[:-1] if wanted else ()
         return (*before, output.last_hidden_state)
-
-    def _last_states(self):
-        return self._states(*self._padded(self._probe), wanted=False)[-1]
 
     def _padded(self, input_ids):
         tokens, mask = pad(input_ids, self.pad_id)
         return tokens.to(self.device), mask.to(self.device)
 
-    def _nothing(self):
-        """The token that stands for a text without any."""
-        tokenizer = self.tokenizer
-        for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-            if token is not None:
-                return token
-        return self.pad_id
-
-    @contextlib.contextmanager
+    @contextmanager
     def _ready(self):
         """Evaluation mode and full precision; a training model is put back."""
         training = [module for module in self.network.modules() if module.training]
         self.network.eval()
         try:
-            with contextlib.ExitStack() as stack:
-                if self.device.type == "cuda":
-                    stack.enter_context(full_float32())
+            with full_float32() if self.device.type == "cuda" else nullcontext():
                 yield
         finally:
             for module in training:
@@ -222,12 +193,8 @@ def _backbone(network):
     return network.base_model
 
 
-def _padding(tokenizer):
-    """The token to pad with; the end of a text, or token 0, where there is none."""
-    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return token
-    return 0
+def _first(*tokens):
+    return next(token for token in tokens if token is not None)
 
 
 def _chosen(layer, n_states):

@@ -87,6 +87,7 @@ class SentenceEmbedder(TextEmbedder):
     (2, 384)
     """
 
+    _make_reader = SentenceReader
     _parameter_constraints: ClassVar[dict] = {
         "model": [str, os.PathLike],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -130,9 +131,3 @@ class SentenceEmbedder(TextEmbedder):
         self.revision = revision
         self.trust_remote_code = trust_remote_code
         self.verbose = verbose
-
-    def _make_reader(self, settings):
-        return SentenceReader(settings)
-
-    def _describe(self, reader):
-        """Nothing is known of the model but what every reader tells."""

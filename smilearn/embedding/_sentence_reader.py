@@ -1,7 +1,7 @@
 """Sentence-transformers models, loaded whole and read in batches."""
 
-import contextlib
 import json
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,29 +31,25 @@ _BATCHES_OF_WORKERS = 32  # that each process gets at once
 
 
 class SentenceReader:
-    """A loaded sentence-transformers model that turns texts into embeddings."""
-
     def __init__(self, settings):
+        from transformers import PreTrainedTokenizerBase
+
         self._settings, self._fingerprint = settings, None
         self.devices = _resolved(settings["device"])
         names = ("local_files_only", "revision", "trust_remote_code")
         hub = {name: settings[name] for name in names}
         self.encoder = _load_encoder(settings["model"], self.devices, hub)
         self._network = _network(self.encoder)
-        self._has_words = _has_words(self.encoder)
+        words = isinstance(self.encoder.tokenizer, PreTrainedTokenizerBase)
+        self._has_words = words and self._network is not None
         if self._has_words:
             check_words(self.encoder.tokenizer, settings["model"])
             check_rows(self.encoder.tokenizer, self._network, settings["model"])
+        self.max_length = self.encoder.max_seq_length  # None where there is no limit
         self.prompt = self._chosen_prompt()
         self.row_shape = (self._n_features(),)
 
-    @property
-    def max_length(self):
-        """Tokens read of a text; None where there is no limit."""
-        return self.encoder.max_seq_length
-
     def key(self):
-        """Name everything that a row depends on beside its text, for a cache."""
         if self._fingerprint is None:
             self._fingerprint = encoder_fingerprint(self.encoder)
         return {
@@ -65,14 +61,12 @@ class SentenceReader:
         }
 
     def n_longer(self, texts):
-        """Count the texts that have more tokens than are read of them."""
         tokenizer, most = self.encoder.tokenizer, self.max_length
         if most is None or not np.isfinite(most) or not callable(tokenizer):
             return 0
         return count_longer(texts, tokenizer, most, (self.prompt or "") + FIELD)
 
     def batches(self, texts, verbose=False):
-        """Yield indices of texts and their embeddings, equal texts encoded once."""
         size = self._settings["batch_size"]
         options = {
             "batch_size": size,
@@ -81,18 +75,19 @@ class SentenceReader:
             "normalize_embeddings": self._settings["normalize"],
             "truncate_dim": self.row_shape[0],
         }
-        with self._workers() as pool:
-            if pool:
+        with ExitStack() as stack:
+            if not isinstance(self.devices, str):  # a process for each of several
                 size *= len(self.devices) * _BATCHES_OF_WORKERS
+                pool = self.encoder.start_multi_process_pool(self.devices)
+                stack.callback(self.encoder.stop_multi_process_pool, pool)
+                options["pool"] = pool
 
             def rows_of(texts, tokens):
-                rows = self.encoder.encode(texts, **options, **pool)
+                rows = self.encoder.encode(texts, **options)
                 return rows.astype(np.float32, copy=False)
 
-            batches = Batches(size, self.encoder.device)
-            yield from read_texts(
-                texts, self._tokens, rows_of, batches, verbose=verbose
-            )
+            work = (self._tokens, rows_of, Batches(size, self.encoder.device))
+            yield from read_texts(texts, *work, verbose=verbose)
 
     def _tokens(self, texts):
         tokenizer, known = self.encoder.tokenizer, np.zeros(len(texts), bool)
@@ -103,18 +98,6 @@ class SentenceReader:
             return input_ids, known
         n_rows = embedding_rows(self._network)
         return input_ids, unread(texts, input_ids, tokenizer, n_rows)
-
-    @contextlib.contextmanager
-    def _workers(self):
-        """Start a process for each of several devices."""
-        if isinstance(self.devices, str):
-            yield {}
-            return
-        pool = self.encoder.start_multi_process_pool(self.devices)
-        try:
-            yield {"pool": pool}
-        finally:
-            self.encoder.stop_multi_process_pool(pool)
 
     def _chosen_prompt(self):
         prompt, name = self._settings["prompt"], self._settings["prompt_name"]
@@ -143,24 +126,17 @@ class SentenceReader:
 
 
 def _load_encoder(model, devices, hub):
-    """Load a model to a device, or to the host if it is to work on several."""
     from sentence_transformers import SentenceTransformer
 
-    refuse_pickles(model, "", *_module_folders(model))
-    options = {**hub, "device": devices if isinstance(devices, str) else "cpu"}
-    safe = {"model_kwargs": {"use_safetensors": True}}
-    encoder = load_pretrained(SentenceTransformer, model, **safe, **options)
+    listed = Path(model, "modules.json")
+    modules = json.loads(listed.read_text("utf-8")) if listed.is_file() else []
+    refuse_pickles(model, "", *(each["path"] for each in modules))
+    options = {"model_kwargs": {"use_safetensors": True}, **hub}
+    options["device"] = devices if isinstance(devices, str) else "cpu"
+    encoder = load_pretrained(SentenceTransformer, model, **options)
     check_complete(model, _missing_weights(encoder, model, hub))
     check_finite(model, encoder)
     return encoder
-
-
-def _module_folders(model):
-    """Folders of the modules inside that of a model."""
-    listed = Path(model, "modules.json")
-    if not listed.is_file():
-        return []
-    return [each["path"] for each in json.loads(listed.read_text(encoding="utf-8"))]
 
 
 def _network(encoder):
@@ -169,14 +145,6 @@ def _network(encoder):
 
     networks = (each for each in encoder.modules() if isinstance(each, PreTrainedModel))
     return next(networks, None)
-
-
-def _has_words(encoder):
-    """Whether a transformer reads texts by a tokenizer of transformers."""
-    from transformers import PreTrainedTokenizerBase
-
-    words = isinstance(encoder.tokenizer, PreTrainedTokenizerBase)
-    return words and _network(encoder) is not None
 
 
 def _missing_weights(encoder, model, hub):
@@ -199,7 +167,6 @@ def _missing_weights(encoder, model, hub):
 
 
 def _resolved(device):
-    """Turn a device, or each of a list, into one that this machine has."""
     if isinstance(device, str):
         return str(resolve_device(device))
     if not device:

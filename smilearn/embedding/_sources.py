@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from smilearn.utils._optional import require
 _PREFIX = "base_model.model."
 _HEADS = ("score.weight", "classifier.weight", "out_proj.weight")
 _POOLINGS = {"cls": "cls", "mean": "mean", "lasttoken": "last"}  # and our names
+_FLAG = r"pooling_mode_(.+?)(_tokens?)?$"
 _TASKS = {
     "SEQ_CLS": "ForSequenceClassification",
     "SEQ_2_SEQ_LM": "ForSeq2SeqLM",
@@ -37,20 +39,14 @@ _TASKS = {
 
 
 def fetch_adapter(adapter, options):
-    """Find the folder of an adapter; its files are fetched from the Hub if need be."""
     from huggingface_hub import snapshot_download
-
-    def download(name):
-        files = ["adapter_*"]
-        return snapshot_download(name, allow_patterns=files, **options)
 
     if Path(adapter).is_dir():
         return os.fspath(adapter)
-    return fetch(download, adapter)
+    return fetch(snapshot_download, adapter, allow_patterns=["adapter_*"], **options)
 
 
 def read_adapter(folder):
-    """Read the settings and the weights of an adapter."""
     settings = _settings(folder)
     refuse_pickles(folder)
     return settings, fetch(_peft().load_peft_weights, folder, device="cpu")
@@ -68,7 +64,6 @@ def _peft():
 
 
 def base_of(folder):
-    """Name the base model that an adapter says it was trained on."""
     name = _settings(folder).base_model_name_or_path
     if not name:
         raise AdapterError(
@@ -97,7 +92,6 @@ def base_class(weights, settings, config):
 
 
 def put_on(network, folder, settings, weights):
-    """Put an adapter on a model, in place."""
     modules = {name for name, _ in network.named_modules()}
     for path in sorted(key.removeprefix(_PREFIX) for key in weights):
         if not any(path.rsplit(".", drop)[0] in modules for drop in (1, 2)):
@@ -105,9 +99,8 @@ def put_on(network, folder, settings, weights):
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            wrapped = _peft().PeftModel.from_pretrained(
-                network, folder, torch_device="cpu"
-            )
+            load = _peft().PeftModel.from_pretrained
+            wrapped = load(network, folder, torch_device="cpu")
     except (RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).split("\n") if line.strip()]
         shown = next((line for line in lines if "size mismatch" in line), lines[0])
@@ -121,28 +114,25 @@ def put_on(network, folder, settings, weights):
 
 
 def _another_base(adapter, settings, path):
-    task = ""
-    if settings.task_type is None:
-        task = (
-            ", and set task_type in adapter_config.json (such as CAUSAL_LM) if it was "
-            "trained on a model with a head"
-        )
+    task = (
+        ", and set task_type in adapter_config.json (such as CAUSAL_LM) if it was "
+        "trained on a model with a head"
+    )
     return AdapterError(
         f"The adapter {adapter!r} belongs to another base model, or to one with "
         f"another head: it changes {path!r}, which this one does not have. Give the "
         f"base model that it was trained on, {settings.base_model_name_or_path!r}"
-        f"{task}."
+        f"{task if settings.task_type is None else ''}."
     )
 
 
 @torch.inference_mode()
 def check_effect(wrapped, states, name):
-    """Make sure that an adapter changes the hidden states."""
     if any(each.is_prompt_learning for each in wrapped.peft_config.values()):
         raise _virtual_tokens(name)
-    with_adapter = states()
+    with_adapter = states()[-1]
     with wrapped.disable_adapter():
-        without = states()
+        without = states()[-1]
     if not torch.equal(with_adapter, without):
         return
     factors = [p for key, p in wrapped.named_parameters() if "lora_B" in key]
@@ -164,8 +154,6 @@ def _virtual_tokens(name):
 
 @dataclass
 class Source:
-    """A loaded model and what came with it."""
-
     network: object
     tokenizer: object
     name: str
@@ -176,11 +164,8 @@ class Source:
     given: bool = False
 
 
-def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
-    """Load a model by folder or Hub name, or take a loaded one."""
-    options = hub | {"trust_remote_code": trust_remote_code}
-    given = not isinstance(model, (str, os.PathLike))
-    load = _loaded if given else _from_files
+def load_source(model, adapter, tokenizer, dtype, options):
+    load = _from_files if isinstance(model, (str, os.PathLike)) else _loaded
     source = load(model, adapter, tokenizer, dtype, options)
     check_finite(source.name, source.network)
     check_rows(source.tokenizer, source.network, source.name)
@@ -188,25 +173,16 @@ def load_source(model, *, adapter, tokenizer, dtype, hub, trust_remote_code):
 
 
 def _from_files(model, adapter, tokenizer, dtype, options):
-    """Load a model by folder or Hub name."""
     hub = {key: options[key] for key in options if key != "trust_remote_code"}
-    code = {"trust_remote_code": options["trust_remote_code"]}
-    if adapter is None and is_adapter(model, hub):
+    if adapter is None and is_adapter(model, **hub):
         adapter, hub = fetch_adapter(model, hub), _newest(hub)
         model = base_of(adapter)
     name, folder = os.fspath(model), _sentence_folder(model, hub)
-    inside = {"subfolder": folder["subfolder"]} if folder.get("subfolder") else {}
-    options = hub | code | inside
+    inside = {key: folder.pop(key) for key in [*folder] if key == "subfolder"}
+    options = hub | inside | {"trust_remote_code": options["trust_remote_code"]}
     network, wrapped, adapter = _load_network(model, adapter, dtype, options, hub)
-    return Source(
-        network,
-        _load_tokenizer(tokenizer, model, options),
-        name,
-        wrapped=wrapped,
-        adapter=adapter,
-        pooling=folder.get("pooling"),
-        usual_length=folder.get("length"),
-    )
+    tokenizer = _load_tokenizer(tokenizer, model, options)
+    return Source(network, tokenizer, name, wrapped, adapter, **folder)
 
 
 def _load_network(model, adapter, dtype, options, hub):
@@ -221,9 +197,8 @@ def _load_network(model, adapter, dtype, options, hub):
         adapter = fetch_adapter(adapter, _newest(hub))
         settings, weights = read_adapter(adapter)
         auto = base_class(weights, settings, config)
-    network, loading = load_weights(
-        auto.from_pretrained, model, config=config, dtype=dtype, **options
-    )
+    options = {"config": config, "dtype": dtype, **options}
+    network, loading = load_weights(auto.from_pretrained, model, **options)
     inside = network.base_model_prefix if network.base_model is not network else ""
     missing = loading["missing_keys"]
     if adapter is not None:  # it brings its head
@@ -253,13 +228,13 @@ def _loaded(model, adapter, tokenizer, dtype, options):
         network = wrapped.get_base_model()
     elif wrapped is not None:
         adapter = str(wrapped.active_adapter)
-    return Source(
-        network, tokenizer, label, wrapped=wrapped, adapter=adapter, given=True
-    )
+    return Source(network, tokenizer, label, wrapped, adapter, given=True)
 
 
 def portable(model):
     """Copy a loaded model to the host, without the hooks that cannot be pickled."""
+    if isinstance(model, (str, os.PathLike)):
+        return model
     model = copy.deepcopy(model).cpu()
     for module in model.modules():
         for key, hook in [*module._forward_hooks.items()]:
@@ -281,8 +256,7 @@ def _load_tokenizer(tokenizer, model, options, loaded=False):
         check_words(tokenizer, getattr(tokenizer, "name_or_path", "") or "tokenizer=")
         return tokenizer
     if tokenizer is not None:
-        options = _newest(options) | {"subfolder": ""}
-        return load_tokenizer(tokenizer, **options)
+        return load_tokenizer(tokenizer, **_newest(options) | {"subfolder": ""})
     if not loaded:
         return load_tokenizer(model, **options)
     try:
@@ -298,18 +272,15 @@ def _load_tokenizer(tokenizer, model, options, loaded=False):
 
 def _sentence_folder(model, hub):
     """Where a sentence-transformers model is, its pooling and length; {} for others."""
-    modules = _read_json(model, "modules.json", hub)
-    if modules is None:
-        return {}
+    modules = _read_json(model, "modules.json", hub) or []
     paths = {each["type"].rpartition(".")[2]: each["path"] for each in modules}
     if "Transformer" not in paths:
         return {}
     inside = f"{paths['Transformer']}/" if paths["Transformer"] else ""
     settings = _read_json(model, f"{inside}sentence_bert_config.json", hub) or {}
-    found = {
-        "subfolder": paths["Transformer"],
-        "length": settings.get("max_seq_length"),
-    }
+    found = {"usual_length": settings.get("max_seq_length")}
+    if paths["Transformer"]:
+        found["subfolder"] = paths["Transformer"]
     if "Pooling" in paths:
         config = _read_json(model, f"{paths['Pooling']}/config.json", hub) or {}
         found["pooling"] = _sentence_pooling(config)
@@ -320,11 +291,9 @@ def _sentence_pooling(config):
     """Name the pooling of a Pooling module, by its own name if it is none of ours."""
     modes = config.get("pooling_mode")
     if modes is None:
-        flags = {key: value for key, value in config.items() if "pooling_mode_" in key}
-        names = [key.removeprefix("pooling_mode_") for key in flags if flags[key]]
-        modes = [name.removesuffix("_token").removesuffix("_tokens") for name in names]
-    modes = [modes] if isinstance(modes, str) else list(modes)
-    joined = "+".join(modes)
+        matches = [re.match(_FLAG, key) for key, value in config.items() if value]
+        modes = [match[1] for match in matches if match]
+    joined = modes if isinstance(modes, str) else "+".join(modes)
     return _POOLINGS.get(joined, joined)
 
 

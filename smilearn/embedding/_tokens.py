@@ -19,22 +19,16 @@ class EqualTexts:
     """Equal texts together, and each group once, long texts first."""
 
     def __init__(self, texts):
-        self.unique = sorted(dict.fromkeys(texts), key=len, reverse=True)
-        places = {text: place for place, text in enumerate(self.unique)}
-        of_text = np.fromiter((places[text] for text in texts), np.int64, len(texts))
-        self._by_group = np.argsort(of_text, kind="stable")
-        self._starts = np.searchsorted(
-            of_text[self._by_group], np.arange(len(self.unique) + 1)
-        )
+        places = {}
+        for place, text in enumerate(texts):
+            places.setdefault(text, []).append(place)
+        self.unique = sorted(places, key=len, reverse=True)
+        self._places = [places[text] for text in self.unique]
 
     def members(self, groups):
         """Indices of the texts of some groups, and how many each has."""
-        starts, stops = self._starts[groups], self._starts[groups + 1]
-        parts = [
-            self._by_group[start:stop]
-            for start, stop in zip(starts, stops, strict=True)
-        ]
-        return np.concatenate(parts), stops - starts
+        parts = [self._places[group] for group in groups]
+        return np.concatenate(parts), np.array([len(part) for part in parts])
 
 
 def own_tokenizer(tokenizer):
@@ -53,7 +47,6 @@ def check_words(tokenizer, name):
 
 
 def no_tokenizer(name):
-    """Say that there is no tokenizer, and what to do."""
     return (
         f"{os.fspath(name)!r} has no tokenizer of its own, or one of special tokens "
         "only. Save that of the model into the folder with tokenizer.save_pretrained, "
@@ -115,38 +108,30 @@ def unread(texts, input_ids, tokenizer, n_rows=None, template=FIELD):
 
 
 def tokenize(texts, tokenizer, max_length, template=FIELD):
-    """Turn texts into tokens, and cut those that are too long."""
     if not texts:
         return [], np.zeros(0, bool)
     before, _, after = template.partition(FIELD)
     input_ids = _encode(tokenizer, [before + text + after for text in texts])
     longer = np.array([len(tokens) > max_length for tokens in input_ids])
     rows = np.flatnonzero(longer)
-    if len(rows) and template == FIELD:
-        cut = tokenizer(
-            [texts[row] for row in rows], truncation=True, max_length=max_length
-        )["input_ids"]
+    chosen = [texts[row] for row in rows]
+    if chosen and template == FIELD:
+        cut = tokenizer(chosen, truncation=True, max_length=max_length)["input_ids"]
     else:
-        cut = [
-            _cut_inside(tokenizer, before, texts[row], after, max_length)
-            for row in rows
-        ]
+        around = (before, after, max_length)
+        cut = [_cut_inside(tokenizer, text, *around) for text in chosen]
     for row, tokens in zip(rows, cut, strict=True):
         input_ids[row] = tokens
     return input_ids, longer
 
 
 def count_longer(texts, tokenizer, max_length, template=FIELD):
-    """Count the texts that have more tokens than are read of them."""
     before, _, after = template.partition(FIELD)
     special = len(_encode(tokenizer, [before + after])[0])
     around = special + len(before) + len(after) + 1  # a mark of the start
-    copies = Counter(texts)
-    unsure = [
-        text
-        for text in copies  # a token has a character at least
-        if not text.isascii() or len(text) + around > max_length
-    ]
+    copies, most = Counter(texts), max_length - around
+    # a token has a character at least
+    unsure = [text for text in copies if not text.isascii() or len(text) > most]
     n_longer = 0
     for start in range(0, len(unsure), _AT_ONCE):
         chunk = unsure[start : start + _AT_ONCE]
@@ -171,7 +156,7 @@ def _encode(tokenizer, texts):
     return list(tokenizer(texts, truncation=False, verbose=False)["input_ids"])
 
 
-def _cut_inside(tokenizer, before, text, after, max_length):
+def _cut_inside(tokenizer, text, before, after, max_length):
     """Tokens of a prompt whose text has lost as much of its end as need be."""
     while True:
         [tokens] = _encode(tokenizer, [before + text + after])

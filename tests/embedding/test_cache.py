@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import warnings
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pytest
 from cached_rows import KEY, TEXTS, Compute, computed, expected
 
 import smilearn
-from smilearn import SentenceEmbedder
 from smilearn.embedding import RowCache, _cache, clear_cache, limit_cache
 from smilearn.exceptions import CacheError, CacheWarning, InvalidInputError
 from smilearn.utils import _indexing
@@ -64,15 +62,10 @@ def test_shuffles_folds_and_restarts_compute_nothing(tmp_path, seed):
 
 def test_another_key_shape_or_dtype_has_other_rows(tmp_path):
     computed(tmp_path)
-    for other in (
-        {"key": {**KEY, "layer": [2, 1]}},
-        {"dtype": "float64"},
-        {"shape": (1, 3)},
-    ):
-        compute, shape = Compute(), other.get("shape", (3,))
-        options = {"key": KEY, **other, "row_shape": shape}
-        options.pop("shape", None)
-        compute.shape = shape
+    another, usual = {**KEY, "layer": [2, 1]}, {"key": KEY, "row_shape": (3,)}
+    for other in ({"key": another}, {"dtype": "float64"}, {"row_shape": (1, 3)}):
+        options = {**usual, **other}
+        compute = Compute(shape=options["row_shape"])
         RowCache(tmp_path, **options).rows(TEXTS, compute)
         assert len(compute.texts) == len(TEXTS)
     turned = dict(reversed(KEY.items()))  # the order of keys is no difference
@@ -140,20 +133,6 @@ for _ in range(40):
     assert computed(tmp_path / "made", [f"text {i}" for i in range(300)]) == []
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
-def test_no_connection_is_open_while_rows_are_computed(tmp_path):
-    """So a process may be forked, and another one may write for as long."""
-
-    def compute(texts):
-        yield [0], expected(texts[:1])
-        files = [file for file in Path("/proc/self/fd").iterdir() if file.exists()]
-        assert not [file for file in files if FILE in str(file.readlink())]
-        yield [1], expected(texts[1:])
-
-    RowCache(tmp_path, KEY, (3,)).rows(TEXTS[:2], compute)
-    assert computed(tmp_path, TEXTS[:2]) == []
-
-
 def test_damaged_rows_are_computed_again_and_mended(tmp_path):
     computed(tmp_path)
     [(one,), (other,)] = statement(tmp_path, "SELECT row FROM rows WHERE id IN (3, 9)")
@@ -175,11 +154,8 @@ def test_a_byte_flipped_anywhere_gives_no_wrong_row(tmp_path, seed):
     computed(tmp_path / "whole", TEXTS[:12])
     whole = (tmp_path / "whole" / FILE).read_bytes()
     folder = tmp_path / "damaged"
-    places = [
-        *range(0, 108, 3),
-        *np.random.default_rng(seed).integers(len(whole), size=60),
-    ]
-    n_read = 0
+    drawn, n_read = np.random.default_rng(seed).integers(len(whole), size=60), 0
+    places = [*range(0, 108, 3), *drawn]
     for place in places:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -248,13 +224,9 @@ def test_something_else_in_the_place_of_the_database(tmp_path, make):
 def test_a_folder_that_cannot_be_written_to_is_an_error_up_front(tmp_path):
     (tmp_path / "file").write_text("no folder")
     match = r"'.*file.*' cannot be used \(.+\)\. Give cache_folder another"
-    for use in (
-        lambda folder: RowCache(folder, KEY, (3,)),
-        lambda folder: limit_cache(folder, 10),
-    ):
-        for folder in (tmp_path / "file", tmp_path / "file" / "sub"):
-            with pytest.raises(CacheError, match=match) as caught:
-                use(folder)
+    for folder in (tmp_path / "file", tmp_path / "file" / "sub"):
+        with pytest.raises(CacheError, match=match) as caught:
+            RowCache(folder, KEY, (3,))
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, OSError)
 
@@ -391,14 +363,3 @@ def test_a_limit_that_is_none_is_refused(tmp_path, max_bytes):
     with pytest.raises(InvalidInputError, match="max_bytes must be a whole number"):
         limit_cache(tmp_path, max_bytes)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_embedders_of_a_cleared_folder_begin_anew(tmp_path, tiny_encoder):
-    embedder = SentenceEmbedder(tiny_encoder, cache_folder=tmp_path).fit([])
-    first = embedder.transform(["a good film"])
-    assert statement(tmp_path, "SELECT count(*) FROM rows") == [(1,)]
-    clear_cache(tmp_path)
-    assert statement(tmp_path, "SELECT count(*) FROM rows") == [(0,)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        np.testing.assert_array_equal(embedder.transform(["a good film"]), first)

@@ -1,7 +1,5 @@
 """Fingerprints: the same for the same model, another for any other."""
 
-import copy
-
 import pytest
 import tiny_models as tiny
 import torch
@@ -10,7 +8,6 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel, AutoTokenizer
 
 from smilearn.embedding._fingerprints import (
-    adapter_state,
     encoder_fingerprint,
     model_fingerprint,
     tokenizer_fingerprint,
@@ -57,26 +54,6 @@ def test_a_tokenizer_is_what_it_does_and_not_what_it_did_last():
     prints = {tokenizer_fingerprint(tiny.tokenizer(kind)) for kind in ("bert", "t5")}
     words.add_tokens(["unheard"])
     assert len(prints | {tokenizer_fingerprint(words)}) == 3
-
-
-def test_how_adapters_are_used():
-    wrapped = tiny.with_lora(tiny.model("llama"), "llama")
-    inside = wrapped.get_base_model()
-    layer = inside.layers[2].self_attn.v_proj
-    states = [adapter_state(tiny.model("llama")), adapter_state(inside)]
-    assert states[0] == ""
-    assert adapter_state(copy.deepcopy(inside)) == states[1]
-    layer.scale_layer(0.5)
-    states.append(adapter_state(inside))
-    layer.enable_adapters(False)
-    states.append(adapter_state(inside))
-    layer.enable_adapters(True)
-    layer.merge()
-    states.append(adapter_state(inside))
-    layer.unmerge()
-    layer.set_adapter([])
-    states.append(adapter_state(inside))
-    assert len(set(states)) == len(states)
 
 
 def changed(folder, source, *, weights=None, pooling="mean", lower=True):

@@ -11,7 +11,7 @@ from transformers import BertForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from smilearn import HiddenStateEmbedder
-from smilearn.embedding._pooling import mask_of_head, pool
+from smilearn.embedding._pooling import pool
 from smilearn.exceptions import InvalidInputError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
@@ -53,25 +53,6 @@ def test_means_of_halves_are_taken_in_float32():
 def test_a_callable_gives_one_vector_a_text(given):
     with pytest.raises(InvalidInputError, match=r"into a tensor .n_texts, n_features"):
         pool(lambda hidden, mask: given, HIDDEN, RIGHT)
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_a_head_passes_over_the_pad_token_wherever_it_stands(side):
-    tokens = torch.tensor([[5, 9, 6, 9], [9, 9, 9, 9], [5, 6, 7, 8], [5, 6, 7, 9]])
-    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])
-    if side == "left":
-        tokens[2], mask[2] = tokens[2].roll(1), mask[2].flip(0)
-    last = []
-    for row, real in zip(tokens, mask, strict=True):
-        kept = [i for i in range(4) if real[i] and row[i] != 9]
-        last.append(kept[-1] if kept else 0)
-    places = torch.arange(4.0).expand(4, 4)[..., None]
-    for kind in (torch.int64, torch.bool):
-        read = mask_of_head(tokens, mask.to(kind), 9)
-        assert read.dtype == kind
-        assert pool("last", places, read)[:, 0].tolist() == last
-    assert last[:2] == [2, 0]
-    assert mask_of_head(tokens, mask, None) is mask
 
 
 def test_a_text_of_no_token_has_a_mean_that_is_a_number():
@@ -126,55 +107,13 @@ def test_pad_tokens_within_texts(kind):
     check_logits(network, kind, words, texts, X)
 
 
-class LastForSequenceClassification(BertForSequenceClassification):
-    """Reads the last token, whatever it is."""
-
-    def forward(self, input_ids, attention_mask=None):
-        states = self.bert(input_ids, attention_mask).last_hidden_state
-        return SequenceClassifierOutput(logits=self.classifier(states[:, -1]))
-
-
-def test_a_head_that_reads_a_pad_token_too():
-    network = LastForSequenceClassification(tiny.model("bert", HEAD).config).eval()
-    words, texts = tiny.tokenizer("bert"), ["good film", "a bad film <pad>"]
-    words.backend_tokenizer.post_processor = None
-    rows = HiddenStateEmbedder(network, tokenizer=words).fit_transform(texts)
-    network.score = network.classifier
-    check_logits(network, "gpt2", words, texts, rows)
-
-
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_a_head_that_may_read_either(pooling):
-    config = transformers.ModernBertConfig(
-        vocab_size=160,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        classifier_pooling=pooling,
-        pad_token_id=0,
-        bos_token_id=2,
-        eos_token_id=3,
-        cls_token_id=2,
-        sep_token_id=3,
-    )
+    sizes = {**tiny._USUAL, **tiny._SMALL, "cls_token_id": 2, "sep_token_id": 3}
+    config = transformers.ModernBertConfig(**sizes, classifier_pooling=pooling)
     network = transformers.ModernBertForSequenceClassification(config)
     embedder = HiddenStateEmbedder(network, tokenizer=tiny.tokenizer("bert"))
     assert embedder.fit(TEXTS).pooling_ == pooling
-
-
-class MeanPooler(torch.nn.Module):
-    """Stands where BERT has a pooler of its first token."""
-
-    def forward(self, states):
-        return states.mean(1).tanh()
-
-
-def test_a_pooler_that_reads_the_mean():
-    network = tiny.model("bert", HEAD)
-    network.bert.pooler = MeanPooler()
-    embedder = HiddenStateEmbedder(network, tokenizer=tiny.tokenizer("bert"))
-    assert embedder.fit(TEXTS).pooling_ == "mean"
 
 
 class OddForSequenceClassification(BertForSequenceClassification):

@@ -1,13 +1,12 @@
 """Models as people have them: folders, loaded ones, adapters that act."""
 
 import json
-import pickle
 
 import numpy as np
 import peft
 import pytest
 import tiny_models as tiny
-from hidden_rows import TEXTS, check_logits, copied, expected
+from hidden_rows import POOL, TEXTS, check_logits, copied, expected
 
 from smilearn import HiddenStateEmbedder
 from smilearn.exceptions import AdapterError, InvalidInputError, ModelUnavailableError
@@ -89,26 +88,12 @@ def test_something_else_than_a_model():
         HiddenStateEmbedder(3).fit(TEXTS)
 
 
-def test_pickles_of_loaded_adapters_work_again():
-    words, wrapped = (
-        tiny.tokenizer("llama"),
-        tiny.with_lora(tiny.model("llama"), "llama"),
-    )
-    embedder = HiddenStateEmbedder(wrapped, tokenizer=words, layer=1).fit([])
-    X = embedder.transform(TEXTS)
-    again = pickle.loads(pickle.dumps(embedder))
-    np.testing.assert_array_equal(again.transform(TEXTS), X)
-    np.testing.assert_array_equal(embedder.transform(TEXTS), X)
-
-
 def last_of_wrapped(kind, head="Model"):
     """Mean or last token of each text alone, by the model that peft wrapped."""
     wrapped = tiny.with_lora(tiny.model(kind, head), kind).get_base_model()
     states = tiny.states_one_by_one(wrapped, tiny.tokenizer(kind), TEXTS)
-    last = kind in tiny.DECODERS
-    return np.stack(
-        [(each[-1, -1] if last else each[-1].mean(0)).numpy() for each in states]
-    )
+    pool = POOL["last" if kind in tiny.DECODERS else "mean"]
+    return np.stack([pool(each)[-1].numpy() for each in states])
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
@@ -125,9 +110,8 @@ def test_an_adapter_is_put_on_and_changes_the_rows(kind):
 def test_a_loaded_adapter_model():
     wrapped = tiny.with_lora(tiny.model("llama"), "llama")
     embedder = HiddenStateEmbedder(wrapped, tokenizer=tiny.tokenizer("llama"))
-    np.testing.assert_allclose(
-        embedder.fit_transform(TEXTS), last_of_wrapped("llama"), atol=1e-5
-    )
+    X = embedder.fit_transform(TEXTS)
+    np.testing.assert_allclose(X, last_of_wrapped("llama"), atol=1e-5)
     with pytest.raises(InvalidInputError, match="model has one already"):
         embedder.set_params(adapter=tiny.adapter_folder("llama")).fit([])
 
@@ -172,10 +156,6 @@ def test_a_fresh_adapter_has_no_effect():
     match = f"{adapter!r} has no effect .* B matrices are all 0, as in a fresh LoRA"
     with pytest.raises(AdapterError, match=match):
         HiddenStateEmbedder(tiny.folder("llama"), adapter=adapter).fit(TEXTS)
-    wrapped = tiny.with_lora(tiny.model("llama"), "llama", trained=False)
-    words = tiny.tokenizer("llama")
-    with pytest.raises(AdapterError, match="B matrices are all 0"):
-        HiddenStateEmbedder(wrapped, tokenizer=words).fit(TEXTS)
 
 
 def test_an_adapter_of_another_base_model():
@@ -184,11 +164,6 @@ def test_an_adapter_of_another_base_model():
     with pytest.raises(AdapterError, match=match) as caught:
         HiddenStateEmbedder(tiny.folder("gpt2"), adapter=adapter).fit(TEXTS)
     assert "\n" not in str(caught.value)
-    embedder = HiddenStateEmbedder(
-        tiny.model("gpt2"), adapter=adapter, tokenizer=tiny.tokenizer("gpt2")
-    )
-    with pytest.raises(AdapterError, match="belongs to another base model, or to"):
-        embedder.fit(TEXTS)
 
 
 def test_an_adapter_whose_names_are_those_of_another_head():
@@ -236,7 +211,6 @@ def test_no_such_adapter(tmp_path):
     [
         ("/gone/away/bert", ModelUnavailableError, "No folder '/gone/away/bert'"),
         (None, AdapterError, "does not name its base model .* adapter as adapter="),
-        ("", AdapterError, "does not name its base model .* adapter as adapter="),
     ],
 )
 def test_an_adapter_whose_base_model_cannot_be_found(tmp_path, name, error, match):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny_models as tiny
 import transformers
-from hidden_rows import copied, expected
+from hidden_rows import copied
 
 from smilearn import (
     FineTunedClassifier,
@@ -19,7 +19,6 @@ from smilearn.exceptions import (
     TruncationWarning,
     UnknownTokensWarning,
 )
-from smilearn.finetuning._text_samples import TextSamples
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_network")
 TEXTS = ["the good film", "a bad movie", "great plot", "dull actor"]
@@ -51,26 +50,6 @@ def test_truncation_is_counted_with_its_copies_and_warned_of_once():
         embedder.set_params(max_length=49).fit([])
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_a_template_keeps_its_tail_when_a_text_is_cut(kind):
-    template, words = "review : {text} . sentiment :", tiny.tokenizer(kind)
-    embedder = HiddenStateEmbedder(tiny.folder(kind), template=template, max_length=12)
-    texts = [
-        "good film",
-        "a bad movie and the plot was dull",
-        "a bad movie and the cold",
-    ]
-    kept = 12 - len(words("review : . sentiment :")["input_ids"])
-    prompts = [
-        f"review : {' '.join(text.split()[:kept])} . sentiment :" for text in texts
-    ]
-    with pytest.warns(TruncationWarning, match=r"2 of 3|1 of 3"):
-        X = embedder.fit_transform(texts)
-    np.testing.assert_allclose(X, expected(kind, "last", prompts)[:, -1], atol=1e-5)
-    whole = [f"review : {text} . sentiment :" for text in texts]
-    assert abs(X - expected(kind, "last", whole)[:, -1]).max() > 0.01
-
-
 @pytest.mark.parametrize("template", ["{text}", "review : {text} good :"])
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "qwen2"])
 @pytest.mark.parametrize("max_length", [7, 9, 12])
@@ -100,19 +79,6 @@ def test_cut_prompts_are_those_of_the_longest_beginning_that_fits(
             assert tokens in starts
 
 
-def test_counting_looks_only_where_a_text_may_be_longer():
-    words = tiny.tokenizer("bert")
-    seen = []
-
-    def spy(texts, **options):
-        seen.extend(texts)
-        return words(texts, **options)
-
-    texts = ["good", "good " * 30, "ü", "a" * 40]
-    assert count_longer(texts, spy, 20) == 1
-    assert seen == ["", "good " * 30, "ü", "a" * 40]
-
-
 def test_a_slow_tokenizer_cuts_prompts_too():
     words = tiny.tokenizer("gpt2")
 
@@ -128,16 +94,6 @@ def test_a_slow_tokenizer_cuts_prompts_too():
     assert len(tokens) <= 6
     assert tokens[-2:] == words("good :")["input_ids"]
     assert tokens[2:4] == words("a bad")["input_ids"]
-
-
-def test_samples_for_training_leave_the_tokenizer_alone():
-    words = tiny.tokenizer("bert", padding_side="left")
-    samples = TextSamples(["good", "a bad film", "the " * 60], words, 10)
-    assert words.padding_side == "left"
-    assert samples.n_truncated == 1
-    batch = samples.batch([2, 1, 0])
-    assert batch["attention_mask"].sum(1).tolist() == [10, 5, 3]
-    assert batch["input_ids"][2].tolist() == [2, 15, 3] + [0] * 7
 
 
 def fit(estimator, folder, texts=TEXTS):
@@ -233,13 +189,6 @@ def test_ten_texts_of_unknown_tokens_and_no_other_are_refused(estimator):
     odd = [f"xyz{i}" for i in range(10)]
     with pytest.raises(InvalidInputError, match=r"10 of 10 texts \(100%\)"):
         read(estimator, tiny.folder("bert"), odd)
-
-
-@OF_EACH
-def test_known_texts_are_not_warned_of(estimator, recwarn):
-    texts = [f"{text} {word}" for text in TEXTS for word in tiny.WORDS[:5]]
-    read(estimator, tiny.folder("bert"), [*texts, "xyz", ""])
-    assert not [each for each in recwarn if each.category is UnknownTokensWarning]
 
 
 def test_the_template_of_a_text_is_not_the_text():
