@@ -16,7 +16,7 @@ class PooledClassifier(nn.Module):
 
     _keys_to_ignore_on_save = None  # the Trainer asks where a checkpoint has no weight
 
-    def __init__(self, backbone, n_classes, *, is_decoder=False, frozen=None):
+    def __init__(self, backbone, n_classes, is_decoder=False, frozen=None):
         super().__init__()
         config = backbone.config
         names = ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout")

@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from numbers import Real
 
 import numpy as np
@@ -41,30 +41,45 @@ class Watcher(TrainerCallback):
         """Evaluate where due, and stop at the early point."""
         if state.global_step in self.steps:
             self.evaluate(state.global_step, state.epoch)
-            control.should_save = control.should_save or self.folder is not None
-            stop = control.should_training_stop or self.point.reached
-            control.should_training_stop = stop
+            control.should_save |= self.folder is not None
+            control.should_training_stop |= self.point.reached
 
     def on_save(self, args, state, control, **kwargs):
         """Note that the checkpoint is whole."""
-        self.folder.finish_checkpoint(
-            state.global_step,
-            {"history": self.point.history, "reached": self.point.reached},
-        )
+        progress = {"history": self.point.history, "reached": self.point.reached}
+        self.folder.finish_checkpoint(state.global_step, progress)
 
     def evaluate(self, step, epoch):
         """Measure the subsample, and ask the rule."""
         start = time.perf_counter()
         losses, correct = self._measure(self.rows)
         held_out = self._measure(self.held_out)[0] if len(self.held_out) else None
-        self.point.update(
-            step, epoch, losses, correct=correct, validation_losses=held_out
-        )
+        self.point.update(step, epoch, losses, correct, held_out)
         self.seconds += time.perf_counter() - start
 
     def _measure(self, rows):
         logits = read(self.network, self.samples, rows)[1]
         return losses_and_correct(logits, self.samples.codes[rows])
+
+
+class EpochTasks(TrainerCallback):
+    """Report each epoch, or its part before the early point, to a `FitTask`."""
+
+    def __init__(self, fit_task, network):
+        self.fit_task, self.epoch, head = fit_task, ExitStack(), network.head
+        logits = np.empty((0, head.out_features), np.float32)
+        self.fitted = {"_network": network, "logits_": logits}
+        self.fitted["n_features_out_"] = head.in_features
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Begin the task of an epoch."""
+        facts = {"X": self.fit_task.X, "y": self.fit_task.y}
+        facts["reconstruction_attributes"] = self.fitted
+        self.epoch.enter_context(self.fit_task.part("epoch", **facts))
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """End it."""
+        self.epoch.close()
 
 
 def train(network, samples, point, arguments, per_epoch, folder, callbacks):
