@@ -39,36 +39,26 @@ from smilearn.utils._sklearn_compat import (
 )
 
 
-def rule_of(parameters, by_class):
-    """Name and value of the one rule that is set; None, None where none is."""
-    rules = {name: value for name, value in parameters.items() if value is not None}
-    if len(rules) > 1:
-        raise InvalidInputError(
-            f"Set one of share, threshold, n_remove and alpha; got {rules}."
-        )
-    name, value = next(iter(rules.items()), (None, None))
-    if by_class and name not in ("share", "n_remove"):
-        raise InvalidInputError(
-            "by_class=True needs share or n_remove; a threshold in nats is the same "
-            "for all classes."
-        )
-    return name, value
-
-
 def ranked_removal(name, value, scores, groups):
-    """Remove a share or a number of each group: which samples, and (n_groups,) risks"""
+    """Remove some of each group: which samples, and the risk above which they go."""
     sizes = np.bincount(groups)
+    n_remove = np.full(len(sizes), value)
     if name == "share":
-        n_remove = (value * sizes + 1e-9).astype(int)
-    else:
-        n_remove = np.full(len(sizes), value)
+        n_remove = (n_remove * sizes + 1e-9).astype(int)
     if (n_remove > sizes).any():
         raise InvalidInputError(
             f"n_remove={value} is more than the {sizes.min()} samples of "
             f"{'a class' if len(sizes) > 1 else 'the data'}."
         )
     remove = riskiest(scores, groups, n_remove)
-    return remove, thresholds_between(scores, groups, remove, len(sizes))
+    safest_removed = np.full(len(sizes), np.inf)
+    riskiest_kept = np.full(len(sizes), -np.inf)
+    np.minimum.at(safest_removed, groups[remove], -scores[remove])
+    np.maximum.at(riskiest_kept, groups[~remove], -scores[~remove])
+    nothing, everything = np.isinf(safest_removed), np.isinf(riskiest_kept)
+    with np.errstate(invalid="ignore"):  # of infinities, which are not taken
+        between = safest_removed / 2 + riskiest_kept / 2
+    return remove, np.select([nothing, everything], [np.inf, -np.inf], between)
 
 
 def riskiest(scores, groups, n_marked):
@@ -90,21 +80,6 @@ def spared(scores, codes, remove, min_per_class):
     remove = remove.copy()
     remove[removed[safest]] = False
     return remove, missing
-
-
-def thresholds_between(scores, groups, remove, n_groups):
-    """Risk half-way between what is kept and what is removed, for each group."""
-    safest_removed = np.full(n_groups, np.inf)
-    riskiest_kept = np.full(n_groups, -np.inf)
-    np.minimum.at(safest_removed, groups[remove], -scores[remove])
-    np.maximum.at(riskiest_kept, groups[~remove], -scores[~remove])
-    nothing, everything = np.isinf(safest_removed), np.isinf(riskiest_kept)
-    with np.errstate(invalid="ignore"):  # of infinities, which are not taken
-        between = safest_removed / 2 + riskiest_kept / 2
-    return np.select([nothing, everything], [np.inf, -np.inf], between)
-
-
-_RULES = ("share", "threshold", "n_remove", "alpha")
 
 
 @dataclass(slots=True)
@@ -283,8 +258,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         LowSupportWarning
             If `min_per_class` keeps samples that the rule would have removed.
         """
-        rules = {name: getattr(self, name) for name in _RULES}
-        rule = rule_of(rules, self.by_class)
+        rule = self._rule()
         labels = class_labels(y)
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)  # of samples that had some
@@ -303,13 +277,11 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         self.scores_ = np.asarray(self.risk_table_["psmi"])
         check_consistent_length(self.scores_, labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
-        remove = self._choose(*rule, codes, offset)
-        self.support_ = ~self._spare(remove, codes)
+        self.support_ = ~self._spare(self._choose(*rule, codes, offset), codes)
         self.sample_indices_ = np.flatnonzero(self.support_)
         kept = np.bincount(codes[self.support_], minlength=len(self.classes_))
-        self.sampling_strategy_ = dict(
-            zip(self.classes_.tolist(), kept.tolist(), strict=True)
-        )
+        counts = zip(self.classes_.tolist(), kept.tolist(), strict=True)
+        self.sampling_strategy_ = dict(counts)
         return self
 
     def fit_resample(self, X, y, **aligned):
@@ -346,9 +318,8 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         require_labels(y)
         check_aligned(X, {"y": y, **aligned})
         self.fit(X, y, **self._requested(aligned))
-        kept = self.sample_indices_
         return tuple(
-            each if each is None else take_samples(each, kept)
+            each if each is None else take_samples(each, self.sample_indices_)
             for each in (X, y, *aligned.values())
         )
 
@@ -366,6 +337,23 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             mapping = MethodMapping().add(caller="fit", callee="fit")
             router.add(scorer=self._scorer(), method_mapping=mapping)
         return router
+
+    def _rule(self):
+        """Name and value of the one rule that is set; None, None where none is."""
+        names = ("share", "threshold", "n_remove", "alpha")
+        rules = {name: getattr(self, name) for name in names}
+        rules = {name: value for name, value in rules.items() if value is not None}
+        if len(rules) > 1:
+            raise InvalidInputError(
+                f"Set one of share, threshold, n_remove and alpha; got {rules}."
+            )
+        name, value = next(iter(rules.items()), (None, None))
+        if self.by_class and name not in ("share", "n_remove"):
+            raise InvalidInputError(
+                "by_class=True needs share or n_remove; a threshold in nats is the "
+                "same for all classes."
+            )
+        return name, value
 
     def _requested(self, aligned):
         """What the scorer asks for, of all that is cut with the samples."""
