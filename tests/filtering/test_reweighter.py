@@ -27,15 +27,6 @@ def data(seed):
     return X, y, rng.uniform(0.1, 3, size=100)
 
 
-def test_hard_weights_are_as_good_as_dropping(data):
-    X, y, weight = data
-    hard = RiskReweighter(GaussianNB(), CLEANER, weight="hard")
-    hard.fit(X, y, sample_weight=weight)
-    dropped = FilteredEstimator(GaussianNB(), CLEANER).fit(X, y, sample_weight=weight)
-    np.testing.assert_array_equal(hard.weights_, dropped.filter_.support_)
-    np.testing.assert_allclose(hard.predict_proba(X), dropped.predict_proba(X))
-
-
 def test_soft_weights_fall_with_the_risk(data):
     X, y, weight = data
     model = RiskReweighter(LogisticRegression(), CLEANER, softness=0.5)
@@ -72,13 +63,6 @@ def test_floors_are_for_hard_weights(data):
     assert hard.weights_.sum() == 20
 
 
-def test_a_function_of_ones_own(data):
-    X, y, _ = data
-    model = RiskReweighter(LogisticRegression(), CLEANER, weight=lambda r: np.exp(-r))
-    scores = clone(SCORER).fit(X, y).scores_
-    np.testing.assert_allclose(model.fit(X, y).weights_, np.exp(scores))
-
-
 @pytest.mark.parametrize(
     ("function", "said"),
     [
@@ -102,10 +86,7 @@ NESTED = {
         make_pipeline(StandardScaler(), LogisticRegression()),
         "logisticregression__sample_weight",
     ),
-    "search": (
-        GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2),
-        "sample_weight",
-    ),
+    "search": (GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2), "sample_weight"),
     "search of pipelines": (
         GridSearchCV(
             make_pipeline("passthrough", make_pipeline(LogisticRegression())), {}, cv=2

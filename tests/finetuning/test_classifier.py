@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from finetuning_data import TEXTS, Y, data, make
 from sklearn.base import clone, is_classifier
-from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
@@ -24,12 +23,6 @@ def classify(folder, **changed):
 @pytest.fixture(scope="module")
 def fitted(tiny_encoder, one_thread):
     return classify(tiny_encoder, max_epochs=12).fit(TEXTS, NAMES)
-
-
-def test_it_learns(fitted):
-    assert fitted.score(TEXTS, NAMES) > 0.9
-    assert fitted.history_[-1]["share_fitted"] == fitted.score(TEXTS, NAMES)
-    assert fitted.classes_.tolist() == ["down", "up"]
 
 
 def test_probabilities_predictions_logits_and_losses_agree(fitted):
@@ -91,12 +84,6 @@ def test_scikit_learn_takes_it_for_a_classifier(tiny_encoder, fitted):
     search = GridSearchCV(short, {"freeze_layers": [0, 2]}, cv=2).fit(TEXTS, NAMES)
     best = search.best_estimator_.predict(NEW)
     assert search.score(NEW, NAMES[:30]) == accuracy_score(NAMES[:30], best)
-
-
-def test_before_a_fit_there_are_no_answers(fitted):
-    for method in ("predict", "predict_proba", "decision_function"):
-        with pytest.raises(NotFittedError):
-            getattr(clone(fitted), method)(NEW)
 
 
 def test_wrong_weights_are_refused(tiny_encoder, fitted):

@@ -53,23 +53,6 @@ def test_a_plan_of_our_own_costs_a_fifth_of_the_training(n_samples):
     assert n_evaluated >= 100
 
 
-@pytest.mark.parametrize(
-    ("n_steps", "per_epoch", "n_epochs", "expected"),
-    [
-        (1, 5, 3, [1, 2, 3]),  # more evaluations wanted than there are steps
-        (7, 5, 1, [2, 3, 5, 6, 7]),
-        (7, 2, 2, [4, 7, 11, 14]),
-        (3, 4, 1, [1, 2, 3]),
-        (49, 7, 2, list(range(7, 99, 7))),
-        (267, 5, 1, [54, 107, 161, 214, 267]),
-    ],
-)
-def test_evaluation_steps(n_steps, per_epoch, n_epochs, expected):
-    steps = evaluation_steps(n_steps, per_epoch, n_epochs)
-    assert sorted(steps) == expected
-    assert {type(step) for step in steps} == {int}
-
-
 @given(st.integers(1, 3000), st.integers(1, 50), st.integers(1, 20))
 def test_steps_are_even_and_end_each_epoch(n_steps, per_epoch, n_epochs):
     steps = sorted(evaluation_steps(n_steps, per_epoch, n_epochs))

@@ -141,14 +141,6 @@ def test_warns_when_the_early_point_is_not_reached(tiny_encoder):
     assert (len(caught), embedder.early_point_reached_) == (1, False)
 
 
-@pytest.mark.parametrize("stream", [np.random.default_rng, np.random.RandomState])
-def test_random_state_may_be_a_stream(tiny_encoder, stream):
-    (_, one), (_, again) = (
-        unfinished(tiny_encoder, random_state=stream(3)) for _ in range(2)
-    )
-    np.testing.assert_array_equal(one, again)
-
-
 def test_without_a_seed_fits_differ_and_global_streams_are_left_alone(tiny_encoder):
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     one, other = (unfinished(tiny_encoder, random_state=None)[1] for _ in range(2))

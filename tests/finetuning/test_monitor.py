@@ -1,7 +1,5 @@
 """The rules of the early point, through the monitor for loops without a Trainer."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -31,13 +29,6 @@ def test_median_decides_not_the_mean():
     monitor = EarlyPointMonitor(n_classes=2)
     assert not monitor.update([0.0, 0.0, 0.9, 0.9, 0.9])  # mean 0.54, median 0.9
     assert monitor.update([0.3, 0.3, 0.3, 50.0, 50.0])  # mean 20, median 0.3
-
-
-def test_with_classes_the_first_update_may_be_the_early_point():
-    half = math.log(3) / 2
-    assert not EarlyPointMonitor(n_classes=3).update([half + 1e-6])
-    assert EarlyPointMonitor(n_classes=3).update([half])
-    assert not EarlyPointMonitor().update([half])
 
 
 def test_gap_compares_means_with_held_out_samples():
@@ -91,8 +82,3 @@ def test_wrong_losses_are_refused(losses, held_out, match):
     with pytest.raises(InvalidInputError, match=match):
         monitor.update(losses, validation_losses=held_out)
     assert monitor.history == []
-
-
-def test_wrong_parameters_are_named():
-    with pytest.raises(ValueError, match="The 'rule' parameter of EarlyPointMonitor"):
-        EarlyPointMonitor(rule="soon").update([1.0])

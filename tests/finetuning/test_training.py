@@ -13,8 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 from smilearn import FineTunedClassifier
 from smilearn.exceptions import EarlyPointWarning
 from smilearn.finetuning import _text_samples, _training
-from smilearn.finetuning._early_point import EarlyPoint
-from smilearn.finetuning._training import Watcher, loss_weights
+from smilearn.finetuning._training import loss_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -86,19 +85,6 @@ def test_held_out_texts_are_not_trained_on(tiny_encoder, noise, monkeypatch):
     assert embedder.held_out_.sum() == 6
 
 
-@pytest.mark.parametrize(("n_held_out", "shares"), [(100, (50, 50)), (20, (20, 80))])
-def test_held_out_texts_are_at_most_half_of_an_evaluation(n_held_out, shares):
-    held_out, codes = np.arange(400) < n_held_out, np.arange(400) % 2
-    arguments = SimpleNamespace(seed=0, num_train_epochs=1)
-    arguments.per_device_train_batch_size = arguments.gradient_accumulation_steps = 4
-    samples = SimpleNamespace(codes=codes, held_out=held_out)
-    watcher = Watcher(None, samples, EarlyPoint("gap"), arguments, 20)
-    assert (len(watcher.held_out), len(watcher.rows)) == shares
-    assert held_out[watcher.held_out].all()
-    assert not held_out[watcher.rows].any()
-    assert np.ptp(np.bincount(codes[watcher.rows])) == 0
-
-
 def test_of_many_texts_a_fixed_subsample_is_evaluated(tiny_encoder, monkeypatch):
     texts, y = data(400)
     y[:120] = 2  # 120, 140, 140
@@ -151,23 +137,6 @@ def test_accumulated_batches_are_one_large_batch(without_dropout):
     assert [h["step"] for h in parts.history_] == [0, 2, 4]
     assert whole.history_[-1]["mean_loss"] < 0.99 * whole.history_[0]["mean_loss"]
     np.testing.assert_allclose(parts.logits_, whole.logits_, atol=1e-4)
-
-
-def test_first_step_follows_the_gradient_of_the_weighted_loss(without_dropout):
-    """One step of AdamW moves each bias by the learning rate, against its gradient."""
-    y, signs = np.array([0] * 30 + [1] * 10), []
-    for class_weight in ({0: 1.0, 1: 1.0}, {0: 1.0, 1: 30.0}):
-        options = {"class_weight": class_weight, "batch_size": 40, "max_epochs": 1}
-        classifier = make(without_dropout, FineTunedClassifier, **options)
-        bias = classifier.fit(TEXTS, y)._network.head.bias
-        classifier.set_params(early_point="epochs", stop_epoch=0).fit(TEXTS, y)
-        change = (bias - classifier._network.head.bias)[1].item()
-        p = np.exp(-classifier.losses_)
-        p1 = np.where(y == 1, p, 1 - p)
-        weights = np.array([class_weight[label] for label in y])
-        assert np.sign(change) == -np.sign(np.mean(weights * (p1 - y)))
-        signs.append(np.sign(change))
-    assert signs[0] < signs[1]
 
 
 def test_a_sample_of_weight_0_is_as_good_as_another(without_dropout):
