@@ -1,8 +1,9 @@
 """Take samples at risk out of a training set."""
 
 import warnings
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from numbers import Integral, Real
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -37,6 +38,8 @@ from smilearn.utils._sklearn_compat import (
     fit_context,
     routing_enabled,
 )
+
+_RULES = ("share", "threshold", "n_remove", "alpha")
 
 
 def ranked_removal(name, value, scores, groups):
@@ -82,25 +85,16 @@ def spared(scores, codes, remove, min_per_class):
     return remove, missing
 
 
-@dataclass(slots=True)
 class SamplerInputTags(InputTags):
     """Tags of the input of a sampler of imbalanced-learn."""
 
-    dataframe: bool = True
+    dataframe = True
 
 
-@dataclass(slots=True)
-class SamplerTags:
-    """Whether a sampler sets `sample_indices_`."""
+class SamplerTags(Tags):
+    """Tags of a sampler of imbalanced-learn that sets `sample_indices_`."""
 
-    sample_indices: bool = True
-
-
-@dataclass(slots=True)
-class TagsOfSampler(Tags):
-    """Tags of an estimator that has `fit_resample`."""
-
-    sampler_tags: SamplerTags = field(default_factory=SamplerTags)
+    sampler_tags = SimpleNamespace(sample_indices=True)
 
 
 class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
@@ -317,7 +311,10 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         """
         require_labels(y)
         check_aligned(X, {"y": y, **aligned})
-        self.fit(X, y, **self._requested(aligned))
+        asked = ()
+        if routing_enabled():
+            asked = self.get_metadata_routing().consumes("fit", aligned.keys())
+        self.fit(X, y, **{name: aligned[name] for name in asked})
         return tuple(
             each if each is None else take_samples(each, self.sample_indices_)
             for each in (X, y, *aligned.values())
@@ -340,8 +337,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
 
     def _rule(self):
         """Name and value of the one rule that is set; None, None where none is."""
-        names = ("share", "threshold", "n_remove", "alpha")
-        rules = {name: getattr(self, name) for name in names}
+        rules = {name: getattr(self, name) for name in _RULES}
         rules = {name: value for name, value in rules.items() if value is not None}
         if len(rules) > 1:
             raise InvalidInputError(
@@ -355,20 +351,13 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             )
         return name, value
 
-    def _requested(self, aligned):
-        """What the scorer asks for, of all that is cut with the samples."""
-        if not routing_enabled():
-            return {}
-        asked = self.get_metadata_routing().consumes("fit", aligned.keys())
-        return {name: values for name, values in aligned.items() if name in asked}
-
     def _scorer(self):
         if self.scorer is not None:
             return self.scorer
         scorer = SlicedMIScorer()
-        if routing_enabled():
-            scorer.set_fit_request(sample_weight=False)
-        return scorer
+        return (
+            scorer.set_fit_request(sample_weight=False) if routing_enabled() else scorer
+        )
 
     def _fitted_scorer(self, X, labels, params):
         """Fit the scorer to the samples, with what it requests."""
@@ -449,7 +438,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         else:
             of_input = get_tags(self._scorer()).input_tags
         names = [each.name for each in fields(InputTags)]
-        return TagsOfSampler(
+        return SamplerTags(
             estimator_type="sampler",
             target_tags=tags.target_tags,
             input_tags=SamplerInputTags(**{n: getattr(of_input, n) for n in names}),
@@ -470,8 +459,7 @@ def _table_of(scorer, X, labels):
             f"{type(last).__name__} has none. Use SlicedMIScorer or a pipeline that "
             "ends in it."
         )
-    ids = index_of(X)
-    ids = None if ids is None else ids.to_numpy()
+    ids = None if index_of(X) is None else index_of(X).to_numpy()
     return RiskTable(np.asarray(scores, np.float64), labels, std=std, id=ids)
 
 

@@ -126,16 +126,15 @@ class RiskReweighter(MetaEstimator):
             If the estimator takes no weights, or a function of one's own gives none.
         """
         name = _name_of_weights(self.estimator)
-        own = params.pop(name, None)
+        own = params.get(name)
+        if own is None:
+            params.pop(name, None)
         check_aligned(X, {name: own})
-        if own is not None:
-            params[name] = own
         _, of_filter = self._requested(params)
         self.filter_ = clone(self._filter())
         if self.weight == "soft":
             self.filter_.set_params(min_per_class=0)
-        self.filter_.fit(X, y, **of_filter)
-        self.weights_ = self._weights(self.filter_)
+        self.weights_ = self._weights(self.filter_.fit(X, y, **of_filter))
         own = np.asarray(1.0 if own is None else own, dtype=np.float64)
         wanted, _ = self._requested({**params, name: own * self.weights_})
         self.estimator_ = clone(self.estimator).fit(X, y, **wanted)

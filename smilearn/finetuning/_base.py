@@ -248,7 +248,11 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         weights = loss_weights(self.class_weight, self.classes_, codes, sample_weight)
         path = self.checkpoint_folder
         folder = None if path is None else RunFolder(path)
-        seed, device = self._seed(folder), resolve_device(self.device)
+        device = resolve_device(self.device)
+        seed = folder.seed() if folder and self.random_state is None else None
+        if seed is None:
+            stream = generator_from(self.random_state, "fine-tune")
+            seed = int(stream.integers(2**31))
         point = EarlyPoint(self.early_point, self.loss_drop, self.stop_epoch)
         facts = {"most": self.max_epochs, "sample_weight": sample_weight}
         facts["fitted"] = lambda: {"n_features_out_": network.head.in_features}
@@ -286,8 +290,8 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         texts = check_texts(texts)
         head = self._network.head
         if not texts:
-            shapes = (0, head.in_features), (0, head.out_features)
-            return tuple(np.empty(shape, np.float32) for shape in shapes)
+            widths = head.in_features, head.out_features
+            return tuple(np.empty((0, width), np.float32) for width in widths)
         samples = self._samples(texts, self._network)
         warn_truncated(samples.n_truncated, len(texts), self._most_tokens)
         return read(self._network, samples)
@@ -368,12 +372,6 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         )
         arguments._n_gpu = min(1, arguments.n_gpu)  # stored states go to one device
         return arguments
-
-    def _seed(self, folder):
-        """Seed of the run; of the run in the folder, where the user names none."""
-        if folder and self.random_state is None and folder.seed() is not None:
-            return folder.seed()
-        return int(generator_from(self.random_state, "fine-tune").integers(2**31))
 
     def _facts(self, network, texts, codes, weights, seed):
         """What the result depends on, for the folder of checkpoints."""

@@ -36,10 +36,8 @@ class TrainerTracker:
         try:
             n_batches = len(loader)
         except TypeError:  # a stream: a pass over it is one over the samples to score
-            self.is_sized = False
-            n_batches = math.ceil(
-                len(labels) / (args.train_batch_size * args.world_size)
-            )
+            self.is_sized, size = False, args.train_batch_size * args.world_size
+            n_batches = math.ceil(len(labels) / size)
         self.n_steps = max(1, math.ceil(n_batches / args.gradient_accumulation_steps))
         n_epochs = math.ceil(state.max_steps / self.n_steps)
         n_rows, self.steps = point.plan(len(labels), per_epoch, self.n_steps, n_epochs)
@@ -67,9 +65,8 @@ class TrainerTracker:
                 )
             rows = rows[_fixed_rows(held_out.labels[rows], len(self.rows))]
             validation = held_out.losses(model, rows)[0]
-        step = state.global_step
-        epoch = self._epoch(step, state)
-        self.point.update(step, epoch, losses, correct, validation)
+        epoch = self._epoch(state.global_step, state)
+        self.point.update(state.global_step, epoch, losses, correct, validation)
 
     def note(self, step, state, losses, correct):
         """Put the losses of all samples in the history, unless they are there."""
@@ -289,7 +286,9 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         model, loader = kwargs["model"], kwargs["train_dataloader"]
         dataset, texts = dataset_and_texts(self.texts_or_dataset, loader.dataset)
         self._samples = TrainerSamples(dataset, loader.collate_fn, model, args)
-        self._texts = self._texts_of(dataset) if texts is None else texts
+        self._texts = texts_of(dataset) if texts is None else texts
+        if self._texts is None and self.texts_or_dataset is None and self._trainer:
+            self._texts = texts_of(self._trainer.train_dataset)  # as it was handed in
         if texts is not None and len(texts) != len(dataset):
             raise InvalidInputError(
                 f"There are {len(texts)} texts for {len(dataset)} training samples."
@@ -376,12 +375,6 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
                 EarlyPointWarning,
                 stacklevel=2,
             )
-
-    def _texts_of(self, dataset):
-        texts, is_own = texts_of(dataset), self.texts_or_dataset is not None
-        if texts is not None or is_own or self._trainer is None:
-            return texts
-        return texts_of(self._trainer.train_dataset)  # the loader's has no such column
 
     def _write(self, table, name, state):
         file = self._folder / f"{name}.{self.file_format}"

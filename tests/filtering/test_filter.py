@@ -272,18 +272,6 @@ def test_table_has_the_index_and_no_texts(data):
     assert cleaner.n_features_in_ == 4
 
 
-def test_one_table_serves_all_folds(data):
-    X, y = data
-    ids = [f"id {i}" for i in range(120)]
-    table = RiskTable(SCORER.fit(X, y).scores_, y, id=ids)
-    order = np.random.default_rng(0).permutation(120)
-    frame, labels = pd.DataFrame(X, index=ids).iloc[order], y[order]
-    cleaner = RiskFilter(table, n_remove=6, match="index")
-    cleaner.fit(frame, labels)
-    np.testing.assert_array_equal(cleaner.scores_, table["psmi"][order])
-    assert cleaner.risk_table_["id"].tolist() == frame.index.tolist()
-
-
 def test_ids_must_tell_the_rows(data):
     X, y = data[0][:4], np.array([0, 1, 0, 1])
     table = RiskTable([0.1, 0.2, 0.3, 0.4], y, id=list("abcd"))

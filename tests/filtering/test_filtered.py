@@ -1,7 +1,6 @@
 """Estimators that are fitted without the samples at risk."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn
 from imblearn.over_sampling import SMOTE
@@ -10,7 +9,7 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Perceptron
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
+from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
@@ -49,21 +48,6 @@ def test_equals_a_fit_to_the_samples_that_are_kept(data):
     assert model.score(X, y, sample_weight=weight) == expected.score(X, y, weight)
     assert model.classes_.tolist() == [0, 1]
     assert model.n_features_in_ == 4
-
-
-def test_groups_of_a_search_inside_are_cut(data):
-    X, y, weight, groups = data
-    search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=GroupKFold(5))
-    model = FilteredEstimator(search, CLEANER)
-    model.fit(X, y, groups=list(groups), sample_weight=pd.Series(weight))
-    kept = model.filter_.sample_indices_
-    expected = clone(search).fit(
-        X[kept], y[kept], groups=groups[kept], sample_weight=weight[kept]
-    )
-    np.testing.assert_allclose(
-        model.estimator_.cv_results_["mean_test_score"],
-        expected.cv_results_["mean_test_score"],
-    )
 
 
 def test_what_is_no_value_a_sample_goes_as_it_is(data):

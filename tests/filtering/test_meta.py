@@ -52,11 +52,6 @@ def test_what_should_go_along_must_be_as_long(name):
     model = FilteredEstimator(LogisticRegression(), CLEANER)
     with pytest.raises(InvalidInputError, match=f"{name} must hold one value for each"):
         model.fit(X, Y, **{name: np.ones(48)})
-    piped = FilteredEstimator(make_pipeline(LogisticRegression()), CLEANER)
-    with pytest.raises(
-        InvalidInputError, match="sample_weight must hold one value for"
-    ):
-        piped.fit(X, Y, logisticregression__sample_weight=np.ones(48))
 
 
 @pytest.mark.parametrize(("share", "gone"), [(0.29, 29), (0.57, 57), (0.999, 99)])

@@ -89,32 +89,6 @@ def test_what_is_below_is_frozen_and_what_is_above_is_trained(backbone):
     assert all(m.training for layer in frozen.upper for m in layer.modules())
 
 
-class Tied(torch.nn.Module):
-    """A norm that serves below the layers and above them."""
-
-    device = torch.device("cpu")
-
-    def __init__(self):
-        super().__init__()
-        self.config = hf.BertConfig(num_hidden_layers=2)
-        self.words, self.norm = torch.nn.Embedding(9, 4), torch.nn.LayerNorm(4)
-        self.layers = torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(2)])
-        self.last = torch.nn.LayerNorm(4)
-
-    def forward(self, input_ids, **options):
-        states = self.norm(self.words(input_ids))
-        for layer in self.layers:
-            states = layer(states)
-        return self.last(self.norm(states))
-
-
-def test_what_serves_below_and_above_is_frozen():
-    backbone = Tied()
-    FrozenLayers(backbone, 1)
-    trained = {name for name, p in backbone.named_parameters() if p.requires_grad}
-    assert {name.rpartition(".")[0] for name in trained} == {"layers.1", "last"}
-
-
 @pytest.mark.parametrize("kind", ["encoder", "gpt2", "llama"])
 def test_reusing_stored_states_changes_no_loss(tiny_encoder, kind, monkeypatch):
     folder = tiny_encoder if kind == "encoder" else decoder(kind)

@@ -74,14 +74,6 @@ def test_kinds_of_data_sets(tiny_encoder, tmp_path, usual, make_rows, keep):
     assert rows == rows_of(tiny_encoder)  # only read
 
 
-@pytest.mark.parametrize("kind", [list, TextSet, Columns])
-def test_a_column_of_texts_is_in_the_table(tiny_encoder, tmp_path, usual, kind):
-    rows = kind(with_text(tiny_encoder))
-    callback = train(tiny_encoder, tmp_path, rows=rows)
-    np.testing.assert_array_equal(callback.scores_, usual.scores_)
-    assert callback.table_["text"].tolist() == TEXTS
-
-
 @pytest.mark.parametrize(("row", "text"), [(0, None), (0, ["a"]), (7, None), (7, 3)])
 def test_a_column_that_holds_no_texts_is_passed_over(
     tiny_encoder, tmp_path, usual, row, text
@@ -115,17 +107,6 @@ def test_data_sets_of_datasets(tiny_encoder, tmp_path, usual, layout, attached):
     assert list(kept["text"]) == [TEXTS[row] for row in callback.kept_indices_]
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_texts_may_be_a_column_or_a_data_set_of_datasets(
-    tiny_encoder, tmp_path, usual, whole
-):
-    dataset = Dataset.from_list(with_text(tiny_encoder))
-    source = dataset if whole else dataset["text"]
-    callback = train(tiny_encoder, tmp_path, rows=dataset, source=source)
-    np.testing.assert_array_equal(callback.scores_, usual.scores_)
-    assert callback.table_["text"].tolist() == TEXTS
-
-
 def test_tokens_made_on_the_fly(tiny_encoder, tmp_path, usual):
     """A transform of `datasets`, whose columns are not those of its rows."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
@@ -138,15 +119,6 @@ def test_tokens_made_on_the_fly(tiny_encoder, tmp_path, usual):
     options = {"rows": raw.with_transform(tokens), "remove_unused_columns": False}
     callback = train(tiny_encoder, tmp_path, **options)
     np.testing.assert_array_equal(callback.scores_, usual.scores_)
-
-
-def test_a_stream_of_datasets_needs_a_data_set_to_score(tiny_encoder, tmp_path):
-    dataset = Dataset.from_list(with_text(tiny_encoder))
-    options = {"rows": dataset.to_iterable_dataset(), "max_steps": 5}
-    with pytest.raises(InvalidInputError, match="IterableDataset cannot be read by in"):
-        train(tiny_encoder, tmp_path, **options)
-    callback = train(tiny_encoder, tmp_path, source=dataset, **options)
-    assert callback.table_["text"].tolist() == TEXTS
 
 
 def test_held_out_samples_may_be_of_one_class(tiny_encoder, tmp_path):
