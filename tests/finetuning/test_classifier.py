@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
 from smilearn import FineTunedClassifier
-from smilearn.exceptions import EarlyPointWarning, TruncationWarning
+from smilearn.exceptions import EarlyPointWarning
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = np.array(["down", "up"])[Y]
@@ -67,11 +67,6 @@ def test_trains_to_the_last_epoch_without_an_early_point(tiny_encoder):
 
 def test_scikit_learn_takes_it_for_a_classifier(tiny_encoder, fitted):
     assert is_classifier(fitted)
-    tags = fitted.__sklearn_tags__()
-    assert tags.input_tags.string
-    assert not tags.input_tags.two_d_array
-    assert tags.target_tags.required
-    assert tags.classifier_tags is not None
     check_estimator(classify(tiny_encoder))
     short = classify(tiny_encoder, max_epochs=1)
     search = GridSearchCV(short, {"freeze_layers": [0, 2]}, cv=2).fit(TEXTS, NAMES)
@@ -79,10 +74,8 @@ def test_scikit_learn_takes_it_for_a_classifier(tiny_encoder, fitted):
     assert search.score(NEW, NAMES[:30]) == accuracy_score(NAMES[:30], best)
 
 
-def test_wrong_weights_are_refused(tiny_encoder, fitted):
+def test_wrong_weights_are_refused(tiny_encoder):
     with pytest.raises(ValueError, match=r"sample_weight.*41"):
         classify(tiny_encoder).fit(TEXTS, Y, np.ones(41))
     with pytest.raises(ValueError, match="sample_weight"):
         classify(tiny_encoder).fit(TEXTS, Y, -np.ones(40))
-    with pytest.warns(TruncationWarning, match="1 of 1 texts"):
-        fitted.predict(["good " * 99])

@@ -160,17 +160,6 @@ def test_a_model_with_adapters(tiny_encoder, tmp_path):
     assert abs(np.array(bare) - expected).max() > 1e-2
 
 
-class Bare(torch.nn.Module):
-    """A model without config."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = torch.nn.Linear(1, 2)
-
-    def forward(self, input_ids, attention_mask=None, labels=None):
-        raise NotImplementedError
-
-
 def relabelled(rows, label, start=0):
     return [{**row, "label": label if i >= start else 0} for i, row in enumerate(rows)]
 
@@ -195,11 +184,9 @@ def test_what_cannot_be_scored_is_refused_before_training(
         train(tiny_encoder, tmp_path, rows=rows, max_steps=10)
 
 
-def test_other_texts_or_a_bare_model_are_refused(tiny_encoder, tmp_path):
+def test_other_texts_are_refused(tiny_encoder, tmp_path):
     with pytest.raises(InvalidInputError, match="39 texts for 40 training samples"):
         train(tiny_encoder, tmp_path, source=TEXTS[1:])
-    with pytest.raises(InvalidInputError, match="Bare has no config"):
-        train(tiny_encoder, tmp_path, model=Bare())
 
 
 def test_the_head_of_a_decoder_does_not_read_padding_that_is_real():
