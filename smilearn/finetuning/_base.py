@@ -444,29 +444,18 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
 
 
 def with_shared_docs(estimator):
-    """Add the sections of `FineTuning` to a docstring, so that they are written once.
-
-    Own entries of a section come last; defaults are those of the own signature.
-    """
+    """Put the documentation of `FineTuning` into a docstring: it is written once."""
     if estimator.__doc__ is None:  # python -OO
         return estimator
-    shared, own = _sections(FineTuning.__doc__), _sections(estimator.__doc__)
+    own, _, examples = inspect.cleandoc(estimator.__doc__).partition("Examples\n")
+    summary, _, attributes = own.partition("Attributes\n----------\n")
+    shared = inspect.cleandoc(FineTuning.__doc__).partition("\n\n")[2]
+    shared = shared.replace("Notes\n-----\n", f"{attributes}Notes\n-----\n")
     parameters = inspect.signature(estimator).parameters
-    shared["Parameters"] = re.sub(
+    shared = re.sub(
         r"(?m)^((\w+) : .*default=).*",
         lambda entry: entry[1] + repr(parameters[entry[2]].default).replace("'", '"'),
-        shared["Parameters"],
+        shared,
     )
-    sections = [own.pop(""), shared.pop("").partition("\n\n")[2]]
-    for title in {**shared, **own}:
-        texts = [each[title] for each in (shared, own) if title in each]
-        sections.append(f"{title}\n{'-' * len(title)}\n" + "\n\n".join(texts))
-    estimator.__doc__ = "\n\n".join(sections) + "\n"
+    estimator.__doc__ = f"{summary}{shared}\n\nExamples\n{examples}\n"
     return estimator
-
-
-def _sections(docstring):
-    """Text of each section by its title; under "" what comes before the first."""
-    parts = re.split(r"(?m)^(\w+)\n-+\n", inspect.cleandoc(docstring))
-    texts = dict(zip(["", *parts[1::2]], parts[::2], strict=True))
-    return {title: text.strip() for title, text in texts.items()}

@@ -70,8 +70,8 @@ class TrainerTracker:
 
     def note(self, step, state, losses, correct):
         """Put the losses of all samples in the history, unless they are there."""
-        entry = {"step": step, "n_evaluated": len(losses)}
-        if not any(entry.items() <= last.items() for last in self.point.history[-1:]):
+        last = (self.point.history or [{"step": None}])[-1]
+        if last["step"] != step or last["n_evaluated"] != len(losses):
             self.point.note(step, self._epoch(step, state), losses, correct)
 
     def _epoch(self, step, state):
@@ -343,7 +343,7 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         """
         if self.rule != "gap" or self._tracker is None:
             return  # not in training
-        if any(entry["step"] == state.global_step for entry in self.history_[-1:]):
+        if self.history_ and self.history_[-1]["step"] == state.global_step:
             return  # one more of several evaluation sets
         model, loader = kwargs["model"], kwargs["eval_dataloader"]
         if not self._tracker.point.reached:
@@ -368,12 +368,10 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
             self._score(args, state, control, kwargs["model"], best)
         self._tracker = None
         if not reached:
-            warnings.warn(
+            _warn(
                 f"The training ended after {state.global_step} steps and before the "
                 f'early point (rule="{self.rule}"); the scores are those of step '
-                f"{self.early_step_}{which}. Train longer, or take another rule.",
-                EarlyPointWarning,
-                stacklevel=2,
+                f"{self.early_step_}{which}. Train longer, or take another rule."
             )
 
     def _write(self, table, name, state):
@@ -454,12 +452,10 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         try:
             self.scores_ = RiskTable.read(self.file_)["psmi"]
         except (OSError, KeyError, ValueError) as error:
-            warnings.warn(
+            _warn(
                 f"The early point was reached at step {early_step}, before this "
                 f"training was resumed, but its table cannot be read: {error}. There "
-                "are kept_indices_ and no scores_.",
-                EarlyPointWarning,
-                stacklevel=3,
+                "are kept_indices_ and no scores_."
             )
         else:
             labels = self._samples.labels
@@ -468,10 +464,12 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
             self._warn_of_passed_point()
 
     def _warn_of_passed_point(self):
-        warnings.warn(
+        _warn(
             f"The training was resumed past its early point; the scores are those of "
             f"step {self.early_step_}, where it was first looked at. Train from the "
-            "start, or resume from a checkpoint that is not past it.",
-            EarlyPointWarning,
-            stacklevel=4,
+            "start, or resume from a checkpoint that is not past it."
         )
+
+
+def _warn(message):
+    warnings.warn(message, EarlyPointWarning, stacklevel=4)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
@@ -183,15 +183,14 @@ def _padding_right(collate):
     """Let the tokenizer of a collator pad on the right, and put its side back."""
     collators = [collate, getattr(collate, "data_collator", None)]
     tokenizers = [getattr(collator, "tokenizer", None) for collator in collators]
-    tokenizers = [t for t in tokenizers if hasattr(t, "padding_side")]
-    sides = [tokenizer.padding_side for tokenizer in tokenizers]
-    for tokenizer in tokenizers:
-        tokenizer.padding_side = "right"
-    try:
+    with ExitStack() as after:
+        for tokenizer in tokenizers:
+            if hasattr(tokenizer, "padding_side"):
+                after.callback(
+                    setattr, tokenizer, "padding_side", tokenizer.padding_side
+                )
+                tokenizer.padding_side = "right"
         yield
-    finally:
-        for tokenizer, side in zip(tokenizers, sides, strict=True):
-            tokenizer.padding_side = side
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from numbers import Real
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback, set_seed
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.finetuning._network import losses_and_correct, read
@@ -116,7 +116,18 @@ def loss_weights(class_weight, classes, codes, sample_weight):
     weights = np.ones(len(codes)) if sample_weight is None else sample_weight
     by_class = np.ones(len(classes))
     if isinstance(class_weight, dict):
-        by_class = _named_weights(class_weight, classes.tolist())
+        labels = classes.tolist()
+        for label, weight in class_weight.items():
+            if label not in labels:
+                raise InvalidInputError(
+                    f"class_weight has {label!r}, which is no label; labels are: "
+                    f"{', '.join(map(repr, labels))}."
+                )
+            if not isinstance(weight, Real) or not np.isfinite(weight):
+                raise InvalidInputError(
+                    f"class_weight of {label!r} must be a number; got {weight!r}."
+                )
+        by_class = np.array([class_weight.get(label, 1.0) for label in labels], float)
     elif class_weight == "balanced":
         total = np.bincount(codes, weights)
         by_class = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
@@ -129,28 +140,11 @@ def loss_weights(class_weight, classes, codes, sample_weight):
     return weights * (len(weights) / weights.sum())
 
 
-def _named_weights(class_weight, labels):
-    unknown = [label for label in class_weight if label not in labels]
-    if unknown:
-        raise InvalidInputError(
-            f"class_weight has {unknown[0]!r}, which is no label; labels are: "
-            f"{', '.join(map(repr, labels))}."
-        )
-    for label, weight in class_weight.items():
-        if not isinstance(weight, Real) or not np.isfinite(weight):
-            raise InvalidInputError(
-                f"class_weight of {label!r} must be a number; got {weight!r}."
-            )
-    return np.array([class_weight.get(label, 1.0) for label in labels], float)
-
-
 @contextmanager
 def seeded(seed):
     """Seed torch, NumPy and Python, and put their streams back afterwards."""
     with streams_kept():
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        torch.manual_seed(seed)
+        set_seed(seed)
         yield
 
 
