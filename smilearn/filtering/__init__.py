@@ -5,9 +5,4 @@ from smilearn.filtering._filtered import FilteredEstimator
 from smilearn.filtering._pipelines import score_samples
 from smilearn.filtering._reweighter import RiskReweighter
 
-__all__ = [
-    "FilteredEstimator",
-    "RiskFilter",
-    "RiskReweighter",
-    "score_samples",
-]
+__all__ = ["FilteredEstimator", "RiskFilter", "RiskReweighter", "score_samples"]

@@ -1,8 +1,9 @@
 """Take samples at risk out of a training set."""
 
 import warnings
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from numbers import Integral, Real
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +19,6 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import layers, score_samples
-from smilearn.filtering._removal import ranked_removal, rule_of, spared
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._columns import as_series
 from smilearn.tables._matching import rows_of
@@ -42,25 +42,59 @@ from smilearn.utils._sklearn_compat import (
 _RULES = ("share", "threshold", "n_remove", "alpha")
 
 
-@dataclass(slots=True)
+def ranked_removal(name, value, scores, groups):
+    """Remove some of each group: which samples, and the risk above which they go."""
+    sizes = np.bincount(groups)
+    n_remove = np.full(len(sizes), value)
+    if name == "share":
+        n_remove = (n_remove * sizes + 1e-9).astype(int)
+    if (n_remove > sizes).any():
+        raise InvalidInputError(
+            f"n_remove={value} is more than the {sizes.min()} samples of "
+            f"{'a class' if len(sizes) > 1 else 'the data'}."
+        )
+    remove = riskiest(scores, groups, n_remove)
+    safest_removed = np.full(len(sizes), np.inf)
+    riskiest_kept = np.full(len(sizes), -np.inf)
+    np.minimum.at(safest_removed, groups[remove], -scores[remove])
+    np.maximum.at(riskiest_kept, groups[~remove], -scores[~remove])
+    nothing, everything = np.isinf(safest_removed), np.isinf(riskiest_kept)
+    with np.errstate(invalid="ignore"):  # of infinities, which are not taken
+        between = safest_removed / 2 + riskiest_kept / 2
+    return remove, np.select([nothing, everything], [np.inf, -np.inf], between)
+
+
+def riskiest(scores, groups, n_marked):
+    """Mark so many of the lowest scores of each group; of equal ones the first."""
+    order = np.lexsort((scores, groups))
+    starts = np.searchsorted(groups[order], np.arange(len(n_marked)))
+    place = np.empty(len(groups), np.int64)
+    place[order] = np.arange(len(groups)) - starts[groups[order]]
+    return place < n_marked[groups]
+
+
+def spared(scores, codes, remove, min_per_class):
+    """Take back removals that leave a class too small; and how many of each class."""
+    size = np.bincount(codes)
+    kept = np.bincount(codes[~remove], minlength=len(size))
+    missing = np.maximum(np.minimum(min_per_class, size) - kept, 0)
+    removed = np.flatnonzero(remove)
+    safest = riskiest(-scores[removed], codes[removed], missing)
+    remove = remove.copy()
+    remove[removed[safest]] = False
+    return remove, missing
+
+
 class SamplerInputTags(InputTags):
     """Tags of the input of a sampler of imbalanced-learn."""
 
-    dataframe: bool = True
+    dataframe = True
 
 
-@dataclass(slots=True)
-class SamplerTags:
-    """Whether a sampler sets `sample_indices_`."""
+class SamplerTags(Tags):
+    """Tags of a sampler of imbalanced-learn that sets `sample_indices_`."""
 
-    sample_indices: bool = True
-
-
-@dataclass(slots=True)
-class TagsOfSampler(Tags):
-    """Tags of an estimator that has `fit_resample`."""
-
-    sampler_tags: SamplerTags = field(default_factory=SamplerTags)
+    sampler_tags = SimpleNamespace(sample_indices=True)
 
 
 class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
@@ -218,8 +252,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         LowSupportWarning
             If `min_per_class` keeps samples that the rule would have removed.
         """
-        rules = {name: getattr(self, name) for name in _RULES}
-        rule = rule_of(rules, self.by_class)
+        rule = self._rule()
         labels = class_labels(y)
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)  # of samples that had some
@@ -238,13 +271,11 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         self.scores_ = np.asarray(self.risk_table_["psmi"])
         check_consistent_length(self.scores_, labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
-        remove = self._choose(*rule, codes, offset)
-        self.support_ = ~self._spare(remove, codes)
+        self.support_ = ~self._spare(self._choose(*rule, codes, offset), codes)
         self.sample_indices_ = np.flatnonzero(self.support_)
         kept = np.bincount(codes[self.support_], minlength=len(self.classes_))
-        self.sampling_strategy_ = dict(
-            zip(self.classes_.tolist(), kept.tolist(), strict=True)
-        )
+        counts = zip(self.classes_.tolist(), kept.tolist(), strict=True)
+        self.sampling_strategy_ = dict(counts)
         return self
 
     def fit_resample(self, X, y, **aligned):
@@ -280,10 +311,12 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         """
         require_labels(y)
         check_aligned(X, {"y": y, **aligned})
-        self.fit(X, y, **self._requested(aligned))
-        kept = self.sample_indices_
+        asked = ()
+        if routing_enabled():
+            asked = self.get_metadata_routing().consumes("fit", aligned.keys())
+        self.fit(X, y, **{name: aligned[name] for name in asked})
         return tuple(
-            each if each is None else take_samples(each, kept)
+            each if each is None else take_samples(each, self.sample_indices_)
             for each in (X, y, *aligned.values())
         )
 
@@ -302,20 +335,29 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             router.add(scorer=self._scorer(), method_mapping=mapping)
         return router
 
-    def _requested(self, aligned):
-        """What the scorer asks for, of all that is cut with the samples."""
-        if not routing_enabled():
-            return {}
-        asked = self.get_metadata_routing().consumes("fit", aligned.keys())
-        return {name: values for name, values in aligned.items() if name in asked}
+    def _rule(self):
+        """Name and value of the one rule that is set; None, None where none is."""
+        rules = {name: getattr(self, name) for name in _RULES}
+        rules = {name: value for name, value in rules.items() if value is not None}
+        if len(rules) > 1:
+            raise InvalidInputError(
+                f"Set one of share, threshold, n_remove and alpha; got {rules}."
+            )
+        name, value = next(iter(rules.items()), (None, None))
+        if self.by_class and name not in ("share", "n_remove"):
+            raise InvalidInputError(
+                "by_class=True needs share or n_remove; a threshold in nats is the "
+                "same for all classes."
+            )
+        return name, value
 
     def _scorer(self):
         if self.scorer is not None:
             return self.scorer
         scorer = SlicedMIScorer()
-        if routing_enabled():
-            scorer.set_fit_request(sample_weight=False)
-        return scorer
+        return (
+            scorer.set_fit_request(sample_weight=False) if routing_enabled() else scorer
+        )
 
     def _fitted_scorer(self, X, labels, params):
         """Fit the scorer to the samples, with what it requests."""
@@ -396,7 +438,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         else:
             of_input = get_tags(self._scorer()).input_tags
         names = [each.name for each in fields(InputTags)]
-        return TagsOfSampler(
+        return SamplerTags(
             estimator_type="sampler",
             target_tags=tags.target_tags,
             input_tags=SamplerInputTags(**{n: getattr(of_input, n) for n in names}),
@@ -417,8 +459,7 @@ def _table_of(scorer, X, labels):
             f"{type(last).__name__} has none. Use SlicedMIScorer or a pipeline that "
             "ends in it."
         )
-    ids = index_of(X)
-    ids = None if ids is None else ids.to_numpy()
+    ids = None if index_of(X) is None else index_of(X).to_numpy()
     return RiskTable(np.asarray(scores, np.float64), labels, std=std, id=ids)
 
 

@@ -99,7 +99,10 @@ class FilteredEstimator(MetaEstimator):
             If the filter does not say which samples it kept, or refuses the samples.
         """
         wanted, of_filter = self._requested(params)
-        check_aligned(X, {name: wanted[name] for name in wanted if _goes_along(name)})
+        along = ("sample_weight", "groups")
+        check_aligned(
+            X, {n: wanted[n] for n in wanted if n.rpartition("__")[2] in along}
+        )
         cleaner = clone(self._filter())
         X_kept, y_kept, *_ = cleaner.fit_resample(X, y, **of_filter)
         if not hasattr(cleaner, "sample_indices_"):
@@ -109,16 +112,9 @@ class FilteredEstimator(MetaEstimator):
             )
         kept, n_samples = cleaner.sample_indices_, _num_samples(X)
         wanted = {
-            name: take_samples(values, kept)
-            if is_aligned(values, n_samples)
-            else values
-            for name, values in wanted.items()
+            name: take_samples(each, kept) if is_aligned(each, n_samples) else each
+            for name, each in wanted.items()
         }
         self.filter_ = cleaner
         self.estimator_ = clone(self.estimator).fit(X_kept, y_kept, **wanted)
         return self
-
-
-def _goes_along(name):
-    """Whether a parameter of `fit` holds a value for each sample, by its name."""
-    return name.rpartition("__")[2] in ("sample_weight", "groups")

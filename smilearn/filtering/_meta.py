@@ -28,12 +28,9 @@ _ANSWERS = (
 
 def _has(name):
     """Whether the estimator has a method: the fitted one, if there is one."""
-
-    def check(self):
+    return lambda self: callable(
         getattr(getattr(self, "estimator_", self.estimator), name)
-        return True
-
-    return check
+    )
 
 
 def _answer(name):
@@ -61,17 +58,15 @@ def _answer(name):
     return available_if(_has(name))(method)
 
 
+def _attribute(name, doc):
+    def get(self):
+        return getattr(self.estimator_, name)
+
+    return property(get, doc=doc)
+
+
 class MetaEstimator(Documented, MetaEstimatorMixin, BaseEstimator):
     """Base of what has an `estimator`, a `filter`, and `estimator_` after `fit`."""
-
-    (
-        predict,
-        predict_proba,
-        predict_log_proba,
-        decision_function,
-        transform,
-        (inverse_transform),
-    ) = map(_answer, _ANSWERS)
 
     @available_if(_has("score"))
     def score(self, X, y=None, **params):
@@ -181,20 +176,11 @@ class MetaEstimator(Documented, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.get_feature_names_out(input_features)
 
-    @property
-    def classes_(self):
-        """Class labels of the fitted estimator."""
-        return self.estimator_.classes_
-
-    @property
-    def n_features_in_(self):
-        """Features that the fitted estimator has seen."""
-        return self.estimator_.n_features_in_
-
-    @property
-    def feature_names_in_(self):
-        """Their names."""
-        return self.estimator_.feature_names_in_
+    classes_ = _attribute("classes_", "Class labels of the fitted estimator.")
+    n_features_in_ = _attribute(
+        "n_features_in_", "Features that the fitted estimator has seen."
+    )
+    feature_names_in_ = _attribute("feature_names_in_", "Their names.")
 
     def get_metadata_routing(self):
         """Say what the estimator and the scorer of the filter request.
@@ -204,17 +190,12 @@ class MetaEstimator(Documented, MetaEstimatorMixin, BaseEstimator):
         routing : MetadataRouter
             What is requested in `fit` is cut with the samples.
         """
-        answers = MethodMapping().add(caller="fit", callee="fit")
-        for name in (*_ANSWERS, "score"):
+        fit, answers = MethodMapping().add(caller="fit", callee="fit"), MethodMapping()
+        for name in ("fit", *_ANSWERS, "score"):
             answers.add(caller=name, callee=name)
-        return (
-            MetadataRouter(owner=self)
-            .add(estimator=self.estimator, method_mapping=answers)
-            .add(
-                filter=self._filter(),
-                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
-            )
-        )
+        router = MetadataRouter(owner=self)
+        router.add(estimator=self.estimator, method_mapping=answers)
+        return router.add(filter=self._filter(), method_mapping=fit)
 
     def _filter(self):
         return RiskFilter() if self.filter is None else self.filter
@@ -233,3 +214,7 @@ class MetaEstimator(Documented, MetaEstimatorMixin, BaseEstimator):
         tags.input_tags.sparse &= of_filter.sparse
         tags.input_tags.allow_nan &= of_filter.allow_nan
         return tags
+
+
+for _name in _ANSWERS:
+    setattr(MetaEstimator, _name, _answer(_name))

@@ -58,9 +58,12 @@ def score_samples(estimator, X, y=None):
     True
     """
     *around, last = layers(estimator)
-    for each in around:
-        if hasattr(each, "steps"):
-            X = _through(each.steps[:-1], X)
+    for _, step in (
+        step for each in around for step in getattr(each, "steps", ())[:-1]
+    ):
+        acts = step is not None and step != "passthrough"
+        if acts and (hasattr(step, "transform") or not hasattr(step, "fit_resample")):
+            X = step.transform(X)
     name = type(last).__name__
     if not hasattr(last, "score_samples"):
         raise InvalidInputError(
@@ -92,12 +95,3 @@ def layers(estimator):
             inside.append(getattr(last, "estimator_", last.estimator))
         else:
             return inside
-
-
-def _through(steps, X):
-    """Transform samples by the steps of a pipeline that transform."""
-    for _, step in steps:
-        acts = step is not None and step != "passthrough"
-        if acts and (hasattr(step, "transform") or not hasattr(step, "fit_resample")):
-            X = step.transform(X)
-    return X

@@ -126,16 +126,15 @@ class RiskReweighter(MetaEstimator):
             If the estimator takes no weights, or a function of one's own gives none.
         """
         name = _name_of_weights(self.estimator)
-        own = params.pop(name, None)
+        own = params.get(name)
+        if own is None:
+            params.pop(name, None)
         check_aligned(X, {name: own})
-        if own is not None:
-            params[name] = own
         _, of_filter = self._requested(params)
         self.filter_ = clone(self._filter())
         if self.weight == "soft":
             self.filter_.set_params(min_per_class=0)
-        self.filter_.fit(X, y, **of_filter)
-        self.weights_ = self._weights(self.filter_)
+        self.weights_ = self._weights(self.filter_.fit(X, y, **of_filter))
         own = np.asarray(1.0 if own is None else own, dtype=np.float64)
         wanted, _ = self._requested({**params, name: own * self.weights_})
         self.estimator_ = clone(self.estimator).fit(X, y, **wanted)
@@ -152,8 +151,7 @@ class RiskReweighter(MetaEstimator):
         finite, least = risk[np.isfinite(risk)], np.finfo(float).tiny
         low, high = np.percentile(finite, [25, 75]) if len(finite) else (0, 0)
         unit = max(self.softness * (high - low) / 2, least)
-        threshold = cleaner.threshold_[codes]
-        lowest = finite.min(initial=0.0)
+        threshold, lowest = cleaner.threshold_[codes], finite.min(initial=0.0)
         threshold = np.where(threshold == -np.inf, lowest, threshold)
         with np.errstate(over="ignore", invalid="ignore"):  # inf - inf: far above
             weights = expit((threshold - risk) / unit)
@@ -184,16 +182,14 @@ def _name_of_weights(estimator):
 def _checked(weights, n_samples):
     """Weights of a user's own function, or an error."""
     weights = np.asarray(weights, dtype=np.float64)
-    got = None
-    if weights.shape != (n_samples,):
-        got = f"shape {weights.shape}"
-    elif not (weights >= 0).all():
-        got = "negative ones or NaN"
-    elif np.isinf(weights).any():
-        got = "infinity"
-    if got is not None:
-        raise InvalidInputError(
-            f"weight must give {n_samples} finite weights of 0 or more, one a sample; "
-            f"got {got}."
-        )
+    for wrong, got in (
+        (weights.shape != (n_samples,), f"shape {weights.shape}"),
+        (not (weights >= 0).all(), "negative ones or NaN"),
+        (np.isinf(weights).any(), "infinity"),
+    ):
+        if wrong:
+            raise InvalidInputError(
+                f"weight must give {n_samples} finite weights of 0 or more, one a "
+                f"sample; got {got}."
+            )
     return weights

@@ -22,13 +22,11 @@ from smilearn.embedding._pretrained import (
 )
 from smilearn.embedding._tokens import embedding_rows
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
-from smilearn.finetuning._early_point import RULES, EarlyPoint
-from smilearn.finetuning._epochs import EpochTasks
-from smilearn.finetuning._frozen_layers import FrozenLayers
-from smilearn.finetuning._lora import add_lora, lora_settings
+from smilearn.finetuning._early_point import POINT_CONSTRAINTS, EarlyPoint
+from smilearn.finetuning._frozen_layers import FrozenLayers, add_lora, lora_settings
 from smilearn.finetuning._network import PooledClassifier, losses_and_correct, read
 from smilearn.finetuning._text_samples import TextSamples
-from smilearn.finetuning._training import loss_weights, seeded, train
+from smilearn.finetuning._training import EpochTasks, loss_weights, seeded, train
 from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device
 from smilearn.utils._documentation import Documented
@@ -40,9 +38,7 @@ from smilearn.utils._validation import check_labelled_texts, check_texts, warn_t
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
-_SHARE = Interval(Real, 0, 1, closed="neither")
 _NOT_IN_RESULT = {"checkpoint_folder", "device", "random_state", "verbose"}
-_RATES = {"whole": 5e-5, "lora": 5e-4}
 
 
 class FineTuning(FitTasks, Documented, BaseEstimator):
@@ -179,10 +175,10 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         "model": [str, os.PathLike],
         "lora": [None, "boolean", _POSITIVE, dict],
         "freeze_layers": [Interval(Integral, 0, None, closed="left")],
-        "early_point": [StrOptions(set(RULES)), None],
-        "loss_drop": [_SHARE, _AUTO],
-        "validation_share": [_SHARE],
-        "stop_epoch": [Interval(Real, 0, None, closed="left")],
+        "early_point": [*POINT_CONSTRAINTS["rule"], None],
+        "loss_drop": POINT_CONSTRAINTS["loss_drop"],
+        "validation_share": [Interval(Real, 0, 1, closed="neither")],
+        "stop_epoch": POINT_CONSTRAINTS["stop_epoch"],
         "max_epochs": [_POSITIVE],
         "evaluations_per_epoch": [_POSITIVE, _AUTO],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), _AUTO],
@@ -252,10 +248,12 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         weights = loss_weights(self.class_weight, self.classes_, codes, sample_weight)
         path = self.checkpoint_folder
         folder = None if path is None else RunFolder(path)
-        seed, device = self._seed(folder), resolve_device(self.device)
-        point = EarlyPoint(
-            self.early_point, loss_drop=self.loss_drop, stop_epoch=self.stop_epoch
-        )
+        device = resolve_device(self.device)
+        seed = folder.seed() if folder and self.random_state is None else None
+        if seed is None:
+            stream = generator_from(self.random_state, "fine-tune")
+            seed = int(stream.integers(2**31))
+        point = EarlyPoint(self.early_point, self.loss_drop, self.stop_epoch)
         facts = {"most": self.max_epochs, "sample_weight": sample_weight}
         facts["fitted"] = lambda: {"n_features_out_": network.head.in_features}
         with (
@@ -266,8 +264,9 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         ):
             network = self._make_network(len(self.classes_)).to(device)
             self.held_out_ = self._hold_out(codes, seed)
-            labels = {"codes": codes, "weights": weights, "held_out": self.held_out_}
-            samples = self._samples(texts, network, **labels)
+            samples = self._samples(
+                texts, network, codes=codes, weights=weights, held_out=self.held_out_
+            )
             if folder:
                 folder.claim(self._facts(network, texts, codes, weights, seed))
             if network.frozen is not None:
@@ -279,29 +278,20 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
                 self._arguments(folder.path if folder else temporary, device, seed),
                 self.evaluations_per_epoch,
                 folder,
-                self._epoch_tasks(fit_task, network),
+                [] if fit_task.context is None else [EpochTasks(fit_task, network)],
             )
             pooled, self.logits_ = read(network, samples)
             self._network = network.eval()
         self._note(point, samples)
         return pooled
 
-    def _epoch_tasks(self, fit_task, network):
-        """Trainer callbacks that report epochs to callbacks of scikit-learn."""
-        if fit_task.context is None:
-            return []
-        head = network.head
-        logits = np.empty((0, head.out_features), np.float32)
-        fitted = {"_network": network, "logits_": logits}
-        return [EpochTasks(fit_task, {**fitted, "n_features_out_": head.in_features})]
-
     def _read(self, texts):
         """Pooled states and logits of new texts."""
         texts = check_texts(texts)
         head = self._network.head
         if not texts:
-            shapes = (0, head.in_features), (0, head.out_features)
-            return tuple(np.empty(shape, np.float32) for shape in shapes)
+            widths = head.in_features, head.out_features
+            return tuple(np.empty((0, width), np.float32) for width in widths)
         samples = self._samples(texts, self._network)
         warn_truncated(samples.n_truncated, len(texts), self._most_tokens)
         return read(self._network, samples)
@@ -320,12 +310,10 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
                 f"{os.fspath(self.model)!r} is neither an encoder such as BERT nor a "
                 "decoder such as Llama, but both; there is no one state of a text."
             )
-        n_frozen, frozen = self.freeze_layers, None
-        if n_frozen:
-            frozen = FrozenLayers(backbone, n_frozen)
+        n_frozen = self.freeze_layers
+        frozen = FrozenLayers(backbone, n_frozen) if n_frozen else None
         if settings:
-            caller = type(self).__name__
-            add_lora(backbone, settings, n_frozen=n_frozen, caller=caller)
+            add_lora(backbone, settings, n_frozen, type(self).__name__)
         elif not (
             any(weight.requires_grad for weight in backbone.parameters())
             or 0 < backbone.config.num_hidden_layers <= n_frozen
@@ -335,9 +323,7 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
                 "frozen, or quantized, as they are loaded. Give a model in floating "
                 "point, or lora=."
             )
-        return PooledClassifier(
-            backbone, n_classes, is_decoder=is_decoder, frozen=frozen
-        )
+        return PooledClassifier(backbone, n_classes, is_decoder, frozen)
 
     def _hold_out(self, codes, seed):
         """Which samples are held out of training, for the rule that needs some."""
@@ -357,15 +343,14 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
     def _arguments(self, path, device, seed):
         rate = self.learning_rate
         if rate == "auto":
-            rate = _RATES["whole" if self.lora in (None, False) else "lora"]
+            rate = 5e-5 if self.lora in (None, False) else 5e-4
         precision, is_cuda = self.mixed_precision, device.type == "cuda"
         if precision == "fp16" and not is_cuda:
             raise InvalidInputError(
                 f'mixed_precision="fp16" needs CUDA; got {device}. Take "auto".'
             )
-        if precision == "auto":
-            half = "bf16" if is_cuda and torch.cuda.is_bf16_supported() else "fp16"
-            precision = half if is_cuda else None
+        if precision == "auto" and is_cuda:
+            precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         arguments = TrainingArguments(
             output_dir=str(path),
             num_train_epochs=self.max_epochs,
@@ -388,21 +373,14 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         arguments._n_gpu = min(1, arguments.n_gpu)  # stored states go to one device
         return arguments
 
-    def _seed(self, folder):
-        """Seed of the run; of the run in the folder, where the user names none."""
-        if folder and self.random_state is None and folder.seed() is not None:
-            return folder.seed()
-        return int(generator_from(self.random_state, "fine-tune").integers(2**31))
-
     def _facts(self, network, texts, codes, weights, seed):
         """What the result depends on, for the folder of checkpoints."""
-        parameters = {
-            name: os.fspath(value) if isinstance(value, os.PathLike) else repr(value)
-            for name, value in self.get_params(deep=False).items()
-            if name not in _NOT_IN_RESULT
-        }
         return {
-            **parameters,
+            **{
+                name: os.fspath(each) if isinstance(each, os.PathLike) else repr(each)
+                for name, each in self.get_params(deep=False).items()
+                if name not in _NOT_IN_RESULT
+            },
             "seed": seed,
             "texts": digest(texts),
             "labels": digest(codes, self.classes_),
@@ -417,13 +395,9 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         held_out, trained = self.held_out_, ~self.held_out_
         last = point.history[-1]
         if last["n_evaluated"] < trained.sum():
-            point.note(
-                last["step"],
-                last["epoch"],
-                self.losses_[trained],
-                correct[trained],
-                self.losses_[held_out] if held_out.any() else None,
-            )
+            validation = self.losses_[held_out] if held_out.any() else None
+            losses, correct = self.losses_[trained], correct[trained]
+            point.note(last["step"], last["epoch"], losses, correct, validation)
             last = point.history[-1]
         self.history_, self.early_point_reached_ = point.history, bool(point.reached)
         self.early_point_loss_ = float(point.threshold)
@@ -431,20 +405,15 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         warn_truncated(self.n_truncated_, len(self.losses_), self._most_tokens)
         if self.early_point is None or self.early_point_reached_:
             return
-        facts = (
-            f"mean loss {last['mean_loss']:.3f}, of held-out texts "
-            f"{last.get('validation_loss', np.nan):.3f}. Raise max_epochs or "
-            "learning_rate"
-        )
-        if self.early_point == "median-loss":
-            facts = (
-                f"median loss {last['median_loss']:.3f}, early point at "
-                f"{point.threshold:.3f}. Raise max_epochs or learning_rate, or lower "
-                "loss_drop"
-            )
+        name, advice = "median", ", or lower loss_drop"
+        other, value = "early point at", point.threshold
+        if self.early_point != "median-loss":
+            name, advice = "mean", ""
+            other, value = "of held-out texts", last.get("validation_loss", np.nan)
         warnings.warn(
-            f"max_epochs={self.max_epochs} passed before the early point: {facts}; "
-            "the result is that of the last step.",
+            f"max_epochs={self.max_epochs} passed before the early point: {name} loss "
+            f"{last[f'{name}_loss']:.3f}, {other} {value:.3f}. Raise max_epochs or "
+            f"learning_rate{advice}; the result is that of the last step.",
             EarlyPointWarning,
             stacklevel=4,
         )
@@ -475,29 +444,18 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
 
 
 def with_shared_docs(estimator):
-    """Add the sections of `FineTuning` to a docstring, so that they are written once.
-
-    Own entries of a section come last; defaults are those of the own signature.
-    """
+    """Put the documentation of `FineTuning` into a docstring: it is written once."""
     if estimator.__doc__ is None:  # python -OO
         return estimator
-    shared, own = _sections(FineTuning.__doc__), _sections(estimator.__doc__)
+    own, _, examples = inspect.cleandoc(estimator.__doc__).partition("Examples\n")
+    summary, _, attributes = own.partition("Attributes\n----------\n")
+    shared = inspect.cleandoc(FineTuning.__doc__).partition("\n\n")[2]
+    shared = shared.replace("Notes\n-----\n", f"{attributes}Notes\n-----\n")
     parameters = inspect.signature(estimator).parameters
-    shared["Parameters"] = re.sub(
+    shared = re.sub(
         r"(?m)^((\w+) : .*default=).*",
         lambda entry: entry[1] + repr(parameters[entry[2]].default).replace("'", '"'),
-        shared["Parameters"],
+        shared,
     )
-    sections = [own.pop(""), shared.pop("").partition("\n\n")[2]]
-    for title in {**shared, **own}:
-        texts = [each[title] for each in (shared, own) if title in each]
-        sections.append(f"{title}\n{'-' * len(title)}\n" + "\n\n".join(texts))
-    estimator.__doc__ = "\n\n".join(sections) + "\n"
+    estimator.__doc__ = f"{summary}{shared}\n\nExamples\n{examples}\n"
     return estimator
-
-
-def _sections(docstring):
-    """Text of each section by its title; under "" what comes before the first."""
-    parts = re.split(r"(?m)^(\w+)\n-+\n", inspect.cleandoc(docstring))
-    texts = dict(zip(["", *parts[1::2]], parts[::2], strict=True))
-    return {title: text.strip() for title, text in texts.items()}

@@ -1,5 +1,6 @@
 """The early point of a user's own transformers.Trainer."""
 
+import math
 import os
 import warnings
 from numbers import Integral, Real
@@ -13,19 +14,83 @@ from transformers import TrainerCallback
 from smilearn.embedding._pooling import POOLINGS
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 from smilearn.filtering._filter import RiskFilter
-from smilearn.finetuning._early_point import RULES, EarlyPoint
+from smilearn.finetuning._early_point import POINT_CONSTRAINTS, EarlyPoint
 from smilearn.finetuning._trainer_samples import (
     TrainerSamples,
     dataset_and_texts,
     texts_of,
     untouched,
 )
-from smilearn.finetuning._trainer_tracker import TrainerTracker
-from smilearn.finetuning._trainer_writer import TrainerWriter
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
+from smilearn.utils._random import subsample
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
+
+
+class TrainerTracker:
+    """Steps at which losses of a Trainer are measured, and its early point."""
+
+    def __init__(self, point, labels, per_epoch, args, state, loader):
+        self.point, self.is_sized, self.resumed_blind = point, True, False
+        try:
+            n_batches = len(loader)
+        except TypeError:  # a stream: a pass over it is one over the samples to score
+            self.is_sized, size = False, args.train_batch_size * args.world_size
+            n_batches = math.ceil(len(labels) / size)
+        self.n_steps = max(1, math.ceil(n_batches / args.gradient_accumulation_steps))
+        n_epochs = math.ceil(state.max_steps / self.n_steps)
+        n_rows, self.steps = point.plan(len(labels), per_epoch, self.n_steps, n_epochs)
+        self.rows = _fixed_rows(labels, n_rows)
+
+    def resume(self, record, n_classes):
+        """Go on from the record of a checkpoint; without one, as a new head starts."""
+        self.resumed_blind = record is None
+        self.point.base_loss = math.log(n_classes)
+        if record is not None:
+            self.point.base_loss = record["base_loss"]
+            self.point.history.extend(record["history"])
+            self.point.reached = "scored" in record
+
+    def measure(self, samples, model, state, held_out=None):
+        """Measure losses, and ask the rule."""
+        losses, correct = samples.losses(model, self.rows)
+        validation = None
+        if held_out is not None:
+            rows = np.flatnonzero(held_out.usable(samples.n_classes))
+            if not len(rows):
+                raise InvalidInputError(
+                    "No sample of the evaluation data has a label that is a class of "
+                    'the model. Give others, or another rule than "gap".'
+                )
+            rows = rows[_fixed_rows(held_out.labels[rows], len(self.rows))]
+            validation = held_out.losses(model, rows)[0]
+        epoch = self._epoch(state.global_step, state)
+        self.point.update(state.global_step, epoch, losses, correct, validation)
+
+    def note(self, step, state, losses, correct):
+        """Put the losses of all samples in the history, unless they are there."""
+        last = (self.point.history or [{"step": None}])[-1]
+        if last["step"] != step or last["n_evaluated"] != len(losses):
+            self.point.note(step, self._epoch(step, state), losses, correct)
+
+    def _epoch(self, step, state):
+        """Passes over the data after a step; a Trainer counts no passes of a stream."""
+        if self.is_sized and step == state.global_step:
+            return state.epoch or 0.0
+        return step / self.n_steps
+
+    def is_late(self, step):
+        """Whether the early point was passed before the first look at a resumed run."""
+        if self.point.rule == "epochs":
+            return step > self.point.stop_step(self.n_steps)
+        return self.resumed_blind and len(self.point.history) == 1
+
+
+def _fixed_rows(labels, n_rows):
+    """Rows of a subsample that is the same in each run."""
+    return subsample(labels, n_rows, np.random.default_rng([0, n_rows]))
+
 
 # parameters that a record in a checkpoint depends on
 _DECIDING = ("rule", "loss_drop", "stop_epoch", "layer", "pooling", "share")
@@ -148,9 +213,7 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "texts_or_dataset": "no_validation",
         "scorer": [HasMethods("fit"), None],
-        "rule": [StrOptions(set(RULES))],
-        "loss_drop": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
-        "stop_epoch": [Interval(Real, 0, None, closed="left")],
+        **POINT_CONSTRAINTS,
         "evaluations_per_epoch": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
@@ -223,7 +286,9 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         model, loader = kwargs["model"], kwargs["train_dataloader"]
         dataset, texts = dataset_and_texts(self.texts_or_dataset, loader.dataset)
         self._samples = TrainerSamples(dataset, loader.collate_fn, model, args)
-        self._texts = self._texts_of(dataset) if texts is None else texts
+        self._texts = texts_of(dataset) if texts is None else texts
+        if self._texts is None and self.texts_or_dataset is None and self._trainer:
+            self._texts = texts_of(self._trainer.train_dataset)  # as it was handed in
         if texts is not None and len(texts) != len(dataset):
             raise InvalidInputError(
                 f"There are {len(texts)} texts for {len(dataset)} training samples."
@@ -233,18 +298,20 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
                 'rule="gap" compares with evaluation data: give the Trainer an '
                 'eval_dataset and eval_strategy="epoch" or "steps", or another rule.'
             )
-        point = EarlyPoint(
-            self.rule, loss_drop=self.loss_drop, stop_epoch=self.stop_epoch
-        )
+        point = EarlyPoint(self.rule, self.loss_drop, self.stop_epoch)
         labels, per_epoch = self._samples.labels, self.evaluations_per_epoch
         self._tracker = TrainerTracker(point, labels, per_epoch, args, state, loader)
         with untouched(model):
             self._samples.check_labels(model, layer=self.layer, pooling=self.pooling)
-        self._writer = self._make_writer(args, state)
+        self._folder = Path(args.output_dir if self.folder is None else self.folder)
+        probe = self._write(RiskTable([0.0], [0]), ".risk-probe", state)
+        probe.unlink(missing_ok=True)  # a folder that takes no table fails here
         self.history_, self.reached_, self._scored = point.history, False, False
         record = None
         if state.global_step:
-            record = self._writer.record()
+            record = state.stateful_callbacks.get(self._record_name())
+            if record is not None and record["n_samples"] != len(labels):
+                record = None
             self._tracker.resume(record, len(np.unique(labels)))
         if record is not None and "scored" in record:
             self._load(**record["scored"])
@@ -261,7 +328,8 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
             What a Trainer hands to its callbacks.
         """
         if self.rule != "gap":
-            if self._tracker.is_due(state.global_step):
+            is_due = state.global_step in self._tracker.steps
+            if is_due and not self._tracker.point.reached:
                 self._measure(state, kwargs["model"])
             self._score_if_due(args, state, control, kwargs["model"])
 
@@ -275,7 +343,7 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         """
         if self.rule != "gap" or self._tracker is None:
             return  # not in training
-        if any(entry["step"] == state.global_step for entry in self.history_[-1:]):
+        if self.history_ and self.history_[-1]["step"] == state.global_step:
             return  # one more of several evaluation sets
         model, loader = kwargs["model"], kwargs["eval_dataloader"]
         if not self._tracker.point.reached:
@@ -292,45 +360,43 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         args, state, control, **kwargs : object
             What a Trainer hands to its callbacks.
         """
-        best, reached = None, self._tracker.point.reached
+        best, which, reached = None, "", self._tracker.point.reached
         if not self._scored:
             if args.load_best_model_at_end and state.best_model_checkpoint is not None:
                 best = state.best_global_step  # its weights are in the model by now
+                which = ", the best checkpoint"
             self._score(args, state, control, kwargs["model"], best)
         self._tracker = None
         if not reached:
-            which = ", the best checkpoint" if best is not None else ""
-            warnings.warn(
+            _warn(
                 f"The training ended after {state.global_step} steps and before the "
                 f'early point (rule="{self.rule}"); the scores are those of step '
-                f"{self.early_step_}{which}. Train longer, or take another rule.",
-                EarlyPointWarning,
-                stacklevel=2,
+                f"{self.early_step_}{which}. Train longer, or take another rule."
             )
 
-    def _texts_of(self, dataset):
-        texts, is_own = texts_of(dataset), self.texts_or_dataset is not None
-        if texts is not None or is_own or self._trainer is None:
-            return texts
-        return texts_of(self._trainer.train_dataset)  # the loader's has no such column
-
-    def _make_writer(self, args, state):
-        settings = [f"{name}={getattr(self, name)!r}" for name in _DECIDING]
-        writer = TrainerWriter(
-            args.output_dir if self.folder is None else self.folder,
-            self.file_format,
-            f"{type(self).__name__}({', '.join(settings)})",
-            len(self._samples),
-            state,
-        )
+    def _write(self, table, name, state):
+        file = self._folder / f"{name}.{self.file_format}"
         if state.is_world_process_zero:
-            writer.check()
-        return writer
+            getattr(table, f"to_{self.file_format}")(file)
+        return file
+
+    def _record_name(self):
+        settings = [f"{name}={getattr(self, name)!r}" for name in _DECIDING]
+        return f"{type(self).__name__}({', '.join(settings)})"
+
+    def _keep(self, state, **scored):
+        """Record losses for the next checkpoint, and scores of an early point."""
+        point = self._tracker.point
+        record = {"n_samples": len(self._samples), "base_loss": point.first_loss}
+        record["history"] = list(point.history)
+        if scored:
+            record["scored"] = scored
+        state.stateful_callbacks[self._record_name()] = record
 
     def _measure(self, state, model, held_out=None):
         with untouched(model):
             self._tracker.measure(self._samples, model, state, held_out)
-        self._writer.keep(self._tracker.point)
+        self._keep(state)
 
     def _score_if_due(self, args, state, control, model):
         """Score once: at the early point, or after the last step."""
@@ -340,13 +406,12 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
 
     def _score(self, args, state, control, model, best_step=None):
         """Score all samples by the model as it is, and leave table, log and record."""
-        tracker, writer, samples = self._tracker, self._writer, self._samples
+        tracker, samples = self._tracker, self._samples
         reached, late = tracker.point.reached, tracker.is_late(state.global_step)
         self._scored, self.reached_ = True, bool(reached and not late)
         self.early_step_ = state.global_step if best_step is None else best_step
         scorer = self.scorer
-        if scorer is None:
-            scorer = SlicedMIScorer(random_state=0)
+        scorer = SlicedMIScorer(random_state=0) if scorer is None else scorer
         with untouched(model):
             X, losses, correct = samples.embed(model, self.layer, self.pooling)
             tracker.note(self.early_step_, state, losses, correct)
@@ -363,17 +428,19 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
             "risk/share_fitted": float(correct.mean()),
             "risk/median_loss": float(np.median(losses)),
         }
-        self.file_ = writer.table(self.table_, self.early_step_, state)
-        writer.log(summary, self.early_step_, state, control, self._trainer)
-        writer.keep(
-            tracker.point,
-            self.kept_indices_,
-            reached=self.reached_,
-            early_step=int(self.early_step_),
-            file=str(self.file_),
-        )
-        if self.stop and reached:
-            control.should_training_stop = True
+        self.file_ = self._write(self.table_, f"risk-step-{self.early_step_}", state)
+        if self._trainer is None:
+            place = {"epoch": state.epoch, "step": self.early_step_}
+            state.log_history.append({**summary, **place})
+        else:
+            due = control.should_log  # logging takes back the Trainer's wish to log
+            self._trainer.log(summary)
+            control.should_log = due
+        scored = {"reached": self.reached_, "early_step": int(self.early_step_)}
+        left_out = np.setdiff1d(np.arange(len(samples)), self.kept_indices_)
+        scored |= {"file": str(self.file_), "left_out": left_out.tolist()}
+        self._keep(state, **(scored if reached else {}))
+        control.should_training_stop |= bool(self.stop and reached)
         if reached and late:
             self._warn_of_passed_point()
 
@@ -385,12 +452,10 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         try:
             self.scores_ = RiskTable.read(self.file_)["psmi"]
         except (OSError, KeyError, ValueError) as error:
-            warnings.warn(
+            _warn(
                 f"The early point was reached at step {early_step}, before this "
                 f"training was resumed, but its table cannot be read: {error}. There "
-                "are kept_indices_ and no scores_.",
-                EarlyPointWarning,
-                stacklevel=3,
+                "are kept_indices_ and no scores_."
             )
         else:
             labels = self._samples.labels
@@ -399,10 +464,12 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
             self._warn_of_passed_point()
 
     def _warn_of_passed_point(self):
-        warnings.warn(
+        _warn(
             f"The training was resumed past its early point; the scores are those of "
             f"step {self.early_step_}, where it was first looked at. Train from the "
-            "start, or resume from a checkpoint that is not past it.",
-            EarlyPointWarning,
-            stacklevel=4,
+            "start, or resume from a checkpoint that is not past it."
         )
+
+
+def _warn(message):
+    warnings.warn(message, EarlyPointWarning, stacklevel=4)

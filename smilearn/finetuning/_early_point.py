@@ -1,12 +1,18 @@
 """Where the early point of a training is: the task is learnt, not yet the samples."""
 
 import math
+from numbers import Real
 
 import numpy as np
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._sklearn_compat import Interval, StrOptions
 
-RULES = ("median-loss", "gap", "epochs")
+POINT_CONSTRAINTS = {
+    "rule": [StrOptions({"median-loss", "gap", "epochs"})],
+    "loss_drop": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
+    "stop_epoch": [Interval(Real, 0, None, closed="left")],
+}
 GAP = 0.8  # of mean training loss to mean held-out loss
 _NEW_HEAD_DROP = 0.5  # loss_drop="auto"
 _BUDGET = 0.2  # time spent on evaluations, as a share of the time spent on training
@@ -18,14 +24,12 @@ _EVALUATIONS = 5  # in an epoch
 class EarlyPoint:
     """Follow the losses of a training run, and say when the early point is reached."""
 
-    def __init__(
-        self, rule="median-loss", *, loss_drop="auto", stop_epoch=1.0, base_loss=None
-    ):
+    def __init__(self, rule, loss_drop="auto", stop_epoch=1.0, base_loss=None):
         self.rule, self.stop_epoch, self.base_loss = rule, stop_epoch, base_loss
         self.loss_drop = _NEW_HEAD_DROP if loss_drop == "auto" else loss_drop
         self.history, self.reached = [], False
 
-    def update(self, step, epoch, losses, *, correct=None, validation_losses=None):
+    def update(self, step, epoch, losses, correct=None, validation_losses=None):
         """Add an evaluation, and tell whether the early point is reached."""
         for kind, values in (("training", losses), ("validation", validation_losses)):
             if values is not None and not np.isfinite(values).all():

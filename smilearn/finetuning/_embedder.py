@@ -1,9 +1,6 @@
 """Fine-tune to the early point, and read the hidden states there."""
 
-from sklearn.base import (
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.finetuning._base import FineTuning, with_shared_docs

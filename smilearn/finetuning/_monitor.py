@@ -1,16 +1,16 @@
 """The early point for people with a training loop of their own."""
 
 import math
-from numbers import Integral, Real
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.finetuning._early_point import RULES, EarlyPoint
+from smilearn.finetuning._early_point import POINT_CONSTRAINTS, EarlyPoint
 from smilearn.utils._documentation import Documented
-from smilearn.utils._sklearn_compat import Interval, StrOptions
+from smilearn.utils._sklearn_compat import Interval
 
 
 class EarlyPointMonitor(Documented, BaseEstimator):
@@ -60,9 +60,7 @@ class EarlyPointMonitor(Documented, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "rule": [StrOptions(set(RULES))],
-        "loss_drop": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
-        "stop_epoch": [Interval(Real, 0, None, closed="left")],
+        **POINT_CONSTRAINTS,
         "n_classes": [Interval(Integral, 2, None, closed="left"), None],
     }
 
@@ -105,12 +103,8 @@ class EarlyPointMonitor(Documented, BaseEstimator):
         if not hasattr(self, "_point"):
             self._validate_params()
             base = None if self.n_classes is None else math.log(self.n_classes)
-            self._point = EarlyPoint(
-                self.rule,
-                loss_drop=self.loss_drop,
-                stop_epoch=self.stop_epoch,
-                base_loss=base,
-            )
+            settings = self.loss_drop, self.stop_epoch, base
+            self._point = EarlyPoint(self.rule, *settings)
         if self.rule == "gap" and validation_losses is None:
             raise InvalidInputError("rule='gap' needs validation_losses=; got None.")
         if self.rule == "epochs" and epoch is None:
@@ -119,8 +113,8 @@ class EarlyPointMonitor(Documented, BaseEstimator):
             len(self.history) + (self.n_classes is not None),
             math.nan if epoch is None else epoch,
             _column(losses, "losses"),
-            correct=_column(correct, "correct"),
-            validation_losses=_column(validation_losses, "validation_losses"),
+            _column(correct, "correct"),
+            _column(validation_losses, "validation_losses"),
         )
 
     @property

@@ -16,7 +16,7 @@ class PooledClassifier(nn.Module):
 
     _keys_to_ignore_on_save = None  # the Trainer asks where a checkpoint has no weight
 
-    def __init__(self, backbone, n_classes, *, is_decoder=False, frozen=None):
+    def __init__(self, backbone, n_classes, is_decoder=False, frozen=None):
         super().__init__()
         config = backbone.config
         names = ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout")
@@ -45,8 +45,7 @@ class PooledClassifier(nn.Module):
 
     def pooled(self, input_ids, attention_mask, hidden=None):
         """One vector a text, (B, d)."""
-        stored = nullcontext() if hidden is None else self.frozen.replaced_by(hidden)
-        with stored:
+        with nullcontext() if hidden is None else self.frozen.replaced_by(hidden):
             output = run(self.backbone, input_ids, attention_mask)
         way = "last" if self.is_decoder else "mean"
         return pool(way, output.last_hidden_state, attention_mask)
@@ -84,8 +83,7 @@ def collect(n_rows, batches):
     for places, tensors in batches:
         outputs = [tensor.float().cpu().numpy() for tensor in tensors]
         if results is None:
-            shapes = [(n_rows, *output.shape[1:]) for output in outputs]
-            results = [np.empty(shape, np.float32) for shape in shapes]
+            results = [np.empty((n_rows, *x.shape[1:]), np.float32) for x in outputs]
         for result, output in zip(results, outputs, strict=True):
             result[places] = output
     return results

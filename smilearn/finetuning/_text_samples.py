@@ -4,6 +4,7 @@ import tempfile
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from smilearn.embedding._batches import read_in_batches
 from smilearn.embedding._tokens import own_tokenizer, pad, tokenize, unread
@@ -24,8 +25,7 @@ class TextSamples:
         self.input_ids = [list(ids) or empty for ids in tokens]
         self.pad_token_id = tokenizer.pad_token_id
         self.lengths = np.array([len(ids) for ids in self.input_ids])
-        self.ends = np.cumsum(self.lengths)
-        self.stored = None
+        self.stored = None  # states of the tokens of each text
         vars(self).update(labels)
 
     def __len__(self):
@@ -36,7 +36,8 @@ class TextSamples:
         tokens, mask = pad([self.input_ids[row] for row in rows], self.pad_token_id)
         batch = {"input_ids": tokens, "attention_mask": mask}
         if self.stored is not None:
-            batch["hidden"] = self._stored_states(rows, mask.shape[1])
+            states = [torch.from_numpy(self.stored[row]) for row in rows]
+            batch["hidden"] = pad_sequence(states, batch_first=True)
         return {name: tensor.to(device=device) for name, tensor in batch.items()}
 
     def collate(self, features):
@@ -62,21 +63,9 @@ class TextSamples:
             states = network.frozen.states(network.backbone, **batch)
             return states.float().cpu().numpy()
 
+        stored = np.split(stored, np.cumsum(self.lengths)[:-1])
         options = {"batch_size": _BATCH, "device": network.device}
         for rows, states in read_in_batches(self.lengths, forward, **options):
             for row, text in zip(rows, states, strict=True):
-                stored[self._tokens_of(row)] = text[: self.lengths[row]]
+                stored[row][:] = text[: self.lengths[row]]
         self.stored = stored
-
-    def _tokens_of(self, row):
-        """Where the states of a text are stored."""
-        end = self.ends[row]
-        return slice(end - self.lengths[row], end)
-
-    def _stored_states(self, rows, width):
-        """Stored states of texts, padded with 0; (B, width, d)."""
-        padded = torch.zeros(len(rows), width, self.stored.shape[1])
-        for place, row in enumerate(rows):
-            states = torch.from_numpy(self.stored[self._tokens_of(row)])
-            padded[place, : len(states)] = states
-        return padded

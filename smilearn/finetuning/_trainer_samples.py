@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
@@ -22,22 +22,10 @@ class TrainerSamples:
 
     def __init__(self, dataset, collate, model, args):
         self.dataset, self.collate = dataset, collate
-        self.batch_size = max(
-            args.per_device_train_batch_size, args.per_device_eval_batch_size
-        )
+        sizes = args.per_device_train_batch_size, args.per_device_eval_batch_size
+        self.batch_size = max(sizes)
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.config, self.accepted = getattr(base, "config", None), None
-        self._check(base)
-        if args.remove_unused_columns:
-            names = inspect.signature(type(base).forward).parameters
-            self.accepted = {*names, *_LABELS}
-        self.labels = self._labels()
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def _check(self, model):
-        dataset = self.dataset
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise InvalidInputError(
                 f"A {type(dataset).__name__} cannot be read by index. Give the "
@@ -45,40 +33,43 @@ class TrainerSamples:
             )
         if self.config is None:
             raise InvalidInputError(
-                f"A {type(model).__name__} has no config: give the Trainer a "
+                f"A {type(base).__name__} has no config: give the Trainer a "
                 "PreTrainedModel, such as AutoModelForSequenceClassification makes."
             )
         item = dataset[0] if len(dataset) else {}
-        is_mapping = isinstance(item, Mapping)
-        if not is_mapping or not {"input_ids", "inputs_embeds"} & {*item}:
+        ids = {"input_ids", "inputs_embeds"}
+        if not isinstance(item, Mapping) or ids.isdisjoint(item):
             raise InvalidInputError(
                 "The data set must hold tokenized samples, each a dict with input_ids; "
                 f"got a {type(item).__name__} with "
                 f"{', '.join(map(str, item)) or 'nothing'}. "
                 "For a column of texts give a list of strings."
             )
-
-    def _labels(self):
-        name = next((name for name in _LABELS if name in self.dataset[0]), None)
+        if args.remove_unused_columns:
+            names = inspect.signature(type(base).forward).parameters
+            self.accepted = {*names, *_LABELS}
+        name = next((name for name in _LABELS if name in item), None)
         if name is None:
             raise InvalidInputError(
                 f"The data set must hold labels, called {' or '.join(_LABELS)}; its "
-                f"columns are: {', '.join(self.dataset[0])}."
+                f"columns are: {', '.join(item)}."
             )
-        labels = np.array([np.asarray(x) for x in _column_of(self.dataset, name)])
+        labels = np.array([np.asarray(x) for x in _column_of(dataset, name)])
         if labels.ndim != 1 or labels.dtype.kind not in "iub":
             raise InvalidInputError(
                 "Labels must be one whole number a sample, as for single-label "
                 f"classification; got shape {labels.shape} of {labels.dtype}."
             )
-        return labels.astype(np.int64)
+        self.labels = labels.astype(np.int64)
+
+    def __len__(self):
+        return len(self.dataset)
 
     def check_labels(self, model, *, layer, pooling):
         """Read a batch and look at all labels, before anything depends on them."""
         rows = np.arange(min(self.batch_size, len(self)))
-        self.n_classes = self.read(model, rows, layer=layer, pooling=pooling)[1].shape[
-            1
-        ]
+        _, logits = self.read(model, rows, layer=layer, pooling=pooling)
+        self.n_classes = logits.shape[1]
         if len(np.unique(self.labels)) < 2:
             raise InvalidInputError(
                 f"Labels must be of 2 classes or more; got {self.labels[0]} only."
@@ -127,10 +118,8 @@ class TrainerSamples:
     def _inputs(self, rows, model):
         features = [self.dataset[int(row)] for row in rows]
         if self.accepted is not None:
-            features = [
-                {name: value for name, value in item.items() if name in self.accepted}
-                for item in features
-            ]
+            names = self.accepted
+            features = [{n: x[n] for n in x if n in names} for x in features]
         with _padding_right(self.collate):
             batch = dict(self.collate(features))
         device = next(model.parameters()).device
@@ -194,15 +183,14 @@ def _padding_right(collate):
     """Let the tokenizer of a collator pad on the right, and put its side back."""
     collators = [collate, getattr(collate, "data_collator", None)]
     tokenizers = [getattr(collator, "tokenizer", None) for collator in collators]
-    tokenizers = [t for t in tokenizers if hasattr(t, "padding_side")]
-    sides = [tokenizer.padding_side for tokenizer in tokenizers]
-    for tokenizer in tokenizers:
-        tokenizer.padding_side = "right"
-    try:
+    with ExitStack() as after:
+        for tokenizer in tokenizers:
+            if hasattr(tokenizer, "padding_side"):
+                after.callback(
+                    setattr, tokenizer, "padding_side", tokenizer.padding_side
+                )
+                tokenizer.padding_side = "right"
         yield
-    finally:
-        for tokenizer, side in zip(tokenizers, sides, strict=True):
-            tokenizer.padding_side = side
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 import math
 import random
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from numbers import Real
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback, set_seed
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.finetuning._network import losses_and_correct, read
@@ -41,30 +41,45 @@ class Watcher(TrainerCallback):
         """Evaluate where due, and stop at the early point."""
         if state.global_step in self.steps:
             self.evaluate(state.global_step, state.epoch)
-            control.should_save = control.should_save or self.folder is not None
-            stop = control.should_training_stop or self.point.reached
-            control.should_training_stop = stop
+            control.should_save |= self.folder is not None
+            control.should_training_stop |= self.point.reached
 
     def on_save(self, args, state, control, **kwargs):
         """Note that the checkpoint is whole."""
-        self.folder.finish_checkpoint(
-            state.global_step,
-            {"history": self.point.history, "reached": self.point.reached},
-        )
+        progress = {"history": self.point.history, "reached": self.point.reached}
+        self.folder.finish_checkpoint(state.global_step, progress)
 
     def evaluate(self, step, epoch):
         """Measure the subsample, and ask the rule."""
         start = time.perf_counter()
         losses, correct = self._measure(self.rows)
         held_out = self._measure(self.held_out)[0] if len(self.held_out) else None
-        self.point.update(
-            step, epoch, losses, correct=correct, validation_losses=held_out
-        )
+        self.point.update(step, epoch, losses, correct, held_out)
         self.seconds += time.perf_counter() - start
 
     def _measure(self, rows):
         logits = read(self.network, self.samples, rows)[1]
         return losses_and_correct(logits, self.samples.codes[rows])
+
+
+class EpochTasks(TrainerCallback):
+    """Report each epoch, or its part before the early point, to a `FitTask`."""
+
+    def __init__(self, fit_task, network):
+        self.fit_task, self.epoch, head = fit_task, ExitStack(), network.head
+        logits = np.empty((0, head.out_features), np.float32)
+        self.fitted = {"_network": network, "logits_": logits}
+        self.fitted["n_features_out_"] = head.in_features
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Begin the task of an epoch."""
+        facts = {"X": self.fit_task.X, "y": self.fit_task.y}
+        facts["reconstruction_attributes"] = self.fitted
+        self.epoch.enter_context(self.fit_task.part("epoch", **facts))
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """End it."""
+        self.epoch.close()
 
 
 def train(network, samples, point, arguments, per_epoch, folder, callbacks):
@@ -101,7 +116,18 @@ def loss_weights(class_weight, classes, codes, sample_weight):
     weights = np.ones(len(codes)) if sample_weight is None else sample_weight
     by_class = np.ones(len(classes))
     if isinstance(class_weight, dict):
-        by_class = _named_weights(class_weight, classes.tolist())
+        labels = classes.tolist()
+        for label, weight in class_weight.items():
+            if label not in labels:
+                raise InvalidInputError(
+                    f"class_weight has {label!r}, which is no label; labels are: "
+                    f"{', '.join(map(repr, labels))}."
+                )
+            if not isinstance(weight, Real) or not np.isfinite(weight):
+                raise InvalidInputError(
+                    f"class_weight of {label!r} must be a number; got {weight!r}."
+                )
+        by_class = np.array([class_weight.get(label, 1.0) for label in labels], float)
     elif class_weight == "balanced":
         total = np.bincount(codes, weights)
         by_class = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
@@ -114,28 +140,11 @@ def loss_weights(class_weight, classes, codes, sample_weight):
     return weights * (len(weights) / weights.sum())
 
 
-def _named_weights(class_weight, labels):
-    unknown = [label for label in class_weight if label not in labels]
-    if unknown:
-        raise InvalidInputError(
-            f"class_weight has {unknown[0]!r}, which is no label; labels are: "
-            f"{', '.join(map(repr, labels))}."
-        )
-    for label, weight in class_weight.items():
-        if not isinstance(weight, Real) or not np.isfinite(weight):
-            raise InvalidInputError(
-                f"class_weight of {label!r} must be a number; got {weight!r}."
-            )
-    return np.array([class_weight.get(label, 1.0) for label in labels], float)
-
-
 @contextmanager
 def seeded(seed):
     """Seed torch, NumPy and Python, and put their streams back afterwards."""
     with streams_kept():
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        torch.manual_seed(seed)
+        set_seed(seed)
         yield
 
 

@@ -41,12 +41,7 @@ def test_equals_a_fit_to_the_samples_that_are_kept(data):
     np.testing.assert_allclose(model.estimator_.coef_, expected.coef_)
     unweighted = LogisticRegression().fit(X[kept], y[kept])
     assert abs(expected.coef_ - unweighted.coef_).max() > 1e-3
-    for answer in (
-        "predict",
-        "predict_proba",
-        "predict_log_proba",
-        "decision_function",
-    ):
+    for answer in ("predict", "predict_proba", "decision_function"):
         given = getattr(model, answer)(X)  # of all samples
         np.testing.assert_allclose(given, getattr(expected, answer)(X))
     assert model.score(X, y) == expected.score(X, y)
@@ -57,13 +52,10 @@ def test_equals_a_fit_to_the_samples_that_are_kept(data):
 
 def test_what_is_no_value_a_sample_goes_as_it_is(data):
     X, y, *_ = data
-    first, intercept = np.full((1, 4), 7.0), np.zeros(1)
+    start = {"coef_init": np.full((1, 4), 7.0), "intercept_init": np.zeros(1)}
     model = FilteredEstimator(Perceptron(max_iter=1, tol=None), CLEANER)
-    model.fit(X, y, coef_init=first, intercept_init=intercept)
-    kept = model.filter_.sample_indices_
-    expected = clone(model.estimator).fit(
-        X[kept], y[kept], coef_init=first, intercept_init=intercept
-    )
+    kept = model.fit(X, y, **start).filter_.sample_indices_
+    expected = clone(model.estimator).fit(X[kept], y[kept], **start)
     np.testing.assert_array_equal(model.estimator_.coef_, expected.coef_)
 
 
@@ -86,13 +78,7 @@ def test_cross_validation_with_weights_and_groups(data, routing):
         params = {name: weight} | ({"groups": groups} if routing else {})
         options = {} if routing else {"groups": groups}
         got = cross_validate(
-            model,
-            X,
-            y,
-            cv=GroupKFold(5),
-            params=params,
-            error_score="raise",
-            **options,
+            model, X, y, cv=GroupKFold(5), params=params, error_score="raise", **options
         )
     for fold, score in enumerate(got["test_score"]):
         train, test = list(GroupKFold(5).split(X, y, groups))[fold]

@@ -51,11 +51,6 @@ def test_what_should_go_along_must_be_as_long(name):
     model = FilteredEstimator(LogisticRegression(), CLEANER)
     with pytest.raises(InvalidInputError, match=f"{name} must hold one value for each"):
         model.fit(X, Y, **{name: np.ones(48)})
-    piped = FilteredEstimator(make_pipeline(LogisticRegression()), CLEANER)
-    with pytest.raises(
-        InvalidInputError, match="sample_weight must hold one value for"
-    ):
-        piped.fit(X, Y, logisticregression__sample_weight=np.ones(48))
 
 
 def test_a_filter_forgets_the_features_of_its_last_fit():

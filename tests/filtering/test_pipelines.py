@@ -5,7 +5,6 @@ import pytest
 from imblearn.pipeline import Pipeline as ImblearnPipeline
 from imblearn.under_sampling import RandomUnderSampler
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -77,10 +76,3 @@ def test_other_estimators_are_named(last, said):
     fitted = make_pipeline(StandardScaler(), last).fit(X, Y)
     with pytest.raises(InvalidInputError, match=said):
         smilearn.score_samples(fitted, NEW, NAMES)
-
-
-def test_what_is_not_fitted_says_so():
-    with pytest.raises(NotFittedError):
-        smilearn.score_samples(pipeline(), NEW, NAMES)
-    with pytest.raises(NotFittedError):
-        smilearn.score_samples(clone(SCORER), NEW, NAMES)

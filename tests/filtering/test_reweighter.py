@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilearn import FilteredEstimator, RiskFilter, RiskReweighter, SlicedMIScorer
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
 SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
 CLEANER = RiskFilter(SCORER, share=0.2)
@@ -25,15 +25,6 @@ def data(seed):
     y = rng.permutation(np.arange(100) % 2)
     X = rng.normal(size=(100, 4)) + 1.2 * y[:, None]
     return X, y, rng.uniform(0.1, 3, size=100)
-
-
-def test_hard_weights_are_as_good_as_dropping(data):
-    X, y, weight = data
-    hard = RiskReweighter(GaussianNB(), CLEANER, weight="hard")
-    hard.fit(X, y, sample_weight=weight)
-    dropped = FilteredEstimator(GaussianNB(), CLEANER).fit(X, y, sample_weight=weight)
-    np.testing.assert_array_equal(hard.weights_, dropped.filter_.support_)
-    np.testing.assert_allclose(hard.predict_proba(X), dropped.predict_proba(X))
 
 
 def test_soft_weights_fall_with_the_risk(data):
@@ -53,11 +44,23 @@ def test_soft_weights_fall_with_the_risk(data):
     np.testing.assert_allclose(model.estimator_.coef_, expected.coef_)
 
 
-def test_a_function_of_ones_own(data):
+def test_each_class_has_its_line(data):
     X, y, _ = data
-    model = RiskReweighter(LogisticRegression(), CLEANER, weight=lambda r: np.exp(-r))
-    scores = clone(SCORER).fit(X, y).scores_
-    np.testing.assert_allclose(model.fit(X, y).weights_, np.exp(scores))
+    cleaner = RiskFilter(SCORER, share=0.3, by_class=True)
+    model = RiskReweighter(LogisticRegression(), cleaner).fit(X, y)
+    below = model.weights_ < 0.5
+    assert [below[y == label].sum() for label in (0, 1)] == [15, 15]
+    assert len(set(model.filter_.threshold_)) == 2
+
+
+def test_floors_are_for_hard_weights(data):
+    X, y, _ = data
+    strict = RiskFilter(SCORER, threshold=-9.0, min_per_class=10)
+    soft = RiskReweighter(GaussianNB(), strict).fit(X, y)  # warns of nothing
+    assert (soft.weights_ < 0.5).all()
+    with pytest.warns(LowSupportWarning):
+        hard = RiskReweighter(GaussianNB(), strict, weight="hard").fit(X, y)
+    assert hard.weights_.sum() == 20
 
 
 @pytest.mark.parametrize(
@@ -83,10 +86,7 @@ NESTED = {
         make_pipeline(StandardScaler(), LogisticRegression()),
         "logisticregression__sample_weight",
     ),
-    "search": (
-        GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2),
-        "sample_weight",
-    ),
+    "search": (GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2), "sample_weight"),
     "search of pipelines": (
         GridSearchCV(
             make_pipeline("passthrough", make_pipeline(LogisticRegression())), {}, cv=2

@@ -4,29 +4,11 @@ import inspect
 
 import pytest
 from finetuning_data import TEXTS, Y, make
-from sklearn.base import clone
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError
 
 KINDS = [FineTunedClassifier, FineTunedEmbedder]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_parameters_are_those_of_the_signature(kind):
-    names = {*inspect.signature(kind).parameters}
-    defaults = {
-        name: p.default for name, p in inspect.signature(kind).parameters.items()
-    }
-    assert kind().get_params() == defaults
-    assert names == set(kind._parameter_constraints)
-    changed = kind("folder", early_point="gap", max_epochs=7)
-    assert clone(changed).get_params() == {
-        **defaults,
-        "model": "folder",
-        "early_point": "gap",
-        "max_epochs": 7,
-    }
 
 
 def test_defaults_that_differ_are_documented_where_they_do():

@@ -84,20 +84,6 @@ def test_embedding_of_a_decoder_is_the_last_real_token(kind):
     np.testing.assert_allclose(embedder.logits_, logits, atol=1e-5)
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_history_starts_with_the_untrained_head(tiny_encoder, seed, n_classes):
-    y = np.arange(len(TEXTS)) % n_classes
-    options = {"random_state": seed, "learning_rate": 1e-12}
-    embedder, _ = unfinished(tiny_encoder, y, **options)
-    first, last = embedder.history_[0], embedder.history_[-1]
-    assert (first["step"], first["epoch"]) == (0, 0.0)
-    assert first["median_loss"] == pytest.approx(np.log(n_classes), abs=0.5)
-    # nothing was learnt, so that what holds at the end held before the first step
-    assert first["median_loss"] == pytest.approx(np.median(embedder.losses_), abs=1e-5)
-    share = (embedder.logits_.argmax(1) == y).mean()
-    assert first["share_fitted"] == last["share_fitted"] == share
-
-
 @pytest.mark.parametrize(("loss_drop", "share"), [("auto", 0.5), (0.2, 0.8)])
 def test_stops_at_the_first_evaluation_below_the_threshold(
     tiny_encoder, seed, loss_drop, share
@@ -122,16 +108,6 @@ def test_evaluating_changes_nothing_in_training(tiny_encoder, seed):
     assert epochs == pytest.approx([0, 0.6, 1, 1.6, 2])
     assert [often.history_[step] for step in (0, 3, 5, 8, 10)] == seldom.history_
     np.testing.assert_array_equal(Z, X)
-
-
-def test_warns_when_the_early_point_is_not_reached(tiny_encoder):
-    with pytest.warns(EarlyPointWarning) as caught:
-        embedder = embed(tiny_encoder, max_epochs=1, learning_rate=1e-5).fit(TEXTS, Y)
-    loss, threshold = embedder.history_[-1]["median_loss"], embedder.early_point_loss_
-    assert loss > threshold
-    expected = f"median loss {loss:.3f}, early point at {threshold:.3f}. Raise max_ep"
-    assert expected in str(caught[0].message)
-    assert (len(caught), embedder.early_point_reached_) == (1, False)
 
 
 def test_without_a_seed_fits_differ_and_global_streams_are_left_alone(tiny_encoder):

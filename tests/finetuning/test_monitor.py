@@ -1,9 +1,8 @@
 """The rules of the early point, through the monitor for loops without a Trainer."""
 
-import math
-
 import numpy as np
 import pytest
+import torch
 
 from smilearn import EarlyPointMonitor
 from smilearn.exceptions import InvalidInputError
@@ -26,11 +25,10 @@ def test_median_loss_counts_from_the_first_update(loss_drop, medians, expected):
     assert [entry["median_loss"] for entry in monitor.history] == medians
 
 
-def test_with_classes_the_first_update_may_be_the_early_point():
-    half = math.log(3) / 2
-    assert not EarlyPointMonitor(n_classes=3).update([half + 1e-6])
-    assert EarlyPointMonitor(n_classes=3).update([half])
-    assert not EarlyPointMonitor().update([half])
+def test_median_decides_not_the_mean():
+    monitor = EarlyPointMonitor(n_classes=2)
+    assert not monitor.update([0.0, 0.0, 0.9, 0.9, 0.9])  # mean 0.54, median 0.9
+    assert monitor.update([0.3, 0.3, 0.3, 50.0, 50.0])  # mean 20, median 0.3
 
 
 def test_gap_compares_means_with_held_out_samples():
@@ -53,6 +51,17 @@ def test_epochs_are_counted_from_the_start(stop_epoch, first):
         monitor.update([1.0])
     answers = [monitor.update([9.0], epoch=n / 4) for n in range(4)]
     assert answers == [False] * first + [True] * (4 - first)
+
+
+def test_history_has_plain_numbers():
+    monitor = EarlyPointMonitor()
+    losses = torch.tensor([0.5, 1.5, 4.0], dtype=torch.bfloat16, requires_grad=True)
+    monitor.update(losses, correct=torch.tensor([True, False, False]), epoch=0)
+    expected = {"step": 0, "epoch": 0.0, "median_loss": 1.5, "mean_loss": 2.0}
+    expected |= {"n_evaluated": 3, "share_fitted": pytest.approx(1 / 3)}
+    assert monitor.history == [expected]
+    kinds = [type(value) for value in monitor.history[0].values()]
+    assert kinds == [int, float, float, float, int, float]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 from trainers import Columns, Stream, TextSet, catching, make_trainer, rows_of
 from transformers import (
     AutoModelForSequenceClassification,
+    AutoTokenizer,
     DataCollatorWithPadding,
     TrainingArguments,
 )
@@ -73,12 +74,15 @@ def test_kinds_of_data_sets(tiny_encoder, tmp_path, usual, make_rows, keep):
     assert rows == rows_of(tiny_encoder)  # only read
 
 
-@pytest.mark.parametrize("kind", [list, TextSet, Columns])
-def test_a_column_of_texts_is_in_the_table(tiny_encoder, tmp_path, usual, kind):
-    rows = kind(with_text(tiny_encoder))
+@pytest.mark.parametrize(("row", "text"), [(0, None), (0, ["a"]), (7, None), (7, 3)])
+def test_a_column_that_holds_no_texts_is_passed_over(
+    tiny_encoder, tmp_path, usual, row, text
+):
+    rows = with_text(tiny_encoder)
+    rows[row]["text"] = text
     callback = train(tiny_encoder, tmp_path, rows=rows)
     np.testing.assert_array_equal(callback.scores_, usual.scores_)
-    assert callback.table_["text"].tolist() == TEXTS
+    assert "text" not in callback.table_.columns
 
 
 def test_a_data_set_of_its_own_is_scored_instead(tiny_encoder, tmp_path):
@@ -103,24 +107,18 @@ def test_data_sets_of_datasets(tiny_encoder, tmp_path, usual, layout, attached):
     assert list(kept["text"]) == [TEXTS[row] for row in callback.kept_indices_]
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_texts_may_be_a_column_or_a_data_set_of_datasets(
-    tiny_encoder, tmp_path, usual, whole
-):
-    dataset = Dataset.from_list(with_text(tiny_encoder))
-    source = dataset if whole else dataset["text"]
-    callback = train(tiny_encoder, tmp_path, rows=dataset, source=source)
+def test_tokens_made_on_the_fly(tiny_encoder, tmp_path, usual):
+    """A transform of `datasets`, whose columns are not those of its rows."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+
+    def tokens(batch):
+        ids = tokenizer(list(batch["text"]), truncation=True, max_length=30)
+        return {"input_ids": ids["input_ids"], "labels": batch["label"]}
+
+    raw = Dataset.from_dict({"text": TEXTS, "label": Y.tolist()})
+    options = {"rows": raw.with_transform(tokens), "remove_unused_columns": False}
+    callback = train(tiny_encoder, tmp_path, **options)
     np.testing.assert_array_equal(callback.scores_, usual.scores_)
-    assert callback.table_["text"].tolist() == TEXTS
-
-
-def test_a_stream_of_datasets_needs_a_data_set_to_score(tiny_encoder, tmp_path):
-    dataset = Dataset.from_list(with_text(tiny_encoder))
-    options = {"rows": dataset.to_iterable_dataset(), "max_steps": 5}
-    with pytest.raises(InvalidInputError, match="IterableDataset cannot be read by in"):
-        train(tiny_encoder, tmp_path, **options)
-    callback = train(tiny_encoder, tmp_path, source=dataset, **options)
-    assert callback.table_["text"].tolist() == TEXTS
 
 
 def test_held_out_samples_may_be_of_one_class(tiny_encoder, tmp_path):
@@ -162,17 +160,6 @@ def test_a_model_with_adapters(tiny_encoder, tmp_path):
     assert abs(np.array(bare) - expected).max() > 1e-2
 
 
-class Bare(torch.nn.Module):
-    """A model without config."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = torch.nn.Linear(1, 2)
-
-    def forward(self, input_ids, attention_mask=None, labels=None):
-        raise NotImplementedError
-
-
 def relabelled(rows, label, start=0):
     return [{**row, "label": label if i >= start else 0} for i, row in enumerate(rows)]
 
@@ -197,11 +184,9 @@ def test_what_cannot_be_scored_is_refused_before_training(
         train(tiny_encoder, tmp_path, rows=rows, max_steps=10)
 
 
-def test_other_texts_or_a_bare_model_are_refused(tiny_encoder, tmp_path):
+def test_other_texts_are_refused(tiny_encoder, tmp_path):
     with pytest.raises(InvalidInputError, match="39 texts for 40 training samples"):
         train(tiny_encoder, tmp_path, source=TEXTS[1:])
-    with pytest.raises(InvalidInputError, match="Bare has no config"):
-        train(tiny_encoder, tmp_path, model=Bare())
 
 
 def test_the_head_of_a_decoder_does_not_read_padding_that_is_real():
