@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from smilearn.scoring._densities import nodes_needed
 from smilearn.scoring._moments import ClassMoments, moments_of, plain_moments
 from smilearn.scoring._reader import PmiReader, SliceSums
 from smilearn.scoring._reliability import SliceTally
-from smilearn.scoring._tables import nodes_needed
 from smilearn.utils._devices import in_blocks
 from smilearn.utils._threads import in_threads
 

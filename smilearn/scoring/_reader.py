@@ -7,9 +7,16 @@ import numpy as np
 import torch
 
 from smilearn.scoring import _kernels
-from smilearn.scoring._densities import DENSITIES
+from smilearn.scoring._densities import (
+    DENSITIES,
+    chunks,
+    class_pmi,
+    grid_of,
+    locate,
+    read,
+    tabulate,
+)
 from smilearn.scoring._kernels import tables
-from smilearn.scoring._tables import chunks, class_pmi, grid_of, locate, read, tabulate
 from smilearn.utils._devices import most_slices
 
 # of projections held at once: pieces that malloc reuses, or that keep a GPU busy

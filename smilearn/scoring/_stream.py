@@ -11,13 +11,13 @@ import torch
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._batches import one_kind
+from smilearn.scoring._densities import nodes_needed
 from smilearn.scoring._engine import project, score_new
 from smilearn.scoring._moments import ClassMoments, sums_of
 from smilearn.scoring._outliers import far_in_blocks
 from smilearn.scoring._reliability import SliceTally
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import feature_moments, inverse_scale_of, standardize
-from smilearn.scoring._tables import nodes_needed
 from smilearn.utils._devices import in_blocks, working_on
 from smilearn.utils._indexing import as_tensor
 from smilearn.utils._weights import enough_weight

@@ -7,24 +7,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._batches import Relabelled, filled, one_kind, pieces, repeatable
+from smilearn.scoring._densities import nodes_needed
 from smilearn.scoring._directions import SliceDirections
 from smilearn.scoring._engine import extend_until
 from smilearn.scoring._families import ENOUGH_RELIABILITY
 from smilearn.scoring._stream import StreamPass, extent_of, finished, merged, with_batch
-from smilearn.scoring._tables import nodes_needed
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import fit_context
 from smilearn.utils._validation import is_tensor
 from smilearn.utils._weights import checked_weights
 
-_OF_TRAINING_SAMPLES = {
-    "false_flag_rate_",
-    "far_",
-    "labels_",
-    "reliability_",
-    "scores_",
-    "scores_std_",
-}
 # what some family scores with
 _LEARNT = {"coef_", "directions_", "label_scorers_", "members_"}
 _SLICES = 1024  # for "auto": no ranking tells when to stop
@@ -77,10 +69,20 @@ class StreamLearning:
             or changes, or if weights are not whole numbers where samples are to be left
             out; and whatever :meth:`fit` raises.
         """
-        self._check_can_stream()
-        self._forget()
-        repeatable(batches)
-        self._look_at_the_first(batches)
+        if self.slicing != "isotropic":
+            raise InvalidInputError(
+                "Only isotropic slices can be fitted to a stream, as the others are "
+                f"made from all samples at once; got slicing={self.slicing!r}. Load "
+                "the embeddings into memory, fit(np.asarray(X), y), or take "
+                'slicing="isotropic".'
+            )
+        self._begin_stream()
+        first = next(filled(repeatable(batches)), None)
+        if first is None:
+            raise InvalidInputError(
+                "batches must hold at least 1 batch with samples; got none."
+            )
+        self._checked_batch(*first, reset=True)
         settings, directions = self._settings(), self._directions()
         length = self.n_features_in_ if self.orthogonal else 1
         options = {"block_length": length, "left_out": self.leave_one_out}
@@ -157,24 +159,6 @@ class StreamLearning:
             if rows.any():
                 scores[rows] = self._score(X[rows], [codes[rows]], left_out)[:, 0]
         return scores
-
-    def _check_can_stream(self):
-        if self.slicing != "isotropic":
-            raise InvalidInputError(
-                "Only isotropic slices can be fitted to a stream, as the others are "
-                f"made from all samples at once; got slicing={self.slicing!r}. Load "
-                "the embeddings into memory, fit(np.asarray(X), y), or take "
-                'slicing="isotropic".'
-            )
-
-    def _look_at_the_first(self, batches):
-        for batch in filled(batches):
-            self._checked_batch(*batch, reset=True)
-            self.dtype_ = "float32" if self.dtype == "auto" else self.dtype
-            return
-        raise InvalidInputError(
-            "batches must hold at least 1 batch with samples; got none."
-        )
 
     def _pieces(self, batches):
         def validated(*batch):
@@ -364,8 +348,6 @@ class StreamLearning:
     def _begin_stream(self):
         """Drop what calls that failed may have left."""
         self._forget()
-        for name in _OF_TRAINING_SAMPLES & vars(self).keys():
-            delattr(self, name)
         self.dtype_ = "float32" if self.dtype == "auto" else self.dtype
 
     def _sums_so_far(self):
@@ -380,10 +362,6 @@ class StreamLearning:
                 "with another slicing, or with several labels a sample. Fit anew, or "
                 "begin with a new SlicedMIScorer."
             )
-        return self._sums_of_fit()
-
-    def _sums_of_fit(self):
-        """What `fit` has learnt, as sums."""
         total, moments = self.class_count_.sum(), self._slices()[1]
         spread, largest = self.feature_extent_.astype(float)
         scale = 1 / self.inverse_scale_.max() if self.inverse_scale_.any() else 0.0
@@ -441,8 +419,7 @@ class StreamLearning:
         """Set what scoring needs from the sums so far."""
         centre, inverse_scale, moments = finished(state, directions)
         nodes = nodes_needed(self._settings().densities(moments), moments)
-        for name in _OF_TRAINING_SAMPLES & vars(self).keys():
-            delattr(self, name)
+        self._forget("dtype_")
         self.centre_, self.inverse_scale_ = centre, inverse_scale
         self.feature_extent_, self.offset_ = extent_of(state), 0.0
         self.classes_, self.class_count_ = state["labels"], state["count"]

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from smilearn.metrics import label_contrast
-from smilearn.scoring import _comparison
-from smilearn.scoring._comparison import Comparison
+from smilearn.scoring import _families
+from smilearn.scoring._families import Comparison
 
 
 def dealt(seed, n_samples, n_classes, n_folds=10):
@@ -60,7 +60,7 @@ def test_rows_are_as_many_as_wanted_and_of_all_classes(seed):
     compared = Comparison(codes, folds, 5)
     assert list(compared.rows) == [0]
     rows = compared.rows[0]
-    assert len(rows) == len(set(rows.tolist())) == _comparison.ROWS
+    assert len(rows) == len(set(rows.tolist())) == _families.ROWS
     assert np.isin(rows, folds[0]).all() and (np.diff(rows) > 0).all()
     assert np.ptp(np.bincount(codes[rows]) / np.bincount(codes[folds[0]])) < 0.02
 

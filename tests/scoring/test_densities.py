@@ -11,9 +11,9 @@ from smilearn.scoring._densities import (
     DENSITIES,
     PRIOR_COUNT,
     PRIOR_DOF,
+    nodes_needed,
 )
 from smilearn.scoring._moments import ClassMoments
-from smilearn.scoring._tables import nodes_needed
 
 KINDS = sorted(DENSITIES)
 SIZES = (40, 5, 3, 2, 1)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from oracles import psmi
 
-from smilearn.scoring import _tables
+from smilearn.scoring import _densities
 from smilearn.scoring._densities import DENSITIES
 from smilearn.scoring._directions import SliceDirections
 from smilearn.scoring._engine import TrainingPass, extend_until, score_new
@@ -140,7 +140,7 @@ def test_every_slice_is_read_once_under_every_label(seed, most, monkeypatch):
     new = np.concatenate([X, 1.5 * X, -3 * X])
     labels = [np.full(len(new), label) for label in range(3)]
     expected = scored(training, new, labels, directions, exactly=True)
-    monkeypatch.setattr(_tables, "_CHUNK", most)
+    monkeypatch.setattr(_densities, "_CHUNK", most)
     reader = PmiReader(training.settings, training.moments, nodes)
     Z = torch.as_tensor(directions) @ standardized(training, new).T
     sums = [SliceSums(np.arange(40), 40, Z) for _ in labels]  # every slice apart
@@ -164,7 +164,7 @@ def test_far_outlier_takes_the_exact_path(
     Without it the class has a hundred-millionth of the variance: digits that float32
     projections do not hold.
     """
-    monkeypatch.setattr(_tables, "MOST_NODES", 2048)
+    monkeypatch.setattr(_densities, "MOST_NODES", 2048)
     X, y = embeddings(seed, n_features=8)
     X[np.flatnonzero(y == label)[0]] += 1e4
     X, directions = X.astype(dtype), directions_of(seed, 5, 8)

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from smilearn.scoring import _scatter
-from smilearn.scoring._maps import (
+from smilearn.scoring._families import (
     joint_functions,
     joint_table,
 )

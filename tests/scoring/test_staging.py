@@ -7,7 +7,7 @@ import pytest
 from oracles import embeddings, fitted
 from sklearn.exceptions import NotFittedError
 
-import smilearn.scoring._staging
+import smilearn.scoring._scoring
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 
@@ -68,14 +68,14 @@ def test_a_stage_inside_a_block_is_the_mean_so_far(seed, block_size):
 def test_nothing_is_done_before_it_is_asked_for(seed, monkeypatch):
     (X, y), (others, labels) = halves(seed)
     scorer, done = fitted(X, y, n_slices=40, block_size=10), []
-    staged_new = smilearn.scoring._staging.staged_new
+    staged_new = smilearn.scoring._scoring.staged_new
 
     def counted(*arguments):
         for stage in staged_new(*arguments):
             done.append(stage)
             yield stage
 
-    monkeypatch.setattr(smilearn.scoring._staging, "staged_new", counted)
+    monkeypatch.setattr(smilearn.scoring._scoring, "staged_new", counted)
     stages = scorer.staged_score_samples(others, labels, at=[5, 20, 40])
     assert isinstance(stages, types.GeneratorType)
     assert len(done) == 0

@@ -7,10 +7,9 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from smilearn.scoring import _tables
-from smilearn.scoring._densities import DENSITIES
-from smilearn.scoring._moments import ClassMoments
-from smilearn.scoring._tables import (
+from smilearn.scoring import _densities
+from smilearn.scoring._densities import (
+    DENSITIES,
     FEWEST_NODES,
     MOST_NODES,
     class_pmi,
@@ -20,6 +19,7 @@ from smilearn.scoring._tables import (
     read,
     tabulate,
 )
+from smilearn.scoring._moments import ClassMoments
 
 FLOATS = [torch.float64, torch.float32]
 
@@ -108,7 +108,7 @@ def test_others_of_the_largest_class_survive_underflow(seed, n_classes, gap, dty
     joint = rng.uniform(-1, 1, size=(2, n_classes, 30)) - gap
     joint[0, 0] += gap
     joint[1, -1] += gap
-    got = _tables._log_of_others(torch.as_tensor(joint, dtype=dtype))
+    got = _densities._log_of_others(torch.as_tensor(joint, dtype=dtype))
     rounded = torch.as_tensor(joint, dtype=dtype).double().numpy()
     assert_equal_to_rounding(got, others(rounded), dtype, gap + 5, roundings=3)
 
