@@ -10,23 +10,45 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from smilearn.scoring._densities import nodes_needed
 from smilearn.scoring._moments import ClassMoments, moments_of, plain_moments
 from smilearn.scoring._reader import PmiReader, SliceSums
 from smilearn.scoring._reliability import SliceTally
 from smilearn.utils._devices import in_blocks
 from smilearn.utils._threads import in_threads
 
+ENOUGH_RELIABILITY = 0.95
 _FIRST_SLICES = 256
 
 
-class TrainingPass:
+class SlicePass:
+    """A pass that fits slices, and keeps their moments and grid sizes."""
+
+    def __init__(self, settings):
+        self.settings, self._parts, self._nodes = settings, [], []
+
+    def _keep(self, moments, nodes):
+        self._parts.append(moments)
+        self._nodes.append(nodes)
+
+    @property
+    def moments(self):
+        """Moments of all slices so far."""
+        return ClassMoments.concatenate(self._parts)
+
+    @property
+    def nodes(self):
+        """Grid size of all slices so far, (n_slices,)."""
+        return np.concatenate(self._nodes)
+
+
+class TrainingPass(SlicePass):
     """Fit slices and score the samples they are fitted on, as many as are asked for."""
 
     def __init__(
         self, samples, settings, *, block_length, left_out, folds=None, verbose=False
     ):
-        self.settings, self.verbose = settings, verbose
+        super().__init__(settings)
+        self.verbose, self._buffer = verbose, None
         self.left_out, self._folds = left_out, folds
         self.count, self._segments = samples.count, samples.segments
         self._weight, self._weight_of = samples.weight, samples.weight_of
@@ -35,7 +57,6 @@ class TrainingPass:
         self._residuals, self._class_means = samples.centred()  # (n, d), (K, d)
         self._codes = torch.as_tensor(samples.codes, device=settings.device)
         self.tally = SliceTally(len(self._residuals), block_length, samples.weight)
-        self._parts, self._nodes, self._buffer = [], [], None
 
     def extend(self, directions):
         """Score with the slices of `directions`, (S, d), not counted in so far."""
@@ -73,10 +94,6 @@ class TrainingPass:
         blocks = in_blocks(work, self.settings, start, stop, n_samples, free)
         return (values for _, values in blocks)
 
-    def _keep(self, moments, nodes):
-        self._parts.append(moments)
-        self._nodes.append(nodes)
-
     def _read(self, product, moments, nodes, places):
         """Sums of the pmi over some slices, and of its square."""
         if self._folds is not None:
@@ -96,7 +113,7 @@ class TrainingPass:
                 held_out, codes, len(self.count), self._weight_of(rows)
             )
             remaining = moments.without(part)
-            nodes = nodes_needed(self.settings.densities(remaining), remaining)
+            nodes = self.settings.nodes(remaining)
             reader = PmiReader(self.settings, remaining, nodes, training=True)
             its_sums = SliceSums(self.tally.groups(places), 4, held_out)
             reader.add_to([its_sums], held_out, [codes])
@@ -108,7 +125,7 @@ class TrainingPass:
         product = self._product(directions)
         means = directions @ self._class_means.T  # (S, K)
         moments = moments_of(product, self._segments, self.count, means, self._weight)
-        return product, moments, nodes_needed(self.settings.densities(moments), moments)
+        return product, moments, self.settings.nodes(moments)
 
     def points_of(self, rows):
         """Standardized samples of some rows, (n, d)."""
@@ -125,15 +142,15 @@ class TrainingPass:
         product = self._buffer[: len(directions)]
         return project(self.settings.tensor(directions), self._residuals, product)
 
-    @property
-    def moments(self):
-        """Moments of all slices so far."""
-        return ClassMoments.concatenate(self._parts)
 
-    @property
-    def nodes(self):
-        """Grid size of all slices so far, (n_slices,)."""
-        return np.concatenate(self._nodes)
+def extend_as_asked(training, directions, n_slices, most):
+    """Score with so many slices; "auto": with as many as a reliable ranking takes."""
+    if directions.n_features == 1:  # there is one direction only
+        training.extend(directions.first(1))
+    elif n_slices == "auto":
+        extend_until(training, ENOUGH_RELIABILITY, directions, most)
+    else:
+        training.extend(directions.first(n_slices))
 
 
 def extend_until(training, reliability, directions, most):
@@ -173,15 +190,7 @@ def score_new(
 
 
 def staged_new(
-    X,
-    columns,
-    directions,
-    moments,
-    nodes,
-    settings,
-    counts,
-    tally=None,
-    left_out=False,
+    X, columns, directions, moments, nodes, settings, counts, tally=None, left_out=False
 ):
     """Scores of :func:`score_new` after the first slices, in one pass over them."""
     columns = [torch.as_tensor(codes, device=settings.device) for codes in columns]

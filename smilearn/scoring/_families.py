@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from smilearn.metrics import label_contrast
-from smilearn.scoring._densities import nodes_needed
 from smilearn.scoring._directions import SliceDirections, with_signs
-from smilearn.scoring._engine import TrainingPass, extend_until, project, score_new
+from smilearn.scoring._engine import TrainingPass, extend_as_asked, project, score_new
 from smilearn.scoring._moments import ClassMoments, plain_moments
 from smilearn.scoring._reader import Settings
 from smilearn.scoring._reliability import SliceTally
@@ -244,7 +243,6 @@ class Learnt:
     functions: tuple | None = None
 
 
-ENOUGH_RELIABILITY = 0.95
 _CONTRAST_SLICES = 256
 BOOSTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _TOGETHER = 0.3  # share of the folds that may be held out at once to compare labels
@@ -285,8 +283,7 @@ def discriminant(task):
     def measured(scatter, axes):
         directions = task.directions(len(axes)).first(n_slices)
         moments = pooled_moments(scatter, axes, directions, task.share)
-        nodes = nodes_needed(task.settings.densities(moments), moments)
-        return axes, directions, moments, nodes
+        return axes, directions, moments, task.settings.nodes(moments)
 
     def without(fold):
         rest, functions = task.scatters.without(fold), task.functions(fold)
@@ -352,12 +349,7 @@ def _unsupervised(task, samples, axes):
     if task.in_folds:
         options["folds"] = task.folds()
     training = TrainingPass(samples, task.settings, block_length=length, **options)
-    if n_axes == 1:  # there is one direction only
-        training.extend(directions.first(1))
-    elif task.n_slices == "auto":
-        extend_until(training, ENOUGH_RELIABILITY, directions, task.max_slices)
-    else:
-        training.extend(directions.first(task.n_slices))
+    extend_as_asked(training, directions, task.n_slices, task.max_slices)
     tally = training.tally
     return Learnt(
         scores=tally.mean,
@@ -405,7 +397,7 @@ def _without(total, points, rows, directions, task):
     codes = torch.as_tensor(task.samples.codes[rows], device=points.device)
     weight = task.samples.weight_of(rows)
     rest = total.without(plain_moments(product, codes, len(total.count), weight))
-    return rest, nodes_needed(task.settings.densities(rest), rest)
+    return rest, task.settings.nodes(rest)
 
 
 def _supervised(task, without, whole):

@@ -11,7 +11,8 @@ from sklearn.utils.multiclass import is_multilabel
 
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning
 from smilearn.scoring._batches import ENOUGH, ArrayBatches
-from smilearn.scoring._families import ENOUGH_RELIABILITY, Task
+from smilearn.scoring._engine import ENOUGH_RELIABILITY
+from smilearn.scoring._families import Task
 from smilearn.scoring._folds import folds_of, row_keys
 from smilearn.scoring._mixture import (
     bounded,
@@ -158,9 +159,11 @@ class SliceLearning(FitTasks):
     def _task(self, X, codes, weight, settings, seed):
         """What there is to learn from, and how."""
         # the deal does not follow the seed: a seed is for slices alone
-        keys = self._keys(X, generator_from(0, "folds"))
+        keys = fold = None  # unless some family may ask for folds
+        if not (self.slicing in ("isotropic", "principal") and self.whole_weights_):
+            rows = X if issparse(X) else as_tensor(X)
+            keys = row_keys(rows, generator_from(0, "folds"))
         samples = SortedSamples.of(X, codes, settings, weight, keys)
-        fold = None
         if keys is not None:
             fold = folds_of(samples.codes, keys[samples.order], self.cross_fit)
         return Task(
@@ -185,12 +188,6 @@ class SliceLearning(FitTasks):
                 self.far_ = far_samples(X, codes, self.far, weight)
         used &= ~self.far_
         return slice(None) if used.all() else used
-
-    def _keys(self, X, rng):
-        """Order of the samples by content, where some family may ask for folds."""
-        if self.slicing in ("isotropic", "principal") and self.whole_weights_:
-            return None
-        return row_keys(X if issparse(X) else as_tensor(X), rng)
 
     def _score_the_rest(self, X, y, rest):
         """Score far samples and those of weight 0 by what the others have taught."""
@@ -269,20 +266,17 @@ class SliceLearning(FitTasks):
         self.scores_ = mixed(scores, self.weights_, self.member_places_)
         self.centre_ = task.samples.centre
         self.inverse_scale_ = task.samples.inverse_scale
-        self.n_slices_ = sum(member.n_slices_ for member in self.members_.values())
-        errors = {name: member.scores_std_ for name, member in self.members_.items()}
+        members = self.members_.items()
+        self.n_slices_ = sum(member.n_slices_ for _, member in members)
+        errors = {name: member.scores_std_ for name, member in members}
         self.scores_std_ = mixed_errors(errors, self.weights_, self.member_places_)
-        self._judge_mixture(weight)
-
-    def _judge_mixture(self, weight):
-        """Reliability of the mixture, from its members'."""
 
         def spread_of(scores):
             return np.cov(bounded(scores), aweights=weight)
 
         noises = {
             name: np.sqrt((1 - m.reliability_) * spread_of(m.scores_))
-            for name, m in self.members_.items()
+            for name, m in members
         }
         noise = mixed_errors(noises, self.weights_, self.member_places_) ** 2
         spread = spread_of(self.scores_)

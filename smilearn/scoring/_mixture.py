@@ -9,14 +9,7 @@ from smilearn.scoring._families import enough_slices
 from smilearn.scoring._samples import SparsePoints
 from smilearn.utils._weights import weighted_quantile
 
-FAMILIES = {
-    "isotropic",
-    "principal",
-    "whitened",
-    "discriminant",
-    "joint",
-    "adaptive",
-}
+FAMILIES = {"isotropic", "principal", "whitened", "discriminant", "joint", "adaptive"}
 # the isotropic one last: it overwrites the points
 MEMBERS = {
     "principal-16": ("principal", 16),

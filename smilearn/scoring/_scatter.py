@@ -1,6 +1,6 @@
 """Within-class scatter, of all samples and without some folds, from one pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
@@ -159,7 +159,7 @@ class FoldScatters:
         self.whole = merged(parts)
         # around one mean these add up; around those of folds they would not
         self._fourth = fourth(self.whole.mean)
-        self.whole = _with_fourth(self.whole, self._fourth.sum())
+        self.whole = replace(self.whole, fourth=self._fourth.sum())
 
     def without(self, *folds):
         """Scatter of the samples that are in none of some folds, exactly."""
@@ -169,8 +169,8 @@ class FoldScatters:
         for fold in folds:
             part = self._kept.get((fold, "alone"))
             part = part or self._measure(self._folds[fold])
-            part = _with_fourth(part, self._fourth[self._folds[fold]].sum())
-            rest = rest.without(part)
+            fourth = self._fourth[self._folds[fold]].sum()
+            rest = rest.without(replace(part, fourth=fourth))
         self._keep(folds, rest)
         return rest
 
@@ -223,10 +223,7 @@ def pooled_moments(scatter, axes, directions, share):
     within = axes @ scatter.scatter @ axes.T / scatter.count.sum()
     variance = ((directions @ within) * directions).sum(1)[:, None].clip(0)
     mean = directions @ (axes @ scatter.mean.T)  # (S, K)
-    present, far = (
-        mean[:, scatter.count > 0],
-        _GRID_REACH * np.sqrt(variance[:, 0]),
-    )
+    present, far = (mean[:, scatter.count > 0], _GRID_REACH * np.sqrt(variance[:, 0]))
     return ClassMoments(
         count=scatter.count,
         mean=mean,
@@ -236,7 +233,3 @@ def pooled_moments(scatter, axes, directions, share):
         high=present.max(1) + far,
         share=share,
     )
-
-
-def _with_fourth(scatter, fourth):
-    return WithinScatter(scatter.count, scatter.mean, scatter.scatter, float(fourth))

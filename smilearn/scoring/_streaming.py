@@ -7,10 +7,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._batches import Relabelled, filled, one_kind, pieces, repeatable
-from smilearn.scoring._densities import nodes_needed
 from smilearn.scoring._directions import SliceDirections
-from smilearn.scoring._engine import extend_until
-from smilearn.scoring._families import ENOUGH_RELIABILITY
+from smilearn.scoring._engine import extend_as_asked
 from smilearn.scoring._stream import StreamPass, extent_of, finished, merged, with_batch
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import fit_context
@@ -83,18 +81,13 @@ class StreamLearning:
                 "batches must hold at least 1 batch with samples; got none."
             )
         self._checked_batch(*first, reset=True)
-        settings, directions = self._settings(), self._directions()
+        settings, directions = self._settings(), self._directions(self.n_features_in_)
         length = self.n_features_in_ if self.orthogonal else 1
         options = {"block_length": length, "left_out": self.leave_one_out}
         training = StreamPass(lambda: self._pieces(batches), settings, **options)
         if self.far is not None:
             training.set_far_aside(self.far)
-        if self.n_features_in_ == 1:
-            training.extend(directions.first(1))
-        elif self.n_slices == "auto":
-            extend_until(training, ENOUGH_RELIABILITY, directions, self.max_slices)
-        else:
-            training.extend(directions.first(self.n_slices))
+        extend_as_asked(training, directions, self.n_slices, self.max_slices)
         self._keep_pass(training, directions)
         self._set_offset(
             lambda null, labels: null.fit_batches(Relabelled(batches, labels)),
@@ -173,12 +166,9 @@ class StreamLearning:
         return pieces(batches, validated)
 
     def _keep_pass(self, training, directions):
-        self.classes_, self.class_count_ = training.classes, training.count
-        self.class_prior_ = self.class_count_ / self.class_count_.sum()
-        self.centre_, self.inverse_scale_ = training.centre, training.inverse_scale
-        tally, self.labels_ = training.tally, training.labels
-        self.far_ = training.far
-        self.feature_extent_ = training.extent
+        tally, self.labels_, self.far_ = training.tally, training.labels, training.far
+        self._keep_sums(training.state, training.centre, training.inverse_scale)
+        self.classes_ = training.classes
         self.scores_ = np.where(self.far_, np.minimum(tally.mean, 0), tally.mean)
         self.scores_std_ = tally.standard_error
         self.reliability_ = 1.0 if self.n_features_in_ == 1 else tally.reliability
@@ -239,11 +229,10 @@ class StreamLearning:
         allowed = self._allowed(y, classes, before)
         if before is None:
             self._begin_stream()
-            directions = self._stream_directions()
+            directions = self._stream_directions(self.n_features_in_)
         else:
             directions = self.directions_
-        settings = self._settings()
-        state = with_batch(before, X, y, weight, directions, settings)
+        state = with_batch(before, X, y, weight, directions, self._settings())
         if state:
             self._take_over(state, directions)
         self.stream_, self.stream_classes_ = state or {}, allowed
@@ -332,13 +321,11 @@ class StreamLearning:
                 return np.zeros(X.shape[0])
         return checked_weights(sample_weight, X)
 
-    def _directions(self, n_features=None):
+    def _directions(self, n_features):
         rng = generator_from(self._fixed_seed(), "slices")
-        n_features = n_features or self.n_features_in_
         return SliceDirections(n_features, rng, orthogonal=self.orthogonal)
 
-    def _stream_directions(self, n_features=None):
-        n_features = n_features or self.n_features_in_
+    def _stream_directions(self, n_features):
         wanted = min(_SLICES, self.max_slices)
         wanted = wanted if self.n_slices == "auto" else self.n_slices
         if n_features == 1:  # there is one direction only
@@ -418,10 +405,14 @@ class StreamLearning:
     def _take_over(self, state, directions):
         """Set what scoring needs from the sums so far."""
         centre, inverse_scale, moments = finished(state, directions)
-        nodes = nodes_needed(self._settings().densities(moments), moments)
+        nodes = self._settings().nodes(moments)
         self._forget("dtype_")
+        self.offset_ = 0.0
+        self._keep_sums(state, centre, inverse_scale)
+        self._keep_slices(None, directions, moments, nodes)
+
+    def _keep_sums(self, state, centre, inverse_scale):
         self.centre_, self.inverse_scale_ = centre, inverse_scale
-        self.feature_extent_, self.offset_ = extent_of(state), 0.0
+        self.feature_extent_ = extent_of(state)
         self.classes_, self.class_count_ = state["labels"], state["count"]
         self.class_prior_ = self.class_count_ / self.class_count_.sum()
-        self._keep_slices(None, directions, moments, nodes)

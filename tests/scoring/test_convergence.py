@@ -9,7 +9,6 @@ from sklearn.pipeline import make_pipeline
 
 from smilearn import SliceConvergence, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
-from smilearn.scoring._convergence import _doubling
 
 
 def halves(seed, sizes=(160, 110, 60), n_features=8, **options):
@@ -67,22 +66,6 @@ def test_a_second_set_begins_with_a_block(seed):
         for k, begin in second.items()
     ]
     np.testing.assert_allclose(curve.agreement, expected)
-
-
-@pytest.mark.parametrize(
-    ("n_slices", "block_length", "expected"),
-    [
-        (1, 1, [1]),
-        (1, 384, [1]),
-        (2, 1, [2]),
-        (20, 1, [2, 4, 8, 16, 20]),
-        (64, 5, [2, 5, 10, 20, 40, 64]),
-        (100, 384, [3, 6, 12, 24, 48, 96, 100]),
-        (1000, 384, [3, 6, 12, 24, 48, 96, 192, 384, 768, 1000]),
-    ],
-)
-def test_counts_double_through_the_block(n_slices, block_length, expected):
-    assert _doubling(n_slices, block_length) == expected
 
 
 @pytest.mark.parametrize("options", [{"slicing": "joint"}, {"n_components": 1}])

@@ -109,25 +109,6 @@ def test_copies_score_alike(slicing):
 
 
 @pytest.mark.parametrize("slicing", FAMILIES)
-def test_half_precision_is_read_as_single(slicing):
-    """Up to 65,504, whose square is none of its numbers."""
-
-    @examples(5)
-    @given(st.data(), st.floats(-7, 4.3), options_of(slicing))
-    def check(drawn, exponent, options):
-        y = drawn.draw(labels(15, 4))
-        X = np.random.default_rng(len(y)).normal(size=(15, 4)) * 10.0**exponent
-        X[0] = 65504
-        X = X.clip(-65504, 65504).astype(np.float16)
-        half, single = (fitted(Z, y, **options) for Z in (X, X.astype(np.float32)))
-        assert_array_equal(half.scores_, single.scores_)
-        assert_array_equal(half.score_table(X), single.score_table(X))
-        assert_sane(half, X, y)
-
-    check()
-
-
-@pytest.mark.parametrize("slicing", FAMILIES)
 def test_type_of_labels_does_not_matter(slicing):
     @examples(2)
     @given(st.data(), options_of(slicing))

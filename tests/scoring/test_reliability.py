@@ -14,43 +14,6 @@ def rank_correlation(first, second):
     return spearmanr(first, second).statistic
 
 
-def replicates(rng, half, shared, n_samples=100_000):
-    """True scores of variance 1, and two runs of two noisy halves each."""
-    true = rng.normal(size=n_samples)
-    covariance = [[half, shared], [shared, half]]
-    noise = rng.multivariate_normal([0, 0], covariance, size=(2, n_samples))
-    return true[:, None] + noise  # (2 runs, n, 2 halves)
-
-
-@pytest.mark.parametrize("share", [0.0, -0.3, -0.7, 0.3])
-@pytest.mark.parametrize("half", [0.02, 0.3, 1.0, 4.0])
-def test_foretells_the_agreement_of_two_runs(seed, half, share):
-    """Whatever noise the halves share; 0.05 for ranks in place of values."""
-    rng = np.random.default_rng(seed)
-    runs = replicates(rng, half, share * half)
-    whole = half * (1 + share) / 2
-    claimed = [
-        split_half_reliability(*run.T, half=half, shared=share * half, whole=whole)
-        for run in runs
-    ]
-    observed = rank_correlation(*runs.mean(2))
-    assert claimed == pytest.approx([observed, observed], abs=0.05)
-
-
-@pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
-def test_spearman_brown_is_the_special_case(seed, noise):
-    rng = np.random.default_rng(seed)
-    true = rng.normal(size=500)
-    first, second = true + noise * rng.normal(size=(2, 500))
-    r = rank_correlation(first, second)
-    expected = 2 * r / (1 + r)
-    assert split_half_reliability(first, second, **INDEPENDENT) == pytest.approx(
-        expected, rel=1e-12
-    )
-    scaled = {name: 1e-5 * value for name, value in INDEPENDENT.items()}
-    assert split_half_reliability(first, second, **scaled) == pytest.approx(expected)
-
-
 @pytest.mark.parametrize("shared", [0.0, -0.5, 0.5])
 def test_edges(seed, shared):
     noise = {"half": 1.0, "shared": shared, "whole": (1 + shared) / 2}

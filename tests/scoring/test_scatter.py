@@ -11,10 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from smilearn.scoring import _scatter
-from smilearn.scoring._families import (
-    joint_functions,
-    joint_table,
-)
+from smilearn.scoring._families import joint_functions, joint_table
 from smilearn.scoring._scatter import WithinScatter
 
 
@@ -115,9 +112,3 @@ def test_a_far_row_does_not_drown_the_others_in_single_precision(seed):
     # of sums of 1e10 in double precision about 1e-5 is left
     assert_allclose(found.scatter, expected.scatter, atol=1e-3)
     assert_allclose(found.mean, expected.mean, atol=1e-5)
-
-
-def test_points_in_one_place_have_a_map_too():
-    scatter = scatter_of(np.ones((6, 3)), np.repeat([0, 1], 3), 2)
-    assert_allclose(scatter.covariance(), np.eye(3))
-    assert np.isfinite(joint_functions(scatter)[0]).all()

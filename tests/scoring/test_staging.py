@@ -54,17 +54,6 @@ def test_the_last_stage_is_score_samples(seed, density, dtype, atol, block_size)
             np.testing.assert_allclose(last, expected, atol=atol, rtol=2 * atol)
 
 
-@pytest.mark.parametrize("block_size", [1, 5, 64])
-def test_a_stage_inside_a_block_is_the_mean_so_far(seed, block_size):
-    """Whatever blocks the slices are projected in."""
-    (X, y), (others, labels) = halves(seed)
-    scorer = fitted(X, y, dtype="float64")
-    each = np.array([*scorer.staged_score_samples(others, labels)])
-    scorer.set_params(block_size=block_size)
-    means = np.array([*scorer.staged_score_samples(others, labels, at=AT)])
-    np.testing.assert_allclose(means, each[np.array(AT) - 1], atol=1e-13)
-
-
 def test_nothing_is_done_before_it_is_asked_for(seed, monkeypatch):
     (X, y), (others, labels) = halves(seed)
     scorer, done = fitted(X, y, n_slices=40, block_size=10), []

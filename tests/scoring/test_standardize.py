@@ -35,19 +35,6 @@ def standardized(X, dtype=None, **options):
     return standardize(X, *centre_and_scale(X), dtype or X.dtype, **options)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_centre_and_scale_of_ordinary_features(seed, dtype):
-    X = features(seed).astype(dtype)
-    centre, inverse = centre_and_scale(X)
-    plain = X.astype(np.float64)
-    assert centre.dtype == inverse.dtype == np.float64
-    tolerance = rounding(dtype, 20)
-    np.testing.assert_allclose(centre, plain.mean(0), rtol=tolerance, atol=tolerance)
-    rms = np.sqrt(((plain - plain.mean(0)) ** 2).mean())
-    np.testing.assert_allclose(inverse, 1 / rms, rtol=rounding(dtype, 100))
-    assert len(set(inverse)) == 1  # one factor for all: directions keep their meaning
-
-
 @pytest.mark.parametrize("result", FLOATS)
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_standardize_ordinary_features(seed, dtype, result):
@@ -149,52 +136,6 @@ def test_farthest_row_beyond_float32_does_not_overflow(seed):
     Z = standardize(new, *centre_and_scale(X), np.float32)
     np.testing.assert_allclose(Z[:5], standardized(X)[:5], atol=1e-6)
     np.testing.assert_allclose(Z[5:], FARTHEST * np.eye(7), rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_row_blocks_do_not_matter(seed, dtype, monkeypatch):
-    X = features(seed).astype(dtype)
-    X[7] *= 1e8
-    order = np.random.default_rng(seed).permutation(len(X))
-    fitted, Z = centre_and_scale(X), standardized(X, order=order)
-    monkeypatch.setattr(row_blocks, "__defaults__", (None, 1e-9))
-    assert [len(rows) for rows in row_blocks(as_tensor(X, CPU))] == [1] * len(X)
-    for alone, together in zip(centre_and_scale(X), fitted, strict=True):
-        np.testing.assert_allclose(alone, together, rtol=rounding(dtype, 100))
-    np.testing.assert_allclose(
-        standardized(X, order=order), Z, rtol=rounding(dtype, 100), atol=1e-6
-    )
-
-
-@pytest.mark.parametrize("scale", [1e-320, 1e-310, 3e307, 1e308])
-def test_numbers_at_either_end_of_double_precision(seed, scale):
-    unit = np.random.default_rng(seed).uniform(-1, 1, (200, 4))
-    Z = standardized(unit * scale)
-    assert np.isfinite(Z).all()
-    if scale > 1:
-        np.testing.assert_allclose(Z, plainly_standardized(unit), atol=1e-9)
-
-
-LAYOUTS = {
-    "read-only": lambda X: np.lib.stride_tricks.as_strided(X, writeable=False),
-    "Fortran": np.asfortranarray,
-    "reversed": lambda X: X[::-1][::-1].copy()[::-1],
-    "every other": lambda X: np.repeat(X, 2, 0)[::2],
-    "a field of records": lambda X: np.array(
-        [(row, 0) for row in X], dtype=[("x", X.dtype, (7,)), ("b", "i1")]
-    )["x"],
-}
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_memory_layout_does_not_matter(seed, dtype, layout):
-    X = features(seed).astype(dtype)
-    laid_out = LAYOUTS[layout](X)
-    tensor = as_tensor(laid_out, CPU)
-    np.testing.assert_array_equal(tensor.numpy(), laid_out)
-    if layout != "reversed":
-        np.testing.assert_allclose(standardized(laid_out), standardized(X), atol=1e-5)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -12,7 +12,7 @@ from oracles import embeddings, fitted
 from sklearn.exceptions import NotFittedError
 
 from smilearn import SlicedMIScorer
-from smilearn.exceptions import InvalidInputError, ReliabilityWarning
+from smilearn.exceptions import InvalidInputError
 
 ATTRIBUTES = [
     "centre_",
@@ -127,19 +127,6 @@ def test_whole_weights_are_copies_in_a_stream_too(seed):
         scorer().fit_batches([(X, y, weight + 0.5)])
 
 
-def test_auto_stops_where_fit_stops(seed):
-    X, y = problem(seed)
-    whole = fitted(X, y, n_slices="auto")
-    one = scorer(n_slices="auto").fit_batches([(X[:99], y[:99]), (X[99:], y[99:])])
-    assert one.n_slices_ == whole.n_slices_
-    assert_allclose(one.scores_, whole.scores_, atol=1e-5)
-    noise = np.random.default_rng(seed).integers(0, 3, len(y))
-    with pytest.warns(ReliabilityWarning):
-        scorer(n_slices="auto", max_slices=64, orthogonal=False).fit_batches(
-            [(X, noise)]
-        )
-
-
 @pytest.mark.parametrize("contamination", [0.1, "permutation"])
 def test_the_line_in_a_stream(seed, contamination):
     X, y = problem(seed)
@@ -196,15 +183,6 @@ def test_memory_does_not_grow_with_the_stream(seed, monkeypatch):
 
     peak(2)
     assert peak(20) - peak(4) < 16 * 500 * 8 * 20
-
-
-def test_small_batches_are_joined_and_large_ones_cut(seed, monkeypatch):
-    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 9 * 32)
-    (X, y), whole = problem(seed), fitted(*problem(seed), n_slices=50)
-    for size in (1, 5, 31, 32, 33, 150):
-        batches = [(X[i : i + size], y[i : i + size]) for i in range(0, len(y), size)]
-        one = scorer().fit_batches(batches)
-        assert_allclose(one.scores_, whole.scores_, atol=1e-5)
 
 
 def test_what_cannot_be_streamed_says_so(seed):
@@ -271,17 +249,6 @@ def test_rounding_does_not_drown_the_other_features(seed):
     assert one.inverse_scale_[3] == 0
     expected = fitted(X, y, n_slices=50, far=None).scores_
     assert_allclose(one.score_training_samples(X, y), expected, atol=1e-5)
-
-
-def test_labels_must_be_announced_and_of_one_kind(seed):
-    X, y = problem(seed)
-    one = scorer().partial_fit(X[:50], y[:50], classes=[0, 1, 2])
-    with pytest.raises(InvalidInputError, match="not among classes"):
-        one.partial_fit(X, y + 1)
-    with pytest.raises(InvalidInputError, match="one kind"):
-        scorer().partial_fit(X, y).partial_fit(X, y.astype(str))
-    with pytest.raises(ValueError, match="features"):
-        one.partial_fit(X[:, :4], y)
 
 
 @pytest.mark.parametrize("method", ["fit", "fit_batches", "partial_fit"])
@@ -457,16 +424,6 @@ def test_a_stream_goes_on_from_fit(seed, batches):
     assert one.inverse_scale_[2] == 0
     assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-4)
     assert_allclose(one.score_training_samples(X, y), whole.scores_, atol=1e-4)
-
-
-def test_far_samples_are_told_in_a_stream_too(seed):
-    X, y = problem(seed)
-    X[:3], y[:3] = 300.0, 0
-    whole = fitted(X, y, n_slices=50)
-    one = scorer().fit_batches([(X[:70], y[:70]), (X[70:], y[70:])])
-    assert_array_equal(one.far_, whole.far_)
-    assert one.far_[:3].all()
-    assert_allclose(one.scores_, whole.scores_, atol=1e-5)
 
 
 def test_a_large_memory_map_with_weights_that_are_no_whole_numbers(
