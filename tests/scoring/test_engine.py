@@ -176,36 +176,6 @@ def test_far_outlier_takes_the_exact_path(
     np.testing.assert_allclose(scores, expected, rtol=rtol, atol=1e-4)
 
 
-@pytest.mark.parametrize("n_samples", [1, 1000, 50_000, 10**7])
-def test_blocks_cover_the_slices_and_fit_in_memory(n_samples):
-    for settings in (settings_of(), settings_of(dtype="float64")):
-        blocks = settings.blocks(100, 3000, n_samples)
-        covered = [i for block in blocks for i in range(block.start, block.stop)]
-        assert covered == list(range(100, 3000))
-        size = blocks[0].stop - blocks[0].start
-        itemsize = np.dtype(settings.dtype).itemsize
-        assert size == 16 or size * n_samples * itemsize <= 64 * 2**20
-        assert 16 <= size <= 512
-        assert max(block.stop - block.start for block in blocks) <= size
-    assert settings_of(block_size=7).blocks(3, 12, 10) == [slice(3, 10), slice(10, 12)]
-
-
-@pytest.mark.parametrize("portions", [(1, 30), (24, 25, 30), (29, 30)])
-def test_slices_added_in_portions_equal_all_at_once(seed, portions):
-    X, y = embeddings(seed)
-    directions = directions_of(seed, 30)
-    once = trained(X, y, settings_of(), directions)
-    training = trained(X, y, settings_of(), directions[:0])
-    for n_slices in portions:
-        training.extend(directions[:n_slices])
-    np.testing.assert_array_equal(training.nodes, once.nodes)
-    np.testing.assert_allclose(
-        training.moments.variance, once.moments.variance, rtol=1e-5
-    )
-    np.testing.assert_allclose(training.tally.mean, once.tally.mean, atol=1e-5)
-    assert training.tally.reliability == pytest.approx(once.tally.reliability, abs=1e-3)
-
-
 @pytest.mark.parametrize(
     ("wanted", "most", "expected"),
     [(0.0, 999, 256), (0.0, 60, 60), (2.0, 999, 999), (2.0, 512, 512), (2.0, 1, 1)],

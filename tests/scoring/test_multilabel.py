@@ -67,15 +67,6 @@ def test_indicators_of_any_kind(seed, make):
         assert first == ", ".join(one.classes_[Y[0] == 1]) or first == "none"
 
 
-def test_a_wrong_label_among_several_is_at_risk(seed):
-    X, Y = problem(seed)
-    X[7, 0] = 3.5 if Y[7, 0] else -1.5
-    Y[7, 0] = 1 - Y[7, 0]
-    one = fitted(X, Y)
-    assert (one.label_scores_[:, 0] < one.label_scores_[7, 0]).mean() < 0.05
-    assert one.label_scores_[7].argmin() == 0
-
-
 def test_a_label_that_all_have_says_nothing(seed):
     X, Y = problem(seed)
     Y[:, 3], Y[:, 2] = 1, 0

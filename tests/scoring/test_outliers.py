@@ -139,15 +139,6 @@ def test_order_copies_and_kind_of_matrix_do_not_matter(flipped, seed, sparse):
     assert (found != expected[order]).mean() < (0.05 if sparse else 0.02)
 
 
-@pytest.mark.parametrize("slicing", ["isotropic", "principal"])
-def test_sparse_far_samples(flipped, seed, slicing):
-    X, y, _ = flipped
-    X, y = with_far(X, y, 1, 3, 100, np.random.default_rng(seed))
-    dense, sparse = (fitted(points, y, slicing=slicing) for points in (X, csr_array(X)))
-    assert sparse.far_.tolist() == dense.far_.tolist()
-    np.testing.assert_allclose(sparse.scores_, dense.scores_, atol=1e-6)
-
-
 def test_of_fat_tails_a_third_is_far_at_most(seed):
     """The farthest of each class, in weight; none would be a class any more."""
     rng = np.random.default_rng(seed)

@@ -51,23 +51,12 @@ def options_of(slicing):
     )
 
 
+@pytest.mark.parametrize("drawn", [samples, any_finite_samples])
 @pytest.mark.parametrize("density", DENSITIES)
 @pytest.mark.parametrize("slicing", FAMILIES)
-def test_hard_samples_have_finite_scores(slicing, density):
+def test_any_samples_have_finite_scores(slicing, density, drawn):
     @examples(8)
-    @given(samples(), options_of(slicing))
-    def check(data, options):
-        X, y = data
-        assert_sane(fitted(X, y, density=density, **options), X, y)
-
-    check()
-
-
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("slicing", FAMILIES)
-def test_any_finite_numbers_have_finite_scores(slicing, density):
-    @examples(8)
-    @given(any_finite_samples(), options_of(slicing))
+    @given(drawn(), options_of(slicing))
     def check(data, options):
         X, y = data
         assert_sane(fitted(X, y, density=density, **options), X, y)

@@ -30,16 +30,6 @@ def residuals(X, y):
     return X - np.stack([X[y == c].mean(0) for c in range(4)])[y]
 
 
-def test_scatter_is_that_of_numpy(seed, monkeypatch):
-    monkeypatch.setattr(_scatter, "_ROWS", 10)
-    X, y = crowd(seed)
-    scatter, inner = scatter_of(X, y), residuals(X, y)
-    assert_allclose(scatter.scatter, inner.T @ inner, rtol=1e-10, atol=1e-9)
-    assert_allclose(scatter.mean, [X[y == c].mean(0) for c in range(4)], atol=1e-12)
-    assert_allclose(scatter.fourth, (np.square(inner).sum(1) ** 2).sum())
-    assert scatter.count.tolist() == [60, 35, 12, 40]
-
-
 def test_shrunk_covariance_is_that_of_scikit_learn(seed):
     X, y = crowd(seed)
     expected, share = ledoit_wolf(residuals(X, y), assume_centered=True)

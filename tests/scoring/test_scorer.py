@@ -1,7 +1,5 @@
 """SlicedMIScorer against slow oracles, closed forms and its own promises."""
 
-import pickle
-
 import numpy as np
 import pytest
 from oracles import embeddings, fitted, psmi
@@ -139,15 +137,6 @@ def test_to_table(seed):
     assert "most_likely_label" not in scorer.to_table().columns
     with pytest.raises(InvalidInputError, match="80 training samples; got 5"):
         scorer.to_table(X[:5])
-
-
-def test_state_is_numpy_only_and_survives_a_pickle(seed):
-    X, y = embeddings(seed)
-    scorer = fitted(X, y)
-    for name, value in vars(scorer).items():
-        assert not type(value).__module__.startswith("torch"), name
-    again = pickle.loads(pickle.dumps(scorer))
-    np.testing.assert_array_equal(again.score_samples(X, y), scorer.score_samples(X, y))
 
 
 def test_errors_say_what_to_do(seed):

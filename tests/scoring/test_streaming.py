@@ -81,16 +81,6 @@ def test_far_origins_and_odd_units(seed, scale, offset):
     assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-4)
 
 
-def test_constant_features_and_a_drifting_stream(seed):
-    X, y = problem(seed)
-    X[:, 3] = 7.3
-    X[:, 4] = np.arange(len(y)) // 50  # constant in a batch, not in all
-    whole = fitted(X, y, n_slices=50)
-    one = streamed([slice(i, i + 25) for i in range(0, len(y), 25)], X, y)
-    assert one.inverse_scale_[3] == 0
-    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -266,16 +256,6 @@ def test_samples_that_were_not_fitted_are_scored_as_new(seed, method):
     assert_allclose(found, whole.scores_[order], atol=1e-5)
     none = one.score_training_samples(X[:5], y[:5], np.zeros(5))
     assert_allclose(none, one.score_samples(X[:5], y[:5]), atol=1e-9)
-
-
-def test_far_samples_come_with_weight_0(seed):
-    X, y = problem(seed)
-    X[:3] += 500
-    one = scorer().fit(X, y)
-    assert one.far_[:3].all()
-    found = one.score_training_samples(X, y, sample_weight=~one.far_)
-    assert_allclose(found[~one.far_], one.scores_[~one.far_], atol=1e-5)
-    assert_allclose(found[one.far_].clip(max=0), one.scores_[one.far_], atol=1e-5)
 
 
 def test_weights_that_are_no_copies_leave_nothing_to_leave_out(seed):

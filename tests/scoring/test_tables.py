@@ -8,18 +8,7 @@ import torch
 from scipy.special import logsumexp
 
 from smilearn.scoring import _densities
-from smilearn.scoring._densities import (
-    DENSITIES,
-    FEWEST_NODES,
-    MOST_NODES,
-    class_pmi,
-    grid_of,
-    locate,
-    nodes_needed,
-    read,
-    tabulate,
-)
-from smilearn.scoring._moments import ClassMoments
+from smilearn.scoring._densities import class_pmi, grid_of, locate, read, tabulate
 
 FLOATS = [torch.float64, torch.float32]
 
@@ -100,26 +89,6 @@ def test_others_of_the_largest_class_survive_underflow(seed, n_classes, gap, dty
     assert_equal_to_rounding(got, others(rounded), dtype, gap + 5, roundings=3)
 
 
-def moments_like(rng, counts, n_slices, narrowest=0.5):
-    """Moments of classes whose standard deviations lie between `narrowest` and 1."""
-    counts = np.asarray(counts)
-    shape = n_slices, len(counts)
-    deviation = rng.uniform(narrowest, 1, shape)
-    mean = rng.normal(size=shape)
-    mean -= (mean @ counts / counts.sum())[:, None]
-    variance = np.where(counts > 1, deviation**2, 0)
-    reach = 2 * deviation * (counts > 5)
-    ends = mean - 4 * deviation, mean + 4 * deviation
-    return ClassMoments(counts, mean, variance, reach, ends[0].min(1), ends[1].max(1))
-
-
-def density_of(kind, moments, dtype=torch.float64):
-    values = moments.count[None], moments.mean, moments.variance
-    tensors = [torch.as_tensor(v, dtype=dtype)[..., None] for v in values]
-    pooled = torch.as_tensor(moments.pooled, dtype=dtype)[:, None, None]
-    return DENSITIES[kind](*tensors, pooled)
-
-
 def parabolas(z):
     return torch.cat([-0.5 * z.square(), 2 * z.square() - z], 1)
 
@@ -154,27 +123,3 @@ def test_the_last_node_can_be_read(seed):
     last = origin + step * 1023
     value = read(table, *locate(last[:, None].clone(), origin, step))[:, 0]
     torch.testing.assert_close(value, 2 * last, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("kind", DENSITIES)
-@pytest.mark.parametrize("narrowest", [0.9, 0.1, 0.01, 1e-4])
-def test_nodes_are_dense_enough_for_every_class(seed, kind, narrowest):
-    rng = np.random.default_rng(seed)
-    moments = moments_like(rng, (200, 50, 20), n_slices=60, narrowest=narrowest)
-    density = density_of(kind, moments)
-    nodes = nodes_needed(density, moments)
-    tabulated = nodes > 0
-    sizes = {2**k for k in range(7, 13)} | {3 * 2**k for k in range(6, 11)}
-    assert set(nodes) <= sizes | {0}
-    assert nodes[tabulated].min(initial=FEWEST_NODES) >= FEWEST_NODES
-    assert nodes.max() <= MOST_NODES
-    width = density.narrowest(torch.as_tensor(moments.reach)[..., None])
-    width = width.amin((1, 2)).numpy()
-    for n_nodes in np.unique(nodes[tabulated]):
-        rows = nodes == n_nodes
-        _, step = grid_of(moments.low[rows], moments.high[rows], n_nodes)
-        assert (step * density.nodes_per_width <= 1.01 * width[rows]).all()
-        if n_nodes > FEWEST_NODES:  # and two thirds of them would not do
-            assert (step * 1.55 * density.nodes_per_width > 0.98 * width[rows]).all()
-    span = moments.high - moments.low
-    assert (density.nodes_per_width * span > (MOST_NODES - 2) * width)[~tabulated].all()
