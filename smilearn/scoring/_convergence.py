@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
-from smilearn.scoring._reliability import SliceTally
+from smilearn.scoring._engine import SliceTally
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.utils._optional import require
 from smilearn.utils._ranks import rank_correlation

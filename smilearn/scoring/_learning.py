@@ -12,9 +12,8 @@ from sklearn.utils.multiclass import is_multilabel
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning
 from smilearn.scoring._batches import ENOUGH, ArrayBatches
 from smilearn.scoring._engine import ENOUGH_RELIABILITY
-from smilearn.scoring._families import Task
-from smilearn.scoring._folds import folds_of, row_keys
-from smilearn.scoring._mixture import (
+from smilearn.scoring._families import (
+    Task,
     bounded,
     learn,
     location_and_scale,
@@ -24,7 +23,7 @@ from smilearn.scoring._mixture import (
     weights_of,
 )
 from smilearn.scoring._outliers import far_samples
-from smilearn.scoring._samples import SortedSamples
+from smilearn.scoring._samples import SortedSamples, folds_of, row_keys
 from smilearn.utils._callbacks import FitTasks, silent_clone
 from smilearn.utils._devices import resolve_device, working_on
 from smilearn.utils._indexing import as_tensor
@@ -249,8 +248,7 @@ class SliceLearning(FitTasks):
         for name, slicing, n_components, its_task in member_tasks(task):
             member = silent_clone(self).set_params(slicing=slicing, contamination=None)
             member.set_params(n_components=n_components or self.n_components)
-            known = [name for name in _OF_ALL if hasattr(self, name)]
-            vars(member).update({name: getattr(self, name) for name in known})
+            vars(member).update({n: v for n, v in vars(self).items() if n in _OF_ALL})
             member.offset_ = 0.0
             learnt = learn(its_task, slicing, n_components)
             member._keep(its_task, learnt)

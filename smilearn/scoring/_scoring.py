@@ -8,12 +8,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.metrics import label_contrast
-from smilearn.scoring._engine import score_new, staged_new
-from smilearn.scoring._families import joint_table
-from smilearn.scoring._mixture import mixed, mixed_errors
+from smilearn.scoring._engine import SliceTally, score_new, staged_new
+from smilearn.scoring._families import joint_table, mixed, mixed_errors
 from smilearn.scoring._moments import ClassMoments
 from smilearn.scoring._reader import Settings
-from smilearn.scoring._reliability import SliceTally
 from smilearn.scoring._samples import SparsePoints
 from smilearn.scoring._standardize import standardize
 from smilearn.tables._risk_table import RiskTable

@@ -11,10 +11,9 @@ import torch
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._batches import one_kind
-from smilearn.scoring._engine import SlicePass, project, score_new
+from smilearn.scoring._engine import SlicePass, SliceTally, project, score_new
 from smilearn.scoring._moments import ClassMoments, sums_of
 from smilearn.scoring._outliers import far_in_blocks
-from smilearn.scoring._reliability import SliceTally
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import feature_moments, inverse_scale_of, standardize
 from smilearn.utils._devices import in_blocks, working_on
@@ -93,10 +92,8 @@ def merged(first, second, directions):
     ]
     one, two = states
     mean, square = _chan(*((s["count"], s["mean"], s["square"]) for s in states))
-    weights = [np.full(1, state["count"].sum()) for state in states]
-    features = [(s["feature_mean"], s["feature_square"]) for s in states]
     feature_mean, feature_square = _chan(
-        *((n, *sums) for n, sums in zip(weights, features, strict=True))
+        *((s["count"].sum(), s["feature_mean"], s["feature_square"]) for s in states)
     )
     return {
         "labels": labels,

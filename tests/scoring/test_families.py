@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from oracles import embeddings, fitted
 
-from smilearn.scoring._folds import folds_of
+from smilearn.scoring._samples import folds_of
 
 FAMILIES = ["isotropic", "discriminant", "joint", "adaptive"]
 

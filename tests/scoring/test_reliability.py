@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from smilearn.scoring._reliability import SliceTally, split_half_reliability
+from smilearn.scoring._engine import SliceTally, split_half_reliability
 
 BALANCE = 0.75  # what the tally assumes of slices within an orthonormal block
 INDEPENDENT = {"half": 1.0, "shared": 0.0, "whole": 0.5}

@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
-from smilearn.scoring._folds import folds_of
+from smilearn.scoring._samples import folds_of
 from smilearn.utils._weights import ranks, weighted_quantile
 
 FAMILIES = ["isotropic", "principal", "adaptive"]
