@@ -4,7 +4,6 @@ For each block of slices: one product, moments, tables, look-ups. The block of
 projections is reused, so that memory does not grow with the number of slices.
 """
 
-from contextlib import contextmanager
 from copy import copy
 from itertools import pairwise
 
@@ -40,11 +39,12 @@ class SliceTally:
 
     def add(self, places, sums, squares):
         """Count in a block of slices."""
-        self._count(places)
+        self.count(places)
         self._sums += sums
         self._squares += squares
 
-    def _count(self, places):
+    def count(self, places):
+        """Count in slices whose sums have been added part by part."""
         self.n_slices += len(places)
         self._lengths = self._lengths + np.bincount(self.groups(places), minlength=4)
 
@@ -53,17 +53,11 @@ class SliceTally:
         self._sums[:, rows] += other._sums
         self._squares[rows] += other._squares
 
-    @contextmanager
-    def piecewise(self, places):
-        """Count in slices for some samples after the others."""
-
-        def part(rows):
-            its = copy(self)
-            its._sums, its._squares = self._sums[:, rows], self._squares[rows]
-            return its
-
-        yield part
-        self._count(places)
+    def part(self, rows):
+        """Tally of a slice of the samples; what it adds is added here too."""
+        part = copy(self)
+        part._sums, part._squares = self._sums[:, rows], self._squares[rows]
+        return part
 
     @classmethod
     def gathered(cls, parts, rows, weight=None):
@@ -247,22 +241,17 @@ class TrainingPass(SlicePass):
 
 
 def extend_as_asked(training, directions, n_slices, most):
-    """Score with so many slices; "auto": with as many as a reliable ranking takes."""
-    if directions.n_features == 1:  # there is one direction only
-        training.extend(directions.first(1))
-    elif n_slices == "auto":
-        extend_until(training, ENOUGH_RELIABILITY, directions, most)
+    """Score with so many slices; "auto" doubles them until the ranking is reliable."""
+    if n_slices == "auto":
+        n_slices = min(_FIRST_SLICES, most)
     else:
+        most = n_slices
+    if directions.n_features == 1:  # there is one direction only
+        n_slices = most = 1
+    training.extend(directions.first(n_slices))
+    while n_slices < most and training.tally.reliability < ENOUGH_RELIABILITY:
+        n_slices = min(2 * n_slices, most)
         training.extend(directions.first(n_slices))
-
-
-def extend_until(training, reliability, directions, most):
-    """Double the slices of a pass until the ranking is reliable, or there are `most`"""
-    wanted = min(_FIRST_SLICES, most)
-    training.extend(directions.first(wanted))
-    while training.tally.reliability < reliability and wanted < most:
-        wanted = min(2 * wanted, most)
-        training.extend(directions.first(wanted))
 
 
 def project(directions, X, out):

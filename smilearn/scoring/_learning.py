@@ -256,8 +256,7 @@ class SliceLearning(FitTasks):
         self.weights_ = weights_of(self.contrast_)
         scores = {name: member.scores_ for name, member in self.members_.items()}
         weight = task.samples.weight
-        if weight is not None:
-            weight = task.samples.in_input_order(weight)
+        weight = weight if weight is None else task.samples.in_input_order(weight)
         self.member_places_ = {
             name: location_and_scale(values, weight) for name, values in scores.items()
         }

@@ -220,11 +220,12 @@ class StreamPass(SlicePass):
         nodes = self.settings.nodes(moments)
         self._keep(moments, nodes)
         fitted = fresh, moments, nodes, self.settings
-        with self.tally.piecewise(np.arange(start, len(directions))) as part:
-            for begin, X, weight in self._again():
-                rows = slice(begin, begin + X.shape[0])
-                with working_on(self.settings.device):
-                    self._score(X, self._codes[rows], weight, fitted, part(rows))
+        for begin, X, weight in self._again():
+            rows = slice(begin, begin + X.shape[0])
+            part = self.tally.part(rows)
+            with working_on(self.settings.device):
+                self._score(X, self._codes[rows], weight, fitted, part)
+        self.tally.count(np.arange(start, len(directions)))
 
     def _again(self):
         """Go through the batches again: where each begins, its samples and weights."""

@@ -102,13 +102,6 @@ def test_what_is_no_fitted_scorer_is_named(seed):
         SliceConvergence.from_estimator(SlicedMIScorer(), *test)
 
 
-@pytest.mark.parametrize("counts", [[], [0, 2], [2, 65], [4, 2], [0.5]], ids=str)
-def test_counts_that_make_no_sense_are_named(seed, counts):
-    train, test = halves(seed)
-    with pytest.raises(InvalidInputError, match=r"counts must be .* from 1 to the 64"):
-        SliceConvergence.from_estimator(fitted(*train), *test, counts=counts)
-
-
 CURVE = SliceConvergence(
     [2, 4, 8, 16, 32],
     [0.60, 0.71, 0.70, 0.695, 0.70],

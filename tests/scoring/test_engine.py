@@ -8,7 +8,7 @@ from oracles import psmi
 from smilearn.scoring import _densities
 from smilearn.scoring._densities import DENSITIES
 from smilearn.scoring._directions import SliceDirections
-from smilearn.scoring._engine import TrainingPass, extend_until, score_new
+from smilearn.scoring._engine import TrainingPass, score_new
 from smilearn.scoring._reader import PmiReader, Settings, SliceSums
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import standardize
@@ -174,15 +174,3 @@ def test_far_outlier_takes_the_exact_path(
     options = {"density": density, "leave_one_out": left_out}
     expected = psmi(X, y, directions, **options)
     np.testing.assert_allclose(scores, expected, rtol=rtol, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "most", "expected"),
-    [(0.0, 999, 256), (0.0, 60, 60), (2.0, 999, 999), (2.0, 512, 512), (2.0, 1, 1)],
-)
-def test_slices_double_until_reliable_or_the_most(seed, wanted, most, expected):
-    X, y = embeddings(seed, n_features=4)
-    directions = SliceDirections(4, np.random.default_rng(seed))
-    training = trained(X, y, settings_of(), directions.first(0))
-    extend_until(training, wanted, directions, most)
-    assert training.tally.n_slices == len(training.nodes) == expected

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from smilearn.scoring._moments import POOLED_FLOOR, ClassMoments, moments_of
+from smilearn.scoring._moments import ClassMoments, moments_of
 
 FLOATS = [np.float32, np.float64]
 FIELDS = ("mean", "variance", "reach", "low", "high")
@@ -68,28 +68,3 @@ def test_moments_are_those_of_numpy(seed, dtype, apart):
     np.testing.assert_allclose(moments.high, expected.high, atol=rounding(dtype, size))
     np.testing.assert_allclose(left, Z, atol=rounding(dtype, size))  # means are back
     assert all(getattr(moments, name).dtype == np.float64 for name in FIELDS)
-
-
-def test_total_and_pooled_variance(seed):
-    Z, segments = projections(seed)
-    moments = plain_moments(Z, segments)
-    np.testing.assert_allclose(moments.total, Z.var(1))
-    within = sum(Z[:, columns].var(1) * Z[:, columns].shape[1] for columns in segments)
-    np.testing.assert_allclose(moments.pooled, within / (50 - 4))
-
-
-def test_pooled_without_a_second_sample_in_any_class(seed):
-    """K = n: nothing is within a class, so the whole variance stands in."""
-    Z, segments = projections(seed, counts=(1,) * 6)
-    moments = plain_moments(Z, segments)
-    np.testing.assert_allclose(moments.pooled, Z.var(1))
-
-
-def test_pooled_of_classes_that_are_points(seed):
-    """Rows equal within each class: a millionth of the whole variance."""
-    Z, segments = projections(seed, counts=(5, 3, 2))
-    for columns in segments:
-        Z[:, columns] = Z[:, columns].mean(1, keepdims=True)
-    moments = plain_moments(Z - Z.mean(1, keepdims=True), segments)
-    np.testing.assert_allclose(moments.pooled, POOLED_FLOOR * moments.total)
-    assert (moments.total > 0).all()

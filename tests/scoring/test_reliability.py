@@ -99,10 +99,3 @@ def test_tally_foretells_the_agreement_of_two_draws(seed, n_slices, block_length
 def test_one_slice_is_not_reliable(block_length):
     assert SliceTally(9, block_length).reliability == 0
     assert tally_of(np.arange(9.0)[None], block_length).reliability == 0
-
-
-def test_slices_that_agree_are_reliable():
-    for n_slices in (2, 3, 9):
-        for block_length in (1, 2, 6):
-            pmi = np.tile(np.arange(9.0), (n_slices, 1))
-            assert tally_of(pmi, block_length).reliability == 1

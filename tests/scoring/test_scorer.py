@@ -84,16 +84,6 @@ def test_noise_scores_zero_whatever_the_size_of_the_class(seed):
         assert np.abs(by_class).max() < 0.3
 
 
-def test_a_flipped_label_is_the_riskiest(seed):
-    X, y = embeddings(seed, sizes=(50, 30), apart=3)
-    y = y.copy()
-    y[3] = 1
-    scorer = fitted(X, y)
-    assert scorer.scores_.argmin() == 3
-    assert scorer.scores_[3] < 0 < np.median(scorer.scores_)
-    assert scorer.score_table(X)[3].argmax() == 0
-
-
 def test_score_is_the_label_contrast(seed):
     X, y = embeddings(seed)
     scorer = fitted(X, y)
