@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from smilearn import SlicedMIScorer
 from smilearn.metrics import fpr_at_tpr, label_contrast
-from smilearn.scoring._mixture import location_and_scale, mixed, weights_of
+from smilearn.scoring._families import location_and_scale, mixed, weights_of
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))

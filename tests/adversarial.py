@@ -4,7 +4,6 @@ A draw is repeatable. ``SMILEARN_TEST_EXAMPLES=50`` tries 50 times as many, at r
 """
 
 import os
-from unittest import mock
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
@@ -90,11 +89,3 @@ def any_finite_samples(draw, most=10):
 def learnable(slicing):
     """Samples; of maps made from a few, far ones leave nothing but rounding."""
     return samples() if slicing in ("isotropic", "principal") else tame_samples()
-
-
-def in_turn(X, _rng):
-    """Deal samples out to folds as they come: a rotation moves them along the line."""
-    return np.arange(len(X), dtype=float)
-
-
-same_folds = mock.patch("smilearn.scoring._learning.row_keys", in_turn)

@@ -4,8 +4,4 @@ from smilearn.scoring._batches import RecordBatches
 from smilearn.scoring._convergence import SliceConvergence
 from smilearn.scoring._scorer import SlicedMIScorer
 
-__all__ = [
-    "RecordBatches",
-    "SliceConvergence",
-    "SlicedMIScorer",
-]
+__all__ = ["RecordBatches", "SliceConvergence", "SlicedMIScorer"]

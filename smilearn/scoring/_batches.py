@@ -33,14 +33,11 @@ class ArrayBatches:
         for begin, end in pairwise(ends):
             weight = None if self.weight is None else self.weight[begin:end]
             yield self.X[begin:end], self.y[begin:end], weight
-            self._let_go()
-
-    def _let_go(self):
-        """Tell the system that the pages read so far are not needed for now."""
-        pages, mode = getattr(self.X, "_mmap", None), getattr(self.X, "mode", None)
-        # what was written to a private copy of the pages would be lost
-        if mode in ("r", "r+") and hasattr(mmap, "MADV_DONTNEED"):
-            pages.madvise(mmap.MADV_DONTNEED)
+            # the pages read so far are not needed for now; but what was written to a
+            # private copy of them would be lost
+            shared = getattr(self.X, "mode", None) in ("r", "r+")
+            if shared and hasattr(mmap, "MADV_DONTNEED"):
+                self.X._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 class Relabelled:
@@ -254,27 +251,31 @@ class RecordBatches:
             wanted = self._wanted(source.schema.names)
             yield from source.to_batches(batch_size=size, columns=wanted)
         else:
-            yield from self._of_parts([source] if _is_path(source) else source)
+            yield from self._of_parts(source)
 
-    def _of_parts(self, parts):
+    def _of_parts(self, source):
+        parts = [source] if isinstance(source, str | PathLike) else source
         if not isinstance(parts, list | tuple):
             raise InvalidInputError(
                 "source must be Parquet files, an Arrow table or dataset, a data frame "
                 "or a list of record batches, to be read more than once; got "
                 f"{type(parts).__name__}."
             )
+        parquet = require("pyarrow.parquet", extra="frames", caller="RecordBatches")
         for part in parts:
             if isinstance(part, self._arrow.RecordBatch):
                 yield part
-            else:
-                for path in _files(part):
-                    yield from self._parquet(path)
-
-    def _parquet(self, path):
-        parquet = require("pyarrow.parquet", extra="frames", caller="RecordBatches")
-        with parquet.ParquetFile(path) as file:
-            wanted = self._wanted(file.schema_arrow.names)
-            yield from file.iter_batches(self._batch_size, columns=wanted)
+                continue
+            folder = isinstance(part, str | PathLike) and Path(part).is_dir()
+            files = sorted(Path(part).rglob("*.parquet")) if folder else [part]
+            if not files:
+                raise InvalidInputError(
+                    f"No *.parquet file in the folder {str(part)!r}."
+                )
+            for path in files:
+                with parquet.ParquetFile(path) as file:
+                    wanted = self._wanted(file.schema_arrow.names)
+                    yield from file.iter_batches(self._batch_size, columns=wanted)
 
     def _values(self, batch, name):
         column = batch.column(batch.schema.names.index(name))
@@ -296,30 +297,11 @@ class RecordBatches:
                 f"got {column.type}. For one column a feature give their names."
             )
         values = column.flatten()
-        whole = len(column) and len(values) % len(column) == 0
-        width = len(values) // len(column) if whole else 0
-        if column.null_count or values.null_count or not self._even(column, width):
+        compute = require("pyarrow.compute", extra="frames", caller="RecordBatches")
+        widths = compute.unique(compute.list_value_length(column)).to_pylist()
+        if column.null_count or values.null_count or len(widths) != 1 or not widths[0]:
             raise InvalidInputError(
                 f"Column {self._features!r} must hold as many numbers in each row, and "
                 "none may be missing."
             )
-        return values.to_numpy(zero_copy_only=False).reshape(len(column), width)
-
-    def _even(self, column, width):
-        compute = require("pyarrow.compute", extra="frames", caller="RecordBatches")
-        lengths = compute.list_value_length(column)
-        return width and compute.all(compute.equal(lengths, width)).as_py()
-
-
-def _is_path(source):
-    return isinstance(source, str | PathLike)
-
-
-def _files(path):
-    """A file, or the Parquet files of a folder and the folders in it, by name."""
-    if not _is_path(path) or not Path(path).is_dir():
-        return [path]
-    files = sorted(Path(path).rglob("*.parquet"))
-    if not files:
-        raise InvalidInputError(f"No *.parquet file in the folder {str(path)!r}.")
-    return files
+        return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
-from smilearn.scoring._reliability import SliceTally
+from smilearn.scoring._engine import SliceTally
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.utils._optional import require
 from smilearn.utils._ranks import rank_correlation
@@ -78,7 +78,7 @@ class SliceConvergence:
         self.contrast = np.array(contrast, dtype=np.float64)
         self.reliability = np.array(reliability, dtype=np.float64)
         self.agreement = np.array(agreement, dtype=np.float64)
-        lengths = [len(values) for values in self._columns().values()]
+        lengths = [len(values) for values in vars(self).values()]
         if not 0 < lengths[0] == lengths[1] == lengths[2] >= lengths[3]:
             raise InvalidInputError(
                 "n_slices, contrast and reliability must be of one length, 1 or more, "
@@ -126,7 +126,14 @@ class SliceConvergence:
         LowSupportWarning
             If some samples have labels that were not seen; they are left out.
         """
-        _check_scorer(estimator)
+        if not isinstance(estimator, SlicedMIScorer):
+            raise InvalidInputError(
+                f"estimator must be a SlicedMIScorer; got {type(estimator).__name__}. "
+                "Of a pipeline, hand over the last step, and X as the steps before it "
+                "make it."
+            )
+        check_is_fitted(estimator)
+        estimator._refuse_mixture()
         length = estimator._block_length
         if counts is None:
             counts = _doubling(estimator.n_slices_, length)
@@ -192,45 +199,24 @@ class SliceConvergence:
         """
         return self._frame("polars")
 
-    def _columns(self):
-        return {
-            "n_slices": self.n_slices,
-            "contrast": self.contrast,
-            "reliability": self.reliability,
-            "agreement": self.agreement,
-        }
-
     def _frame(self, backend):
         require(backend, extra="frames", caller=f"SliceConvergence.to_{backend}")
-        columns = {name: values.tolist() for name, values in self._columns().items()}
+        columns = {name: values.tolist() for name, values in vars(self).items()}
         columns["agreement"] += [None] * (len(self.n_slices) - len(self.agreement))
         types = {name: nw.Float64() for name in columns} | {"n_slices": nw.Int64()}
         return nw.from_dict(columns, types, backend=backend).to_native()
 
     def __repr__(self):
-        lines = [list(self._columns())]
+        lines = [list(vars(self))]
         for row, count in enumerate(self.n_slices):
-            values = (
-                self.contrast[row],
-                self.reliability[row],
-                *self.agreement[row:][:1],
-            )
+            values = [v[row] for v in (self.contrast, self.reliability)]
+            values += [*self.agreement[row : row + 1]]
             cells = [str(count), *(f"{value:.3f}" for value in values)]
             lines.append(cells + ["-"] * (4 - len(cells)))
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(map(str.rjust, cells, widths)).rstrip() for cells in lines
         )
-
-
-def _check_scorer(estimator):
-    if not isinstance(estimator, SlicedMIScorer):
-        raise InvalidInputError(
-            f"estimator must be a SlicedMIScorer; got {type(estimator).__name__}. Of a "
-            "pipeline, hand over the last step, and X as the steps before it make it."
-        )
-    check_is_fitted(estimator)
-    estimator._refuse_mixture()
 
 
 def _check_number(name, value, most):
@@ -246,19 +232,14 @@ def _doubling(n_slices, block_length):
     return sorted({n for n in halves | blocks if 1 < n < n_slices} | {n_slices})
 
 
-def _second_sets(counts, n_slices, block_length):
-    """Begin and end of the second set of slices of each count that has one."""
-    begins = {count: -(-count // block_length) * block_length for count in counts}
-    return {
-        count: (begin, begin + count)
-        for count, begin in begins.items()
-        if begin + count <= n_slices
-    }
-
-
 def _followed(scorer, X, codes, counts, block_length):
     """Columns of the curve, in one pass over the slices."""
-    seconds = _second_sets(counts, scorer.n_slices_, block_length)
+    begins = {count: -(-count // block_length) * block_length for count in counts}
+    seconds = {  # the second set of slices of each count that has one
+        count: (begin, begin + count)
+        for count, begin in begins.items()
+        if begin + count <= scorer.n_slices_
+    }
     stops = sorted({*counts, *(stop for second in seconds.values() for stop in second)})
     labels = [np.full(X.shape[0], label) for label in range(len(scorer.classes_))]
     tally = SliceTally(X.shape[0], block_length)

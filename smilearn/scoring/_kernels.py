@@ -303,19 +303,8 @@ def _tables(
                 _log_left_out(student, z, a, own)
                 _pmi_left_out(share[c], top, first, rest, own, -log_prior[c], pmi)
                 if lost:
-                    rows = coefficients[s]
-                    _sum_lost(
-                        student,
-                        z,
-                        rows,
-                        share[c],
-                        rest,
-                        first,
-                        own,
-                        c,
-                        -log_prior[c],
-                        pmi,
-                    )
+                    rows, cap = coefficients[s], -log_prior[c]
+                    _sum_lost(student, z, rows, share[c], rest, first, own, c, cap, pmi)
             else:
                 _log_density(student, z, a, own)
                 _pmi(own, top, first, rest, -log_prior[c], pmi)

@@ -1,15 +1,19 @@
-"""How a scorer learns from standardized samples."""
+"""How a scorer learns: one label a sample or several, families alone or mixed."""
 
+import re
 import warnings
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.utils import check_consistent_length
+from sklearn.utils.multiclass import is_multilabel
 
 from smilearn.exceptions import InvalidInputError, ReliabilityWarning
 from smilearn.scoring._batches import ENOUGH, ArrayBatches
-from smilearn.scoring._folds import folds_of, row_keys
-from smilearn.scoring._mixture import (
-    ENOUGH_RELIABILITY,
+from smilearn.scoring._engine import ENOUGH_RELIABILITY
+from smilearn.scoring._families import (
+    Task,
     bounded,
     learn,
     location_and_scale,
@@ -18,16 +22,14 @@ from smilearn.scoring._mixture import (
     mixed_errors,
     weights_of,
 )
-from smilearn.scoring._multilabel import IndicatorLabels, holds_indicators
 from smilearn.scoring._outliers import far_samples
-from smilearn.scoring._samples import SortedSamples
-from smilearn.scoring._task import Task
+from smilearn.scoring._samples import SortedSamples, folds_of, row_keys
 from smilearn.utils._callbacks import FitTasks, silent_clone
 from smilearn.utils._devices import resolve_device, working_on
 from smilearn.utils._indexing import as_tensor
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import fit_context
-from smilearn.utils._validation import check_class_labels
+from smilearn.utils._validation import check_class_labels, is_tensor
 from smilearn.utils._weights import checked_weights, enough_weight, weighted_quantile
 
 # attributes of the mixture that are those of its members
@@ -43,142 +45,11 @@ _OF_ALL = (
 )
 
 
-class SliceKeeping:
-    """The setting of fitted attributes; expects the parameters of a scorer."""
-
-    def _keep(self, task, learnt):
-        """Take over what scoring needs, as plain arrays."""
-        samples = task.samples
-        self.centre_, self.inverse_scale_ = samples.centre, samples.inverse_scale
-        self.feature_extent_ = samples.extent
-        self.scores_ = samples.in_input_order(learnt.scores)
-        self.scores_std_ = samples.in_input_order(learnt.scores_std)
-        self.reliability_ = learnt.reliability
-        if self.slicing == "joint":
-            self.coef_, self.intercept_ = learnt.functions
-            self.n_slices_ = 1
-            return
-        fitted = learnt.axes, learnt.directions, learnt.moments, learnt.nodes
-        self._keep_slices(*fitted)
-
-    def _keep_slices(self, axes, directions, moments, nodes):
-        self.components_, self.directions_ = axes, directions
-        self.n_slices_ = len(directions)
-        self.slice_means_, self.slice_variances_ = moments.mean, moments.variance
-        self.slice_reach_, self.slice_nodes_ = moments.reach, nodes
-        self.slice_range_ = np.stack([moments.low, moments.high])
-
-    def _mix(self, task):
-        """Learn the members of the mixture, and weight them by their label contrast."""
-        self.members_, self.contrast_ = {}, {}
-        for name, slicing, n_components, its_task in member_tasks(task):
-            member = silent_clone(self).set_params(slicing=slicing, contamination=None)
-            member.set_params(n_components=n_components or self.n_components)
-            known = [name for name in _OF_ALL if hasattr(self, name)]
-            vars(member).update({name: getattr(self, name) for name in known})
-            member.offset_ = 0.0
-            learnt = learn(its_task, slicing, n_components)
-            member._keep(its_task, learnt)
-            self.members_[name], self.contrast_[name] = member, learnt.contrast
-        self.weights_ = weights_of(self.contrast_)
-        scores = {name: member.scores_ for name, member in self.members_.items()}
-        weight = task.samples.weight
-        if weight is not None:
-            weight = task.samples.in_input_order(weight)
-        self.member_places_ = {
-            name: location_and_scale(values, weight) for name, values in scores.items()
-        }
-        self.scores_ = mixed(scores, self.weights_, self.member_places_)
-        self.centre_ = task.samples.centre
-        self.inverse_scale_ = task.samples.inverse_scale
-        self.n_slices_ = sum(member.n_slices_ for member in self.members_.values())
-        errors = {name: member.scores_std_ for name, member in self.members_.items()}
-        self.scores_std_ = mixed_errors(errors, self.weights_, self.member_places_)
-        self._judge_mixture(weight)
-
-    def _judge_mixture(self, weight):
-        """Reliability of the mixture, from its members'."""
-
-        def spread_of(scores):
-            return np.cov(bounded(scores), aweights=weight)
-
-        noises = {
-            name: np.sqrt((1 - m.reliability_) * spread_of(m.scores_))
-            for name, m in self.members_.items()
-        }
-        noise = mixed_errors(noises, self.weights_, self.member_places_) ** 2
-        spread = spread_of(self.scores_)
-        self.reliability_ = float(1 - noise / spread) if spread > noise else 0.0
-
-
 _SHUFFLES = 4  # of labels; the last one checks the rate of the others
-
-
-class ThresholdSetting:
-    """The choice of `offset_`; expects the scores of a scorer."""
-
-    def _set_offset(self, refit, y, weight=None):
-        """Set `offset_`, the score below which samples are flagged."""
-        if self.contamination == "permutation":
-            used = slice(None) if weight is None else weight > 0
-            *null, last = (
-                self._shuffled_scores(refit, y, used, i) for i in range(_SHUFFLES)
-            )
-            null = np.concatenate(null)
-            times = None if weight is None else np.tile(weight, _SHUFFLES - 1)
-            self.offset_ = float(weighted_quantile(null, self.alpha, times))
-            flags = last < self.offset_
-            self.false_flag_rate_ = float(np.average(flags, weights=weight))
-            return
-        self.offset_ = 0.0
-        if self.contamination is not None:
-            share = self.contamination
-            self.offset_ = float(weighted_quantile(self.scores_, share, weight))
-
-    def _shuffled_scores(self, refit, y, used, repeat):
-        """Scores of the same samples with shuffled labels, in the unit of this fit."""
-        rng = generator_from(self._fixed_seed(), f"shuffle {repeat}")
-        parameters = {"contamination": None, "random_state": int(rng.integers(2**32))}
-        if self.n_slices == "auto" and self.slicing in ("isotropic", "principal"):
-            parameters["n_slices"] = self.n_slices_  # noise never gets reliable
-        null = silent_clone(self).set_params(**parameters)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ReliabilityWarning)
-            labels = y.copy()
-            labels[used] = rng.permutation(y[used])
-            refit(null, labels)
-        if not hasattr(null, "members_"):
-            return null.scores_
-        scores = {name: member.scores_ for name, member in null.members_.items()}
-        return mixed(scores, self.weights_, self.member_places_)
-
-
-# fitted attributes that not every fit sets
-_OF_A_FAMILY = {
-    "coef_",
-    "components_",
-    "contrast_",
-    "directions_",
-    "feature_extent_",
-    "false_flag_rate_",
-    "intercept_",
-    "label_scorers_",
-    "label_scores_",
-    "member_places_",
-    "members_",
-    "slice_means_",
-    "slice_nodes_",
-    "slice_range_",
-    "slice_reach_",
-    "slice_variances_",
-    "stream_",
-    "stream_classes_",
-    "weights_",
-}
 _SMALL = 2**20  # numbers, for which double precision costs next to nothing
 
 
-class SliceLearning(FitTasks, SliceKeeping, ThresholdSetting, IndicatorLabels):
+class SliceLearning(FitTasks):
     """The fitting of a scorer; expects its parameters."""
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -255,13 +126,14 @@ class SliceLearning(FitTasks, SliceKeeping, ThresholdSetting, IndicatorLabels):
             return True
         return not np.any(np.mod(sample_weight, 1))  # or folds are left out
 
-    def _forget(self):
+    def _forget(self, *kept):
         """Drop what an earlier fit has left."""
-        for name in _OF_A_FAMILY & vars(self).keys():
+        fitted = {name for name in vars(self) if re.fullmatch(r"[a-z]\w*_", name)}
+        for name in fitted - {"feature_names_in_", "n_features_in_", *kept}:
             delattr(self, name)
 
     def _learn_from(self, X, y, weight):
-        self._forget()
+        self._forget("far_")
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InvalidInputError(
@@ -286,9 +158,11 @@ class SliceLearning(FitTasks, SliceKeeping, ThresholdSetting, IndicatorLabels):
     def _task(self, X, codes, weight, settings, seed):
         """What there is to learn from, and how."""
         # the deal does not follow the seed: a seed is for slices alone
-        keys = self._keys(X, generator_from(0, "folds"))
+        keys = fold = None  # unless some family may ask for folds
+        if not (self.slicing in ("isotropic", "principal") and self.whole_weights_):
+            rows = X if issparse(X) else as_tensor(X)
+            keys = row_keys(rows, generator_from(0, "folds"))
         samples = SortedSamples.of(X, codes, settings, weight, keys)
-        fold = None
         if keys is not None:
             fold = folds_of(samples.codes, keys[samples.order], self.cross_fit)
         return Task(
@@ -313,12 +187,6 @@ class SliceLearning(FitTasks, SliceKeeping, ThresholdSetting, IndicatorLabels):
                 self.far_ = far_samples(X, codes, self.far, weight)
         used &= ~self.far_
         return slice(None) if used.all() else used
-
-    def _keys(self, X, rng):
-        """Order of the samples by content, where some family may ask for folds."""
-        if self.slicing in ("isotropic", "principal") and self.whole_weights_:
-            return None
-        return row_keys(X if issparse(X) else as_tensor(X), rng)
 
     def _score_the_rest(self, X, y, rest):
         """Score far samples and those of weight 0 by what the others have taught."""
@@ -352,3 +220,204 @@ class SliceLearning(FitTasks, SliceKeeping, ThresholdSetting, IndicatorLabels):
             ReliabilityWarning,
             stacklevel=5,
         )
+
+    def _keep(self, task, learnt):
+        """Take over what scoring needs, as plain arrays."""
+        samples = task.samples
+        self.centre_, self.inverse_scale_ = samples.centre, samples.inverse_scale
+        self.feature_extent_ = samples.extent
+        self.scores_ = samples.in_input_order(learnt.scores)
+        self.scores_std_ = samples.in_input_order(learnt.scores_std)
+        self.reliability_ = learnt.reliability
+        if self.slicing == "joint":
+            self.coef_, self.intercept_ = learnt.functions
+            self.n_slices_ = 1
+            return
+        self._keep_slices(learnt.axes, learnt.directions, learnt.moments, learnt.nodes)
+
+    def _keep_slices(self, axes, directions, moments, nodes):
+        self.components_, self.directions_ = axes, directions
+        self.n_slices_ = len(directions)
+        self.slice_means_, self.slice_variances_ = moments.mean, moments.variance
+        self.slice_reach_, self.slice_nodes_ = moments.reach, nodes
+        self.slice_range_ = np.stack([moments.low, moments.high])
+
+    def _mix(self, task):
+        """Learn the members of the mixture, and weight them by their label contrast."""
+        self.members_, self.contrast_ = {}, {}
+        for name, slicing, n_components, its_task in member_tasks(task):
+            member = silent_clone(self).set_params(slicing=slicing, contamination=None)
+            member.set_params(n_components=n_components or self.n_components)
+            vars(member).update({n: v for n, v in vars(self).items() if n in _OF_ALL})
+            member.offset_ = 0.0
+            learnt = learn(its_task, slicing, n_components)
+            member._keep(its_task, learnt)
+            self.members_[name], self.contrast_[name] = member, learnt.contrast
+        self.weights_ = weights_of(self.contrast_)
+        scores = {name: member.scores_ for name, member in self.members_.items()}
+        weight = task.samples.weight
+        weight = weight if weight is None else task.samples.in_input_order(weight)
+        self.member_places_ = {
+            name: location_and_scale(values, weight) for name, values in scores.items()
+        }
+        self.scores_ = mixed(scores, self.weights_, self.member_places_)
+        self.centre_ = task.samples.centre
+        self.inverse_scale_ = task.samples.inverse_scale
+        members = self.members_.items()
+        self.n_slices_ = sum(member.n_slices_ for _, member in members)
+        errors = {name: member.scores_std_ for name, member in members}
+        self.scores_std_ = mixed_errors(errors, self.weights_, self.member_places_)
+
+        def spread_of(scores):
+            return np.cov(bounded(scores), aweights=weight)
+
+        noises = {
+            name: np.sqrt((1 - m.reliability_) * spread_of(m.scores_))
+            for name, m in members
+        }
+        noise = mixed_errors(noises, self.weights_, self.member_places_) ** 2
+        spread = spread_of(self.scores_)
+        self.reliability_ = float(1 - noise / spread) if spread > noise else 0.0
+
+    def _set_offset(self, refit, y, weight=None):
+        """Set `offset_`, the score below which samples are flagged."""
+        if self.contamination == "permutation":
+            used = slice(None) if weight is None else weight > 0
+            *null, last = (
+                self._shuffled_scores(refit, y, used, i) for i in range(_SHUFFLES)
+            )
+            null = np.concatenate(null)
+            times = None if weight is None else np.tile(weight, _SHUFFLES - 1)
+            self.offset_ = float(weighted_quantile(null, self.alpha, times))
+            flags = last < self.offset_
+            self.false_flag_rate_ = float(np.average(flags, weights=weight))
+            return
+        self.offset_ = 0.0
+        if self.contamination is not None:
+            share = self.contamination
+            self.offset_ = float(weighted_quantile(self.scores_, share, weight))
+
+    def _shuffled_scores(self, refit, y, used, repeat):
+        """Scores of the same samples with shuffled labels, in the unit of this fit."""
+        rng = generator_from(self._fixed_seed(), f"shuffle {repeat}")
+        parameters = {"contamination": None, "random_state": int(rng.integers(2**32))}
+        if self.n_slices == "auto" and self.slicing in ("isotropic", "principal"):
+            parameters["n_slices"] = self.n_slices_  # noise never gets reliable
+        null = silent_clone(self).set_params(**parameters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReliabilityWarning)
+            labels = y.copy()
+            labels[used] = rng.permutation(y[used])
+            refit(null, labels)
+        if not hasattr(null, "members_"):
+            return null.scores_
+        scores = {name: member.scores_ for name, member in null.members_.items()}
+        return mixed(scores, self.weights_, self.member_places_)
+
+    @property
+    def _of_indicators(self):
+        return hasattr(self, "label_scorers_")
+
+    def _fit_indicators(self, X, y, sample_weight):
+        self._forget()
+        Y, names = self._checked_indicators(y, X)
+        X = self._validated(X, reset=True)
+        weight = checked_weights(sample_weight, X)
+        used = Y if weight is None else Y[weight > 0]
+        varies = used.any(0) & ~used.all(0)
+        if not varies.any():
+            raise InvalidInputError(
+                "Each column of y is all 0 or all 1, so there is nothing to tell "
+                "samples apart by; at least 1 label must be present in some samples "
+                "and absent from others."
+            )
+        one = silent_clone(self)
+        one.set_params(random_state=self._fixed_seed(), contamination=None)
+        scorers = [None] * len(varies)
+        with self._fit_task(X, Y, sample_weight=weight):
+            for column in np.flatnonzero(varies):
+                fitted = clone(one).fit(X, Y[:, column], sample_weight=weight)
+                scorers[column] = fitted
+            self.label_scorers_, self.classes_, self.labels_ = scorers, names, Y
+            self.class_count_ = Y.sum(0) if weight is None else weight @ Y
+            self.class_prior_ = np.average(Y, axis=0, weights=weight)
+            self._join_labels(weight)
+            self._set_offset(
+                lambda null, labels: null.fit(X, labels, sample_weight=weight),
+                Y,
+                weight,
+            )
+        return self
+
+    def _join_labels(self, weight):
+        """Set what holds for a sample, from what its labels say."""
+        fitted = [scorer for scorer in self.label_scorers_ if scorer is not None]
+        n_labels = self.labels_.shape[1]
+        self.label_scores_ = self._of_each_label(lambda scorer, _: scorer.scores_)
+        self.scores_ = self.label_scores_.mean(1)
+        # slices are shared, so that errors may add up: these are upper bounds
+        self.scores_std_ = sum(one.scores_std_ for one in fitted) / n_labels
+        noise = sum(
+            np.sqrt((1 - one.reliability_) * np.cov(one.scores_, aweights=weight))
+            for one in fitted
+        )
+        spread = np.cov(self.scores_, aweights=weight) * n_labels**2
+        self.reliability_ = max(0.0, float(1 - noise**2 / spread)) if spread else 1.0
+        self.far_ = np.any([one.far_ for one in fitted], axis=0)
+        self.n_slices_ = max(one.n_slices_ for one in fitted)
+
+    def _indicator_table(self, X, y=None):
+        """Score of each sample under its value of each label, (n, n_labels)."""
+        Y = None if y is None else self._checked_indicators(y, X)[0]
+        X = self._validated(X)
+        return self._of_each_label(
+            lambda scorer, column: scorer.score_samples(
+                X, None if Y is None else Y[:, column]
+            )
+        )
+
+    def _of_each_label(self, scores_of):
+        """Scores by each label, (n_samples, n_labels); 0 where none was fitted."""
+        columns = [
+            0.0 if scorer is None else scores_of(scorer, column)
+            for column, scorer in enumerate(self.label_scorers_)
+        ]
+        return np.stack(np.broadcast_arrays(*columns), 1)
+
+    def _indicator_contrast(self, X, y, sample_weight):
+        """Share of labels whose own value scores higher than the other, ties half."""
+        Y = self._checked_indicators(y, X)[0]
+        X = self._validated(X)
+        weight = checked_weights(sample_weight, X)
+        apart = self._indicator_table(X, Y) - self._indicator_table(X, 1 - Y)
+        wins = (apart > 0) + 0.5 * (apart == 0)
+        return float(np.average(wins.mean(1), weights=weight))
+
+    def _checked_indicators(self, y, X):
+        """Indicators (n, n_labels) of 0 and 1, and the names of the labels."""
+        names = getattr(y, "columns", None)
+        if is_tensor(y):
+            y = y.cpu().numpy()
+        Y = y.toarray() if issparse(y) else np.asarray(y)
+        if Y.ndim != 2 or not np.isin(Y, (0, 1)).all():
+            raise InvalidInputError(
+                "This y must be an indicator matrix of 0 and 1, of shape (n_samples, "
+                f"n_labels); got shape {Y.shape}."
+            )
+        check_consistent_length(X, Y)
+        if self._of_indicators and Y.shape[1] != len(self.label_scorers_):
+            raise InvalidInputError(
+                f"y has {Y.shape[1]} labels where fit saw {len(self.label_scorers_)}."
+            )
+        names = np.arange(Y.shape[1]) if names is None else np.array(list(names))
+        return Y.astype(np.int64), names
+
+    def _joined_names(self):
+        """Labels of each training sample as one text, such as ``"fear, joy"``."""
+        names = np.array([str(name) for name in self.classes_])
+        return [", ".join(names[row]) or "none" for row in self.labels_ == 1]
+
+
+def holds_indicators(y):
+    """Tell whether y says of each of several labels whether a sample has it."""
+    return is_multilabel(y.cpu().numpy() if is_tensor(y) else y)

@@ -29,7 +29,12 @@ def far_in_blocks(blocks, codes, ratio, weight=None):
     far = np.zeros(len(codes), bool)
     for _ in range(_ROUNDS):
         kept = weight * ~far
-        distance = _distances(blocks, _middles(blocks, codes, kept), codes)
+        middles = _middles(blocks, codes, kept)
+        parts = [
+            _distances(X, middles, codes[begin : begin + X.shape[0]])
+            for begin, X in blocks()
+        ]
+        distance = np.concatenate(parts)
         typical = _class_medians(distance, codes, kept)
         middle = weighted_quantile(typical, 0.5, np.bincount(codes, weight))
         unit = np.maximum(typical, middle)
@@ -139,16 +144,8 @@ def _medians(X, weight):
     return low / 2 + high / 2
 
 
-def _distances(blocks, middles, codes):
+def _distances(X, middles, codes):
     """Distance of each sample from the middle of its class, (n_samples,)."""
-    parts = [
-        _block_distances(X, middles, codes[begin : begin + X.shape[0]])
-        for begin, X in blocks()
-    ]
-    return np.concatenate(parts)
-
-
-def _block_distances(X, middles, codes):
     if issparse(X):
         own = np.concatenate(
             [

@@ -7,9 +7,17 @@ import numpy as np
 import torch
 
 from smilearn.scoring import _kernels
-from smilearn.scoring._densities import DENSITIES
+from smilearn.scoring._densities import (
+    DENSITIES,
+    chunks,
+    class_pmi,
+    grid_of,
+    locate,
+    nodes_needed,
+    read,
+    tabulate,
+)
 from smilearn.scoring._kernels import tables
-from smilearn.scoring._tables import chunks, class_pmi, grid_of, locate, read, tabulate
 from smilearn.utils._devices import most_slices
 
 # of projections held at once: pieces that malloc reuses, or that keep a GPU busy
@@ -65,6 +73,10 @@ class Settings:
             *tensors, self.tensor(moments.pooled)[:, None, None]
         )
 
+    def nodes(self, moments):
+        """Grid size of each of some slices."""
+        return nodes_needed(self.densities(moments), moments)
+
 
 class PmiReader:
     """The pmi of projections on one block of fitted slices."""
@@ -104,30 +116,21 @@ class PmiReader:
                 self._make_good(sums, Z, columns, part_rows, table, grid, n_nodes)
 
     def _compiled_tables(self, rows, n_nodes):
-        student, log_prior = self.settings.density == "student", self._log_prior
-        for part_rows, coefficients, flat in self._coefficients(rows):
-            moments = self.moments[part_rows]
+        student = self.settings.density == "student"
+        log_prior = np.log(self.moments.share)
+        offset = torch.from_numpy(log_prior)[:, None]
+        for some in chunks(len(rows), _COEFFICIENTS * len(offset)):
+            part_rows, moments = rows[some], self.moments[rows[some]]
+            density = self.settings.exactly.densities(moments)
+            coefficients, flat = density.coefficients(offset), moments.total == 0
             grid = grid_of(moments.low, moments.high, n_nodes)
             origin, step = (values.astype(self.settings.dtype) for values in grid)
             for part in chunks(len(part_rows), n_nodes * len(log_prior)):
-                cells = origin[part], step[part]
+                cells, which = (origin[part], step[part]), coefficients[part]
                 nodes = *cells, n_nodes
-                which = coefficients[part]
                 table = tables(student, which, log_prior, nodes, self.left_out)
                 table[flat[part]] = 0
                 yield part_rows[part], table.reshape(len(table), -1), cells
-
-    def _coefficients(self, rows):
-        """Coefficients of the densities of some slices, for `tables`."""
-        offset = torch.from_numpy(self._log_prior)[:, None]
-        for part in chunks(len(rows), _COEFFICIENTS * len(offset)):
-            moments = self.moments[rows[part]]
-            density = self.settings.exactly.densities(moments)
-            yield rows[part], density.coefficients(offset), moments.total == 0
-
-    @property
-    def _log_prior(self):
-        return np.log(self.moments.share)
 
     def _make_good(self, sums, Z, columns, part_rows, table, grid, n_nodes):
         """Put the exact value in the place of what was read at the end of a grid."""

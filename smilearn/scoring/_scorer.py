@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from smilearn.scoring._families import FAMILIES
 from smilearn.scoring._learning import SliceLearning
-from smilearn.scoring._mixture import FAMILIES
 from smilearn.scoring._scoring import SliceScoring
 from smilearn.scoring._streaming import StreamLearning
 from smilearn.utils._documentation import Documented

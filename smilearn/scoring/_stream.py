@@ -11,13 +11,11 @@ import torch
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._batches import one_kind
-from smilearn.scoring._engine import project, score_new
+from smilearn.scoring._engine import SlicePass, SliceTally, project, score_new
 from smilearn.scoring._moments import ClassMoments, sums_of
 from smilearn.scoring._outliers import far_in_blocks
-from smilearn.scoring._reliability import SliceTally
 from smilearn.scoring._samples import SortedSamples
 from smilearn.scoring._standardize import feature_moments, inverse_scale_of, standardize
-from smilearn.scoring._tables import nodes_needed
 from smilearn.utils._devices import in_blocks, working_on
 from smilearn.utils._indexing import as_tensor
 from smilearn.utils._weights import enough_weight
@@ -33,7 +31,10 @@ def measured(X, y, weight, directions, settings):
     weights = None if weight is None else torch.as_tensor(weight, device=X.device)
     centre, spread, largest = feature_moments(X, weights)
     eps = torch.finfo(X.dtype).eps
-    inverse = _batch_scale(spread, largest, eps)
+    clear = spread > 10 * eps * largest  # what is rounding is for all batches to tell
+    widest = spread[clear].max() if clear.any() else np.inf
+    spread_of_all = np.where(clear | (spread <= widest), spread, 0)
+    inverse = inverse_scale_of(spread_of_all, largest, 0)
     index = torch.as_tensor(order, device=X.device)
     points = standardize(X, centre, inverse, settings.torch_dtype, index)
     whole = weight is None or (weight % 1 == 0).all()
@@ -59,13 +60,6 @@ def measured(X, y, weight, directions, settings):
         "low": low * ratio,
         "high": high * ratio,
     }
-
-
-def _batch_scale(spread, largest, eps):
-    """What to multiply the features of a batch by, which may be a sliver of them all"""
-    clear = spread > 10 * eps * largest
-    widest = spread[clear].max() if clear.any() else np.inf
-    return inverse_scale_of(np.where(clear | (spread <= widest), spread, 0), largest, 0)
 
 
 def _sums(samples, directions, settings):
@@ -98,10 +92,8 @@ def merged(first, second, directions):
     ]
     one, two = states
     mean, square = _chan(*((s["count"], s["mean"], s["square"]) for s in states))
-    weights = [np.full(1, state["count"].sum()) for state in states]
-    features = [(s["feature_mean"], s["feature_square"]) for s in states]
     feature_mean, feature_square = _chan(
-        *((n, *sums) for n, sums in zip(weights, features, strict=True))
+        *((s["count"].sum(), s["feature_mean"], s["feature_square"]) for s in states)
     )
     return {
         "labels": labels,
@@ -190,13 +182,12 @@ def finished(state, directions):
     return centre, inverse_scale, moments
 
 
-class StreamPass:
+class StreamPass(SlicePass):
     """Fit slices and score the samples they are fitted on, a batch at a time."""
 
     def __init__(self, batches, settings, *, block_length, left_out):
-        self._batches, self.settings = batches, settings
-        self.left_out = left_out
-        self._parts, self._nodes, self.extent = [], [], None
+        super().__init__(settings)
+        self._batches, self.left_out = batches, left_out
         self.labels, self.weight = _labels_and_weights(batches())
         self.classes, self._codes = np.unique(self.labels, return_inverse=True)
         if len(self.classes) < 2:
@@ -224,17 +215,17 @@ class StreamPass:
         for begin, X, weight in self._again():
             y = self.labels[begin : begin + X.shape[0]]
             state = with_batch(state, X, y, weight, fresh, self.settings)
-        self.count, self.extent = state["count"], extent_of(state)
+        self.state = state
         self.centre, self.inverse_scale, moments = finished(state, fresh)
-        nodes = nodes_needed(self.settings.densities(moments), moments)
-        self._parts.append(moments)
-        self._nodes.append(nodes)
+        nodes = self.settings.nodes(moments)
+        self._keep(moments, nodes)
         fitted = fresh, moments, nodes, self.settings
-        with self.tally.piecewise(np.arange(start, len(directions))) as part:
-            for begin, X, weight in self._again():
-                rows = slice(begin, begin + X.shape[0])
-                with working_on(self.settings.device):
-                    self._score(X, self._codes[rows], weight, fitted, part(rows))
+        for begin, X, weight in self._again():
+            rows = slice(begin, begin + X.shape[0])
+            part = self.tally.part(rows)
+            with working_on(self.settings.device):
+                self._score(X, self._codes[rows], weight, fitted, part)
+        self.tally.count(np.arange(start, len(directions)))
 
     def _again(self):
         """Go through the batches again: where each begins, its samples and weights."""
@@ -268,16 +259,6 @@ class StreamPass:
             subset.n_slices = tally.n_slices
             score_new(points[rows], [codes[rows]], *fitted, subset, left_out)
             tally.take(rows, subset)
-
-    @property
-    def moments(self):
-        """Moments of all slices so far."""
-        return ClassMoments.concatenate(self._parts)
-
-    @property
-    def nodes(self):
-        """Grid size of all slices so far, (n_slices,)."""
-        return np.concatenate(self._nodes)
 
 
 def _labels_and_weights(batches):

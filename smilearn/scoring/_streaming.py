@@ -8,23 +8,13 @@ from sklearn.utils.validation import check_is_fitted
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._batches import Relabelled, filled, one_kind, pieces, repeatable
 from smilearn.scoring._directions import SliceDirections
-from smilearn.scoring._engine import extend_until
-from smilearn.scoring._mixture import ENOUGH_RELIABILITY
+from smilearn.scoring._engine import extend_as_asked
 from smilearn.scoring._stream import StreamPass, extent_of, finished, merged, with_batch
-from smilearn.scoring._tables import nodes_needed
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import fit_context
 from smilearn.utils._validation import is_tensor
 from smilearn.utils._weights import checked_weights
 
-_OF_TRAINING_SAMPLES = {
-    "false_flag_rate_",
-    "far_",
-    "labels_",
-    "reliability_",
-    "scores_",
-    "scores_std_",
-}
 # what some family scores with
 _LEARNT = {"coef_", "directions_", "label_scorers_", "members_"}
 _SLICES = 1024  # for "auto": no ranking tells when to stop
@@ -77,22 +67,27 @@ class StreamLearning:
             or changes, or if weights are not whole numbers where samples are to be left
             out; and whatever :meth:`fit` raises.
         """
-        self._check_can_stream()
-        self._forget()
-        repeatable(batches)
-        self._look_at_the_first(batches)
-        settings, directions = self._settings(), self._directions()
+        if self.slicing != "isotropic":
+            raise InvalidInputError(
+                "Only isotropic slices can be fitted to a stream, as the others are "
+                f"made from all samples at once; got slicing={self.slicing!r}. Load "
+                "the embeddings into memory, fit(np.asarray(X), y), or take "
+                'slicing="isotropic".'
+            )
+        self._begin_stream()
+        first = next(filled(repeatable(batches)), None)
+        if first is None:
+            raise InvalidInputError(
+                "batches must hold at least 1 batch with samples; got none."
+            )
+        self._checked_batch(*first, reset=True)
+        settings, directions = self._settings(), self._directions(self.n_features_in_)
         length = self.n_features_in_ if self.orthogonal else 1
         options = {"block_length": length, "left_out": self.leave_one_out}
         training = StreamPass(lambda: self._pieces(batches), settings, **options)
         if self.far is not None:
             training.set_far_aside(self.far)
-        if self.n_features_in_ == 1:
-            training.extend(directions.first(1))
-        elif self.n_slices == "auto":
-            extend_until(training, ENOUGH_RELIABILITY, directions, self.max_slices)
-        else:
-            training.extend(directions.first(self.n_slices))
+        extend_as_asked(training, directions, self.n_slices, self.max_slices)
         self._keep_pass(training, directions)
         self._set_offset(
             lambda null, labels: null.fit_batches(Relabelled(batches, labels)),
@@ -158,24 +153,6 @@ class StreamLearning:
                 scores[rows] = self._score(X[rows], [codes[rows]], left_out)[:, 0]
         return scores
 
-    def _check_can_stream(self):
-        if self.slicing != "isotropic":
-            raise InvalidInputError(
-                "Only isotropic slices can be fitted to a stream, as the others are "
-                f"made from all samples at once; got slicing={self.slicing!r}. Load "
-                "the embeddings into memory, fit(np.asarray(X), y), or take "
-                'slicing="isotropic".'
-            )
-
-    def _look_at_the_first(self, batches):
-        for batch in filled(batches):
-            self._checked_batch(*batch, reset=True)
-            self.dtype_ = "float32" if self.dtype == "auto" else self.dtype
-            return
-        raise InvalidInputError(
-            "batches must hold at least 1 batch with samples; got none."
-        )
-
     def _pieces(self, batches):
         def validated(*batch):
             X, y, weight = self._checked_batch(*batch)
@@ -189,12 +166,9 @@ class StreamLearning:
         return pieces(batches, validated)
 
     def _keep_pass(self, training, directions):
-        self.classes_, self.class_count_ = training.classes, training.count
-        self.class_prior_ = self.class_count_ / self.class_count_.sum()
-        self.centre_, self.inverse_scale_ = training.centre, training.inverse_scale
-        tally, self.labels_ = training.tally, training.labels
-        self.far_ = training.far
-        self.feature_extent_ = training.extent
+        tally, self.labels_, self.far_ = training.tally, training.labels, training.far
+        self._keep_sums(training.state, training.centre, training.inverse_scale)
+        self.classes_ = training.classes
         self.scores_ = np.where(self.far_, np.minimum(tally.mean, 0), tally.mean)
         self.scores_std_ = tally.standard_error
         self.reliability_ = 1.0 if self.n_features_in_ == 1 else tally.reliability
@@ -255,11 +229,10 @@ class StreamLearning:
         allowed = self._allowed(y, classes, before)
         if before is None:
             self._begin_stream()
-            directions = self._stream_directions()
+            directions = self._stream_directions(self.n_features_in_)
         else:
             directions = self.directions_
-        settings = self._settings()
-        state = with_batch(before, X, y, weight, directions, settings)
+        state = with_batch(before, X, y, weight, directions, self._settings())
         if state:
             self._take_over(state, directions)
         self.stream_, self.stream_classes_ = state or {}, allowed
@@ -348,13 +321,11 @@ class StreamLearning:
                 return np.zeros(X.shape[0])
         return checked_weights(sample_weight, X)
 
-    def _directions(self, n_features=None):
+    def _directions(self, n_features):
         rng = generator_from(self._fixed_seed(), "slices")
-        n_features = n_features or self.n_features_in_
         return SliceDirections(n_features, rng, orthogonal=self.orthogonal)
 
-    def _stream_directions(self, n_features=None):
-        n_features = n_features or self.n_features_in_
+    def _stream_directions(self, n_features):
         wanted = min(_SLICES, self.max_slices)
         wanted = wanted if self.n_slices == "auto" else self.n_slices
         if n_features == 1:  # there is one direction only
@@ -364,8 +335,6 @@ class StreamLearning:
     def _begin_stream(self):
         """Drop what calls that failed may have left."""
         self._forget()
-        for name in _OF_TRAINING_SAMPLES & vars(self).keys():
-            delattr(self, name)
         self.dtype_ = "float32" if self.dtype == "auto" else self.dtype
 
     def _sums_so_far(self):
@@ -380,10 +349,6 @@ class StreamLearning:
                 "with another slicing, or with several labels a sample. Fit anew, or "
                 "begin with a new SlicedMIScorer."
             )
-        return self._sums_of_fit()
-
-    def _sums_of_fit(self):
-        """What `fit` has learnt, as sums."""
         total, moments = self.class_count_.sum(), self._slices()[1]
         spread, largest = self.feature_extent_.astype(float)
         scale = 1 / self.inverse_scale_.max() if self.inverse_scale_.any() else 0.0
@@ -440,11 +405,14 @@ class StreamLearning:
     def _take_over(self, state, directions):
         """Set what scoring needs from the sums so far."""
         centre, inverse_scale, moments = finished(state, directions)
-        nodes = nodes_needed(self._settings().densities(moments), moments)
-        for name in _OF_TRAINING_SAMPLES & vars(self).keys():
-            delattr(self, name)
+        nodes = self._settings().nodes(moments)
+        self._forget("dtype_")
+        self.offset_ = 0.0
+        self._keep_sums(state, centre, inverse_scale)
+        self._keep_slices(None, directions, moments, nodes)
+
+    def _keep_sums(self, state, centre, inverse_scale):
         self.centre_, self.inverse_scale_ = centre, inverse_scale
-        self.feature_extent_, self.offset_ = extent_of(state), 0.0
+        self.feature_extent_ = extent_of(state)
         self.classes_, self.class_count_ = state["labels"], state["count"]
         self.class_prior_ = self.class_count_ / self.class_count_.sum()
-        self._keep_slices(None, directions, moments, nodes)

@@ -101,6 +101,19 @@ def test_only_the_columns_needed_are_read(seed, tmp_path, monkeypatch, source):
     assert_array_equal(np.concatenate([part[1] for part in parts]), y)
 
 
+def test_a_filter_may_leave_batches_empty(seed, tmp_path):
+    X, y, table = table_of(seed)
+    path = tmp_path / "whole.parquet"
+    pa.parquet.write_table(table, path, row_group_size=20)
+    kept = (y == 0) | (y == 2)
+    field = pa.dataset.field("label")
+    some = pa.dataset.dataset(path).filter((field == 0) | (field == 2))
+    assert 0 in [batch.num_rows for batch in some.to_batches(batch_size=10)]
+    batches = RecordBatches(some, label="label", batch_size=10)
+    expected = fitted(X[kept], y[kept], far=None).scores_
+    assert_allclose(streamed(batches).scores_, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("frames", ["polars", "pandas"])
 def test_a_data_frame_is_a_source(seed, frames):
     frames = pytest.importorskip(frames)
@@ -117,6 +130,42 @@ def test_a_data_frame_is_a_source(seed, frames):
 def streamed(batches, **parameters):
     defaults = {"n_slices": 64, "random_state": 0, "slicing": "isotropic"}
     return SlicedMIScorer(**defaults | parameters).fit_batches(batches)
+
+
+class Reusing:
+    """Batches in one buffer, which is filled anew for each."""
+
+    def __init__(self, *arrays, size=10):
+        self.arrays, self.size = arrays, size
+
+    def __iter__(self):
+        buffers = [array[: self.size].copy() for array in self.arrays]
+        for begin in range(0, len(self.arrays[0]), self.size):
+            for buffer, array in zip(buffers, self.arrays, strict=True):
+                some = array[begin : begin + self.size]
+                buffer[: len(some)] = some
+            yield tuple(buffer[: len(some)] for buffer in buffers)
+
+
+@pytest.mark.parametrize("enough", [6 * 4, 6 * 10, 6 * 25, 2**24])
+def test_a_buffer_may_be_used_again(seed, monkeypatch, enough):
+    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", enough)
+    X, y = embeddings(seed)
+    X, weight = X.astype(np.float32), 1.0 + np.arange(len(y)) % 3
+    expected = fitted(X, y, far=None).scores_
+    assert_allclose(streamed(Reusing(X, y)).scores_, expected, atol=1e-5)
+    weighted = SlicedMIScorer(64, slicing="isotropic", far=None, random_state=0)
+    expected = weighted.fit(X, y, sample_weight=weight).scores_
+    assert_allclose(streamed(Reusing(X, y, weight)).scores_, expected, atol=1e-5)
+
+
+def test_batches_without_samples_are_skipped(seed):
+    X, y = embeddings(seed)
+    empty = X[:0], y[:0]
+    one = streamed([empty, (X[:50], y[:50]), empty, (X[50:], y[50:]), ([], [])])
+    assert_allclose(one.scores_, fitted(X, y, far=None).scores_, atol=1e-5)
+    with pytest.raises(InvalidInputError, match="at least 1 batch"):
+        streamed([empty])
 
 
 def test_arrays_of_other_lengths_are_refused_at_once(seed):

@@ -9,7 +9,6 @@ from sklearn.pipeline import make_pipeline
 
 from smilearn import SliceConvergence, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
-from smilearn.scoring._convergence import _doubling
 
 
 def halves(seed, sizes=(160, 110, 60), n_features=8, **options):
@@ -69,20 +68,16 @@ def test_a_second_set_begins_with_a_block(seed):
     np.testing.assert_allclose(curve.agreement, expected)
 
 
-@pytest.mark.parametrize(
-    ("n_slices", "block_length", "expected"),
-    [
-        (1, 1, [1]),
-        (1, 384, [1]),
-        (2, 1, [2]),
-        (20, 1, [2, 4, 8, 16, 20]),
-        (64, 5, [2, 5, 10, 20, 40, 64]),
-        (100, 384, [3, 6, 12, 24, 48, 96, 100]),
-        (1000, 384, [3, 6, 12, 24, 48, 96, 192, 384, 768, 1000]),
-    ],
-)
-def test_counts_double_through_the_block(n_slices, block_length, expected):
-    assert _doubling(n_slices, block_length) == expected
+@pytest.mark.parametrize("options", [{"slicing": "joint"}, {"n_components": 1}])
+def test_a_single_direction_is_reliable(seed, options):
+    train, test = halves(seed)
+    scorer = fitted(*train, **({"slicing": "principal"} | options))
+    curve = SliceConvergence.from_estimator(scorer, *test)
+    assert curve.n_slices.tolist() == [1]
+    assert curve.reliability.tolist() == [1]
+    assert curve.agreement.tolist() == []
+    assert curve.contrast[0] == pytest.approx(scorer.score(*test))
+    assert curve.smallest_within() == 1
 
 
 def test_labels_never_seen_are_left_out(seed):
@@ -107,13 +102,6 @@ def test_what_is_no_fitted_scorer_is_named(seed):
         SliceConvergence.from_estimator(SlicedMIScorer(), *test)
 
 
-@pytest.mark.parametrize("counts", [[], [0, 2], [2, 65], [4, 2], [0.5]], ids=str)
-def test_counts_that_make_no_sense_are_named(seed, counts):
-    train, test = halves(seed)
-    with pytest.raises(InvalidInputError, match=r"counts must be .* from 1 to the 64"):
-        SliceConvergence.from_estimator(fitted(*train), *test, counts=counts)
-
-
 CURVE = SliceConvergence(
     [2, 4, 8, 16, 32],
     [0.60, 0.71, 0.70, 0.695, 0.70],
@@ -135,6 +123,50 @@ CURVE = SliceConvergence(
 )
 def test_the_smallest_count_that_is_enough(tolerance, reliability, expected):
     assert CURVE.smallest_within(tolerance, reliability=reliability) == expected
+
+
+def test_a_count_that_is_left_again_is_not_enough():
+    contrast, reliability = [0.7, 0.6, 0.6, 0.7, 0.7], [0.96, 0.2, 0.9, 0.96, 0.97]
+    curve = SliceConvergence([2, 4, 8, 16, 32], contrast, reliability, [])
+    assert curve.smallest_within(0.005) == 16
+    assert curve.smallest_within(0.005, reliability=0) == 16  # for the contrast alone
+    assert curve.smallest_within(1) == 16  # for the reliability alone
+    curve = SliceConvergence([2, 4], [0.7, 0.7], [0.96, 0.94], [])
+    with pytest.raises(InvalidInputError, match="4 slices are not enough"):
+        curve.smallest_within()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"tolerance": -0.1}, "tolerance must be a number, 0 or more; got -0.1"),
+        ({"tolerance": np.nan}, "tolerance must be .* got nan"),
+        ({"tolerance": "auto"}, "tolerance must be .* got 'auto'"),
+        ({"reliability": 1.5}, "reliability must be a number, from 0 to 1; got 1.5"),
+    ],
+)
+def test_limits_that_make_no_sense_are_named(wrong, message):
+    with pytest.raises(InvalidInputError, match=message):
+        CURVE.smallest_within(**wrong)
+
+
+@pytest.mark.parametrize("lengths", [(0, 0, 0, 0), (2, 1, 2, 1), (2, 2, 1, 1)])
+def test_columns_fit_together(lengths):
+    with pytest.raises(InvalidInputError, match=r"got lengths \["):
+        SliceConvergence(*(np.ones(length) for length in lengths))
+    with pytest.raises(InvalidInputError, match=r"got lengths \[1, 1, 1, 2\]"):
+        SliceConvergence([1], [1], [1], [1, 1])
+
+
+def test_reads_as_a_table():
+    assert repr(CURVE).splitlines() == [
+        "n_slices  contrast  reliability  agreement",
+        "       2     0.600        0.500      0.450",
+        "       4     0.710        0.900     -0.250",
+        "       8     0.700        0.940      0.950",
+        "      16     0.695        0.960          -",
+        "      32     0.700        0.980          -",
+    ]
 
 
 def test_frames():

@@ -20,15 +20,6 @@ def many_blocks(seed, n_features, n_blocks):
     return rows.reshape(n_blocks, n_features, n_features)
 
 
-@pytest.mark.parametrize("orthogonal", [True, False])
-@pytest.mark.parametrize(("n_features", "n_slices"), [(1, 7), (2, 5), (7, 30), (64, 9)])
-def test_directions_are_unit_vectors(seed, n_features, n_slices, orthogonal):
-    rows = drawn(seed, n_features, n_slices, orthogonal=orthogonal)
-    assert rows.shape == (n_slices, n_features)
-    assert rows.dtype == np.float64
-    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-14)
-
-
 @pytest.mark.parametrize(
     ("n_features", "n_slices"),
     [(1, 3), (2, 2), (2, 5), (7, 3), (7, 7), (7, 8), (7, 27), (64, 100)],

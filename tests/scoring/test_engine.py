@@ -5,7 +5,7 @@ import pytest
 import torch
 from oracles import psmi
 
-from smilearn.scoring import _tables
+from smilearn.scoring import _densities
 from smilearn.scoring._densities import DENSITIES
 from smilearn.scoring._directions import SliceDirections
 from smilearn.scoring._engine import TrainingPass, score_new
@@ -90,6 +90,24 @@ def scored(training, X, columns, directions, *, exactly=False):
     return score_new(X, columns, directions, training.moments, nodes, settings)
 
 
+@pytest.mark.parametrize("n_classes", [3, 40])
+@pytest.mark.parametrize("density", KINDS)
+@pytest.mark.parametrize("place", ["within", "between", "beyond", "far beyond"])
+def test_new_samples_equal_the_exact_path(seed, density, n_classes, place):
+    """Outside the grid too, where every value is computed exactly."""
+    X, y = embeddings(seed, n_classes)
+    directions, rng = directions_of(seed, 256), np.random.default_rng(seed)
+    training = trained(X, y, settings_of(density, block_size=100), directions)
+    first, second = rng.integers(0, len(X), (2, 60))
+    share = {"within": 1, "between": 0.5, "beyond": 5, "far beyond": 1e9}[place]
+    new = share * X[first] + (X[second] / 2 if place == "between" else 0)
+    labels = rng.integers(0, n_classes, 60)
+    scores = scored(training, new, [labels], directions)
+    expected = scored(training, new, [labels], directions, exactly=True)
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores, expected, rtol=2e-6, atol=TABLE_ERROR)
+
+
 @pytest.mark.parametrize("density", KINDS)
 def test_new_samples_at_and_around_the_ends_of_the_range(seed, density):
     """One direction, one table, at single points: within the error of one table."""
@@ -122,7 +140,7 @@ def test_every_slice_is_read_once_under_every_label(seed, most, monkeypatch):
     new = np.concatenate([X, 1.5 * X, -3 * X])
     labels = [np.full(len(new), label) for label in range(3)]
     expected = scored(training, new, labels, directions, exactly=True)
-    monkeypatch.setattr(_tables, "_CHUNK", most)
+    monkeypatch.setattr(_densities, "_CHUNK", most)
     reader = PmiReader(training.settings, training.moments, nodes)
     Z = torch.as_tensor(directions) @ standardized(training, new).T
     sums = [SliceSums(np.arange(40), 40, Z) for _ in labels]  # every slice apart
@@ -146,7 +164,7 @@ def test_far_outlier_takes_the_exact_path(
     Without it the class has a hundred-millionth of the variance: digits that float32
     projections do not hold.
     """
-    monkeypatch.setattr(_tables, "MOST_NODES", 2048)
+    monkeypatch.setattr(_densities, "MOST_NODES", 2048)
     X, y = embeddings(seed, n_features=8)
     X[np.flatnonzero(y == label)[0]] += 1e4
     X, directions = X.astype(dtype), directions_of(seed, 5, 8)
@@ -156,17 +174,3 @@ def test_far_outlier_takes_the_exact_path(
     options = {"density": density, "leave_one_out": left_out}
     expected = psmi(X, y, directions, **options)
     np.testing.assert_allclose(scores, expected, rtol=rtol, atol=1e-4)
-
-
-@pytest.mark.parametrize("n_samples", [1, 1000, 50_000, 10**7])
-def test_blocks_cover_the_slices_and_fit_in_memory(n_samples):
-    for settings in (settings_of(), settings_of(dtype="float64")):
-        blocks = settings.blocks(100, 3000, n_samples)
-        covered = [i for block in blocks for i in range(block.start, block.stop)]
-        assert covered == list(range(100, 3000))
-        size = blocks[0].stop - blocks[0].start
-        itemsize = np.dtype(settings.dtype).itemsize
-        assert size == 16 or size * n_samples * itemsize <= 64 * 2**20
-        assert 16 <= size <= 512
-        assert max(block.stop - block.start for block in blocks) <= size
-    assert settings_of(block_size=7).blocks(3, 12, 10) == [slice(3, 10), slice(10, 12)]

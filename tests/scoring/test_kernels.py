@@ -17,36 +17,6 @@ CPU = torch.device("cpu")
 FLOATS = [np.float32, np.float64]
 
 
-def sorted_projections(seed, dtype, sizes=(700, 1, 40, 3), n_slices=9):
-    rng = np.random.default_rng(seed)
-    Z = (
-        rng.normal(size=(n_slices, sum(sizes)))
-        * 10.0 ** rng.integers(-3, 4, n_slices)[:, None]
-    )
-    return Z.astype(dtype), np.cumsum(sizes)
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 5])
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_moments_are_those_of_numpy(seed, dtype, n_threads, monkeypatch):
-    monkeypatch.setattr(_threads, "_LEAST", 0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
-    Z, ends = sorted_projections(seed, dtype)
-    shift = np.random.default_rng(seed).normal(size=(len(Z), len(ends)))
-    parts = [part.astype(float) for part in np.split(Z, ends[:-1], axis=1)]
-    moved = np.concatenate(
-        [p + s[:, None] for p, s in zip(parts, shift.T, strict=True)], 1
-    )
-    with own_threads(CPU):
-        square, low, high = _kernels.moments(Z, ends, shift)
-    expected = np.stack([np.square(part).sum(1) for part in parts], 1)
-    np.testing.assert_allclose(square, expected, rtol=1e-12)
-    np.testing.assert_array_equal(low, np.stack([p.min(1) for p in parts], 1))
-    np.testing.assert_array_equal(high, np.stack([p.max(1) for p in parts], 1))
-    np.testing.assert_allclose(Z, moved, rtol=1e-6, atol=1e-6)
-    assert square.dtype == low.dtype == high.dtype == np.float64
-
-
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("value", [0.0, -0.0, 1e-38, -1e38, 1e38])
 def test_range_of_any_floats(dtype, value):

@@ -68,18 +68,3 @@ def test_moments_are_those_of_numpy(seed, dtype, apart):
     np.testing.assert_allclose(moments.high, expected.high, atol=rounding(dtype, size))
     np.testing.assert_allclose(left, Z, atol=rounding(dtype, size))  # means are back
     assert all(getattr(moments, name).dtype == np.float64 for name in FIELDS)
-
-
-def test_total_and_pooled_variance(seed):
-    Z, segments = projections(seed)
-    moments = plain_moments(Z, segments)
-    np.testing.assert_allclose(moments.total, Z.var(1))
-    within = sum(Z[:, columns].var(1) * Z[:, columns].shape[1] for columns in segments)
-    np.testing.assert_allclose(moments.pooled, within / (50 - 4))
-
-
-def test_pooled_without_a_second_sample_in_any_class(seed):
-    """K = n: nothing is within a class, so the whole variance stands in."""
-    Z, segments = projections(seed, counts=(1,) * 6)
-    moments = plain_moments(Z, segments)
-    np.testing.assert_allclose(moments.pooled, Z.var(1))

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from oracles import fitted
 from scipy.sparse import csr_array
 from sklearn.base import clone
@@ -67,15 +67,6 @@ def test_indicators_of_any_kind(seed, make):
         assert first == ", ".join(one.classes_[Y[0] == 1]) or first == "none"
 
 
-def test_a_wrong_label_among_several_is_at_risk(seed):
-    X, Y = problem(seed)
-    X[7, 0] = 3.5 if Y[7, 0] else -1.5
-    Y[7, 0] = 1 - Y[7, 0]
-    one = fitted(X, Y)
-    assert (one.label_scores_[:, 0] < one.label_scores_[7, 0]).mean() < 0.05
-    assert one.label_scores_[7].argmin() == 0
-
-
 def test_a_label_that_all_have_says_nothing(seed):
     X, Y = problem(seed)
     Y[:, 3], Y[:, 2] = 1, 0
@@ -85,6 +76,29 @@ def test_a_label_that_all_have_says_nothing(seed):
     assert np.isfinite(one.score_samples(X, 1 - Y)).all()
     with pytest.raises(InvalidInputError, match="all 0 or all 1"):
         fitted(X, Y[:, 2:])
+
+
+def test_weights_are_copies(seed):
+    X, Y = problem(seed)
+    weight = np.random.default_rng(seed).integers(0, 3, len(Y))
+    copies = np.repeat(np.arange(len(Y)), weight)
+    one = SlicedMIScorer(64, slicing="isotropic", random_state=0).fit(
+        X, Y, sample_weight=weight
+    )
+    two = fitted(X[copies], Y[copies])
+    assert_allclose(one.scores_[copies], two.scores_, atol=1e-6)
+    assert_array_equal(one.class_count_, two.class_count_)
+    assert one.score(X, Y, weight) == pytest.approx(two.score(X[copies], Y[copies]))
+
+
+@pytest.mark.parametrize("contamination", [0.1, "permutation"])
+def test_the_line(seed, contamination):
+    X, Y = problem(seed)
+    one = fitted(X, Y, contamination=contamination, slicing="adaptive")
+    assert 0 < (one.fit_predict(X, Y) == -1).mean() < 0.5
+    assert_array_equal(
+        one.predict(X, Y), np.where(one.decision_function(X, Y) < 0, -1, 1)
+    )
 
 
 def test_search_clone_and_refit(seed):

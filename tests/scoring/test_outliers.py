@@ -6,6 +6,7 @@ from oracles import embeddings, fitted
 from scipy.sparse import csr_array
 from sklearn.metrics import roc_auc_score
 
+from smilearn import SlicedMIScorer
 from smilearn.scoring._outliers import far_samples
 
 SLICINGS = ["isotropic", "principal", "adaptive"]
@@ -91,6 +92,36 @@ def test_far_is_a_multiple_of_the_larger_median_distance():
     assert np.flatnonzero(far_samples(X, y, 39)).tolist() == [6]
     assert np.flatnonzero(far_samples(X, y, 40)).tolist() == []
     assert np.flatnonzero(far_samples(X[::-1], y[::-1], 10)).tolist() == [1, 8]
+
+
+@pytest.mark.parametrize(
+    ("scale", "spreads", "dtype"),
+    [
+        (1e-30, 100, np.float32),
+        (1e30, 100, np.float32),
+        (1e-8, 1e38, np.float32),
+        (1e-200, 100, np.float64),
+        (1e200, 100, np.float64),
+        (1e305, 100, np.float64),
+    ],
+)
+def test_no_scale_is_too_small_or_large(flipped, seed, scale, spreads, dtype):
+    X, y, _ = flipped
+    X, y = with_far(X, y, 1, 3, spreads, np.random.default_rng(seed))
+    X = (X * scale).astype(dtype)
+    assert np.flatnonzero(far_samples(X, y, 5.0)).tolist() == [210, 211, 212]
+    if spreads == 100:  # what comes in batches has no range of its own
+        scorer = SlicedMIScorer(8, slicing="isotropic", random_state=0)
+        scorer.fit_batches([(X[:100], y[:100]), (X[100:], y[100:])])
+        assert np.flatnonzero(scorer.far_).tolist() == [210, 211, 212]
+
+
+def test_the_farthest_do_not_hide_the_less_far(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(400, 8)), np.repeat([0, 1], 200)
+    X[:20] += 1e6
+    X[20:30] += 40
+    assert np.flatnonzero(far_samples(X, y, 5.0)).tolist() == list(range(30))
 
 
 @pytest.mark.parametrize("sparse", [False, True])

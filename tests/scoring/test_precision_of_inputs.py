@@ -49,6 +49,8 @@ DENSE = {
     "list of tensors": lambda X, _: list(torch.tensor(X, dtype=torch.float64)),
     "objects": lambda X, _: X.astype(object),
     "big-endian": lambda X, _: X.astype(">f8"),
+    "reversed": lambda X, _: X.astype(float)[::-1].copy()[::-1],
+    "Fortran": lambda X, _: np.asfortranarray(X.astype(float)),
     "longdouble": lambda X, _: X.astype(np.longdouble),
     "int32": lambda X, _: X.astype(np.int32),
     "int64": lambda X, _: X,

@@ -4,34 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from smilearn.scoring._reliability import SliceTally, split_half_reliability
+from smilearn.scoring._engine import SliceTally, split_half_reliability
+
+BALANCE = 0.75  # what the tally assumes of slices within an orthonormal block
+INDEPENDENT = {"half": 1.0, "shared": 0.0, "whole": 0.5}
 
 
 def rank_correlation(first, second):
     return spearmanr(first, second).statistic
-
-
-def replicates(rng, half, shared, n_samples=100_000):
-    """True scores of variance 1, and two runs of two noisy halves each."""
-    true = rng.normal(size=n_samples)
-    covariance = [[half, shared], [shared, half]]
-    noise = rng.multivariate_normal([0, 0], covariance, size=(2, n_samples))
-    return true[:, None] + noise  # (2 runs, n, 2 halves)
-
-
-@pytest.mark.parametrize("share", [0.0, -0.3, -0.7, 0.3])
-@pytest.mark.parametrize("half", [0.02, 0.3, 1.0, 4.0])
-def test_foretells_the_agreement_of_two_runs(seed, half, share):
-    """Whatever noise the halves share; 0.05 for ranks in place of values."""
-    rng = np.random.default_rng(seed)
-    runs = replicates(rng, half, share * half)
-    whole = half * (1 + share) / 2
-    claimed = [
-        split_half_reliability(*run.T, half=half, shared=share * half, whole=whole)
-        for run in runs
-    ]
-    observed = rank_correlation(*runs.mean(2))
-    assert claimed == pytest.approx([observed, observed], abs=0.05)
 
 
 @pytest.mark.parametrize("shared", [0.0, -0.5, 0.5])
@@ -60,6 +40,18 @@ def tally_of(pmi, block_length):
     return tally
 
 
+def block_noise(rng, n_slices, block_length, n_samples):
+    """Noise of variance 1 whose slices correlate within blocks as the tally assumes."""
+    n_blocks = -(-n_slices // block_length)
+    draws = rng.normal(size=(n_blocks, block_length, n_samples))
+    if block_length > 1:
+        correlation = -BALANCE / (block_length - 1)
+        pull = 1 - np.sqrt(1 + block_length * correlation / (1 - correlation))
+        draws -= pull * draws.mean(1, keepdims=True)
+        draws *= np.sqrt(1 - correlation)
+    return draws.reshape(-1, n_samples)[:n_slices]
+
+
 @pytest.mark.parametrize(
     ("n_slices", "block_length"), [(1, 4), (2, 1), (30, 4), (33, 8)]
 )
@@ -74,8 +66,36 @@ def test_mean_and_standard_error_are_those_of_numpy(seed, n_slices, block_length
     )
 
 
-def test_slices_that_agree_are_reliable():
-    for n_slices in (2, 3, 9):
-        for block_length in (1, 2, 6):
-            pmi = np.tile(np.arange(9.0), (n_slices, 1))
-            assert tally_of(pmi, block_length).reliability == 1
+@pytest.mark.parametrize("cut", [1, 5, 8, 20])
+def test_two_portions_equal_one(seed, cut):
+    rng = np.random.default_rng(seed)
+    pmi = rng.normal(size=60) + rng.normal(size=(40, 60))
+    once, twice = tally_of(pmi, 8), SliceTally(60, 8)
+    count_in(twice, pmi[:cut])
+    count_in(twice, pmi[cut:], start=cut)
+    assert twice.n_slices == once.n_slices
+    np.testing.assert_allclose(twice.mean, once.mean)
+    np.testing.assert_allclose(twice.standard_error, once.standard_error)
+    assert twice.reliability == pytest.approx(once.reliability)
+
+
+@pytest.mark.parametrize("block_length", [1, 2, 16])
+@pytest.mark.parametrize("n_slices", [8, 15, 16, 24, 31, 32, 40, 64])
+def test_tally_foretells_the_agreement_of_two_draws(seed, n_slices, block_length):
+    """Of slices that are as balanced within a block as is assumed."""
+    rng = np.random.default_rng(seed)
+    true, n_samples = rng.normal(size=10_000), 10_000
+    for loudness in (1.0, 6.0):
+        runs = [
+            true + loudness * block_noise(rng, n_slices, block_length, n_samples)
+            for _ in range(2)
+        ]
+        claimed = [tally_of(run, block_length).reliability for run in runs]
+        observed = rank_correlation(*(run.mean(0) for run in runs))
+        assert np.mean(claimed) == pytest.approx(observed, abs=0.05)
+
+
+@pytest.mark.parametrize("block_length", [1, 2, 16])
+def test_one_slice_is_not_reliable(block_length):
+    assert SliceTally(9, block_length).reliability == 0
+    assert tally_of(np.arange(9.0)[None], block_length).reliability == 0

@@ -11,61 +11,19 @@ DENSITIES = ["student", "gaussian"]
 
 
 def hard_cases():
-    rng = np.random.default_rng(0)
     X, y = embeddings(0, sizes=(20, 8, 4))
-    far, cluster, equal = X.copy(), X.copy(), X.copy()
+    far, equal = X.copy(), X.copy()
     far[0] *= 1e6
-    cluster[:3] += 1e4
     equal[y == 1] = equal[20]
-    constant = X.copy()
-    constant[:, :3] = 0.1
     return {
         "far outlier": (far, y),
-        "cluster of far outliers": (cluster, y),
         "class of identical rows": (equal, y),
-        "all classes of identical rows": (np.eye(3)[y], y),
-        "class of one": (X, np.r_[np.zeros(19), 1, np.full(12, 2)]),
-        "constant columns": (constant, y),
-        "all columns constant": (np.full((32, 3), 0.1), y),
-        "n = 2": (X[[0, -1]], np.array([0, 1])),
-        "n = 3": (X[[0, 1, -1]], np.array([0, 0, 1])),
         "K = n": (X[::2], np.arange(16)),
-        "d = 1": (X[:, :1], y),
-        "float16": (X.astype(np.float16), y),
-        "float16, largest": (X.astype(np.float16) * np.float16(6000), y),
-        "integers": (rng.integers(-5, 5, size=(32, 4)), y),
-        "booleans": (rng.random((32, 4)) < 0.5, y),
-        "huge range": (X * 10.0 ** rng.integers(-100, 100, size=6), y),
-        "n < 20": (X[::2][:15], y[::2][:15]),
     }
 
 
-@pytest.mark.filterwarnings("ignore::smilearn.exceptions.ReliabilityWarning")
 @pytest.mark.filterwarnings("ignore:The number of unique classes")
-@pytest.mark.parametrize("n_slices", ["auto", 1])
-@pytest.mark.parametrize("leave_one_out", [True, False])
-@pytest.mark.parametrize("density", DENSITIES)
 @pytest.mark.parametrize("case", hard_cases())
-def test_hard_cases_are_finite(case, density, leave_one_out, n_slices):
-    X, y = hard_cases()[case]
-    options = {"density": density, "leave_one_out": leave_one_out, "max_slices": 512}
-    scorer = fitted(X, y, n_slices=n_slices, **options)
-    with np.errstate(over="ignore"):
-        far = np.asarray(X, np.float64) * 1e30
-    for values in (
-        scorer.scores_,
-        scorer.scores_std_,
-        scorer.score_table(X),
-        scorer.score_table(far),
-        scorer.reliability_,
-        scorer.score(X, y),
-    ):
-        assert np.isfinite(values).all()
-    assert 0 <= scorer.reliability_ <= 1
-
-
-@pytest.mark.filterwarnings("ignore:The number of unique classes")
-@pytest.mark.parametrize("case", ["far outlier", "class of identical rows", "K = n"])
 @pytest.mark.parametrize("leave_one_out", [True, False])
 @pytest.mark.parametrize("density", DENSITIES)
 def test_hard_cases_equal_the_loop(case, density, leave_one_out):

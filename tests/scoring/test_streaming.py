@@ -5,13 +5,14 @@ import pickle
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles import embeddings, fitted
 from sklearn.exceptions import NotFittedError
 
 from smilearn import SlicedMIScorer
-from smilearn.exceptions import InvalidInputError, ReliabilityWarning
+from smilearn.exceptions import InvalidInputError
 
 ATTRIBUTES = [
     "centre_",
@@ -80,16 +81,6 @@ def test_far_origins_and_odd_units(seed, scale, offset):
     assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-4)
 
 
-def test_constant_features_and_a_drifting_stream(seed):
-    X, y = problem(seed)
-    X[:, 3] = 7.3
-    X[:, 4] = np.arange(len(y)) // 50  # constant in a batch, not in all
-    whole = fitted(X, y, n_slices=50)
-    one = streamed([slice(i, i + 25) for i in range(0, len(y), 25)], X, y)
-    assert one.inverse_scale_[3] == 0
-    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -126,17 +117,13 @@ def test_whole_weights_are_copies_in_a_stream_too(seed):
         scorer().fit_batches([(X, y, weight + 0.5)])
 
 
-def test_auto_stops_where_fit_stops(seed):
+@pytest.mark.parametrize("contamination", [0.1, "permutation"])
+def test_the_line_in_a_stream(seed, contamination):
     X, y = problem(seed)
-    whole = fitted(X, y, n_slices="auto")
-    one = scorer(n_slices="auto").fit_batches([(X[:99], y[:99]), (X[99:], y[99:])])
-    assert one.n_slices_ == whole.n_slices_
-    assert_allclose(one.scores_, whole.scores_, atol=1e-5)
-    noise = np.random.default_rng(seed).integers(0, 3, len(y))
-    with pytest.warns(ReliabilityWarning):
-        scorer(n_slices="auto", max_slices=64, orthogonal=False).fit_batches(
-            [(X, noise)]
-        )
+    parameters = {"contamination": contamination}
+    whole = fitted(X, y, n_slices=50, **parameters)
+    one = scorer(**parameters).fit_batches([(X[:70], y[:70]), (X[70:], y[70:])])
+    assert one.offset_ == pytest.approx(whole.offset_, abs=1e-4)
 
 
 def test_a_large_memory_map_is_read_in_batches(seed, tmp_path, monkeypatch):
@@ -186,15 +173,6 @@ def test_memory_does_not_grow_with_the_stream(seed, monkeypatch):
 
     peak(2)
     assert peak(20) - peak(4) < 16 * 500 * 8 * 20
-
-
-def test_small_batches_are_joined_and_large_ones_cut(seed, monkeypatch):
-    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 9 * 32)
-    (X, y), whole = problem(seed), fitted(*problem(seed), n_slices=50)
-    for size in (1, 5, 31, 32, 33, 150):
-        batches = [(X[i : i + size], y[i : i + size]) for i in range(0, len(y), size)]
-        one = scorer().fit_batches(batches)
-        assert_allclose(one.scores_, whole.scores_, atol=1e-5)
 
 
 def test_what_cannot_be_streamed_says_so(seed):
@@ -263,17 +241,6 @@ def test_rounding_does_not_drown_the_other_features(seed):
     assert_allclose(one.score_training_samples(X, y), expected, atol=1e-5)
 
 
-def test_labels_must_be_announced_and_of_one_kind(seed):
-    X, y = problem(seed)
-    one = scorer().partial_fit(X[:50], y[:50], classes=[0, 1, 2])
-    with pytest.raises(InvalidInputError, match="not among classes"):
-        one.partial_fit(X, y + 1)
-    with pytest.raises(InvalidInputError, match="one kind"):
-        scorer().partial_fit(X, y).partial_fit(X, y.astype(str))
-    with pytest.raises(ValueError, match="features"):
-        one.partial_fit(X[:, :4], y)
-
-
 @pytest.mark.parametrize("method", ["fit", "fit_batches", "partial_fit"])
 def test_samples_that_were_not_fitted_are_scored_as_new(seed, method):
     X, y = problem(seed)
@@ -314,6 +281,35 @@ def test_weights_that_are_no_copies_leave_nothing_to_leave_out(seed):
     assert_allclose(found, expected, atol=1e-5)
 
 
+def test_weights_must_add_up_before_samples_are_scored(seed):
+    X, y = problem(seed)
+    share = np.full(len(y), 1 / len(y))
+    one = scorer(leave_one_out=False).partial_fit(X, y, sample_weight=share)
+    for ask in (one.score_samples, one.score_training_samples, one.score):
+        with pytest.raises(InvalidInputError, match="at least one a class"):
+            ask(X, y)
+    one.partial_fit(X, y)
+    assert np.isfinite(one.score_samples(X, y)).all()
+
+
+def test_weights_of_a_batch_may_all_be_0(seed):
+    X, y = problem(seed)
+    weight = np.r_[np.zeros(50), np.ones(len(y) - 50)]
+    one = scorer().partial_fit(X[:50], y[:50], sample_weight=weight[:50])
+    with pytest.raises(NotFittedError):
+        one.score_samples(X, y)
+    one.partial_fit(X[50:], y[50:])
+    one.partial_fit(X[:50], y[:50], sample_weight=0)
+    whole = scorer(far=None).fit(X, y, sample_weight=weight)
+    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
+    parts = [slice(i, i + 25) for i in range(0, len(y), 25)]
+    batches = [(X[rows], y[rows], weight[rows]) for rows in parts]
+    found = scorer(far=None).fit_batches(batches).scores_
+    assert_allclose(found, whole.scores_, atol=1e-5)
+    with pytest.raises(ValueError, match=r"inconsistent|sample_weight\.shape"):
+        one.partial_fit(X, y, sample_weight=np.zeros(3))
+
+
 @pytest.mark.parametrize("slicing", ["principal", "adaptive", "joint", "whitened"])
 def test_other_slices_are_not_gone_on_from(seed, slicing):
     X, y = problem(seed)
@@ -351,6 +347,18 @@ def test_a_call_that_fails_changes_nothing(seed):
         assert pickle.dumps(fresh) == before
 
 
+def test_classes_may_be_named_again(seed):
+    X, y = problem(seed)
+    one = scorer().partial_fit(X, y, classes=[2, 1, 0, 3])
+    one.partial_fit(X, y, classes=[0, 1, 2, 3]).partial_fit(X, y + 1)
+    assert_array_equal(one.classes_, [0, 1, 2, 3])
+    two = scorer().fit(X, y).partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(InvalidInputError, match="not among classes"):
+        two.partial_fit(X, y + 1)
+    with pytest.raises(InvalidInputError, match="one kind"):
+        scorer().partial_fit(X, y.astype(str), classes=[0, 1, 2])
+
+
 @pytest.mark.parametrize("first", ["fit", "fit_batches", "partial_fit"])
 @pytest.mark.parametrize("second", ["fit", "fit_batches", "partial_fit"])
 def test_scorers_fitted_in_any_way_merge(seed, first, second):
@@ -368,6 +376,20 @@ def test_scorers_fitted_in_any_way_merge(seed, first, second):
     assert not hasattr(one, "scores_")
     expected = fitted(X, y, n_slices=50, far=None).scores_
     assert_allclose(one.score_training_samples(X, y), expected, atol=1e-4)
+
+
+def test_a_scorer_without_samples_merges(seed):
+    X, y = problem(seed)
+    one, frame = scorer(), pd.DataFrame(X).add_prefix("x")
+    full = scorer().partial_fit(frame, y)
+    empty = scorer().partial_fit(frame, y, sample_weight=0)
+    expected = full.score_samples(frame, y)
+    for merged in (one.merge(full), empty.merge(full), full.merge(scorer())):
+        assert_allclose(merged.score_samples(frame, y), expected)
+        assert_array_equal(merged.feature_names_in_, frame.columns)
+    assert_array_equal(scorer().merge(scorer()).__sklearn_is_fitted__(), False)
+    one.partial_fit(frame, y)  # shares nothing with what it took over
+    assert_allclose(full.score_samples(frame, y), expected)
 
 
 @pytest.mark.parametrize("batches", [False, True])

@@ -7,7 +7,8 @@ from scipy.special import logsumexp
 
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring._folds import folds_of
+from smilearn.metrics import label_contrast
+from smilearn.scoring._samples import folds_of
 from smilearn.utils._weights import ranks, weighted_quantile
 
 FAMILIES = ["isotropic", "principal", "adaptive"]
@@ -116,6 +117,27 @@ def test_wrong_weights_are_refused(seed):
     for fit in (scorer().fit, lambda *batch: scorer().fit_batches([batch])):
         with pytest.raises(InvalidInputError, match="class 2 have weight 0"):
             fit(X, y, weight)
+
+
+def test_weights_that_are_whole_but_for_rounding_are_whole(seed):
+    X, y, weight = weighted_problem(seed)
+    one = scorer().fit(X, y, sample_weight=weight)
+    two = scorer().fit(X, y, sample_weight=weight * 0.1 * 10)
+    assert_array_equal(one.scores_, two.scores_)
+
+
+def test_contrast_with_weights(seed):
+    rng = np.random.default_rng(seed)
+    table, codes = rng.normal(size=(20, 3)), rng.integers(0, 3, 20)
+    weight = rng.integers(1, 5, 20)
+    copies = np.repeat(np.arange(20), weight)
+    expected = label_contrast(table[copies], codes[copies])
+    assert label_contrast(table, codes, weight) == pytest.approx(expected)
+    X, y, weight = weighted_problem(seed)
+    one = scorer().fit(X, y)
+    copies = np.repeat(np.arange(len(y)), weight)
+    expected = one.score(X[copies], y[copies])
+    assert one.score(X, y, sample_weight=weight) == pytest.approx(expected)
 
 
 def test_quantiles_and_ranks_of_copies(seed):

@@ -5,8 +5,10 @@ import types
 import numpy as np
 import pytest
 from oracles import embeddings, fitted
+from sklearn.exceptions import NotFittedError
 
 import smilearn.scoring._scoring
+from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 
 AT = [1, 3, 8, 30, 64]
@@ -100,3 +102,16 @@ def test_counts_that_make_no_sense_are_named_at_once(seed, at, unsigned):
         at = np.asarray(at).astype(np.uint16)
     with pytest.raises(InvalidInputError, match=r"at must be .* from 1 to the 64 that"):
         fitted(X, y).staged_score_samples(others, labels, at=at)
+
+
+def test_other_errors_come_at_once_too(seed):
+    (X, y), (others, labels) = halves(seed)
+    with pytest.raises(NotFittedError):
+        SlicedMIScorer().staged_score_samples(others, labels)
+    scorer = fitted(X, y)
+    with pytest.raises(InvalidInputError, match="labels that were not seen in fit"):
+        scorer.staged_score_samples(others, labels + 9)
+    with pytest.raises(ValueError, match="9 features"):
+        scorer.staged_score_samples(others[:, :5], labels)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        scorer.staged_score_samples(others, labels[:-1])

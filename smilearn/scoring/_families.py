@@ -1,22 +1,254 @@
-"""The mixture: families of slices, scored unseen and weighted by label contrast."""
+"""Families of slices: where they point, and how samples are scored unseen.
 
-from dataclasses import replace
+Unsupervised families (isotropic, principal) leave each sample out of the moments of its
+class in closed form. A supervised map (whitened, discriminant, joint) has seen the
+label of every sample it was made from, so samples are scored in folds, by maps and
+moments that have not seen them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 
-from smilearn.scoring import _task
-from smilearn.scoring._engine import TrainingPass, extend_until, project, score_new
-from smilearn.scoring._folds import pooled_moments
-from smilearn.scoring._moments import plain_moments
-from smilearn.scoring._reliability import SliceTally
-from smilearn.scoring._samples import SparsePoints
-from smilearn.scoring._tables import nodes_needed
-from smilearn.scoring._task import Learnt
+from smilearn.metrics import label_contrast
+from smilearn.scoring._directions import SliceDirections, with_signs
+from smilearn.scoring._engine import (
+    SliceTally,
+    TrainingPass,
+    extend_as_asked,
+    project,
+    score_new,
+)
+from smilearn.scoring._moments import ClassMoments, plain_moments
+from smilearn.scoring._reader import Settings
+from smilearn.scoring._samples import SortedSamples, SparsePoints
+from smilearn.scoring._scatter import (
+    FoldScatters,
+    WithinScatter,
+    fourth_powers,
+    pooled_moments,
+)
 from smilearn.utils._threads import in_threads
 from smilearn.utils._weights import weighted_quantile
 
-ENOUGH_RELIABILITY = 0.95
+ROWS = 1_500  # samples compared, where there are as many
+_LABELS = 16  # wrong labels of each
+
+
+class Comparison:
+    """Samples of some folds, their own label and some wrong ones."""
+
+    def __init__(self, codes, folds, n_classes, n_rows=ROWS, weight=None):
+        self._weight = weight
+        self.rows, self.labels, start = {}, {}, 0
+        n_wrong = min(n_classes - 1, _LABELS)
+        for fold, members in enumerate(folds):
+            wanted = n_rows - start
+            if wanted <= 0:
+                break
+            places = np.linspace(0, len(members) - 1, min(wanted, len(members)))
+            rows = members[np.round(places).astype(int)]
+            first = n_wrong * np.arange(start, start + len(rows))[:, None]
+            shift = (first + np.arange(n_wrong)) % (n_classes - 1) + 1
+            own = codes[rows][:, None]
+            self.rows[fold] = rows
+            self.labels[fold] = np.hstack([own, (own + shift) % n_classes])
+            start += len(rows)
+
+    def of(self, folds):
+        """Samples (n,) and labels (n, n_labels) of some folds, one after the other."""
+        return tuple(
+            np.concatenate([values[fold] for fold in folds])
+            for values in (self.rows, self.labels)
+        )
+
+    def parted(self, table, folds):
+        """Cut a table of the samples of some folds into those of each, a dict."""
+        ends = np.cumsum([len(self.rows[fold]) for fold in folds])
+        return dict(zip(folds, np.split(table, ends[:-1]), strict=True))
+
+    def contrast(self, tables):
+        """Label contrast."""
+        table = np.concatenate([tables[fold] for fold in self.rows])
+        weight = self._weight
+        if weight is not None:
+            weight = weight[np.concatenate(list(self.rows.values()))]
+        return label_contrast(table, np.zeros(len(table), np.int64), weight)
+
+
+_LARGE = 1e20  # weight of a feature, whose values go up to 1e6
+_LEAST_LENGTH = 1e-4  # of the longest: shorter discriminants tell nothing of a class
+
+
+def _factor(scatter, boost):
+    """Triangular factor of the shrunk covariance, by torch: one thread a fold."""
+    return torch.linalg.cholesky(torch.from_numpy(scatter.covariance(boost)))
+
+
+def _solve(factor, right, *, upper=False):
+    """Solve a triangular system for the columns of an array (n_features, n)."""
+    right = torch.from_numpy(np.ascontiguousarray(right))
+    return torch.linalg.solve_triangular(factor, right, upper=upper).numpy()
+
+
+def whitening(scatter, boost=1.0):
+    """Map under which samples have the same spread around their means everywhere."""
+    return _solve(_factor(scatter, boost), np.eye(len(scatter.scatter)))
+
+
+def discriminant_axes(scatter, boost=1.0, functions=None):
+    """Span of the class means after :func:`whitening`: Fisher's discriminants."""
+    weights, _ = functions or joint_functions(scatter, boost)
+    present = scatter.count > 0
+    means = scatter.mean[present] - scatter.overall_mean
+    weights = weights[present] - scatter.prior @ weights
+    # squared lengths and directions of the whitened means, from their inner products
+    squares, mixing = np.linalg.eigh(means @ weights.T)
+    squares, mixing = squares[::-1], mixing[:, ::-1]
+    known = squares > _LEAST_LENGTH**2 * squares[0]
+    known[len(means) - 1 :] = False  # centred, they span one dimension less
+    known[0] = True
+    lengths = np.sqrt(np.maximum(squares[known], np.finfo(float).tiny))
+    return with_signs((mixing[:, known] / lengths).T @ weights)
+
+
+def joint_functions(scatter, boost=1.0):
+    """Linear discriminant functions: log densities of the classes up to a constant."""
+    factor = _factor(scatter, boost)
+    weights = _solve(factor.T, _solve(factor, scatter.mean.T), upper=True).T
+    return weights, -0.5 * (weights * scatter.mean).sum(1)
+
+
+def joint_table(weights, offset, prior, X):
+    """Pointwise mutual information under normal classes of one covariance, in nats."""
+    if np.abs(weights).max() > _LARGE:
+        X = X.double()  # or the sums overflow
+    linear = X @ torch.as_tensor(weights.T, dtype=X.dtype, device=X.device)
+    linear = linear.cpu().double() + torch.from_numpy(offset)
+    log_prior = torch.from_numpy(np.log(prior))
+    table = linear.sub_((linear + log_prior).logsumexp(1, keepdim=True))
+    return torch.minimum(table, -log_prior).numpy()  # large numbers apart by little
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every family learns from."""
+
+    samples: SortedSamples
+    settings: Settings
+    fold: np.ndarray | None
+    generator: Callable
+    n_slices: int | str = "auto"
+    max_slices: int = 4096
+    orthogonal: bool = True
+    left_out: bool = True
+    verbose: bool = False
+    compare: bool = False
+    boost: float | None = None
+    known: dict = field(default_factory=dict, repr=False)
+    axes: dict = field(default_factory=dict, repr=False)
+
+    def directions(self, n_features):
+        """Sequence of directions in a space of some dimension."""
+        rng = self.generator()
+        return SliceDirections(n_features, rng, orthogonal=self.orthogonal)
+
+    def block_length(self, n_features):
+        """Directions in an orthonormal block."""
+        return n_features if self.orthogonal else 1
+
+    @cached_property
+    def share(self):
+        """Share of each class, (n_classes,)."""
+        return self.samples.count / self.samples.count.sum()
+
+    def folds(self, which=None):
+        """Samples of some folds, or of each; none is empty."""
+        which = range(self.fold.max() + 1) if which is None else which
+        return [np.flatnonzero(self.fold == fold) for fold in which]
+
+    @property
+    def comparison(self):
+        """Held-out samples and the labels they are compared under."""
+        return self._once("comparison", self._compare)
+
+    @property
+    def in_folds(self):
+        """Whether samples are left out a fold at a time."""
+        weight = self.samples.weight
+        return self.left_out and weight is not None and (weight % 1 != 0).any()
+
+    @property
+    def scatters(self):
+        """Scatter of all samples, and without each fold."""
+        return self._once("scatters", self._scatters)
+
+    @property
+    def scatter(self):
+        """Scatter of all samples."""
+        return self.scatters.whole
+
+    def functions(self, fold=None):
+        """Linear discriminant functions from all samples, or from all but a fold."""
+
+        def make():
+            rest = self.scatter if fold is None else self.scatters.without(fold)
+            return joint_functions(rest, self.boost)
+
+        return self._once(("functions", fold, self.boost), make)
+
+    def _once(self, name, make):
+        if name not in self.known:
+            self.known[name] = make()
+        return self.known[name]
+
+    def _compare(self):
+        codes, weight = self.samples.codes, self.samples.weight
+        return Comparison(codes, self.folds(), len(self.share), weight=weight)
+
+    def _scatters(self):
+        points, codes = self.samples.points, self.samples.codes
+        fourth = partial(fourth_powers, points, codes, weight=self.samples.weight)
+        folds = [np.arange(len(codes))] if self.fold is None else self.folds()
+        return FoldScatters(self.scatter_of, folds, fourth)
+
+    def scatter_of(self, rows):
+        """Scatter of some samples."""
+        points, codes = self.samples.points[rows], self.samples.codes[rows]
+        weight = self.samples.weight_of(rows)
+        return WithinScatter.of(points, codes, len(self.share), weight)
+
+    def principal_axes(self, n_axes):
+        """Leading principal directions, (n_axes, n_features); kept for the next one."""
+        most = max(self.axes, default=0)
+        if most < n_axes:
+            points = self.samples.points
+            if isinstance(points, SparsePoints):
+                axes = points.principal_axes(n_axes, self.samples.weight)
+            else:
+                axes = self.scatter.principal_axes(n_axes)
+            most, self.axes[n_axes] = n_axes, axes
+        return self.axes[most][:n_axes]
+
+
+@dataclass
+class Learnt:
+    """What a family has learnt, as plain arrays."""
+
+    scores: np.ndarray
+    scores_std: np.ndarray
+    reliability: float
+    contrast: float | None
+    axes: np.ndarray | None = None
+    directions: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    moments: ClassMoments | None = None
+    nodes: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    functions: tuple | None = None
+
+
 _CONTRAST_SLICES = 256
 BOOSTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _TOGETHER = 0.3  # share of the folds that may be held out at once to compare labels
@@ -36,11 +268,11 @@ def principal(task, n_components):
 
 def whitened(task):
     """Slices even after within-class whitening."""
-    whole = _task.whitening(task.scatter, task.boost)
+    whole = whitening(task.scatter, task.boost)
     n_slices = _n_slices(task, len(whole))
 
     def without(fold):
-        axes = _task.whitening(task.scatters.without(fold), task.boost)
+        axes = whitening(task.scatters.without(fold), task.boost)
         _, directions, total, _ = _measured(task, axes, n_slices)
         rows = task.folds([fold])[0]
         points = task.samples.points[rows] @ task.settings.tensor(axes).T
@@ -51,18 +283,17 @@ def whitened(task):
 
 def discriminant(task):
     """Slices even in the span of the class means, after within-class whitening."""
-    whole = _task.discriminant_axes(task.scatter, task.boost, task.functions())
+    whole = discriminant_axes(task.scatter, task.boost, task.functions())
     n_slices = _n_slices(task, len(whole))  # the same in every fold
 
     def measured(scatter, axes):
         directions = task.directions(len(axes)).first(n_slices)
         moments = pooled_moments(scatter, axes, directions, task.share)
-        nodes = nodes_needed(task.settings.densities(moments), moments)
-        return axes, directions, moments, nodes
+        return axes, directions, moments, task.settings.nodes(moments)
 
     def without(fold):
         rest, functions = task.scatters.without(fold), task.functions(fold)
-        return measured(rest, _task.discriminant_axes(rest, task.boost, functions))
+        return measured(rest, discriminant_axes(rest, task.boost, functions))
 
     return _supervised(task, without, measured(task.scatter, whole))
 
@@ -77,7 +308,7 @@ def joint(task):
         for fold in range(begin, end):
             rows = folds[fold]
             functions = task.functions(fold)
-            table = _task.joint_table(*functions, task.share, points[rows])
+            table = joint_table(*functions, task.share, points[rows])
             scores[rows] = table[np.arange(len(rows)), codes[rows]]
             if fold in task.comparison.rows:
                 some = np.searchsorted(rows, task.comparison.rows[fold])
@@ -101,9 +332,9 @@ def best_boost(task):
     def tables_of(boost):
         tables = {}
         for folds in _held_out(task):  # one factor serves a group of folds
-            functions = _task.joint_functions(task.scatters.without(*folds), boost)
+            functions = joint_functions(task.scatters.without(*folds), boost)
             rows, labels = compared.of(folds)
-            table = _task.joint_table(*functions, task.share, points[rows])
+            table = joint_table(*functions, task.share, points[rows])
             table = np.take_along_axis(table, labels, 1)
             tables |= compared.parted(table, folds)
         return tables
@@ -124,12 +355,7 @@ def _unsupervised(task, samples, axes):
     if task.in_folds:
         options["folds"] = task.folds()
     training = TrainingPass(samples, task.settings, block_length=length, **options)
-    if n_axes == 1:  # there is one direction only
-        training.extend(directions.first(1))
-    elif task.n_slices == "auto":
-        extend_until(training, ENOUGH_RELIABILITY, directions, task.max_slices)
-    else:
-        training.extend(directions.first(task.n_slices))
+    extend_as_asked(training, directions, task.n_slices, task.max_slices)
     tally = training.tally
     return Learnt(
         scores=tally.mean,
@@ -177,7 +403,7 @@ def _without(total, points, rows, directions, task):
     codes = torch.as_tensor(task.samples.codes[rows], device=points.device)
     weight = task.samples.weight_of(rows)
     rest = total.without(plain_moments(product, codes, len(total.count), weight))
-    return rest, nodes_needed(task.settings.densities(rest), rest)
+    return rest, task.settings.nodes(rest)
 
 
 def _supervised(task, without, whole):
@@ -239,14 +465,7 @@ def enough_slices(n_axes):
     return 1 if n_axes == 1 else int(np.clip(8 * n_axes, 64, 320))
 
 
-FAMILIES = {
-    "isotropic",
-    "principal",
-    "whitened",
-    "discriminant",
-    "joint",
-    "adaptive",
-}
+FAMILIES = {"isotropic", "principal", "whitened", "discriminant", "joint", "adaptive"}
 # the isotropic one last: it overwrites the points
 MEMBERS = {
     "principal-16": ("principal", 16),
@@ -263,18 +482,14 @@ _MOST = 1e70  # nats; squares of the mixture stay finite
 _LOW = 0.05  # quantile that sets the scale of a member
 
 
-_FAMILIES = {
-    family.__name__: family for family in (isotropic, whitened, discriminant, joint)
-}
-
-
 def learn(task, slicing, n_components):
     """Learn one family of slices."""
     if slicing in ("whitened", "discriminant", "joint") and task.boost is None:
         task = replace(task, boost=best_boost(task))
     if slicing == "principal":
         return principal(task, n_components)
-    return _FAMILIES[slicing](task)
+    families = (isotropic, whitened, discriminant, joint)
+    return {family.__name__: family for family in families}[slicing](task)
 
 
 def member_tasks(task):

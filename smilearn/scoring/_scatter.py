@@ -1,52 +1,16 @@
-"""Folds by content, and within-class scatter with and without a fold."""
+"""Within-class scatter, of all samples and without some folds, from one pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
 from sklearn.utils.extmath import randomized_svd
 
 from smilearn.scoring._directions import with_signs
 from smilearn.scoring._moments import ClassMoments
 from smilearn.utils._indexing import row_blocks
 from smilearn.utils._threads import in_threads
-
-
-def row_keys(X, rng):
-    """Place each row on a random line: equal rows at one place."""
-    line = rng.standard_normal(X.shape[1])
-    line /= 1024 * np.linalg.norm(line)  # so that no sum overflows
-    if issparse(X):
-        return X.astype(np.float64) @ line
-    line = torch.as_tensor(line, device=X.device)
-    least = X.amin(0).double()  # the same in any order, and all there is of a constant
-
-    def work(begin, end):
-        # sums of a row, not a product: that rounds by where in a block a row stands
-        return [
-            (rows.double().contiguous() - least).mul_(line).sum(1)
-            for rows in row_blocks(X[begin:end])
-        ]
-
-    parts = [part for parts in in_threads(work, len(X), X.numel()) for part in parts]
-    return torch.cat(parts).cpu().numpy()
-
-
-def folds_of(codes, keys, n_folds):
-    """Deal the samples of each class out to folds, evenly; equal samples together."""
-    first = np.full(codes.max() + 1, np.inf)
-    np.minimum.at(first, codes, keys)
-    place = np.argsort(np.argsort(first))[codes]  # of the class, by its smallest key
-    order = np.lexsort((keys, place))
-    sorted_keys, sorted_codes = keys[order], codes[order]
-    differs = (np.diff(sorted_keys) != 0) | (np.diff(sorted_codes) != 0)
-    fold = np.empty(len(codes), np.int64)
-    # dealing on from class to class keeps the folds of one size
-    fold[order] = np.concatenate([[0], np.cumsum(differs)]) % n_folds
-    return fold
-
 
 _MANY_FEATURES = 512  # beyond, principal axes come from a randomized method
 _FAR = 30.0  # root mean squares; beyond, differences are in double precision
@@ -178,7 +142,7 @@ def _outer_products(rows, copies):
 
 
 _KEPT_BYTES = 128 * 2**20  # of all that is kept of the folds; the rest is made again
-_GRID_END = 5.0  # spreads from a class mean to the end of a grid; beyond it is exact
+_GRID_REACH = 5.0  # spreads from a class mean to the end of a grid; beyond is exact
 
 
 class FoldScatters:
@@ -195,7 +159,7 @@ class FoldScatters:
         self.whole = merged(parts)
         # around one mean these add up; around those of folds they would not
         self._fourth = fourth(self.whole.mean)
-        self.whole = _with_fourth(self.whole, self._fourth.sum())
+        self.whole = replace(self.whole, fourth=self._fourth.sum())
 
     def without(self, *folds):
         """Scatter of the samples that are in none of some folds, exactly."""
@@ -205,8 +169,8 @@ class FoldScatters:
         for fold in folds:
             part = self._kept.get((fold, "alone"))
             part = part or self._measure(self._folds[fold])
-            part = _with_fourth(part, self._fourth[self._folds[fold]].sum())
-            rest = rest.without(part)
+            fourth = self._fourth[self._folds[fold]].sum()
+            rest = rest.without(replace(part, fourth=fourth))
         self._keep(folds, rest)
         return rest
 
@@ -259,10 +223,7 @@ def pooled_moments(scatter, axes, directions, share):
     within = axes @ scatter.scatter @ axes.T / scatter.count.sum()
     variance = ((directions @ within) * directions).sum(1)[:, None].clip(0)
     mean = directions @ (axes @ scatter.mean.T)  # (S, K)
-    present, far = (
-        mean[:, scatter.count > 0],
-        _GRID_END * np.sqrt(variance[:, 0]),
-    )
+    present, far = (mean[:, scatter.count > 0], _GRID_REACH * np.sqrt(variance[:, 0]))
     return ClassMoments(
         count=scatter.count,
         mean=mean,
@@ -272,7 +233,3 @@ def pooled_moments(scatter, axes, directions, share):
         high=present.max(1) + far,
         share=share,
     )
-
-
-def _with_fourth(scatter, fourth):
-    return WithinScatter(scatter.count, scatter.mean, scatter.scatter, float(fourth))

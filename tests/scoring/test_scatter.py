@@ -6,11 +6,13 @@ import torch
 from numpy.testing import assert_allclose
 from oracles import embeddings
 from scipy.linalg import subspace_angles
+from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from smilearn.scoring import _folds
-from smilearn.scoring._folds import WithinScatter
+from smilearn.scoring import _scatter
+from smilearn.scoring._families import joint_functions, joint_table
+from smilearn.scoring._scatter import WithinScatter
 
 
 def crowd(seed, n_features=12):
@@ -28,20 +30,34 @@ def residuals(X, y):
     return X - np.stack([X[y == c].mean(0) for c in range(4)])[y]
 
 
-def test_scatter_is_that_of_numpy(seed, monkeypatch):
-    monkeypatch.setattr(_folds, "_ROWS", 10)
+def test_shrunk_covariance_is_that_of_scikit_learn(seed):
     X, y = crowd(seed)
-    scatter, inner = scatter_of(X, y), residuals(X, y)
-    assert_allclose(scatter.scatter, inner.T @ inner, rtol=1e-10, atol=1e-9)
-    assert_allclose(scatter.mean, [X[y == c].mean(0) for c in range(4)], atol=1e-12)
-    assert_allclose(scatter.fourth, (np.square(inner).sum(1) ** 2).sum())
-    assert scatter.count.tolist() == [60, 35, 12, 40]
+    expected, share = ledoit_wolf(residuals(X, y), assume_centered=True)
+    scatter = scatter_of(X, y)
+    assert_allclose(scatter.covariance(), expected, rtol=1e-9, atol=1e-9)
+    assert scatter.shrinkage() == pytest.approx(share)
+
+
+@pytest.mark.parametrize("gone", ["some", "a whole class"])
+def test_without_is_the_scatter_of_the_rest(seed, gone):
+    X, y = crowd(seed)
+    out = np.random.default_rng(seed).random(len(y)) < 0.3
+    if gone == "a whole class":
+        out |= y == 2
+    rest, direct = (
+        scatter_of(X, y).without(scatter_of(X[out], y[out])),
+        scatter_of(X[~out], y[~out]),
+    )
+    assert rest.count.tolist() == direct.count.tolist()
+    assert_allclose(rest.mean, direct.mean, atol=1e-10)
+    assert_allclose(rest.scatter, direct.scatter, atol=1e-8)
+    assert_allclose(rest.fourth, direct.fourth, rtol=0.3)  # around other means
 
 
 @pytest.mark.parametrize("many", [512, 5])
 def test_principal_axes_whiten_like_pca(seed, many, monkeypatch):
     """By an eigendecomposition, or by a randomized method for many features."""
-    monkeypatch.setattr(_folds, "_MANY_FEATURES", many)
+    monkeypatch.setattr(_scatter, "_MANY_FEATURES", many)
     X, y = crowd(seed)
     axes = scatter_of(X, y).principal_axes(4)
     expected = PCA(4).fit(X)
@@ -62,6 +78,16 @@ def lda(scatter, X, y):
 
     model = LinearDiscriminantAnalysis(solver="eigen", covariance_estimator=Given())
     return model.fit(X, y)
+
+
+def test_joint_table_is_log_posterior_over_prior(seed):
+    X, y = crowd(seed)
+    scatter = scatter_of(X, y)
+    weights, offset = joint_functions(scatter)
+    table = joint_table(weights, offset, scatter.prior, torch.as_tensor(X))
+    expected = lda(scatter, X, y).predict_log_proba(X) - np.log(scatter.prior)
+    assert_allclose(table, expected, atol=1e-8)
+    assert (table <= -np.log(scatter.prior) + 1e-9).all()
 
 
 def test_a_far_row_does_not_drown_the_others_in_single_precision(seed):
