@@ -75,7 +75,8 @@ def _are_sound(answers, members):
     with np.errstate(over="ignore"):
         total = np.exp(answers["log_own"]) + np.exp(answers["log_other"])
     finite = (answers[name] for name in ("lowest", "statistic") if name in answers)
-    return (total <= _SUM).all() and all(np.isfinite(v).all() for v in finite)
+    possible = (total <= _SUM).all() and (total > 0).all() and answers["lowest"] <= 0
+    return bool(possible) and all(np.isfinite(v).all() for v in finite)
 
 
 def name_of(value):

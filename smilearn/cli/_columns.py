@@ -45,5 +45,30 @@ def whole_numbers(values):
     """Floats that are all whole as integers; any other column as it is."""
     if not values.dtype.is_float():
         return values
-    whole = (values.is_finite() & (values == values.round())).all()
+    whole = ((values.abs() < 2**63) & (values == values.round())).all()
     return values.cast(pl.Int64) if whole else values
+
+
+def as_ids(values, path):
+    """Ids in one form for every format: whole numbers, booleans, or else text."""
+    if is_odd(values):
+        raise InvalidInputError(
+            f"{path}: ids must be strings, numbers or dates; column {values.name!r} "
+            f"holds {type_of(values)}."
+        )
+    values = whole_numbers(values)
+    return values.cast(pl.String) if values.dtype.is_temporal() else values
+
+
+def is_odd(values):
+    """Whether a column holds what is neither text, number, date nor boolean."""
+    return values.dtype.is_nested() or values.dtype in (
+        pl.Object,
+        pl.Binary,
+        pl.Duration,
+    )
+
+
+def type_of(values):
+    """Type of a column, in words where polars has none."""
+    return "several types" if values.dtype == pl.Object else values.dtype

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from smilearn.cli._columns import (
+    as_ids,
+    is_odd,
     refuse_doubles,
     refuse_empty,
     require_columns,
+    type_of,
     whole_numbers,
 )
 from smilearn.exceptions import FileFormatError, InvalidInputError
@@ -42,22 +45,17 @@ def column_of(frame, name, path):
 def label_column(frame, name, path):
     """Labels as a list: strings, whole numbers or booleans."""
     labels = whole_numbers(column_of(frame, name, path))
-    if labels.dtype.is_float() or labels.dtype.is_nested():
+    if labels.dtype.is_float() or is_odd(labels):
         raise InvalidInputError(
             f"{path}: labels must be strings or whole numbers; column {name!r} holds "
-            f"{labels.dtype}."
+            f"{type_of(labels)}."
         )
     return labels.to_list()
 
 
 def id_column(frame, name, path):
     """Ids as a list: each names one row."""
-    ids = column_of(frame, name, path)
-    if ids.dtype.is_nested():
-        raise InvalidInputError(
-            f"{path}: ids must be strings or numbers; column {name!r} holds "
-            f"{ids.dtype}."
-        )
+    ids = as_ids(column_of(frame, name, path), path)
     refuse_doubles(ids, path)
     return ids.to_list()
 

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 
 from smilearn.cli._columns import (
+    as_ids,
     refuse_doubles,
     refuse_empty,
     require_columns,
-    whole_numbers,
 )
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._io import file_kind
+from smilearn.tables._io import checked_csv, file_kind, json_column
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._files import replacing
 
@@ -27,7 +27,8 @@ def match(data, risk, id_column=None, label_column=None):
     scores = read_columns(risk, ["id", "psmi", "label"])
     names = dict.fromkeys(filter(None, (id_column, label_column)))
     rows = read_columns(data, list(names))
-    ids, table_ids = as_text(rows[id_column or _ROW]), as_text(scores["id"])
+    ids = as_text(rows[id_column or _ROW], data)
+    table_ids = as_text(scores["id"], risk)
     refuse_doubles(table_ids, risk)
     if id_column is None and not ids.sort().equals(table_ids.sort()):
         raise InvalidInputError(
@@ -40,17 +41,18 @@ def match(data, risk, id_column=None, label_column=None):
     refuse_unknown(table_ids, ids, risk, data)
     psmi = scores["psmi"].cast(pl.Float64, strict=False).fill_nan(None)
     refuse_empty(psmi, risk)
-    columns = [table_ids.alias("id"), psmi, as_text(scores["label"])]
+    columns = [table_ids.alias("id"), psmi, as_text(scores["label"], risk)]
     places = pl.DataFrame({"id": ids}).with_row_index(_ROW)
     table = places.join(pl.DataFrame(columns), on="id").sort(_ROW)
     if label_column is not None:
-        refuse_other_labels(as_text(rows[label_column]), table["label"], data, risk)
+        labels = as_text(rows[label_column], data)
+        refuse_other_labels(labels, table["label"], data, risk)
     return RiskTable(table["psmi"].to_numpy(), table["label"].to_list())
 
 
-def as_text(values):
+def as_text(values, path):
     """Values as strings that do not depend on the format of the file: 1.0 is 1."""
-    return whole_numbers(values).cast(pl.String)
+    return as_ids(values, path).cast(pl.String)
 
 
 def refuse_unknown(ids, known, path, known_path):
@@ -81,15 +83,32 @@ def read_columns(path, names):
         if file_kind(path) == "jsonl":
             frame = read_json_columns(path, names)
         else:
-            rows = scan(path)
-            require_columns(names, rows.collect_schema().names(), path)
-            rows = rows.with_row_index(_ROW).select(_ROW, *names)
-            frame = rows.collect(engine="streaming")
+            frame = on_rows(path, lambda rows: selected(rows, names, path))
     if not len(frame):
         raise FileFormatError(f"{path}: holds no rows.")
     for name in names:
         refuse_empty(frame[name], path)
     return frame
+
+
+def selected(rows, names, path):
+    """Some columns of rows, and the numbers of the rows."""
+    require_columns(names, rows.collect_schema().names(), path)
+    rows = rows.with_row_index(_ROW).select(_ROW, *names)
+    return rows.collect(engine="streaming")
+
+
+def on_rows(path, work):
+    """Work on the rows of a file; in memory on those of CSV that polars refuses."""
+    try:
+        return work(scan(path))
+    except pl.exceptions.NoDataError:
+        raise
+    except pl.exceptions.PolarsError:
+        if file_kind(path) != "csv":
+            raise
+        rows = checked_csv(path).lazy()
+        return work(rows.with_columns(pl.all().replace({"": None})))
 
 
 def read_json_columns(path, names):
@@ -111,8 +130,8 @@ def read_json_columns(path, names):
                 values.append(row.get(name))
     if n_rows:
         require_columns(names, columns, path)
-    series = {name: pl.Series(values, strict=False) for name, values in cells.items()}
-    return pl.DataFrame({_ROW: range(n_rows)} | series)
+    series = [json_column(name, values) for name, values in cells.items()]
+    return pl.DataFrame([pl.Series(_ROW, range(n_rows), pl.UInt32), *series])
 
 
 def scan(path):
@@ -134,9 +153,10 @@ def reading(path):
         yield
     except pl.exceptions.NoDataError as error:
         raise FileFormatError(f"{path}: holds no rows.") from error
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason}).") from error
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]  # without advice for who calls polars
-        reason = "not UTF-8 text" if "utf-8" in reason else reason
         raise FileFormatError(f"{path}: cannot be read: {reason}") from error
 
 
@@ -156,11 +176,15 @@ def copy_rows(data, path, mask):
         return
     schema = {_ROW: pl.get_index_type()}
     others = pl.LazyFrame({_ROW: np.flatnonzero(~mask)}, schema)
-    rows = scan(data).with_row_index(_ROW)
-    rows = rows.join(others, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
-    if kind == "csv":
-        rows.sink_csv(path)
-    else:
+
+    def sink(rows):
+        rows = rows.with_row_index(_ROW)
+        rows = rows.join(others, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
+        if kind == "csv":
+            rows.sink_csv(path)
+            return
         metadata = pl.read_parquet_metadata(data)
         metadata.pop("ARROW:schema", None)  # written anew
         rows.sink_parquet(path, row_group_size=2**13, metadata=metadata)
+
+    on_rows(data, sink)

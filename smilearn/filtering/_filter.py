@@ -398,6 +398,8 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
                 "table, its rows in the order of the data."
             )
         own = table["label"]
+        if own.dtype.kind != np.asarray(labels).dtype.kind:  # as from a CSV file
+            own, labels = _as_text(own), _as_text(labels)
         if len(own) != len(labels) or (own != labels).any():
             raise InvalidInputError(
                 "The labels of the risk table are not y; score this very data first."
@@ -474,3 +476,9 @@ def _calibrate(scorer, alpha):
             f"fitted here, such as SlicedMIScorer; {type(scorer).__name__} does not."
         )
     scorer.set_params(contamination="permutation", alpha=alpha)
+
+
+def _as_text(labels):
+    """Labels as a risk table in a CSV file holds them."""
+    texts = [str(label) for label in np.asarray(labels).tolist()]
+    return np.array([{"True": "true", "False": "false"}.get(t, t) for t in texts])

@@ -450,16 +450,15 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         self.file_ = Path(file)
         self.kept_indices_ = np.setdiff1d(np.arange(len(self._samples)), left_out)
         try:
-            self.scores_ = RiskTable.read(self.file_)["psmi"]
+            scores = RiskTable.read(self.file_)["psmi"]
+            self.table_ = RiskTable(scores, self._samples.labels, text=self._texts)
+            self.scores_ = scores
         except (OSError, KeyError, ValueError) as error:
             _warn(
                 f"The early point was reached at step {early_step}, before this "
                 f"training was resumed, but its table cannot be read: {error}. There "
                 "are kept_indices_ and no scores_."
             )
-        else:
-            labels = self._samples.labels
-            self.table_ = RiskTable(self.scores_, labels, text=self._texts)
         if not reached:
             self._warn_of_passed_point()
 

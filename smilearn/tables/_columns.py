@@ -19,10 +19,12 @@ _REFUSED = (pl.Decimal, pl.List, pl.Array, pl.Struct)
 
 def as_series(values, name, *, may_miss=False):
     """Make a series of one type; `name` names it in errors."""
-    refuse_tables(values, f"{name.removesuffix('s')}s")
+    refuse_tables(values, f"{str(name).removesuffix('s')}s")
     if isinstance(values, (str, bytes)) or not np.iterable(values):
         raise InvalidInputError(f"{name} must be a sequence; got {values!r}.")
     values = _with_type(read_column(values), name)
+    if getattr(values, "dtype", None) == pl.Object:
+        raise _wrong_type(name, "several types")
     try:
         series = pl.Series(name, values)
         if series.dtype == pl.Object:  # of one type, such as UUIDs
@@ -111,7 +113,10 @@ def as_texts(values, name="text"):
     """Make a series of texts, none of them missing."""
     if isinstance(values, pl.Series) and values.dtype == pl.String:
         return as_series(values, name)
-    return pl.Series(name, check_texts(values), dtype=pl.String)
+    try:
+        return pl.Series(name, check_texts(values), dtype=pl.String)
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(f"{name} must be Unicode: {error}.") from error
 
 
 def whole_numbers(series):

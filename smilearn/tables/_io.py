@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -18,7 +19,8 @@ _SUFFIXES = {
     ".parquet": "parquet",
 }
 _VERSION = 1  # of the schema; under the key smilearn in the metadata of Parquet files
-_DIGITS = 6  # significant ones, in CSV and JSON Lines
+_DIGITS = 6  # significant ones of a score, in CSV and JSON Lines
+_NAMES = ("id", "label", "most_likely_label", "group")  # columns that hold no score
 
 
 def file_kind(path):
@@ -56,15 +58,16 @@ def write_frame(frame, path):
                 _rounded(frame).write_csv(file)
             else:
                 _without_infinity(_rounded(frame)).write_ndjson(file)
-        except PolarsError as error:
+        except (PolarsError, PanicException) as error:
             raise InvalidInputError(f"{path}: cannot be written: {error}") from error
 
 
 def _rounded(frame):
-    finite = selectors.float().is_finite()
-    rounded = selectors.float().round_sig_figs(_DIGITS)
+    """Scores with few digits; ids and labels that are floats stay as they are."""
+    scores = selectors.float() - selectors.by_name(*_NAMES, require_all=False)
+    rounded = scores.round_sig_figs(_DIGITS)
     return frame.with_columns(
-        pl.when(finite).then(rounded).otherwise(selectors.float())
+        pl.when(scores.is_finite()).then(rounded).otherwise(scores)
     )
 
 
@@ -89,14 +92,14 @@ def _read_csv(path, types):
         with path.open("rb") as file:
             frame = pl.read_csv(file, infer_schema=False, schema_overrides=types)
     except PolarsError:
-        return _checked_csv(path)
+        return checked_csv(path)
     # polars ends short rows with null, as it reads cells that are empty
     if frame.columns != header or frame[header[-1]].null_count():
-        return _checked_csv(path)
+        return checked_csv(path)
     return frame.with_columns(pl.col(pl.String).fill_null(""))
 
 
-def _checked_csv(path):
+def checked_csv(path):
     """Read CSV by the standard library, which names the line of a mistake."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
@@ -120,9 +123,22 @@ def _checked_csv(path):
 def _read_jsonl(path):
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     try:
-        return pl.read_ndjson(content, infer_schema_length=None)
+        frame = pl.read_ndjson(content, infer_schema_length=None)
     except (PolarsError, PanicException):
         return _checked_jsonl(path, content.decode())
+    # polars makes strings of numbers that stand beside strings: 1 and "1" are one
+    if any(
+        _holds_others(content, name)
+        for name in frame.select(selectors.string()).columns
+    ):
+        return _checked_jsonl(path, content.decode())
+    return frame
+
+
+def _holds_others(content, name):
+    """Whether a column that was read as strings has other values in JSON Lines."""
+    key = re.escape(json.dumps(name, ensure_ascii=False).encode())
+    return re.search(key + rb'\s*:\s*(?!["\s]|null)', content) is not None
 
 
 def _checked_jsonl(path, content):
@@ -138,10 +154,19 @@ def _checked_jsonl(path, content):
                 ) from error
             if not isinstance(rows[-1], dict):
                 raise FileFormatError(f"{path}, line {number}: not a JSON object.")
-    try:
-        return pl.DataFrame(rows, infer_schema_length=None)
-    except (PolarsError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{path}: cannot be read as a table: {error}") from error
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pl.DataFrame([json_column(n, [row.get(n) for row in rows]) for n in names])
+
+
+def json_column(name, values):
+    """Values of JSON as a series; as objects where they are of several types."""
+    kinds = set(map(type, values)) - {type(None)}
+    if len(kinds) < 2 or kinds == {int, float}:
+        try:
+            return pl.Series(name, values, strict=len(kinds) < 2)
+        except (PolarsError, TypeError, ValueError, OverflowError):
+            pass  # lists of several types, large numbers, text that is not Unicode
+    return pl.Series(name, values, dtype=pl.Object)
 
 
 def _read_parquet(path):

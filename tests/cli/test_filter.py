@@ -1,10 +1,12 @@
 """The filter command: which rows go, what stays of the others, how much it holds."""
 
+import datetime
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from command_line import environment, mistake, read, succeed, write
@@ -137,7 +139,7 @@ def test_an_error_half_way_leaves_what_was_there():
     Path("d.csv").write_text("a\n1\n2\n3\n4,5\n")
     Path("kept.csv").write_text("before")
     line = mistake("filter", "d.csv", *FILTER, "--out", "kept.csv")
-    assert line.startswith("smilearn: d.csv: cannot be read: found more fields")
+    assert line == "smilearn: d.csv, line 5: 2 fields where the header has 1."
     assert Path("kept.csv").read_text() == "before"
     assert {*map(str, Path().iterdir())} == {
         "d.csv",
@@ -219,3 +221,47 @@ def peak(data, n_rows):
 @pytest.mark.parametrize("data", ["d.jsonl", "d.parquet"])
 def test_memory_does_not_grow_with_the_texts(data):
     assert peak(data, 40_000) < peak(data, 10_000) + 45  # of the 60 MB that came on top
+
+
+@pytest.mark.parametrize("risk", ["r.csv", "r.jsonl", "r.parquet"])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["01", "1", "1.0", "a"],
+        [0.0, 1.0, 2.0, 3.0],
+        [1234567.5, 1234568.5, 1234569.5, 1e300],
+        [datetime.datetime(2024, 1, day) for day in range(1, 5)],
+        [datetime.date(2024, 1, day) for day in range(1, 5)],
+    ],
+    ids=["strings", "whole floats", "floats", "times", "dates"],
+)
+def test_a_scored_file_is_filtered_by_its_own_ids(ids, risk):
+    pl.DataFrame({"id": ids, "label": list("abab")}).write_parquet("d.parquet")
+    np.save("X.npy", np.random.default_rng(0).normal(size=(4, 2)))
+    options = ["--label", "label", "--id", "id", "--embeddings", "X.npy"]
+    succeed("score", "d.parquet", *options, "--n-slices", 4, "--out", risk)
+    rule = ["--risk", risk, "--id", "id", "--label", "label", "--n-remove", 1]
+    succeed("filter", "d.parquet", *rule, "--out", "k.parquet")
+    kept = pl.read_parquet("k.parquet")["id"].to_list()
+    riskiest = RiskTable.read(risk)["rank"].argmin()
+    assert kept == [each for place, each in enumerate(ids) if place != riskiest]
+
+
+def test_a_quote_within_a_cell_is_a_character():
+    rows = ["id,text,label", '0,5" pipe,x', "1,b,y", '2,"c, d",x', "3,,y"]
+    Path("d.csv").write_text("\n".join(rows))
+    RiskTable([0.5, -1, 0.25, 1], list("xyxy")).to_csv("r.csv")
+    succeed("filter", "d.csv", "--risk", "r.csv", "--n-remove", 1, "--out", "k.csv")
+    assert read("k.csv")["text"] == ['5" pipe', "c, d", None]
+
+
+@pytest.mark.parametrize("values", [[1, "1", "a"], [True, 1, 2], [[1], 2, 3]])
+def test_values_of_several_types_are_not_merged(values):
+    rows = [{"id": each, "label": "xyx"[i]} for i, each in enumerate(values)]
+    Path("d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    np.save("X.npy", np.eye(3))
+    inputs = ["score", "d.jsonl", "--label", "id", "--embeddings", "X.npy"]
+    assert "column 'id' holds several types" in mistake(*inputs, "--out", "s.csv")
+    RiskTable([0.5, -1, 0.25], list("xyx")).to_csv("r.csv")
+    rule = ["--risk", "r.csv", "--id", "id", "--n-remove", 1, "--out", "k.jsonl"]
+    assert "column 'id' holds several types" in mistake("filter", "d.jsonl", *rule)

@@ -143,7 +143,7 @@ def test_labels_keep_their_type(data, labels, classes):
         ("label", ["a", ""] * 10, "0: 1, 3, 5, 7, 9, ...)"),
         ("key", [*range(19), 1], "'key' has 1 in row 1 and in row 19"),
         ("key", [float("nan"), *range(19)], "'key' is empty in 1 of 20 rows"),
-        ("key", [["a"]] * 20, "ids must be strings or numbers"),
+        ("key", [["a"]] * 20, "ids must be strings, numbers or dates"),
     ],
 )
 def test_columns_that_cannot_be_used(data, column, values, message):

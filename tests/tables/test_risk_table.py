@@ -207,3 +207,22 @@ def test_files_of_others_need_psmi_and_label(tmp_path, kind):
 def test_files_that_are_no_risk_table(tmp_path, row, match):
     with pytest.raises(FileFormatError, match=rf"t\.csv: .*{match}"):
         read_csv(tmp_path, f"psmi,label,rank\n{row}\n")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_ids_that_are_floats_are_not_rounded(tmp_path, kind):
+    table = RiskTable([0.1234567, 1.0], ["a", "b"], id=[1234567.5, 1234568.5])
+    again = round_trip(table, tmp_path, kind)
+    assert [float(each) for each in again["id"]] == [1234567.5, 1234568.5]
+
+
+@pytest.mark.parametrize(
+    "labels", [[True, False] * 3, [0.0, 1.0] * 3, ["0", "1"] * 3, ["a", "b"] * 3]
+)
+def test_a_table_on_file_filters_the_data_it_is_of(tmp_path, labels):
+    y = np.array(labels)
+    again = round_trip(RiskTable(np.arange(6.0), y), tmp_path, "csv")
+    X_kept, _ = RiskFilter(again, n_remove=2).fit_resample(np.arange(6)[:, None], y)
+    assert X_kept.ravel().tolist() == [2, 3, 4, 5]
+    with pytest.raises(InvalidInputError, match="labels of the risk table are not y"):
+        RiskFilter(again, n_remove=2).fit(None, y[::-1])
