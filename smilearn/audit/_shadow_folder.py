@@ -1,7 +1,9 @@
 """Finished shadow models on disk, and what a run of them depends on."""
 
+import contextlib
 import functools
 import hashlib
+import inspect
 import os
 import re
 import types
@@ -124,9 +126,13 @@ def _described(value):
 
 
 def _qualified_name(value):
+    """Where a class or function is defined; of a function also its source."""
     name = f"{getattr(value, '__module__', None)}.{value.__qualname__}"
     if "<" in name:  # <lambda>, or <locals> of a function
         raise _unknown(name)
+    if inspect.isfunction(value):
+        with contextlib.suppress(OSError):  # there is none in a console
+            name += f", {digest([inspect.getsource(value)])}"
     return name
 
 
