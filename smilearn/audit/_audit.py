@@ -15,8 +15,8 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from smilearn.audit._answers import ShadowAnswers
 from smilearn.audit._membership import MEASURES
+from smilearn.audit._shadow_answers import ShadowAnswers
 from smilearn.audit._shadow_folder import ShadowFolder
 from smilearn.audit._shadow_models import ShadowRun
 from smilearn.exceptions import InvalidInputError

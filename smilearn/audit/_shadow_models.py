@@ -13,7 +13,7 @@ from sklearn.base import clone
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
-from smilearn.audit._answers import ShadowAnswers
+from smilearn.audit._shadow_answers import ShadowAnswers
 from smilearn.audit._shadow_folder import (
     FORMAT,
     ShadowFolder,

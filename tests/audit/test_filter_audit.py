@@ -6,7 +6,6 @@ from shadow_models import Breaking, Lookup, X, Y, audited
 from sklearn.linear_model import LogisticRegression
 
 from smilearn import FilteredEstimator, RiskFilter, ShadowAudit, audit_filter
-from smilearn.audit._answers import ShadowAnswers
 from smilearn.audit._filter_audit import (
     MEASURES,
     effect_rows,
@@ -14,6 +13,7 @@ from smilearn.audit._filter_audit import (
     sample_measures,
 )
 from smilearn.audit._membership import attack_summary
+from smilearn.audit._shadow_answers import ShadowAnswers
 from smilearn.audit._shadow_models import balanced_members
 from smilearn.exceptions import InvalidInputError
 

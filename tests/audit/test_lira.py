@@ -6,8 +6,8 @@ from scipy.special import digamma
 from scipy.stats import norm, t
 from sklearn.metrics import roc_auc_score
 
-from smilearn.audit._answers import ShadowAnswers
 from smilearn.audit._lira import difference_of_sides, log_lira
+from smilearn.audit._shadow_answers import ShadowAnswers
 from smilearn.audit._shadow_models import balanced_members
 
 PRIOR_DOF = 4.0

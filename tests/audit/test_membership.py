@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from smilearn.audit._answers import ShadowAnswers
 from smilearn.audit._lira import log_lira
 from smilearn.audit._membership import PairRanking, attack_summary, rmia_scores
+from smilearn.audit._shadow_answers import ShadowAnswers
 from smilearn.audit._shadow_models import balanced_members
 from smilearn.metrics import tpr_at_fpr
 
