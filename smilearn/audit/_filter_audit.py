@@ -201,7 +201,7 @@ def audit_filter(
     if reference not in names:
         raise InvalidInputError(f"reference must be one of {names}; got {reference!r}.")
     audit, run = _fitted(audit, X, labels, params)
-    everything, rng = audit._shadow_answers, np.random.default_rng([audit._seed, 3])
+    everything, rng = audit._answers, np.random.default_rng([audit._seed, 3])
     members = everything.members
     if min(members.sum(0).min(), (~members).sum(0).min()) < 2:
         raise InvalidInputError(
