@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import joblib
 import numpy as np
@@ -27,7 +28,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from smilearn import ShadowAudit
 from smilearn.audit._shadow_models import (
@@ -249,3 +250,29 @@ def test_a_killed_run_gives_the_same_numbers(tmp_path):
 
 def n_threads():
     return max(library["num_threads"] for library in threadpool_info())
+
+
+class Watching(LogisticRegression):
+    seen: ClassVar[list] = []
+
+    def fit(self, X, y):
+        self.seen.append(n_threads())
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize(("held", "n_cores", "allowed"), [(1, 4, 1), (3, 2, 2)])
+def test_threads_are_only_ever_fewer(monkeypatch, held, n_cores, allowed):
+    monkeypatch.setattr(Watching, "seen", [])
+    monkeypatch.setattr(joblib, "cpu_count", lambda: n_cores)
+    with threadpool_limits(held):
+        audited(Watching(), n_shadow=2)
+        assert n_threads() == held
+    assert Watching.seen == [allowed, allowed]
+
+
+def test_progress_is_shown_on_request(monkeypatch, capsys):
+    monkeypatch.delenv("TQDM_DISABLE")
+    audited()
+    assert capsys.readouterr().err == ""
+    audited(verbose=1)
+    assert "shadow models: 100%" in capsys.readouterr().err
