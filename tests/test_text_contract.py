@@ -23,7 +23,7 @@ from smilearn import (
     SentenceEmbedder,
     SlicedMIScorer,
 )
-from smilearn.exceptions import MissingTextError
+from smilearn.exceptions import MissingTextError, UnknownTokensWarning
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread", "no_network"),
@@ -131,8 +131,9 @@ def test_no_texts_give_no_rows(fitted):
     assert answer(fitted, []).shape == (0, answer(fitted, TEXTS[:1]).shape[1])
 
 
-def test_an_empty_text_is_a_text(fitted):
-    assert np.isfinite(answer(fitted, ["", *TEXTS[:2]])).all()
+def test_an_empty_text_has_a_row_and_is_warned_of(fitted):
+    with pytest.warns(UnknownTokensWarning, match=r"1 of 3 texts \(33%\) are empty"):
+        assert np.isfinite(answer(fitted, ["", *TEXTS[:2]])).all()
 
 
 def test_a_pickle_answers_alike(fitted):

@@ -89,7 +89,7 @@ def _check_ids(most, n_rows, tokenizer, name):
 
 
 def unread(texts, input_ids, tokenizer, n_rows=None, template=FIELD):
-    """Tell which texts, blank ones aside, are mostly unknown tokens or hold none."""
+    """Tell which texts are mostly unknown tokens, or hold no ordinary one."""
     flat = np.fromiter(chain.from_iterable(input_ids), np.int64)
     if n_rows is not None and len(flat):
         _check_ids(flat.max(), n_rows, tokenizer, "this model")
@@ -103,8 +103,7 @@ def unread(texts, input_ids, tokenizer, n_rows=None, template=FIELD):
     unknown = text_of[flat == tokenizer.unk_token_id]
     n_known = np.bincount(known, minlength=len(texts)) - around
     n_unknown = np.bincount(unknown, minlength=len(texts))
-    blank = np.array([not text.strip() for text in texts], bool)
-    return ((n_unknown > n_known) | (n_known <= 0)) & ~blank
+    return (n_unknown > n_known) | (n_known <= 0)
 
 
 def tokenize(texts, tokenizer, max_length, template=FIELD):

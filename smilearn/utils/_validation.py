@@ -245,9 +245,9 @@ def warn_unread(n_unread, n_texts):
     if n_unread <= _ODD_SHARE * n_texts:
         return
     facts = (
-        f"{n_unread} of {n_texts} texts ({n_unread / n_texts:.0%}) are unknown tokens, "
-        "or none, for the most part: the model cannot tell them apart. Take a model "
-        "of their language and script"
+        f"{n_unread} of {n_texts} texts ({n_unread / n_texts:.0%}) are empty, or "
+        "unknown tokens for the most part: the model cannot tell them apart. Drop "
+        "empty texts, and take a model of the language and script of the others"
     )
     if n_unread == n_texts >= _FEW:
         raise InvalidInputError(f"{facts}, with its own tokenizer.")

@@ -22,6 +22,10 @@ from smilearn.exceptions import (
     TruncationWarning,
 )
 
+# one of the texts is empty
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::smilearn.exceptions.UnknownTokensWarning"
+)
 TEXTS = [  # neither the shortest nor the longest first
     "the good film",
     "a bad movie, and the plot was dull and cold and awful.",

@@ -180,15 +180,22 @@ def test_special_tokens_without_a_row_matter_where_a_text_has_them(estimator, tm
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
 def test_texts_of_unknown_tokens_are_warned_of(estimator, kind):
     odd = ["xyz uvw good", "!?!?", "好 的"]
-    with pytest.warns(UnknownTokensWarning, match=r"3 of 8 texts \(38%\)"):
+    with pytest.warns(UnknownTokensWarning, match=r"4 of 8 texts \(50%\)"):
         read(estimator, tiny.folder(kind), [*TEXTS, *odd, ""])
 
 
 @OF_EACH
 def test_ten_texts_of_unknown_tokens_and_no_other_are_refused(estimator):
-    odd = [f"xyz{i}" for i in range(10)]
+    odd = [f"xyz{i}" for i in range(9)]
     with pytest.raises(InvalidInputError, match=r"10 of 10 texts \(100%\)"):
-        read(estimator, tiny.folder("bert"), odd)
+        read(estimator, tiny.folder("bert"), [*odd, ""])
+
+
+@pytest.mark.parametrize("blank", ["", " \t"])
+@OF_EACH
+def test_ten_empty_texts_and_no_other_are_refused(estimator, blank):
+    with pytest.raises(InvalidInputError, match=r"10 of 10 texts .* are empty"):
+        read(estimator, tiny.folder("bert"), [blank] * 10)
 
 
 def test_the_template_of_a_text_is_not_the_text():
