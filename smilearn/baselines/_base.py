@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring._samples import folds_of, row_keys
+from smilearn.scoring._points import content_keys
 from smilearn.utils._documentation import Documented, documentation_url, page_template
 from smilearn.utils._indexing import as_tensor
 from smilearn.utils._random import generator_from

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.utils import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.scoring._checks import one_kind
+from smilearn.scoring._points import MOST_FEATURES
 from smilearn.utils._optional import require
 
 ENOUGH = 2**24  # numbers of a batch: 64 MB in single precision
@@ -23,12 +26,13 @@ class ArrayBatches:
         self.X, self.y, self.weight = X, _on_host(y), None
         if weight is not None:
             weight = _on_host(weight)
-            self.weight = weight if weight.ndim else np.full(len(X), weight)
+            self.weight = weight if weight.ndim else np.full(X.shape[0], weight)
         check_consistent_length(X, self.y, self.weight)
 
     def __iter__(self):
         n_samples, n_features = self.X.shape
-        n_batches = max(1, -(-n_samples * n_features // ENOUGH))
+        width = min(n_features, MOST_FEATURES) if issparse(self.X) else n_features
+        n_batches = max(1, -(-n_samples * width // ENOUGH))
         ends = np.linspace(0, n_samples, n_batches + 1).astype(int)
         for begin, end in pairwise(ends):
             weight = None if self.weight is None else self.weight[begin:end]
@@ -92,19 +96,6 @@ def filled(batches):
         X = batch[0]
         if X.shape[0] if getattr(X, "shape", ()) else len(X):
             yield batch
-
-
-def one_kind(y, before):
-    """Refuse labels of another kind than those before: words, or numbers."""
-    # told by an element, as arrays of objects hold words too
-    kinds = {
-        isinstance(labels[0], str | bytes) for labels in (y, before) if len(labels)
-    }
-    if len(kinds) > 1:
-        raise InvalidInputError(
-            "Labels must be of one kind in all batches; got "
-            f"{y[:1].tolist()[0]!r} after {before[:1].tolist()[0]!r}."
-        )
 
 
 def _on_host(values):
@@ -197,7 +188,7 @@ class RecordBatches:
     >>> y = np.repeat(["ham", "spam"], 100)
     >>> X = rng.normal(size=(200, 8)) + 2.0 * (y == "spam")[:, None]
     >>> table = pa.table({"embedding": X.tolist(), "label": y})
-    >>> scorer = SlicedMIScorer(64, slicing="isotropic", random_state=0)
+    >>> scorer = SlicedMIScorer(64, random_state=0)
     >>> scorer = scorer.fit_batches(RecordBatches(table, label="label"))
     >>> scorer.scores_.shape
     (200,)

@@ -8,8 +8,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
-from smilearn.scoring._engine import SliceTally
+from smilearn.scoring._checks import of_known_labels, slice_counts, validated
+from smilearn.scoring._multilabel import refuse_labels
 from smilearn.scoring._scorer import SlicedMIScorer
+from smilearn.scoring._tally import SliceTally
 from smilearn.utils._optional import require
 from smilearn.utils._ranks import rank_correlation
 
@@ -64,8 +66,7 @@ class SliceConvergence:
     >>> rng = np.random.default_rng(0)
     >>> y = np.tile([0, 1], 200)
     >>> X = rng.normal(size=(400, 8)) + y[:, None]
-    >>> scorer = SlicedMIScorer(64, slicing="isotropic", random_state=0)
-    >>> scorer = scorer.fit(X[:200], y[:200])
+    >>> scorer = SlicedMIScorer(64, random_state=0).fit(X[:200], y[:200])
     >>> curve = SliceConvergence.from_estimator(scorer, X[200:], y[200:])
     >>> curve.n_slices.tolist()
     [2, 4, 8, 16, 32, 64]
@@ -96,8 +97,7 @@ class SliceConvergence:
         Parameters
         ----------
         estimator : SlicedMIScorer
-            A fitted scorer with slices in one order: not "adaptive", whose `members_`
-            have one each. "joint" gives a curve of one point.
+            A fitted scorer, pooled or not: the curve is that of its PSMI.
 
         X : array-like of shape (n_samples, n_features)
             Embeddings, best of samples that were not fitted. In a pipeline:
@@ -118,7 +118,7 @@ class SliceConvergence:
         Raises
         ------
         InvalidInputError
-            If `estimator` is no scorer or a mixture, `counts` are not as stated, or no
+            If `estimator` is no scorer of one label, `counts` are not as stated, or no
             sample has a label that was seen in `fit`.
 
         Warns
@@ -133,13 +133,16 @@ class SliceConvergence:
                 "make it."
             )
         check_is_fitted(estimator)
-        estimator._refuse_mixture()
-        length = estimator._block_length
-        if counts is None:
-            counts = _doubling(estimator.n_slices_, length)
-        counts = estimator._slice_counts(counts, "counts").tolist()
-        X, codes, _ = estimator._to_compare(X, y)
-        return cls(*_followed(estimator, X, codes, counts, length))
+        refuse_labels(estimator, "SliceConvergence")
+        with estimator._at_work() as (model, settings):
+            if counts is None:
+                counts = _doubling(model.recipe)
+            counts = slice_counts(counts, estimator.n_slices_, "counts").tolist()
+            X, y = validated(estimator, X, y)
+            X, codes, _ = of_known_labels(estimator.classes_, X, y, None)
+            return cls(
+                *_followed(model, model.points(X, settings), codes, counts, settings)
+            )
 
     def smallest_within(self, tolerance=0.005, *, reliability=0.95):
         """Tell how many slices are enough, and stay enough.
@@ -225,34 +228,47 @@ def _check_number(name, value, most):
         raise InvalidInputError(f"{name} must be a number, {least}; got {value!r}.")
 
 
-def _doubling(n_slices, block_length):
+def _doubling(recipe):
     """Counts that double, through the length of an orthonormal block, and all."""
-    halves = {block_length >> power for power in range(block_length.bit_length())}
-    blocks = {block_length << power for power in range(n_slices.bit_length())}
+    n_slices, length = len(recipe.directions), recipe.block_length
+    halves = {length >> power for power in range(length.bit_length())}
+    blocks = {length << power for power in range(n_slices.bit_length())}
     return sorted({n for n in halves | blocks if 1 < n < n_slices} | {n_slices})
 
 
-def _followed(scorer, X, codes, counts, block_length):
+def _followed(model, points, codes, counts, settings):
     """Columns of the curve, in one pass over the slices."""
-    begins = {count: -(-count // block_length) * block_length for count in counts}
+    length, n_slices = model.recipe.block_length, len(model.directions)
+    begins = {count: -(-count // length) * length for count in counts}
     seconds = {  # the second set of slices of each count that has one
         count: (begin, begin + count)
         for count, begin in begins.items()
-        if begin + count <= scorer.n_slices_
+        if begin + count <= n_slices
     }
     stops = sorted({*counts, *(stop for second in seconds.values() for stop in second)})
-    labels = [np.full(X.shape[0], label) for label in range(len(scorer.classes_))]
-    tally = SliceTally(X.shape[0], block_length)
+    tally = SliceTally(len(points), length)
+    columns = model.psmi_columns(codes, points) + model.psmi_columns(None, points)
+    groups = tally.groups(np.arange(n_slices))
+    totals, before = np.zeros((len(columns), len(points))), 0
     contrast, reliability, agreement, sums = [], [], [], {}
-    stages = scorer._stages(X, [codes, *labels], np.array(stops), tally)
-    for stop, table in zip(stops, stages, strict=True):
-        sums[stop] = stop * table[:, 0]
+    parts = model.slice_sums(points, columns, settings, cuts=stops, groups=groups)
+    for stop, read in parts:
+        totals += [total.sum(0) for total, _ in read]
+        tally.add(slice(None), *read[0])
+        tally.count(before, stop)
+        before = stop
+        if stop not in stops:
+            continue
+        sums[stop] = totals[0].copy()
         if stop in counts:
-            contrast.append(label_contrast(table[:, 1:], codes))
-            reliability.append(1.0 if scorer._one_direction else tally.reliability)
+            contrast.append(label_contrast(totals[1:].T / stop, codes))
+            alone = model.directions.shape[1] == 1
+            reliability.append(1.0 if alone else tally.reliability)
         for count, (begin, end) in seconds.items():
             if end == stop:
                 agreement.append(rank_correlation(sums[count], sums[end] - sums[begin]))
         waiting = [(n, begin) for n, (begin, end) in seconds.items() if end > stop]
         sums = {n: sums[n] for n in sums if any(n in pair for pair in waiting)}
+        if stop == stops[-1]:
+            break
     return counts, contrast, reliability, agreement

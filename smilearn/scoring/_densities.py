@@ -1,4 +1,4 @@
-"""One-dimensional class-conditional densities as functions of z.
+"""One-dimensional densities of the classes on each slice, and tables of them.
 
 For slice j and class c, with count n, mean m and variance v of the projections z of
 the class (z is centred: the mean of all samples is 0) and s0 the pooled within-class
@@ -14,12 +14,12 @@ student
     (Murphy, "Conjugate Bayesian analysis of the Gaussian distribution", 2007):
     a Student t. A small class is drawn towards the crowd instead of fitting itself.
 
-*Left out* means: the moments of the class without the sample at z itself. Both are
-closed forms of z, so that a table over z serves every sample of the class.
+*Left out* means: the moments of the class without the sample at z itself (or without
+`weight` copies of it). It is a closed form of z, so that a table over z serves every
+sample of the class. The mean of all samples and s0 are kept: they move by O(1 / n).
 
-Every function takes `z` of shape (S, 1, G) and parameters of shape (S, K, 1), and
-gives (S, K, G), in nats. An `offset`, such as the log share of the class, is added in
-passing.
+Every density takes `z` of shape (S, 1, G) and parameters of shape (S, K, 1), and gives
+(S, K, G), in nats.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch.nn.functional import softplus
 
-PRIOR_DOF = 2.0
+PRIOR_DOF = 4.0
 PRIOR_COUNT = 1.0
 # Of the pooled variance: a class of equal rows must not become a spike.
 VARIANCE_FLOOR = 1e-4
@@ -46,44 +46,20 @@ class Gaussian:
     pooled: torch.Tensor
     nodes_per_width: ClassVar[int] = 12  # of a table, for an error below 1e-4 nats
 
-    def log_density(self, z, offset=0.0):
-        """Log density at z of each class plus an offset, (S, K, G)."""
+    def log_density(self, z):
+        """Log density at z of each class, (S, K, G)."""
         variance = torch.maximum(self.variance, VARIANCE_FLOOR * self.pooled)
-        return _log_normal(z - self.mean, variance) + offset
+        return _log_normal(z - self.mean, variance)
 
-    def log_left_out(self, z, offset=0.0):
-        """Log density at z of each class without one sample at z, (S, K, G)."""
-        others = (self.count - 1).clamp_min(1)
-        centred = z - self.mean
-        variance = self.variance - centred.square() / others  # of n - 1, times (n-1)/n
-        variance = torch.maximum(
-            variance * (self.count / others), VARIANCE_FLOOR * self.pooled
-        )
-        left_out = _log_normal(centred * (self.count / others), variance)
+    def log_left_out(self, z, weight=1.0):
+        """Log density at z of each class without a sample at z, (S, K, G)."""
+        others = self.count - weight
+        ratio = self.count / torch.where(others > 0, others, 1)
+        centred = (z - self.mean) * ratio
+        variance = ratio * self.variance - centred.square() * (weight / self.count)
+        variance = torch.maximum(variance, VARIANCE_FLOOR * self.pooled)
         alone = _log_normal(z, self.pooled)  # nothing else is known of such a class
-        return torch.where(self.count > 1, left_out, alone) + offset
-
-    def coefficients(self, offset):
-        """What `_kernels.tables` makes both log densities from, (S, K, 10)."""
-        floor = VARIANCE_FLOOR * self.pooled
-        variance = torch.maximum(self.variance, floor)
-        others = (self.count - 1).clamp_min(1)
-        ratio = self.count / others
-        alone = self.count == 1
-        scale = offset - 0.5 * _LOG_2PI
-        columns = (
-            self.mean,
-            scale - 0.5 * variance.log(),
-            -0.5 / variance,
-            self.mean.new_zeros(()),
-            torch.where(alone, 0.0, self.mean),
-            scale,
-            torch.where(alone, 1.0, ratio.square()),
-            torch.where(alone, self.pooled, self.variance * ratio),
-            torch.where(alone, 0.0, ratio / others),
-            floor,
-        )
-        return _side_by_side(columns)
+        return torch.where(others > 0, _log_normal(centred, variance), alone)
 
     def narrowest(self, reach):
         """Width in z over which the log densities stay near a parabola, (S, K, 1)."""
@@ -119,44 +95,28 @@ class Student:
         offset = PRIOR_COUNT * self.count / self._strength * self.mean.square()
         return PRIOR_DOF * self.pooled + self.count * self.variance + offset
 
-    def log_density(self, z, offset=0.0):
-        """Log density at z of each class plus an offset, (S, K, G)."""
+    def log_density(self, z):
+        """Log density at z of each class, (S, K, G)."""
         dof = PRIOR_DOF + self.count
         spread = self._squares * (1 + 1 / self._strength)
         distance = (z - self._location).square_().mul_(1 / spread)
-        scale = _log_scale(dof, spread) + offset
+        scale = _log_gammas(dof, spread) - 0.5 * (torch.pi * spread).log()
         return distance.log1p_().mul_(-0.5 * (dof + 1)).add_(scale)
 
-    def log_left_out(self, z, offset=0.0):
-        """Log density at z of each class without one sample at z, (S, K, G)."""
-        dof = PRIOR_DOF + self.count - 1
-        growth = self._strength / (self._strength - 1)
+    def log_left_out(self, z, weight=1.0):
+        """Log density at z of each class without a sample at z, (S, K, G)."""
+        strength = self._strength - weight
+        growth = self._strength / strength
+        dof = PRIOR_DOF + self.count - weight
+        square = (z - self._location).square_()
         # no sample of the class can bring the squares below the prior's share, but
         # nodes between samples may: half of it keeps their bend away from samples
-        most = 1 - 0.5 * PRIOR_DOF * self.pooled / self._squares
-        lost = (z - self._location).square_().mul_(-growth / self._squares)
-        remaining = torch.maximum(lost, -most, out=lost).log1p_()
-        scale = _log_scale(dof, self._squares * growth) + offset
-        return remaining.mul_(0.5 * dof).add_(scale)
-
-    def coefficients(self, offset):
-        """What `_kernels.tables` makes both log densities from, (S, K, 10)."""
-        dof = PRIOR_DOF + self.count
-        spread = self._squares * (1 + 1 / self._strength)
-        growth = self._strength / (self._strength - 1)
-        columns = (
-            self._location,
-            _log_scale(dof, spread) + offset,
-            -0.5 * (dof + 1),
-            1 / spread,
-            self._location,
-            _log_scale(dof - 1, self._squares * growth) + offset,
-            0.5 * (dof - 1),
-            self.mean.new_zeros(()),
-            growth / self._squares,
-            1 - 0.5 * PRIOR_DOF * self.pooled / self._squares,
-        )
-        return _side_by_side(columns)
+        least = 0.5 * PRIOR_DOF * self.pooled
+        squares = torch.maximum(self._squares - weight * growth * square, least)
+        spread = squares.mul_(1 + 1 / strength)
+        distance = square.mul_(growth**2).div_(spread).log1p_().mul_(-0.5 * (dof + 1))
+        scale = _log_gammas(dof, distance) - 0.5 * np.log(np.pi)
+        return distance.add_(scale).sub_(spread.log_(), alpha=0.5)
 
     def narrowest(self, reach):
         """Width in z over which the log densities stay near a parabola, (S, K, 1)."""
@@ -174,34 +134,31 @@ def _log_normal(centred, variance):
     return -0.5 * (centred.square() / variance + variance.log() + _LOG_2PI)
 
 
-def _side_by_side(columns):
-    """Tensors (S, K, 1) that broadcast, as one array (S, K, len(columns))."""
-    return torch.cat(torch.broadcast_tensors(*columns), -1).numpy()
-
-
-def _log_scale(dof, spread):
-    """Log of a Student t at its centre; `spread` is dof times the squared scale."""
+def _log_gammas(dof, like):
+    """Log of the ratio of gamma functions in the height of a Student t."""
     # two large numbers apart by little: float32 would lose 1e-3 nats at 10,000 samples
-    half = 0.5 * dof.cpu().double()
-    gammas = torch.lgamma(half + 0.5) - torch.lgamma(half)
-    return gammas.to(spread) - 0.5 * (torch.pi * spread).log()
+    half = 0.5 * dof.double() if dof.device.type != "mps" else 0.5 * dof.cpu().double()
+    return (torch.lgamma(half + 0.5) - torch.lgamma(half)).to(like)
 
 
-FEWEST_NODES = 128
-MOST_NODES = 4096  # a slice that needs more is computed exactly
-_CHUNK = 320_000  # elements of a temporary: a few MB, near the size of a CPU cache
+def log_densities(density, count, z, *, left_out=False, weight=1.0):
+    """Log density of each label at z, without the sample itself or with it."""
+    return density.log_left_out(z, weight) if left_out else density.log_density(z)
 
 
-def class_pmi(density, log_prior, z, *, left_out=False):
-    """Pointwise mutual information between z and each label."""
-    log_joint = density.log_density(z, log_prior)  # (S, K, G)
-    if left_out:
-        others = _log_of_others(log_joint)
-        own = density.log_left_out(z, log_prior)
-        # log(own / (own + others)) = -softplus(log others - log own), never above 0
-        return torch.sub(-log_prior, softplus(others.sub_(own), threshold=40))
-    log_posterior = log_joint - torch.logsumexp(log_joint, 1, keepdim=True)
-    return log_posterior.clamp_(max=0).sub_(log_prior)
+def class_pmi(density, count, z, *, left_out=False, weight=1.0):
+    """Pointwise mutual information between z and each label, (S, K, G)."""
+    log_joint = density.log_density(z).add_(count.log())
+    if not left_out:
+        log_posterior = log_joint - torch.logsumexp(log_joint, 1, keepdim=True)
+        return log_posterior.clamp_(max=0).sub_((count / count.sum(-2)).log())
+    log_share = ((count - weight).clamp_min(0) / (count.sum(-2) - weight)).log()
+    others = _log_of_others(log_joint).sub_((count.sum(-2) - weight).log())
+    away = others.sub_(density.log_left_out(z, weight))
+    # log(own / (share * own + others)); a class of one has no share left
+    held = torch.where(log_share.isfinite(), log_share, 0)
+    shared = torch.sub(-held, softplus(away - held, threshold=40))
+    return torch.where(log_share.isfinite(), shared, -away)
 
 
 def _log_of_others(log_joint):
@@ -220,6 +177,11 @@ def _log_of_others(log_joint):
         )
         others = torch.where(lost, smaller, others)
     return others
+
+
+FEWEST_NODES = 128
+MOST_NODES = 4096  # a slice that needs more is computed exactly
+_CHUNK = 320_000  # elements of a temporary: a few MB, near the size of a CPU cache
 
 
 def nodes_needed(density, moments):
@@ -243,33 +205,20 @@ def grid_of(low, high, n_nodes):
     return low - step, step
 
 
-def tabulate(function, origin, step, n_nodes, most=None):
+def tabulate(function, origin, step, n_nodes):
     """Values and differences of a function of z on the nodes of a grid."""
     nodes = torch.arange(n_nodes, dtype=origin.dtype, device=origin.device)
     values = function((origin[:, None] + step[:, None] * nodes)[:, None, :])
     table = torch.empty((*values.shape, 2), dtype=values.dtype, device=values.device)
     value, change = table[..., 0], table[..., 1]
+    # nodes are moved by a twelfth of the second difference: lines between them then
+    # miss the function as much above as below
     around = torch.add(values[..., :-2], values[..., 2:]).mul_(-1 / 12)
     torch.add(around, values[..., 1:-1], alpha=7 / 6, out=value[..., 1:-1])
     value[..., 0], value[..., -1] = values[..., 0], values[..., -1]
-    if most is not None:
-        torch.minimum(value, most, out=value)
     torch.sub(value[..., 1:], value[..., :-1], out=change[..., :-1])
-    change[..., -1] = change[..., -2]
+    change[..., -1] = 0  # projections beyond the grid are moved to its end
     return torch.view_as_complex(table).flatten(1)
-
-
-def locate(Z, origin, step):
-    """Cell of the grid that each projection falls in, and how far into it."""
-    fraction = Z.sub_(origin[:, None]).mul_(1 / step[:, None])
-    node = fraction.to(torch.int64)
-    return node, fraction.sub_(node)
-
-
-def read(table, node, fraction):
-    """Interpolate linearly in a table of :func:`tabulate`."""
-    cells = torch.gather(table, 1, node)
-    return torch.addcmul(cells.real, cells.imag, fraction)
 
 
 def chunks(length, width):

@@ -55,9 +55,3 @@ def _orthonormal(rows):
     q, r = np.linalg.qr(np.swapaxes(rows, -1, -2))  # (..., d, k), (..., k, k)
     sign = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
     return np.swapaxes(q, -1, -2) * sign[..., None]
-
-
-def with_signs(axes):
-    """Turn each axis so that its largest entry is above 0."""
-    largest = np.abs(axes).argmax(1)
-    return axes * np.where(axes[np.arange(len(axes)), largest] < 0, -1.0, 1.0)[:, None]

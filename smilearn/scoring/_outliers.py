@@ -1,14 +1,13 @@
-"""Samples far from their class, which must not be learnt from.
+"""Outliers: samples far from their class, which must not be learnt from.
 
-A few far samples of a class widen its density until it is the likeliest one out there:
+A few outliers of a class widen its density until it is the likeliest one out there:
 they become the safest samples of their class, and hide the others.
 """
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, issparse
 
-from smilearn.utils._indexing import as_tensor, row_blocks
+from smilearn.utils._indexing import row_blocks
 from smilearn.utils._threads import in_threads, own_threads
 from smilearn.utils._weights import weighted_quantile
 
@@ -16,14 +15,11 @@ _FEW = 30  # weight of a class: its middle is the median of each feature, not th
 _ROUNDS = 10  # the farthest samples hide those that are less far
 
 
-def far_samples(X, codes, ratio, weight=None):
-    """Find the samples that are far from the middle of their class."""
-    X = _in_range(csr_array(X, dtype=float)) if issparse(X) else as_tensor(X)
-    return far_in_blocks(lambda: [(0, X)], codes, ratio, weight)
+def find_outliers(blocks, codes, ratio, weight=None):
+    """Find the samples far from the middle of their class, in two passes or more.
 
-
-def far_in_blocks(blocks, codes, ratio, weight=None):
-    """Find far samples among some that come in blocks, in two passes or more."""
+    `blocks` makes an iterable of the first row and the rows, a tensor, of each block.
+    """
     codes = np.ascontiguousarray(codes)
     weight = np.ones(len(codes)) if weight is None else np.asarray(weight, float)
     far = np.zeros(len(codes), bool)
@@ -58,14 +54,6 @@ def _farthest_third(beyond, far, codes, weight):
     kept = np.zeros_like(far)
     kept[rows[running <= most]] = True
     return kept
-
-
-def _in_range(X):
-    """Multiply by a power of two, where squares would leave the range of numbers."""
-    largest = float(abs(X).max())
-    if 1e-100 < largest < 1e100 or largest == 0:
-        return X
-    return X * 2.0 ** -np.round(np.log2(largest))
 
 
 def _class_medians(values, codes, weight):
@@ -106,17 +94,11 @@ def _middles(blocks, codes, weight):
 
 
 def _dense_rows(X, rows):
-    if issparse(X):
-        return X[rows].toarray()
     return X[torch.as_tensor(rows, device=X.device)].double().cpu().numpy()
 
 
 def _class_sums(X, codes, weight, n_classes):
     """Weighted sum of each class, (n_classes, n_features)."""
-    if issparse(X):
-        shape = len(codes), n_classes
-        member = csr_array((weight, codes, np.arange(len(codes) + 1)), shape=shape)
-        return (member.T @ X).toarray()
     index = torch.as_tensor(codes, device=X.device)
     copies = torch.as_tensor(weight, device=X.device)[:, None]
 
@@ -146,15 +128,6 @@ def _medians(X, weight):
 
 def _distances(X, middles, codes):
     """Distance of each sample from the middle of its class, (n_samples,)."""
-    if issparse(X):
-        own = np.concatenate(
-            [
-                (X[rows].multiply(middles[codes[rows]])).sum(1)
-                for rows in np.array_split(np.arange(len(codes)), len(codes) // 256 + 1)
-            ]
-        )
-        square = X.multiply(X).sum(1) - 2 * own + (middles**2).sum(1)[codes]
-        return np.sqrt(square.clip(0))
     index, middles = (torch.as_tensor(v, device=X.device) for v in (codes, middles))
 
     def work(begin, end):
@@ -163,18 +136,9 @@ def _distances(X, middles, codes):
         for rows in row_blocks(X[begin:end]):
             stop = start + len(rows)
             own = middles.index_select(0, index[begin + start : begin + stop])
-            distance[start:stop] = _lengths(own.sub_(rows))
+            distance[start:stop] = torch.linalg.vector_norm(own.sub_(rows), dim=1)
             start = stop
         return distance
 
     with own_threads(X.device):
         return torch.cat(in_threads(work, len(X), X.numel())).cpu().numpy()
-
-
-def _lengths(X):
-    """Length of each row, float64; also where squares leave the range of numbers."""
-    largest = float(torch.maximum(X.amax(), -X.amin()))
-    unit = 1.0
-    if largest and not 1e-100 < largest < 1e100:
-        unit = 2.0 ** np.clip(np.round(np.log2(largest)), -1000, 1000)
-    return torch.linalg.vector_norm(X if unit == 1 else X.div_(unit), dim=1).mul_(unit)

@@ -1,0 +1,119 @@
+"""What all scorers of training samples have in common."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from smilearn.exceptions import InvalidInputError
+from smilearn.tables._risk_table import RiskTable
+from smilearn.utils._documentation import Documented
+from smilearn.utils._indexing import index_of
+
+
+class RiskScorer(Documented):
+    """A scorer of labelled samples; low = at risk.
+
+    A subclass has `fit`, which sets `scores_` (n_samples,), `labels_` and `offset_`;
+    and `score_samples(X, y=None)` for new samples. Where `fit` sets `probability_`,
+    `psmi_`, `scores_std_` or `likely_labels_`, tables show them.
+    """
+
+    def decision_function(self, X, target=None):
+        """Score minus `offset_`; negative = at risk.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        target : array-like of shape (n_samples,), default=None
+            Label of each sample; None as in :meth:`score_samples`. By this name a
+            pipeline can hand it over through metadata routing.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            In nats.
+        """
+        return self.score_samples(X, target) - self.offset_
+
+    def predict(self, X, target=None):
+        """Tell the samples at risk from the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        target : array-like of shape (n_samples,), default=None
+            Label of each sample; None as in :meth:`score_samples`.
+
+        Returns
+        -------
+        flags : ndarray of shape (n_samples,)
+            -1 for a sample at risk, +1 for the others.
+        """
+        return np.where(self.decision_function(X, target) < 0, -1, 1)
+
+    def fit_predict(self, X, y, sample_weight=None):
+        """Fit, and tell the training samples at risk from the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        y : array-like of shape (n_samples,)
+            Class labels.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample, as in :meth:`fit`.
+
+        Returns
+        -------
+        flags : ndarray of shape (n_samples,)
+            -1 where `scores_` is below `offset_`, else +1.
+        """
+        self.fit(X, y, sample_weight)
+        return np.where(self.scores_ < self.offset_, -1, 1)
+
+    def to_table(self, X=None, *, texts=None, ids=None):
+        """Put the scores of the training samples in a table.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), default=None
+            The training samples, of which only the index of a frame is used.
+
+        texts : sequence of str, default=None
+            Text of each sample.
+
+        ids : sequence, default=None
+            Name of each sample. None takes the index of `texts` or of `X` where they
+            are of pandas, and else numbers them from 0.
+
+        Returns
+        -------
+        table : RiskTable
+            One row a sample, in the order of the training data.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "scores_"):
+            raise InvalidInputError(
+                "There are no scores_ to put in a table after partial_fit, which keeps "
+                "no samples. Use score_training_samples(X, y) and RiskTable."
+            )
+        for each in (texts, X):
+            ids = index_of(each) if ids is None else ids
+        columns = {
+            "probability": "probability_",
+            "psmi": "psmi_",
+            "std": "scores_std_",
+            "most_likely_label": "likely_labels_",
+        }
+        known = {name: getattr(self, mine, None) for name, mine in columns.items()}
+        labels = self._label_names()
+        return RiskTable(self.scores_, labels, text=texts, id=ids, **known)
+
+    def _label_names(self):
+        """Label of each training sample, as a table shows it."""
+        return self.labels_

@@ -1,0 +1,153 @@
+"""What a scorer is given, checked: embeddings, labels, weights, counts of slices."""
+
+import warnings
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.validation import validate_data
+
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.utils._validation import (
+    checked_labels,
+    checked_tensor,
+    is_tensor,
+    read_column,
+    with_number_type,
+)
+from smilearn.utils._weights import checked_weights
+
+
+def validated(scorer, X, *y, reset=False, least=None):
+    """Check X, or X and y, by scikit-learn's rules; X floating."""
+    X, *y = map(read_column, (X, *y))
+    least = least or (2 if reset else 1)
+    if is_tensor(X):
+        X = checked_tensor(scorer, X, reset=reset, least=least)
+        return (X, checked_labels(*y, X)) if y else X
+    if hasattr(X, "iloc") and hasattr(X, "sparse"):
+        X = X.sparse.to_dense()
+    X, dtype = with_number_type(X)
+    options = {"dtype": dtype, "ensure_min_samples": least, "accept_sparse": "csr"}
+    y = [labels.cpu() if is_tensor(labels) else labels for labels in y]
+    checked = validate_data(scorer, X, *y, reset=reset, **options)
+    X = checked[0] if y else checked
+    if issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return (X, checked[1]) if y else X
+
+
+def encoded(classes, y):
+    """Places of labels among the classes; refuses those that are not there."""
+    codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    unknown = np.unique(y[classes[codes] != y])
+    if len(unknown):
+        raise InvalidInputError(
+            f"y holds labels that were not seen in fit: {unknown[:5].tolist()}. "
+            f"Known labels: {classes[:10].tolist()}."
+        )
+    return codes
+
+
+def of_known_labels(classes, X, y, weight):
+    """Samples whose labels were seen, their codes and weights; warn of the others."""
+    known = np.isin(y, classes)
+    if known.any() and not known.all():
+        warnings.warn(
+            f"{(~known).sum()} of {len(y)} samples have labels that were not seen in "
+            "fit; they are left out of the mean log probability.",
+            LowSupportWarning,
+            stacklevel=3,
+        )
+        X, y = X[known], y[known]
+        weight = weight if weight is None else weight[known]
+    return X, encoded(classes, y), weight
+
+
+def batch_weights(sample_weight, X):
+    """Check weights, which may all be 0 as those of a batch."""
+    if sample_weight is not None and not is_tensor(sample_weight):
+        values = np.asarray(sample_weight)
+        if values.dtype.kind in "fiub" and values.size and not values.any():
+            checked_weights(values + 1, X)  # scikit-learn refuses zeros alone
+            return np.zeros(X.shape[0])
+    return checked_weights(sample_weight, X)
+
+
+def one_kind(y, before):
+    """Refuse labels of another kind than those before: words, or numbers."""
+    # told by an element, as arrays of objects hold words too
+    kinds = {
+        isinstance(labels[0], str | bytes) for labels in (y, before) if len(labels)
+    }
+    if len(kinds) > 1:
+        raise InvalidInputError(
+            "Labels must be of one kind in all batches; got "
+            f"{y[:1].tolist()[0]!r} after {before[:1].tolist()[0]!r}."
+        )
+
+
+def allowed_labels(y, classes, seen, announced):
+    """Labels that may come in further batches, or None; refuses what may not.
+
+    `classes` are given with this batch, `seen` came with those before (None before the
+    first), and `announced` were given with the first.
+    """
+    if classes is not None:
+        classes = np.unique(classes)
+        expected = seen if announced is None else announced
+        if expected is not None and not np.array_equal(classes, expected):
+            raise InvalidInputError(
+                f"classes={classes[:10].tolist()} are not those of before, "
+                f"{expected[:10].tolist()}. Leave classes out after the first "
+                "call, or give the same."
+            )
+        announced = classes
+    if seen is not None:
+        one_kind(y, seen)
+    if announced is not None:
+        one_kind(y, announced)
+        unknown = np.setdiff1d(y, announced)
+        if len(unknown):
+            raise InvalidInputError(
+                f"y holds labels that are not among classes: {unknown[:5].tolist()}; "
+                f"got classes={announced[:10].tolist()} on the first call."
+            )
+    return announced
+
+
+def slice_counts(counts, n_slices, name):
+    """Check some counts of slices; None gives each from one to all."""
+    if counts is None:
+        return np.arange(1, n_slices + 1)
+    values = np.asarray(counts)
+    numbers = values.ndim == 1 and values.dtype.kind in "iu" and len(values)
+    steps = np.diff(values.astype(np.int64), prepend=0) if numbers else [0]
+    if np.min(steps) < 1 or values[-1] > n_slices:
+        raise InvalidInputError(
+            f"{name} must be numbers of slices in ascending order, from 1 to the "
+            f"{n_slices} that are fitted; got {counts!r}."
+        )
+    return values.astype(np.int64)
+
+
+def refuse_to_merge(scorer, other, recipe):
+    """Refuse to merge a scorer whose slices or features are not the same."""
+    its = other.recipe_
+    alike = all(
+        getattr(recipe, name) == getattr(its, name)
+        for name in ("density", "dtype", "pooled", "leave_one_out")
+    )
+    if not alike or not np.array_equal(recipe.directions, its.directions):
+        raise InvalidInputError(
+            "merge needs two scorers with the same slices, density, dtype and pool. "
+            "Give both the same parameters and the same int as random_state."
+        )
+    names = [getattr(each, "feature_names_in_", None) for each in (scorer, other)]
+    both_named = all(name is not None for name in names)
+    if both_named and not np.array_equal(*names):
+        here, there = (list(columns[:5]) for columns in names)
+        raise InvalidInputError(
+            "merge needs two scorers fitted to the same features in the same order; "
+            f"got {here} here and {there} in the other."
+        )
