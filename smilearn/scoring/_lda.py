@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9)
+SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 _TOWARDS_MIDDLE = 1.0  # samples in the middle of all that each class is given
 
 
