@@ -12,7 +12,6 @@ from smilearn.cli._columns import (
     is_odd,
     refuse_doubles,
     refuse_empty,
-    require_columns,
     type_of,
     whole_numbers,
 )

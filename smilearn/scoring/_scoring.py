@@ -221,8 +221,10 @@ class SliceScoring:
             columns[np.arange(len(own)), own] = self.scores_
             most_likely = self.classes_[columns.argmax(1)]
         return RiskTable(
-            psmi=self.scores_,
+            score=self.scores_,
             label=labels,
+            probability=getattr(self, "probability_", None),
+            psmi=getattr(self, "psmi_", None),
             std=self.scores_std_,
             most_likely_label=most_likely,
             text=texts,
