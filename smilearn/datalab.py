@@ -21,7 +21,8 @@ def register_memorization():
     The dict holds either `scorer`, a :class:`~smilearn.SlicedMIScorer`, or parameters
     of one. cleanlab drops parameters that are None: hand over a scorer for
     ``far=None``. ``lab.get_info("memorization")`` has the likeliest label of each
-    sample, risk, standard errors and the fitted scorer. Registering again changes nothing.
+    sample, risk, standard errors and the fitted scorer. Registering again changes
+    nothing.
 
     Returns
     -------

@@ -78,10 +78,6 @@ def filter_(
 
     messages = Messages(quiet=quiet, as_json=as_json)
     one_of(share=share, threshold=threshold, n_remove=n_remove)
-    if share is threshold is n_remove is None:
-        raise InvalidInputError(
-            "Say which rows go: give one of --share, --threshold and --n-remove."
-        )
     for path in filter(None, (out, removed)):
         check_output(path, data, risk, out if path is removed else None)
         if file_kind(path) != file_kind(data):

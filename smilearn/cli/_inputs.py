@@ -16,7 +16,7 @@ from smilearn.cli._columns import (
     whole_numbers,
 )
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._io import read_frame
+from smilearn.tables._io import read_frame, require_columns
 
 STANDARD_INPUT = "standard input"
 

@@ -105,7 +105,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
     pipelines of scikit-learn, and where weights go with the samples, see
     `FilteredEstimator`. At most one of `share`, `threshold`, `n_remove` and `alpha`
     says how many go; with none of them, those below the `offset_` of the scorer do. A
-    table has no such line: it needs one of the first three.
+    table has no `offset_`: it needs one of the first three.
 
     Parameters
     ----------
@@ -347,7 +347,8 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             )
         if not rules and isinstance(self.scorer, RiskTable):
             raise InvalidInputError(
-                "A risk table has no line of its own; set share, threshold or n_remove."
+                "A risk table has no threshold of its own; set share, threshold or "
+                "n_remove."
             )
         name, value = next(iter(rules.items()), (None, None))
         if self.by_class and name not in ("share", "n_remove"):

@@ -45,8 +45,8 @@ svg { background: #fafafa; border: 1px solid #ddd; }
 {% for row in block.rows %}<tr>{% for cell in row -%}
 <td{% if loop.index0 in numbers %} class="number"{% endif %}>{{ cell }}</td>
 {%- endfor %}</tr>{% endfor %}</tbody></table>{% endfor %}
-<p class="note">Risk is in nats: high = at risk of being memorized; probability is that of
-the label by all other samples. Written by smilearn.</p>
+<p class="note">Risk is in nats, high = at risk of being memorized; probability is that
+of the label by all other samples. Written by smilearn.</p>
 </body></html>
 """
 

@@ -23,7 +23,9 @@ def risk_groups(table, key):
     riskiest = pl.col("rank").rank("ordinal") <= n_riskiest
     probability = [name for name in table.columns if name == "probability"]
     groups = (
-        table.frame.select("risk", *probability, group=_groups(table, key), top=riskiest)
+        table.frame.select(
+            "risk", *probability, group=_groups(table, key), top=riskiest
+        )
         .group_by("group", maintain_order=True)
         .agg(
             n_samples=pl.len().cast(pl.Int64),
