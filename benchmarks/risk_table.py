@@ -43,15 +43,16 @@ def columns_of(n_rows):
         "id": [f"doc-{i}" for i in range(n_rows)],
         "label": [CLASSES[i] for i in rng.integers(0, 6, n_rows).tolist()],
         "text": [" ".join(map(words.__getitem__, row)) for row in drawn],
-        "psmi": rng.normal(size=n_rows),
+        "score": rng.normal(size=n_rows),
         "std": rng.random(n_rows),
     }
 
 
 def polars_frame(columns):
-    return pl.DataFrame(columns).with_columns(
-        risk=-pl.col("psmi"),
-        rank=pl.col("psmi").rank("ordinal"),
+    return pl.DataFrame(columns).select(
+        pl.exclude("score"),
+        risk=-pl.col("score"),
+        rank=pl.col("score").rank("ordinal"),
         class_support=pl.len().over("label"),
     )
 

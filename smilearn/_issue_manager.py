@@ -20,9 +20,8 @@ class MemorizationIssueManager(IssueManager):
     description: ClassVar[str] = (
         "Examples that a fine-tuned model is likely to learn by heart, as their "
         "features\n    do not speak for their label: wrong labels, odd texts, rare "
-        "cases.\n\n    memorization_psmi is the pointwise sliced mutual information of "
-        "features and\n    label in nats; low = at risk. memorization_score is its "
-        "logistic function."
+        "cases.\n\n    memorization_score is the probability of the label by all "
+        "others; low = at risk.\n    memorization_risk is in nats; high = at risk."
     )
     verbosity_levels: ClassVar[dict] = {
         0: [],
@@ -47,12 +46,15 @@ class MemorizationIssueManager(IssueManager):
 
     def find_issues(self, features, **_):
         """Score the samples, and set `issues`, `summary` and `info`."""
-        psmi = self.scorer.fit(features, np.asarray(self.datalab.labels)).scores_
+        scorer = self.scorer.fit(features, np.asarray(self.datalab.labels))
+        scores, probability = scorer.scores_, getattr(scorer, "probability_", None)
         self.issues = pd.DataFrame(
             {
-                "is_memorization_issue": psmi < self.scorer.offset_,
-                self.issue_score_key: expit(psmi),
-                "memorization_psmi": psmi,
+                "is_memorization_issue": scores < scorer.offset_,
+                self.issue_score_key: (
+                    expit(scores) if probability is None else probability
+                ),
+                "memorization_risk": 0.0 - scores,
             }
         )
         self.summary = self.make_summary(self.issues[self.issue_score_key].mean())
@@ -62,8 +64,8 @@ class MemorizationIssueManager(IssueManager):
         """Collect what `Datalab.get_info("memorization")` is to give."""
         names = np.asarray(self.datalab.class_names)  # cleanlab knows labels by number
         table = self.scorer.to_table(features)
-        return {
-            "psmi": table["psmi"],
+        numbers = {"risk", "probability", "psmi"} & {*table.columns}
+        return {name: table[name] for name in numbers} | {
             "standard_error": table["std"],
             "given_label": names[table["label"]],
             "most_likely_label": names[table["most_likely_label"]],

@@ -13,16 +13,16 @@ def register_memorization():
     For classification. Afterwards ``lab.find_issues(features=X,
     issue_types={"memorization": {...}})`` gives each sample
 
-    - `memorization_psmi`, its pointwise sliced mutual information in nats; low = at
-      risk;
-    - `memorization_score`, the logistic function ``1 / (1 + exp(-psmi))`` of it, in
-      [0, 1]; low = at risk, and 0.5 where the embedding says nothing about the label;
-    - `is_memorization_issue`, whether the PSMI is below the `offset_` of the scorer.
+    - `memorization_score`, the probability of its label by all others, in [0, 1]; low =
+      at risk (the logistic function of the score, of a scorer without probabilities);
+    - `memorization_risk`, minus the score, in nats; high = at risk;
+    - `is_memorization_issue`, whether the score is below the `offset_` of the scorer.
 
     The dict holds either `scorer`, a :class:`~smilearn.SlicedMIScorer`, or parameters
     of one. cleanlab drops parameters that are None: hand over a scorer for
     ``far=None``. ``lab.get_info("memorization")`` has the likeliest label of each
-    sample, standard errors and the fitted scorer. Registering again changes nothing.
+    sample, risk, standard errors and the fitted scorer. Registering again changes
+    nothing.
 
     Returns
     -------

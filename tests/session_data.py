@@ -9,7 +9,7 @@ from smilearn import RiskTable
 from smilearn.datasets import flip_labels, load_rotten_tomatoes
 
 LABELS = ["ham", "spam"] * 6
-PSMI = [0.5, -1.25, 0.25, 0.75, -0.5, 0.625, 0.125, -0.125, -2.5, 0.375, 1.5, 0.3125]
+SCORE = [0.5, -1.25, 0.25, 0.75, -0.5, 0.625, 0.125, -0.125, -2.5, 0.375, 1.5, 0.3125]
 KEYS = [f"{i:02d}" for i in range(12)]
 ODD_ROWS = (
     b'\xef\xbb\xbfkey,text,label,"odd, name"\r\n'
@@ -33,9 +33,11 @@ def write_data():
     odd_labels = ["ham", "spam", "spam", "ham", "spam"]
     RiskTable([0.5, 0.25, -1, -0.25, 2], odd_labels).to_csv("odd_risk.csv")
     likely = ["ham" if i in (1, 7) else label for i, label in enumerate(LABELS)]
-    RiskTable(PSMI, LABELS, text=texts, most_likely_label=likely).to_csv("risk.csv")
-    RiskTable(PSMI, LABELS, id=KEYS).to_jsonl("keyed.jsonl")
-    RiskTable(np.roll(PSMI, 3), LABELS, text=texts).to_parquet("other.parquet")
+    more = {"probability": np.arange(1, 13) / 16, "psmi": np.divide(SCORE, 2)}
+    risk = RiskTable(SCORE, LABELS, text=texts, most_likely_label=likely, **more)
+    risk.to_csv("risk.csv")
+    RiskTable(SCORE, LABELS, id=KEYS).to_jsonl("keyed.jsonl")
+    RiskTable(np.roll(SCORE, 3), LABELS, text=texts).to_parquet("other.parquet")
     RiskTable(np.arange(5_000), ["x"] * 5_000).to_jsonl("many.jsonl")
     rng = np.random.default_rng(0)
     np.save("X.npy", rng.normal(size=(12, 3)) + np.eye(3)[[0, 1] * 6])
@@ -80,7 +82,8 @@ def write_mistakes(data):
     np.save("flat.npy", np.ones(12))
     np.save("words.npy", np.array([["a"]] * 12))
     np.save("nan.npy", np.where(np.eye(12, 3), np.nan, 1.0))
-    RiskTable(PSMI[:11], LABELS[:11]).to_csv("short_risk.csv")
-    risk = pd.DataFrame({"id": range(12), "label": LABELS, "psmi": PSMI})
+    RiskTable(SCORE[:11], LABELS[:11]).to_csv("short_risk.csv")
+    risk = pd.DataFrame({"id": range(12), "label": LABELS, "risk": SCORE})
     write_frame(risk.assign(id=[*range(11), 0]), "twice_risk.csv")
-    write_frame(risk.assign(psmi=["much", *PSMI[1:]]), "word_risk.csv")
+    write_frame(risk.assign(risk=["much", *SCORE[1:]]), "word_risk.csv")
+    write_frame(risk.rename(columns={"risk": "psmi"}), "psmi.csv")

@@ -56,9 +56,9 @@ def test_columns_are_the_scores_of_the_scorer(planted, lab_of):
     assert list(issues.columns) == [
         "is_memorization_issue",
         "memorization_score",
-        "memorization_psmi",
+        "memorization_risk",
     ]
-    assert np.allclose(issues["memorization_psmi"], scorer.scores_)
+    assert np.allclose(issues["memorization_risk"], -scorer.scores_)
     score = issues["memorization_score"]
     assert score.between(0, 1).all()
     assert np.allclose(logit(score), scorer.scores_)
@@ -84,7 +84,7 @@ def test_info_speaks_of_the_labels_of_the_user(planted, lab_of):
     X, labels = planted
     info = lab_of().get_info("memorization")
     scorer = SlicedMIScorer(**SETTINGS).fit(X, labels)
-    assert np.allclose(info["psmi"], scorer.scores_)
+    assert np.allclose(info["risk"], -scorer.scores_)
     assert np.allclose(info["standard_error"], scorer.scores_std_)
     assert info["given_label"].tolist() == labels.tolist()
     most_likely = scorer.to_table(X)["most_likely_label"].tolist()
@@ -114,8 +114,8 @@ def test_a_saved_lab_is_loaded(lab_of, tmp_path):
     lab = lab_of()
     lab.save(str(tmp_path / "lab"))
     again = cleanlab.Datalab.load(str(tmp_path / "lab"))
-    told = again.get_info("memorization")["psmi"]
-    assert (told == lab.get_info("memorization")["psmi"]).all()
+    told = again.get_info("memorization")["risk"]
+    assert (told == lab.get_info("memorization")["risk"]).all()
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def risk_lines(path):
     else:
         frame = read_frame(path)
     frame = frame.drop(columns="schema", errors="ignore")
-    numbers = [name for name in ("psmi", "std", "risk") if name in frame]
+    numbers = [name for name in ("risk", "probability", "psmi", "std") if name in frame]
     frame[numbers] = frame[numbers].astype(float).map("{:.6f}".format)
     rows = frame.drop(columns=["text", "std"], errors="ignore").astype(str)
     shown = [" ".join(row) for row in rows.itertuples(index=False)]

@@ -212,7 +212,7 @@ def test_callback_of_a_trainer(kind, tmp_path):
     )
     trainer.train()
     table = RiskTable.read(callback.file_)
-    np.testing.assert_allclose(table["psmi"], callback.scores_, rtol=1e-5)
+    np.testing.assert_allclose(table["risk"], -callback.scores_, rtol=1e-5)
     assert table["text"].tolist() == texts
     result = {
         "file": callback.file_.name,

@@ -37,10 +37,12 @@ SUFFIXES = {"csv": "to_csv", "jsonl": "to_jsonl", "parquet": "to_parquet"}
 
 def made_table(ids="strings", labels="str", seed=0, *, more=True):
     rng = np.random.default_rng(seed)
-    columns = {"psmi": rng.normal(size=N_SAMPLES), "label": LABELS[labels]}
+    columns = {"score": rng.normal(size=N_SAMPLES), "label": LABELS[labels]}
     columns["id"] = IDS[ids]
     if more:
         columns["std"] = rng.random(N_SAMPLES)
+        columns["psmi"] = 0.5 * columns["score"]
+        columns["probability"] = np.exp(-np.abs(columns["score"]))
         columns["most_likely_label"] = LABELS[labels][::-1]
         columns["text"] = [TEXTS[i % 6] + str(i) for i in PLACES]
     return RiskTable(**columns)
@@ -59,7 +61,7 @@ def check_read(table, again, suffix):
     tolerance = 1e-12 if suffix == "parquet" else 1e-5
     for name in columns:
         values, found = columns[name], others[name]
-        if name in ("psmi", "std", "risk"):
+        if name in ("risk", "probability", "psmi", "std"):
             np.testing.assert_allclose(found, values, rtol=tolerance, err_msg=name)
             continue
         named = name in ("id", "label", "most_likely_label")
@@ -142,7 +144,7 @@ def test_groups(labels):
         "class": columns_of(table.by_class()),
         "column": columns_of(table.by("most_likely_label")),
         "given": columns_of(table.by(given)),
-        "function": columns_of(table.by(lambda t: np.asarray(t["psmi"]) < -0.5)),
+        "function": columns_of(table.by(lambda t: t["risk"] > 0.5)),
         "some": columns_of(table.take(range(10)).by("label")),
     }
     check_golden("tables", f"groups, {labels}", result)
@@ -182,7 +184,7 @@ def test_join_keeps_the_index_of_pandas():
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_plain_files_of_others_are_read(suffix, tmp_path):
     path = tmp_path / f"other.{suffix}"
-    frame = pl.DataFrame({"psmi": [0.5, -2.0], "label": ["a", "b"], "more": [1, 2]})
+    frame = pl.DataFrame({"risk": [-0.5, 2.0], "label": ["a", "b"], "more": [1, 2]})
     write = {"csv": frame.write_csv, "jsonl": frame.write_ndjson}
     write.get(suffix, frame.write_parquet)(path)
     golden = columns_of(RiskTable([0.5, -2.0], ["a", "b"]))

@@ -237,7 +237,7 @@ def _truth(memorized, lira, share, of_models, n_models):
 
 def _scores_of(name, scorer, X, y):
     if isinstance(scorer, RiskTable):
-        return scorer["psmi"]
+        return 0.0 - scorer["risk"]
     if not hasattr(scorer, "fit") and not callable(scorer):
         return scorer
     fitted = hasattr(scorer, "fit") and hasattr(layers(scorer)[-1], "scores_")

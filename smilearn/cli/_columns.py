@@ -5,15 +5,6 @@ import polars as pl
 from smilearn.exceptions import InvalidInputError
 
 
-def require_columns(names, columns, path):
-    """Refuse names that are none of a column."""
-    for name in names:
-        if name not in columns:
-            raise InvalidInputError(
-                f"{path}: no column {name!r}; columns are: {', '.join(columns)}."
-            )
-
-
 def refuse_empty(values, path):
     """Refuse cells without a value."""
     empty = values.is_null()

@@ -48,8 +48,8 @@ def demo(
         before = score_texts(texts, labels, early=False, **options)
         early = score_texts(texts, labels, max_epochs=max_epochs, **options)
     risks = {
-        "PSMI, before any training": before.table["risk"],
-        "PSMI, at the early point": early.table["risk"],
+        "risk, before any training": before.table["risk"],
+        "risk, at the early point": early.table["risk"],
         "plain loss, at the early point": early.embedder.losses_,
     }
     found = [flips_found(name, risk, flipped) for name, risk in risks.items()]

@@ -12,12 +12,11 @@ from smilearn.cli._columns import (
     is_odd,
     refuse_doubles,
     refuse_empty,
-    require_columns,
     type_of,
     whole_numbers,
 )
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._io import read_frame
+from smilearn.tables._io import read_frame, require_columns
 
 STANDARD_INPUT = "standard input"
 

@@ -11,10 +11,9 @@ from smilearn.cli._columns import (
     as_ids,
     refuse_doubles,
     refuse_empty,
-    require_columns,
 )
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._io import checked_csv, file_kind, json_column
+from smilearn.tables._io import checked_csv, file_kind, json_column, require_columns
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._files import replacing
 
@@ -24,7 +23,7 @@ _ADVICE = "Score this very file first."
 
 def match(data, risk, id_column=None, label_column=None):
     """Read the risk table in the order of the data, matched by id."""
-    scores = read_columns(risk, ["id", "psmi", "label"])
+    scores = read_columns(risk, ["id", "risk", "label"])
     names = dict.fromkeys(filter(None, (id_column, label_column)))
     rows = read_columns(data, list(names))
     ids = as_text(rows[id_column or _ROW], data)
@@ -39,15 +38,15 @@ def match(data, risk, id_column=None, label_column=None):
     refuse_doubles(ids, data)
     refuse_unknown(ids, table_ids, data, risk)
     refuse_unknown(table_ids, ids, risk, data)
-    psmi = scores["psmi"].cast(pl.Float64, strict=False).fill_nan(None)
-    refuse_empty(psmi, risk)
-    columns = [table_ids.alias("id"), psmi, as_text(scores["label"], risk)]
+    risks = scores["risk"].cast(pl.Float64, strict=False).fill_nan(None)
+    refuse_empty(risks, risk)
+    columns = [table_ids.alias("id"), risks, as_text(scores["label"], risk)]
     places = pl.DataFrame({"id": ids}).with_row_index(_ROW)
     table = places.join(pl.DataFrame(columns), on="id").sort(_ROW)
     if label_column is not None:
         labels = as_text(rows[label_column], data)
         refuse_other_labels(labels, table["label"], data, risk)
-    return RiskTable(table["psmi"].to_numpy(), table["label"].to_list())
+    return RiskTable(0.0 - table["risk"].to_numpy(), table["label"].to_list())
 
 
 def as_text(values, path):

@@ -135,8 +135,8 @@ def score(
         print_riskiest(scored.table)
     facts = {"out": str(out or "standard output"), **scored.facts}
     sentence = (
-        f"{facts['out']}: {facts['n_samples']} samples, {facts['n_below_zero']} below "
-        f"0 nats; slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}."
+        f"{facts['out']}: {facts['n_samples']} samples, {facts['n_classes']} classes; "
+        f"slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}."
     )
     if scored.embedder is not None:
         sentence = f"{early_line(scored.embedder)}\n{sentence}"

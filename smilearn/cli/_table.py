@@ -10,7 +10,7 @@ from smilearn.cli._options import InFile, Json, Quiet, check_output, one_of
 from smilearn.cli._terminal import Messages, print_table
 from smilearn.exceptions import InvalidInputError
 
-Sort = StrEnum("Sort", "RISK ID LABEL PSMI RANK")
+Sort = StrEnum("Sort", "RISK PROBABILITY PSMI ID LABEL RANK")
 
 _HEAD = 20  # rows of a table that a terminal shows
 
@@ -50,7 +50,7 @@ def table(
     """Show a risk table: sorted, summed up by class, or beside another one."""
     import numpy as np
 
-    from smilearn.tables._io import write_frame
+    from smilearn.tables._io import require_columns, write_frame
     from smilearn.tables._risk_table import RiskTable
 
     messages = Messages(quiet=quiet, as_json=as_json)
@@ -74,8 +74,9 @@ def table(
     elif compare is not None and sort is None:
         rows = rows.most_changed(len(rows))
     else:
-        by_rank = sort in (None, Sort.RISK, Sort.PSMI)
-        rows = rows.take(np.argsort(rows["rank" if by_rank else sort], kind="stable"))
+        column = "rank" if sort in (None, Sort.RISK) else sort.value
+        require_columns([column], rows.columns, risk)
+        rows = rows.take(np.argsort(rows[column], kind="stable"))
     n_rows = len(rows)
     rows = rows if head is None else rows.head(head)
     if out is not None:

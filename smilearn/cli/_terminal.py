@@ -96,7 +96,11 @@ def print_riskiest(table, planted=None, n=10):
     top = table.riskiest(n)
     columns = {
         "rank": top["rank"],
-        "risk": [f"{risk:.3f}" for risk in top["risk"]],
+        **{
+            name: [f"{value:.3f}" for value in top[name]]
+            for name in ("risk", "probability")
+            if name in top.columns
+        },
         "label": top["label"],
         "likelier": top["most_likely_label"],
     }
@@ -104,7 +108,12 @@ def print_riskiest(table, planted=None, n=10):
         columns["planted"] = ["flip" if planted[row] else "" for row in top["id"]]
     last = "text" if "text" in top.columns else "id"
     rows = zip(*columns.values(), top[last], strict=True)
-    draw([*columns, last], rows, {"rank", "risk"}, f"The {len(top)} riskiest")
+    draw(
+        [*columns, last],
+        rows,
+        {"rank", "risk", "probability"},
+        f"The {len(top)} riskiest",
+    )
 
 
 def print_table(frame, n_rows, most=None):

@@ -27,7 +27,6 @@ class Scored:
         facts = {
             "n_samples": len(self.table),
             "n_classes": len(self.scorer.classes_),
-            "n_below_zero": int((self.scorer.scores_ < 0).sum()),
             "n_slices": self.scorer.n_slices_,
             "reliability": round(self.scorer.reliability_, 4),
         }

@@ -104,7 +104,8 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
     ``imblearn.pipeline`` is fitted and lets samples pass when it predicts. For
     pipelines of scikit-learn, and where weights go with the samples, see
     `FilteredEstimator`. At most one of `share`, `threshold`, `n_remove` and `alpha`
-    says how many go; with none of them, those below the `offset_` of the scorer do.
+    says how many go; with none of them, those below the `offset_` of the scorer do. A
+    table has no `offset_`: it needs one of the first three.
 
     Parameters
     ----------
@@ -245,7 +246,8 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         Raises
         ------
         InvalidInputError
-            If more than one rule is set, or a rule asks for more than there is.
+            If more than one rule is set, none is with a table, or a rule asks for more
+            than there is.
 
         Warns
         -----
@@ -268,7 +270,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             last = layers(self.scorer_)[-1]
             offset = float(getattr(last, "offset_", 0.0))
             self.false_flag_rate_ = getattr(last, "false_flag_rate_", None)
-        self.scores_ = np.asarray(self.risk_table_["psmi"])
+        self.scores_ = 0.0 - self.risk_table_["risk"]
         check_consistent_length(self.scores_, labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         self.support_ = ~self._spare(self._choose(*rule, codes, offset), codes)
@@ -342,6 +344,11 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         if len(rules) > 1:
             raise InvalidInputError(
                 f"Set one of share, threshold, n_remove and alpha; got {rules}."
+            )
+        if not rules and isinstance(self.scorer, RiskTable):
+            raise InvalidInputError(
+                "A risk table has no threshold of its own; set share, threshold or "
+                "n_remove."
             )
         name, value = next(iter(rules.items()), (None, None))
         if self.by_class and name not in ("share", "n_remove"):
@@ -450,11 +457,14 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
 def _table_of(scorer, X, labels):
     """Scores of the samples by a scorer that was fitted to them, as a table."""
     inside = layers(scorer)
-    last, std = inside[-1], None
+    last, known = inside[-1], {}
     if any(isinstance(each, FrozenEstimator) for each in inside):
         scores = score_samples(scorer, X, labels)
     elif hasattr(last, "scores_"):
-        scores, std = last.scores_, getattr(last, "scores_std_", None)
+        scores = last.scores_
+        for name in ("probability", "psmi", "std"):
+            attribute = "scores_std_" if name == "std" else f"{name}_"
+            known[name] = getattr(last, attribute, None)
     else:
         raise InvalidInputError(
             f"scorer must have scores_ after fit, one for each training sample; "
@@ -462,7 +472,7 @@ def _table_of(scorer, X, labels):
             "ends in it."
         )
     ids = None if index_of(X) is None else index_of(X).to_numpy()
-    return RiskTable(np.asarray(scores, np.float64), labels, std=std, id=ids)
+    return RiskTable(np.asarray(scores, np.float64), labels, id=ids, **known)
 
 
 def _calibrate(scorer, alpha):

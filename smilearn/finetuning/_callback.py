@@ -450,8 +450,11 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         self.file_ = Path(file)
         self.kept_indices_ = np.setdiff1d(np.arange(len(self._samples)), left_out)
         try:
-            scores = RiskTable.read(self.file_)["psmi"]
-            self.table_ = RiskTable(scores, self._samples.labels, text=self._texts)
+            read = RiskTable.read(self.file_)
+            names = {"probability", "psmi", "std"} & {*read.columns}
+            known = {name: read[name] for name in names} | {"text": self._texts}
+            scores = 0.0 - read["risk"]
+            self.table_ = RiskTable(scores, self._samples.labels, **known)
             self.scores_ = scores
         except (OSError, KeyError, ValueError) as error:
             _warn(

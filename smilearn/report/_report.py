@@ -45,8 +45,8 @@ svg { background: #fafafa; border: 1px solid #ddd; }
 {% for row in block.rows %}<tr>{% for cell in row -%}
 <td{% if loop.index0 in numbers %} class="number"{% endif %}>{{ cell }}</td>
 {%- endfor %}</tr>{% endfor %}</tbody></table>{% endfor %}
-<p class="note">Risk is minus the pointwise sliced mutual information between embedding
-and label, in nats: high = at risk of being memorized. Written by smilearn.</p>
+<p class="note">Risk is in nats, high = at risk of being memorized; probability is that
+of the label by all other samples. Written by smilearn.</p>
 </body></html>
 """
 
@@ -87,7 +87,7 @@ def write_report(table, path, *, title, facts=(), tables=(), embedder=None, n_ro
     >>> import tempfile
     >>> from smilearn import RiskTable
     >>> from smilearn.report import write_report
-    >>> table = RiskTable([0.6, -1.5], ["ham", "spam"], text=["hello", "buy now"])
+    >>> table = RiskTable([-0.2, -1.5], ["ham", "spam"], text=["hello", "buy now"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     page = write_report(table, f"{folder}/report.html", title="Mails")
     ...     "buy now" in page.read_text()
@@ -96,13 +96,14 @@ def write_report(table, path, *, title, facts=(), tables=(), embedder=None, n_ro
     top = table.riskiest(n_rows)
     last = "text" if "text" in top.columns else "id"
     likelier = "most_likely_label" if "most_likely_label" in top.columns else None
-    cells = [top["rank"], map("{:.3f}".format, top["risk"]), top["label"]]
-    cells += [top[likelier] if likelier else [""] * len(top), top[last]]
+    numbers = [name for name in ("risk", "probability") if name in top.columns]
+    cells = [top["rank"], *(map("{:.3f}".format, top[name]) for name in numbers)]
+    cells += [top["label"], top[likelier] if likelier else [""] * len(top), top[last]]
     riskiest = {
         "title": "The riskiest samples",
-        "header": ["rank", "risk", "label", "likelier", last],
+        "header": ["rank", *numbers, "label", "likelier", last],
         "rows": zip(*cells, strict=True),
-        "numbers": [0, 1],
+        "numbers": range(1 + len(numbers)),
     }
     page = jinja2.Environment(autoescape=True).from_string(_PAGE)
     text = page.render(

@@ -21,14 +21,17 @@ def risk_groups(table, key):
     """Summarize a risk table by groups."""
     n_riskiest = int(np.ceil(_RISKIEST * len(table)))
     riskiest = pl.col("rank").rank("ordinal") <= n_riskiest
+    probability = [name for name in table.columns if name == "probability"]
     groups = (
-        table.frame.select("psmi", "risk", group=_groups(table, key), top=riskiest)
+        table.frame.select(
+            "risk", *probability, group=_groups(table, key), top=riskiest
+        )
         .group_by("group", maintain_order=True)
         .agg(
             n_samples=pl.len().cast(pl.Int64),
             mean_risk=pl.mean("risk"),
             max_risk=pl.max("risk"),
-            share_below_zero=(pl.col("psmi") < 0).mean(),
+            **{f"mean_{name}": pl.mean(name) for name in probability},
             share_of_riskiest=pl.sum("top") / max(n_riskiest, 1),
         )
     )

@@ -47,6 +47,22 @@ def read_frame(path, types=None):
     return frame
 
 
+def require_columns(names, columns, path):
+    """Refuse a file without some columns."""
+    for name in names:
+        if name in columns:
+            continue
+        advice = ""
+        if name == "risk" and "psmi" in columns:
+            advice = (
+                " Tables are ranked by risk (nats, high = at risk): write the table "
+                "anew, or add a column 'risk', such as minus psmi."
+            )
+        raise FileFormatError(
+            f"{path}: no column {name!r}; columns are: {', '.join(columns)}.{advice}"
+        )
+
+
 def write_frame(frame, path):
     """Write a polars frame; the file appears whole or not at all."""
     kind = file_kind(path)

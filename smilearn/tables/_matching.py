@@ -8,7 +8,7 @@ from polars.exceptions import PolarsError
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables._columns import as_series
 
-_ADDED = ("psmi", "std", "risk", "rank", "most_likely_label")
+_ADDED = ("risk", "probability", "psmi", "std", "rank", "most_likely_label")
 
 
 def rows_of(wanted, ids, where, whose):

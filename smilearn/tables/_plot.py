@@ -65,7 +65,6 @@ def _boxes(ax, table):
 def _curve(ax, table):
     frame = table.riskiest().frame
     ax.plot(frame["rank"], frame["risk"], marker="." * (len(frame) == 1))
-    ax.axhline(0, color="gray", linewidth=0.8, linestyle=":")
     ax.set(xlabel="rank (1 = riskiest)", ylabel=_AXIS)
 
 

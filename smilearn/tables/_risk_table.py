@@ -14,18 +14,14 @@ from smilearn.tables._columns import (
 )
 from smilearn.tables._comparison import compare_tables
 from smilearn.tables._groups import risk_groups
-from smilearn.tables._io import file_kind, read_frame
+from smilearn.tables._io import file_kind, read_frame, require_columns
 from smilearn.tables._matching import join_risk
 from smilearn.tables._plot import plot_risk
 from smilearn.tables._table import Table, checked_count
 
-_TYPES = {
-    "psmi": pl.Float64,
-    "std": pl.Float64,
-    "risk": pl.Float64,
-    "rank": pl.Int64,
-    "class_support": pl.Int64,
-}
+_NUMBERS = ("risk", "probability", "psmi", "std")
+_TYPES = dict.fromkeys(_NUMBERS, pl.Float64)
+_TYPES |= {"rank": pl.Int64, "class_support": pl.Int64}
 _COLUMNS = ("id", "label", "text", *_TYPES, "most_likely_label")
 
 
@@ -34,11 +30,17 @@ class RiskTable(Table):
 
     Parameters
     ----------
-    psmi : array-like of shape (n_samples,)
-        Pointwise sliced mutual information in nats; low = at risk.
+    score : array-like of shape (n_samples,)
+        What samples are ranked by, in nats; low = at risk, as `scores_` of a scorer.
 
     label : array-like of shape (n_samples,)
         Label of each sample.
+
+    probability : array-like of shape (n_samples,), default=None
+        Probability of the label by all other samples, in [0, 1]; low = at risk.
+
+    psmi : array-like of shape (n_samples,), default=None
+        Pointwise sliced mutual information, in nats; low = at risk.
 
     std : array-like of shape (n_samples,), default=None
         Monte-Carlo standard error of `psmi`, in nats.
@@ -55,9 +57,10 @@ class RiskTable(Table):
     Attributes
     ----------
     frame : polars.DataFrame of shape (n_samples, n_columns)
-        The columns `id`, `label`, `text` (if given), `psmi`, `std` (if given), `risk`
-        (minus `psmi`, in nats), `rank` (1 for the riskiest), `class_support` (samples
-        that share the label) and `most_likely_label` (if given).
+        The columns `id`, `label`, `text` (if given), `risk` (minus the score, in nats),
+        `probability`, `psmi` and `std` (if given), `rank` (1 for the riskiest),
+        `class_support` (samples that share the label) and `most_likely_label` (if
+        given).
 
     columns : list of str
         Their names. ``table["risk"]`` gives one as an array.
@@ -68,27 +71,37 @@ class RiskTable(Table):
     Raises
     ------
     InvalidInputError
-        If the columns differ in length or hold values of several types, or a score is
-        NaN.
+        If the columns differ in length or hold values of several types, a number is
+        NaN, or a probability is not in [0, 1].
 
     Examples
     --------
     >>> from smilearn import RiskTable
-    >>> table = RiskTable(psmi=[0.6, -1.5, 0.4], label=["ham", "spam", "ham"])
+    >>> table = RiskTable(score=[-0.2, -1.5, -0.4], label=["ham", "spam", "ham"])
     >>> table.riskiest(1)["id"].tolist()
     [1]
     >>> print(table.riskiest(2))
-    id  label  psmi    risk    rank  class_support
-     1  spam   -1.500   1.500     1              1
-     2  ham     0.400  -0.400     2              2
+    id  label  risk   rank  class_support
+     1  spam   1.500     1              1
+     2  ham    0.400     2              2
     """
 
     _rows_are, _note = "samples", "; risk in nats, high = at risk"
 
     def __init__(
-        self, psmi, label, *, std=None, most_likely_label=None, text=None, id=None
+        self,
+        score,
+        label,
+        *,
+        probability=None,
+        psmi=None,
+        std=None,
+        most_likely_label=None,
+        text=None,
+        id=None,
     ):
-        given = {"id": id, "label": label, "text": text, "psmi": psmi, "std": std}
+        given = {"id": id, "label": label, "text": text, "score": score}
+        given |= {"probability": probability, "psmi": psmi, "std": std}
         given["most_likely_label"] = most_likely_label
         self.frame = _complete({n: v for n, v in given.items() if v is not None})
         self.is_whole = True
@@ -97,7 +110,7 @@ class RiskTable(Table):
     def read(cls, path):
         """Read a table that was written by `to_csv`, `to_jsonl` or `to_parquet`.
 
-        Other files need columns `psmi` and `label`. Of CSV, ids and labels are int64 if
+        Other files need columns `risk` and `label`. Of CSV, ids and labels are int64 if
         all are whole numbers, without leading zeros, and strings else.
 
         Parameters
@@ -116,16 +129,10 @@ class RiskTable(Table):
             If the file is not a risk table, has no rows, or is of a newer smilearn.
         """
         frame = read_frame(path, _TYPES)
-        for name in ("psmi", "label"):
-            if name not in frame.columns:
-                raise FileFormatError(
-                    f"{path}: no column {name!r}; columns are: "
-                    f"{', '.join(frame.columns)}."
-                )
+        require_columns(("risk", "label"), frame.columns, path)
         table = object.__new__(cls)
         try:
             columns = {n: frame[n] for n in _COLUMNS if n in frame.columns}
-            columns.pop("risk", None)  # which is minus psmi
             if file_kind(path) == "csv":
                 columns = _typed(columns)
             table.frame = _complete(columns)
@@ -173,8 +180,8 @@ class RiskTable(Table):
         -------
         groups : table
             Riskiest mean first: `group`, `n_samples`, `mean_risk`, `max_risk` (nats),
-            `share_below_zero` (of its samples, those with a PSMI below 0) and
-            `share_of_riskiest` (of the riskiest tenth of the table).
+            `mean_probability` (if the table has probabilities) and `share_of_riskiest`
+            (of the riskiest tenth of the table).
 
         Raises
         ------
@@ -184,7 +191,7 @@ class RiskTable(Table):
         Examples
         --------
         >>> from smilearn import RiskTable
-        >>> table = RiskTable([0.6, -1.5, 0.4], ["ham", "spam", "ham"])
+        >>> table = RiskTable([-0.2, -1.5, -0.4], ["ham", "spam", "ham"])
         >>> table.by(["web", "print", "print"])["group"].tolist()
         ['print', 'web']
         """
@@ -241,8 +248,8 @@ class RiskTable(Table):
         Returns
         -------
         frame : same type as frame
-            The same rows and index, with the columns `psmi`, `risk`, `rank`, and `std`
-            and `most_likely_label` where known.
+            The same rows and index, with the columns `risk`, `rank`, and `probability`,
+            `psmi`, `std` and `most_likely_label` where known.
 
         Raises
         ------
@@ -280,24 +287,30 @@ def _column(name, values):
     """Check a column of a risk table and make it a series."""
     if name in ("rank", "class_support"):
         values = values.cast(pl.Int64)
-    make = {"label": as_labels, "text": as_texts, "psmi": as_numbers, "std": as_numbers}
-    return make.get(name, as_series)(values, name)
+    make = {"label": as_labels, "text": as_texts, "score": as_numbers}
+    make |= dict.fromkeys(_NUMBERS, as_numbers)
+    values = make.get(name, as_series)(values, name)
+    if name == "probability" and not values.is_between(0, 1).all():
+        wrong = values.filter(~values.is_between(0, 1))[0]
+        raise InvalidInputError(f"probability must lie in [0, 1]; got {wrong}.")
+    return values
 
 
 def _complete(columns):
     """A frame of columns, checked, and those that follow from them."""
     columns = {name: _column(name, values) for name, values in columns.items()}
-    n_rows = len(columns["psmi"])
+    n_rows = len(columns["label"])
     columns = {"id": pl.arange(n_rows, eager=True)} | columns
     lengths = {name: len(values) for name, values in columns.items()}
     if set(lengths.values()) != {n_rows}:
         raise InvalidInputError(f"columns differ in length: {lengths}.")
+    frame = pl.DataFrame(columns)
+    score = pl.col("score") if "score" in columns else 0.0 - pl.col("risk")
     made = {
-        "risk": pl.lit(0.0 - columns["psmi"].to_numpy()),  # of 0.0 it is not -0.0
-        "rank": pl.col("psmi").rank("ordinal").cast(pl.Int64),
+        "risk": 0.0 - pl.col("score"),  # of 0.0 it is not -0.0
+        "rank": score.rank("ordinal").cast(pl.Int64),
         "class_support": pl.len().over("label").cast(pl.Int64),
     }
-    frame = pl.DataFrame(columns)
     frame = frame.with_columns(**{n: e for n, e in made.items() if n not in columns})
     return frame.select(name for name in _COLUMNS if name in frame.columns)
 

@@ -5,14 +5,14 @@ import numpy as np
 from smilearn.utils._weights import ranks
 
 
-def ranks_of(psmi):
+def ranks_of(scores):
     """Rank scores, 1 for the lowest; ties keep their order."""
-    rank = np.empty(len(psmi), np.int64)
-    order = np.argsort(psmi)  # faster than a stable sort, which only ties need
-    in_order = psmi[order]
+    rank = np.empty(len(scores), np.int64)
+    order = np.argsort(scores)  # faster than a stable sort, which only ties need
+    in_order = scores[order]
     if (in_order[1:] == in_order[:-1]).any():
-        order = np.argsort(psmi, kind="stable")
-    rank[order] = np.arange(1, len(psmi) + 1)
+        order = np.argsort(scores, kind="stable")
+    rank[order] = np.arange(1, len(scores) + 1)
     return rank
 
 

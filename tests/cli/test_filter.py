@@ -19,7 +19,7 @@ ROWS = {
     "label": ["x", "y", "y", "x"],
     "odd, name": ["1e5", None, "", "NA"],
 }
-PSMI = [0.5, 0.25, -0.5, -0.25]
+SCORE = [0.5, 0.25, -0.5, -0.25]
 PEAK = """
 from pathlib import Path
 from smilearn.cli._rows import match, write_rows
@@ -35,14 +35,14 @@ FILTER = ["--risk", "risk.csv", "--n-remove", 1]
 def risk(folder):
     """Data, and a risk table of them in which row 2 is the riskiest."""
     write(ROWS, "rows.csv")
-    RiskTable(PSMI, ROWS["label"]).to_csv("risk.csv")
+    RiskTable(SCORE, ROWS["label"]).to_csv("risk.csv")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 3, 1, 0]], ids=["rows", "risk"])
 def test_cells_stay_and_go_as_they_are(suffix, order):
     """The ids say which row is which, whatever the order of the risk table."""
-    RiskTable(PSMI, ROWS["label"]).take(order).to_parquet("risk.parquet")
+    RiskTable(SCORE, ROWS["label"]).take(order).to_parquet("risk.parquet")
     write(ROWS, f"d{suffix}")
     out = ["--out", f"k{suffix}", "--removed", f"new/g{suffix}"]
     options = ["--risk", "risk.parquet", "--label", "label", "--n-remove", 1]
@@ -105,7 +105,7 @@ def test_all_rows_may_go(suffix):
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_rows_in_any_order_are_found_by_id(ids, suffix):
     order = [3, 0, 2, 1]
-    RiskTable(PSMI, ROWS["label"], id=ids).to_jsonl("r.jsonl")
+    RiskTable(SCORE, ROWS["label"], id=ids).to_jsonl("r.jsonl")
     write({"k": [ids[i] for i in order]}, f"d{suffix}")
     options = ["--risk", "r.jsonl", "--id", "k", "--n-remove", 1, "--json"]
     done = succeed("filter", f"d{suffix}", *options, "--out", f"k{suffix}")
@@ -117,9 +117,9 @@ def test_rows_in_any_order_are_found_by_id(ids, suffix):
 )
 def test_labels_are_compared_as_values(labels):
     classes = [int(v) if isinstance(v, float) else v for v in labels]
-    RiskTable(PSMI, classes).to_csv("r.csv")
+    RiskTable(SCORE, classes).to_csv("r.csv")
     write({"y": labels}, "d.parquet")
-    options = ["--risk", "r.csv", "--label", "y", "--out", "k.parquet"]
+    options = ["--risk", "r.csv", "--label", "y", "--share", 0, "--out", "k.parquet"]
     succeed("filter", "d.parquet", *options)
     write({"y": [labels[1], *labels[1:]]}, "d.parquet")
     assert "in 1 of 4 rows; row 0" in mistake("filter", "d.parquet", *options)
@@ -153,10 +153,10 @@ def test_an_error_half_way_leaves_what_was_there():
     ("columns", "message"),
     [
         (
-            {"psmi": [0, 1, None, 3]},
-            "'psmi' is empty in 1 of 4 rows (counted from 0: 2)",
+            {"risk": [0, 1, None, 3]},
+            "'risk' is empty in 1 of 4 rows (counted from 0: 2)",
         ),
-        ({"psmi": [0, 1, float("nan"), 3]}, "'psmi' is empty in 1 of 4 rows"),
+        ({"risk": [0, 1, float("nan"), 3]}, "'risk' is empty in 1 of 4 rows"),
         ({"id": ["0", "1", None, "3"]}, "'id' is empty in 1 of 4 rows"),
         ({"id": ["00", "1", "2", "3"]}, "must be the rows 0 to 3 of rows.csv"),
         ({"id": [1, 2, 3, 4]}, "it has 4 ids, such as '1'"),
@@ -165,7 +165,7 @@ def test_an_error_half_way_leaves_what_was_there():
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_tables_that_cannot_be_used(columns, message, suffix):
     write(
-        {"id": range(4), "psmi": PSMI, "label": ROWS["label"]} | columns, f"r{suffix}"
+        {"id": range(4), "risk": SCORE, "label": ROWS["label"]} | columns, f"r{suffix}"
     )
     line = mistake("filter", "rows.csv", "--risk", f"r{suffix}", "--out", "k.csv")
     assert line.startswith(f"smilearn: r{suffix}: ")
@@ -211,7 +211,7 @@ def peak(data, n_rows):
         frame.write_parquet(data, row_group_size=1000)
     else:
         frame.write_ndjson(data)
-    write({"id": range(n_rows), "psmi": [0.5] * n_rows, "label": [0] * n_rows}, "r.csv")
+    write({"id": range(n_rows), "risk": [0.5] * n_rows, "label": [0] * n_rows}, "r.csv")
     command = [sys.executable, "-c", PEAK.format(data=data)]
     variables = environment(POLARS_MAX_THREADS="1")
     return int(subprocess.check_output(command, env=variables)) / 1000

@@ -9,7 +9,7 @@ from command_line import LABELS, TEXTS, mistake, read, succeed, write
 
 from smilearn import RiskTable, SentenceEmbedder, SlicedMIScorer
 
-COLUMNS = ["id", "label", "text", "psmi", "std", "risk", "rank", "class_support"]
+COLUMNS = ["id", "label", "text", "risk", "std", "rank", "class_support"]
 COLUMNS += ["most_likely_label"]
 SUFFIXES = [".csv", ".jsonl", ".parquet"]
 OPTIONS = ["--label", "label", "--embeddings", "X.npy", "--n-slices", "16"]
@@ -30,10 +30,9 @@ def test_scores_before_training_are_those_of_the_library(tiny_encoder, suffix):
     assert list(risk.columns) == COLUMNS
     assert risk["text"].tolist() == TEXTS
     assert risk["label"].tolist() == LABELS
-    np.testing.assert_allclose(risk["psmi"], scorer.scores_, rtol=1e-5)
+    np.testing.assert_allclose(risk["risk"], -scorer.scores_, rtol=1e-5)
     np.testing.assert_allclose(risk["std"], scorer.scores_std_, rtol=1e-5)
-    n_below = (scorer.scores_ < 0).sum()
-    assert done.stdout.startswith(f"risk.csv: 20 samples, {n_below} below 0 nats; ")
+    assert done.stdout.startswith("risk.csv: 20 samples, 2 classes; slices: ")
     assert done.stderr == ""
 
 
@@ -43,7 +42,7 @@ def test_scores_of_embeddings(data, suffix):
     X = np.load("X.npy")
     scorer = SlicedMIScorer(16, slicing="adaptive", random_state=0).fit(X, LABELS)
     risk = RiskTable.read(f"new/risk{suffix}")
-    np.testing.assert_allclose(risk["psmi"], scorer.scores_, rtol=1e-5)
+    np.testing.assert_allclose(risk["risk"], -scorer.scores_, rtol=1e-5)
     assert list(risk.columns) == [name for name in COLUMNS if name != "text"]
     assert f"; slices: {scorer.n_slices_}, reliability " in done.stdout
 
@@ -58,12 +57,11 @@ def test_early_scores_warn_in_lines_and_print_json(data, tiny_encoder):
     [line] = done.stderr.splitlines()
     assert line.startswith("smilearn: warning: max_epochs=2 passed before the early")
     risk = read("risk.jsonl")
-    assert facts["n_below_zero"] == sum(value < 0 for value in risk["psmi"])
     again = score_texts(data, "again.jsonl", *options, moment="early")
     assert json.loads(again.stdout) == {**facts, "out": "again.jsonl"}
     assert read("again.jsonl") == risk
     score_texts(data, "other.jsonl", *options, "--seed", 1, moment="early")
-    assert read("other.jsonl")["psmi"] != risk["psmi"]
+    assert read("other.jsonl")["risk"] != risk["risk"]
 
 
 def test_warning_of_cut_texts_is_a_line(tiny_encoder):

@@ -13,19 +13,20 @@ from smilearn.cli import _terminal
 
 IDS, LABELS = [10, 9, 7, 8], list("yxxy")
 TEXTS = ["a\nb", "[red]<b>\x1b[31m", "c" * 99, "映画"]
-PSMI = [0.5, -1.0, 0.25, -0.125]
+SCORE = [0.5, -1.0, 0.25, -0.125]
+PROBABILITY = [0.75, 0.25, 0.5, 0.125]
 SHOWN = """\
-id  label  text                                                          psmi    risk    rank  class_support
- 9  x      [red]<b>\\x1b[31m                                              -1.000   1.000     1              2
- 8  y      映画                                                            -0.125   0.125     2              2
- 7  x      ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc…   0.250  -0.250     3              2
-10  y      a b                                                            0.500  -0.500     4              2
+id  label  text                                                          risk    probability  rank  class_support
+ 9  x      [red]<b>\\x1b[31m                                               1.000        0.250     1              2
+ 8  y      映画                                                             0.125        0.125     2              2
+ 7  x      ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc…  -0.250        0.500     3              2
+10  y      a b                                                           -0.500        0.750     4              2
 """  # noqa: E501
 
 
 @pytest.fixture(autouse=True)
 def risk(folder):
-    table = RiskTable(PSMI, LABELS, text=TEXTS, id=IDS)
+    table = RiskTable(SCORE, LABELS, probability=PROBABILITY, text=TEXTS, id=IDS)
     table.to_csv("risk.csv")
     RiskTable([-2, 0.25, -1, 3], LABELS, id=IDS).to_parquet("other.parquet")
     return table
@@ -41,7 +42,7 @@ def test_a_pipe_gets_aligned_lines_riskiest_first():
     ("sort", "ids"),
     [
         ("risk", [9, 8, 7, 10]),
-        ("psmi", [9, 8, 7, 10]),
+        ("probability", [8, 9, 7, 10]),
         ("rank", [9, 8, 7, 10]),
         ("id", [7, 8, 9, 10]),
         ("label", [9, 7, 10, 8]),
@@ -103,7 +104,7 @@ def test_a_terminal_gets_a_drawn_table_without_effects(risk, monkeypatch):
     )
     _terminal.print_table(risk.riskiest().frame, 4, most=2)
     drawn = file.getvalue()
-    assert "│  9 │ x     │ [red]<b>\\x1b[31m │ -1.000 │" in drawn
+    assert "│  9 │ x     │ [red]<b>\\x1b[31m │ 1.000 │" in drawn
     assert "\x1b" not in drawn
     assert drawn.count("\n│") == 2
     assert "2 of 4 rows; --head N shows more, --out FILE writes them." in drawn

@@ -36,7 +36,6 @@ def removed(**rule):
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        ({}, [1, 4, 7, 9]),  # below 0 nats, where a table draws the line
         ({"share": 0}, []),
         ({"share": 0.3}, [1, 4, 7]),
         ({"n_remove": 2}, [1, 7]),
@@ -99,14 +98,15 @@ def test_a_share_goes_and_each_class_keeps_its_safest(
 @pytest.mark.parametrize(
     ("rule", "match"),
     [
+        ({}, "A risk table has no threshold of its own; set share, threshold or n_r"),
         ({"share": 0.1, "n_remove": 1}, "Set one of share, threshold, n_remove and"),
         ({"share": 0, "threshold": 0.0}, "Set one of share, threshold, n_remove and"),
-        ({"by_class": True}, "by_class=True needs share or n_remov"),
+        ({"by_class": True}, "A risk table has no threshold of its own"),
         ({"threshold": 0.0, "by_class": True}, "by_class=True needs share or n_remov"),
         ({"n_remove": 11}, r"n_remove=11 .* 10 samples of the dat"),
         ({"n_remove": 5, "by_class": True}, r"n_remove=5 .* 4 samples of a class"),
         ({"share": 1.0}, "The 'share' parameter of RiskFilter must"),
-        ({"scorer": "psmi"}, "The 'scorer' parameter of RiskFilter must"),
+        ({"scorer": "table"}, "The 'scorer' parameter of RiskFilter must"),
     ],
     ids=str,
 )
@@ -117,10 +117,10 @@ def test_wrong_rules_are_refused(rule, match):
 
 def test_table_must_be_of_the_same_samples():
     with pytest.raises(ValueError, match="view made by take or riskiest"):
-        RiskFilter(TABLE.riskiest()).fit(None, TABLE.riskiest()["label"])
+        RiskFilter(TABLE.riskiest(), share=0.1).fit(None, TABLE.riskiest()["label"])
     for other in (LABELS[1:], LABELS[::-1], np.arange(10)):
         with pytest.raises(InvalidInputError, match="labels of the risk table are not"):
-            RiskFilter(TABLE).fit(None, other)
+            RiskFilter(TABLE, share=0.1).fit(None, other)
 
 
 LETTERS = list("abcdefghij")
@@ -265,7 +265,7 @@ def test_table_has_the_index_and_no_texts(data):
     cleaner = RiskFilter(SCORER, share=0.1).fit(frame, pd.Series(y, index=frame.index))
     table = cleaner.risk_table_
     assert table["id"].tolist() == frame.index.tolist()
-    np.testing.assert_array_equal(table["psmi"], cleaner.scores_)
+    np.testing.assert_array_equal(table["risk"], -cleaner.scores_)
     np.testing.assert_array_equal(table["label"], y)
     np.testing.assert_array_equal(table["std"], cleaner.scorer_.scores_std_)
     assert "text" not in table.columns
@@ -275,7 +275,7 @@ def test_table_has_the_index_and_no_texts(data):
 def test_ids_must_tell_the_rows(data):
     X, y = data[0][:4], np.array([0, 1, 0, 1])
     table = RiskTable([0.1, 0.2, 0.3, 0.4], y, id=list("abcd"))
-    cleaner = RiskFilter(table, match="index")
+    cleaner = RiskFilter(table, share=0.5, match="index")
     with pytest.raises(InvalidInputError, match="needs X to be a pandas"):
         cleaner.fit(X, y)
     with pytest.raises(InvalidInputError, match=r"1 of 4 rows of X .* first is 'e'"):
@@ -284,4 +284,6 @@ def test_ids_must_tell_the_rows(data):
         cleaner.fit(pd.DataFrame(X, index=list("abdc")), y)
     twice = RiskTable([0.1, 0.2, 0.3, 0.4], y, id=list("abca"))
     with pytest.raises(InvalidInputError, match="must be unique to be matched; 'a'"):
-        RiskFilter(twice, match="index").fit(pd.DataFrame(X, index=list("abcd")), y)
+        RiskFilter(twice, share=0.5, match="index").fit(
+            pd.DataFrame(X, index=list("abcd")), y
+        )

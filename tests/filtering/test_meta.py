@@ -114,13 +114,13 @@ def test_what_predict_takes_is_handed_on(wrap, routing):
 
 
 def test_soft_weights_are_weights_whatever_the_risks():
-    def weights(psmi, **rule):
-        cleaner = RiskFilter(RiskTable(psmi, Y), **rule)
+    def weights(score, **rule):
+        cleaner = RiskFilter(RiskTable(score, Y), **rule)
         return RiskReweighter(LogisticRegression(), cleaner).fit(X, Y).weights_
 
     equal = weights(np.zeros(60), threshold=0.5)  # no range of risks at all
     np.testing.assert_array_equal(equal, np.ones(60))
-    everything = weights(TABLE["psmi"], n_remove=60)
+    everything = weights(-TABLE["risk"], n_remove=60)
     assert (everything > 0).all()
     assert everything.max() == pytest.approx(0.5)
     endless = np.where(np.arange(60) < 40, -np.inf, 1.0)

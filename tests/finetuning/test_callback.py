@@ -81,10 +81,10 @@ def test_table_file_scores_and_summary(tiny_encoder, tmp_path):
     table = callback.table_
     assert isinstance(table, RiskTable)
     assert table["text"].tolist() == TEXTS
-    np.testing.assert_array_equal(table["psmi"], callback.scores_)
+    np.testing.assert_array_equal(table["risk"], -callback.scores_)
     assert "most_likely_label" in table.columns
     file = pl.read_csv(tmp_path / "risk-step-5.csv")
-    np.testing.assert_allclose(file["psmi"], callback.scores_, rtol=1e-5)
+    np.testing.assert_allclose(file["risk"], -callback.scores_, rtol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["risk-step-5.csv"]
     riskiest = set(np.argsort(callback.scores_)[:4])
     assert set(range(40)) - set(callback.kept_indices_.tolist()) == riskiest
@@ -110,7 +110,7 @@ def test_any_scorer_with_scores(tiny_encoder, tmp_path):
     make_trainer(tiny_encoder, tmp_path, callback).train()
     assert len(callback.kept_indices_) == 30
     assert (callback.scores_ < 0).all()
-    np.testing.assert_array_equal(callback.table_["psmi"], callback.scores_)
+    np.testing.assert_array_equal(callback.table_["risk"], -callback.scores_)
 
 
 def test_attached_it_logs_to_the_reporters(tiny_encoder, tmp_path):

@@ -11,7 +11,6 @@ import pytest
 from smilearn import RiskTable, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 
-PSMI, LABEL = [0.6, -1.5, 0.4, -1.5, 0.1], ["ham", "spam", "ham", "ham", "eggs"]
 KEPT = {
     "padded": ["007", "7"],
     "NUL": ["a\0", "a"],
@@ -98,8 +97,13 @@ def test_labels_must_be_of_one_type(labels, match):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"psmi": ["a", "b"]}, "psmi must be one column of numbers"),
-        ({"psmi": [0.1, np.nan]}, "psmi must be one column of numbers; got NaN"),
+        ({"score": ["a", "b"]}, "score must be one column of numbers"),
+        ({"score": [0.1, np.nan]}, "score must be one column of numbers; got NaN"),
+        ({"psmi": [np.nan, np.inf]}, "psmi must be one column of numbers; got NaN"),
+        ({"probability": [0.1, 1.5]}, r"probability must lie in \[0, 1\]; got 1.5"),
+        ({"probability": [-1e-9, 1]}, r"must lie in \[0, 1\]; got -1e-09"),
+        ({"probability": [0.1, np.nan]}, "probability must be one .*; got NaN"),
+        ({"probability": [0.5]}, "differ in length: .*'probability': 1"),
         ({"std": pl.Series([None, 0.5])}, "std must be one column of numbers; got NaN"),
         ({"std": np.ones((2, 2))}, r"std must be one column .* shape \(2, 2\)"),
         ({"text": ["a", None]}, "1 of 2 texts are missing"),
@@ -112,14 +116,17 @@ def test_labels_must_be_of_one_type(labels, match):
 )
 def test_columns_that_do_not_fit_are_refused(wrong, said):
     with pytest.raises(InvalidInputError, match=said):
-        RiskTable(**{"psmi": [0.1, 0.2], "label": ["a", "b"], **wrong})
+        RiskTable(**{"score": [0.1, 0.2], "label": ["a", "b"], **wrong})
 
 
 def test_table_does_not_follow_the_arrays_it_was_made_from():
-    psmi, ids = np.array([0.5, -0.5]), np.array([1, 2])
-    table = RiskTable(psmi, ["a", "b"], id=ids)
-    psmi[0] = ids[0] = 99
-    assert table["psmi"].tolist() == [0.5, -0.5]
+    numbers, ids = np.array([0.5, 0.25]), np.array([1, 2])
+    names = ("score", "probability", "psmi", "std")
+    table = RiskTable(label=["a", "b"], id=ids, **dict.fromkeys(names, numbers))
+    numbers[0] = ids[0] = 99
+    assert table["risk"].tolist() == [-0.5, -0.25]
+    for name in names[1:]:
+        assert table[name].tolist() == [0.5, 0.25]
     assert table["id"].tolist() == [1, 2]
 
 

@@ -24,7 +24,7 @@ def test_a_table_compared_with_itself_has_not_changed(order, seed):
 
 
 def test_compared_tables_are_matched_by_id(seed):
-    table, other = made_table(60, seed), made_table(60, seed, psmi=np.arange(60.0))
+    table, other = made_table(60, seed), made_table(60, seed, score=np.arange(60.0))
     order = np.random.default_rng(seed).permutation(60)
     compared = table.compare(other.take(order))
     assert list(compared.columns) == [
@@ -33,7 +33,7 @@ def test_compared_tables_are_matched_by_id(seed):
     ]
     assert compared["other_risk"].tolist() == (-np.arange(60.0)).tolist()
     assert (compared["change"] == compared["other_risk"] - compared["risk"]).all()
-    expected = spearmanr(table["psmi"], other["psmi"]).statistic
+    expected = spearmanr(table["risk"], other["risk"]).statistic
     assert compared.rank_correlation == pytest.approx(expected)
     both = set(table.riskiest(15)["id"]) & set(other.riskiest(15)["id"])
     assert compared.overlap(0.25) == len(both) / 15

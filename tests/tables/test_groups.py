@@ -21,10 +21,10 @@ def groups_slow(table, groups):
     for group in dict.fromkeys(groups):
         own = [i for i in range(len(table)) if groups[i] == group]
         risks = [float(table["risk"][i]) for i in own]
-        below = sum(table["psmi"][i] < 0 for i in own) / len(own)
+        likely = sum(table["probability"][i] for i in own) / len(own)
         among = sum(i in own for i in top) / n_top
         mean = sum(risks) / len(own)
-        rows.append([group, len(own), mean, max(risks), below, among])
+        rows.append([group, len(own), mean, max(risks), likely, among])
     return sorted(rows, key=lambda row: -row[2])
 
 
@@ -42,7 +42,7 @@ def test_groups_are_those_of_a_slow_loop(seed, n_samples):
         expected = groups_slow(table, groups)
         assert list(found.columns) == [
             *["group", "n_samples", "mean_risk", "max_risk"],
-            *["share_below_zero", "share_of_riskiest"],
+            *["mean_probability", "share_of_riskiest"],
         ]
         assert found["group"].tolist() == [row[0] for row in expected]
         for place, name in enumerate(list(found.columns)[1:], 1):
@@ -105,7 +105,9 @@ def test_groups_that_are_none(key, match):
 
 
 def test_groups_of_no_rows_and_to_files(tmp_path):
-    assert len(RiskTable([], []).by_class()) == 0
+    none = RiskTable([], []).by_class()
+    assert len(none) == 0
+    assert "mean_probability" not in none.columns  # the table has none
     groups = made_table().by_class()
     groups.to_csv(tmp_path / "groups.csv")
     read = pd.read_csv(tmp_path / "groups.csv")

@@ -12,6 +12,7 @@ from risk_tables import made_table
 from smilearn import RiskTable
 from smilearn.exceptions import InvalidInputError
 
+ADDED = ["risk", "probability", "psmi", "std", "rank", "most_likely_label"]
 MAKE = [pd.DataFrame, pl.DataFrame, pa.table]
 
 
@@ -25,12 +26,12 @@ def test_risk_is_joined_by_id_and_by_place(make):
         (table.join(frame, prefix="p_"), [0, 1, 2, 3]),
     ):
         assert type(joined) is type(frame)
-        for name in ("psmi", "std", "risk", "rank", "most_likely_label"):
+        for name in ADDED:
             values = joined[f"p_{name}"].to_numpy().tolist()
             assert values == table[name][rows].tolist()
         assert joined["x"].to_numpy().tolist() == [1, 2, 3, 4]
-    bare = RiskTable(table["psmi"], table["label"]).join(frame)
-    assert len(list(pl.DataFrame(bare).columns)) == 2 + 3
+    bare = RiskTable(-table["risk"], table["label"]).join(frame)
+    assert pl.DataFrame(bare).columns == ["key", "x", "risk", "rank"]
 
 
 DATES = [dt.date(2024, 1, 1), dt.date(2024, 1, 2)]
@@ -50,7 +51,7 @@ SAME = {
 def test_ids_are_matched_whatever_holds_them(ids, key):
     table = RiskTable([0.1, 0.2], ["a", "b"], id=ids)
     frame = pl.DataFrame({"key": key})
-    assert table.join(frame, on="key")["psmi"].to_list() == [0.2, 0.1]
+    assert table.join(frame, on="key")["risk"].to_list() == [-0.2, -0.1]
 
 
 OTHER = {

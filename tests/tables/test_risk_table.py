@@ -14,9 +14,9 @@ from smilearn import RiskFilter, RiskTable
 from smilearn.exceptions import FileFormatError, InvalidInputError
 
 KINDS = ["csv", "jsonl", "parquet"]
-ALWAYS = ["id", "label", "psmi", "risk", "rank", "class_support"]
+ALWAYS = ["id", "label", "risk", "rank", "class_support"]
 ALL = [
-    *["id", "label", "text", "psmi", "std", "risk", "rank"],
+    *["id", "label", "text", "risk", "probability", "psmi", "std", "rank"],
     *["class_support", "most_likely_label"],
 ]
 
@@ -27,7 +27,6 @@ def test_columns_are_those_given_and_those_made():
     assert table.frame.to_dict(as_series=False) == {
         "id": [0, 1, 2, 3, 4],
         "label": labels,
-        "psmi": [0.6, -1.5, 0.0, -1.5, 0.1],
         "risk": [-0.6, 1.5, 0.0, 1.5, -0.1],
         "rank": [5, 1, 3, 2, 4],  # ties keep their order
         "class_support": [3, 1, 3, 3, 1],
@@ -37,9 +36,10 @@ def test_columns_are_those_given_and_those_made():
 
 
 def test_ranks_follow_the_risk_and_ties_keep_their_order(seed):
-    psmi = np.random.default_rng(seed).integers(-3, 4, size=200) / 2
-    table = RiskTable(psmi, np.arange(200) % 7)
-    riskiest_first = sorted(range(200), key=lambda row: psmi[row])  # a stable sort
+    score = np.random.default_rng(seed).integers(-3, 4, size=200) / 2
+    others = {"psmi": -score, "probability": np.linspace(0, 1, 200)}
+    table = RiskTable(score, np.arange(200) % 7, **others)
+    riskiest_first = sorted(range(200), key=lambda row: score[row])  # a stable sort
     assert [table["rank"][row] for row in riskiest_first] == list(range(1, 201))
     assert table.riskiest()["id"].tolist() == riskiest_first
 
@@ -90,10 +90,9 @@ def test_files_hold_the_columns_and_nothing_else(tmp_path):
     table.to_jsonl(tmp_path / "t.jsonl")
     table.to_parquet(tmp_path / "t.parquet")
     assert (tmp_path / "t.csv").read_text() == (
-        "id,label,psmi,risk,rank,class_support\n"
-        "0,ham,0.333333,-0.333333,2,1\n1,eggs,-0.5,0.5,1,1\n"
+        "id,label,risk,rank,class_support\n0,ham,-0.333333,2,1\n1,eggs,0.5,1,1\n"
     )
-    row = {"id": 0, "label": "ham", "psmi": 0.333333, "risk": -0.333333, "rank": 2}
+    row = {"id": 0, "label": "ham", "risk": -0.333333, "rank": 2}
     first = (tmp_path / "t.jsonl").read_text().splitlines()[0]
     assert json.loads(first) == row | {"class_support": 1}
     assert pl.read_parquet(tmp_path / "t.parquet").equals(table.frame)
@@ -105,19 +104,29 @@ labels = st.one_of(
     st.lists(st.integers(-(2**63), 2**63 - 1), min_size=4, max_size=4),
 )
 scores = st.lists(st.floats(allow_nan=False), min_size=4, max_size=4)
+shares = st.lists(st.floats(0, 1), min_size=4, max_size=4)
 
 
 @settings(deadline=None, max_examples=60)
-@given(scores, labels, labels, st.lists(texts, min_size=4, max_size=4), st.booleans())
+@given(
+    *[scores, shares, labels, labels],
+    st.lists(texts, min_size=4, max_size=4),
+    st.booleans(),
+)
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_table_comes_back(tmp_path_factory, kind, psmi, label, id, text, cut):
-    table = RiskTable(psmi, label, id=id, text=text, std=psmi, most_likely_label=label)
+def test_any_table_comes_back(
+    tmp_path_factory, kind, score, share, label, id, text, cut
+):
+    numbers = {"probability": share, "psmi": score[::-1], "std": score}
+    table = RiskTable(
+        score, label, id=id, text=text, most_likely_label=label, **numbers
+    )
     table = table.take([2, 1]) if cut else table
     again = round_trip(table, tmp_path_factory.mktemp("any"), kind)
     assert again.columns == table.columns
     for name in table.columns:
         values, found = table.frame[name].to_list(), again.frame[name].to_list()
-        if name in ("psmi", "std", "risk"):
+        if name in ("risk", "probability", "psmi", "std"):
             np.testing.assert_allclose(found, values, rtol=1e-5, atol=1e-300)
         elif kind == "csv":  # where "7" may be 7
             assert list(map(str, found)) == list(map(str, values))
@@ -150,7 +159,7 @@ def test_ids_and_labels_of_csv_are_numbers_if_all_are_whole_ones(
     tmp_path, cells, values
 ):
     rows = [f"{cell},0.5,{cell}" for cell in cells]
-    table = read_csv(tmp_path, "\n".join(["id,psmi,label", *rows]))
+    table = read_csv(tmp_path, "\n".join(["id,risk,label", *rows]))
     assert table["id"].tolist() == table["label"].tolist() == (values or cells)
 
 
@@ -159,7 +168,7 @@ def test_a_table_of_whole_numbers_filters_its_own_data(tmp_path):
     table = round_trip(RiskTable(np.linspace(-1, 1, 40), y), tmp_path, "csv")
     assert RiskFilter(table, n_remove=3).fit(None, y).support_.sum() == 37
     frame = pd.DataFrame({"key": [39, 0]})
-    assert table.join(frame, on="key")["psmi"].tolist() == [1.0, -1.0]
+    assert table.join(frame, on="key")["risk"].tolist() == [-1.0, 1.0]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -183,30 +192,33 @@ def test_parts_and_sorted_tables_keep_their_ranks_and_are_not_whole(tmp_path, ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_of_others_need_psmi_and_label(tmp_path, kind):
+def test_files_of_others_need_risk_and_label(tmp_path, kind):
     path = tmp_path / f"t.{kind}"
-    frame = pl.DataFrame({"psmi": [0.1, -3.0], "label": ["a", "b"], "id": [1, 2]})
-    for name in ("psmi", "label"):
-        other = frame.drop(name)
+    frame = pl.DataFrame({"risk": [0.1, -3.0], "label": ["a", "b"], "id": [1, 2]})
+    for other, message in (
+        (frame.drop("label"), r"no column 'label'; columns are: risk, id\.$"),
+        (frame.drop("risk"), r"no column 'risk'; columns are: label, id\.$"),
+        (frame.rename({"risk": "psmi"}), "ranked by risk .* write the table anew"),
+    ):
         write = {"csv": other.write_csv, "jsonl": other.write_ndjson}
         write.get(kind, other.write_parquet)(path)
-        with pytest.raises(InvalidInputError, match=f"no column '{name}'; columns are"):
+        with pytest.raises(FileFormatError, match=message):
             RiskTable.read(path)
 
 
 @pytest.mark.parametrize(
     ("row", "match"),
     [
-        ("x,a,1", "psmi must be one column of numbers; got 'x'"),
-        ("nan,a,1", "psmi must be one column of numbers; got NaN"),
-        (",a,1", "psmi must be one column of numbers; got"),
+        ("x,a,1", "risk must be one column of numbers; got 'x'"),
+        ("nan,a,1", "risk must be one column of numbers; got NaN"),
+        (",a,1", "risk must be one column of numbers; got"),
         ("0.5,a,first", "not a risk table: .*first"),
         ("0.5,a,", "not a risk table"),
     ],
 )
 def test_files_that_are_no_risk_table(tmp_path, row, match):
     with pytest.raises(FileFormatError, match=rf"t\.csv: .*{match}"):
-        read_csv(tmp_path, f"psmi,label,rank\n{row}\n")
+        read_csv(tmp_path, f"risk,label,rank\n{row}\n")
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])

@@ -16,9 +16,9 @@ from smilearn.exceptions import InvalidInputError, MissingDependencyError
 
 def test_printed_table_is_aligned():
     assert repr(RiskTable([0.25, -11.5], ["ham", "spam"], text=["a  b\nc", ""])) == (
-        "id  label  text   psmi     risk    rank  class_support\n"
-        " 0  ham    a b c    0.250  -0.250     2              1\n"
-        " 1  spam          -11.500  11.500     1              1"
+        "id  label  text   risk    rank  class_support\n"
+        " 0  ham    a b c  -0.250     2              1\n"
+        " 1  spam          11.500     1              1"
     )
 
 

@@ -11,10 +11,10 @@ from smilearn.utils._ranks import order_of, rank_correlation, ranks_of
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 2.5]), max_size=12))
-def test_ranks_are_those_of_a_stable_sort(psmi):
-    order = sorted(range(len(psmi)), key=lambda row: psmi[row])
-    ranks = ranks_of(np.array(psmi, float))
-    assert [ranks[row] for row in order] == list(range(1, len(psmi) + 1))
+def test_ranks_are_those_of_a_stable_sort(scores):
+    order = sorted(range(len(scores)), key=lambda row: scores[row])
+    ranks = ranks_of(np.array(scores, float))
+    assert [ranks[row] for row in order] == list(range(1, len(scores) + 1))
     assert order_of(ranks).tolist() == order
 
 
