@@ -199,14 +199,17 @@ def _first(*tokens):
 
 def _chosen(layer, n_states):
     """Layers as they are numbered from 0, the embeddings."""
-    if isinstance(layer, str):  # "all"
-        return list(range(n_states))
+    last = n_states - 1
+    if isinstance(layer, str):
+        third, two_thirds = round(last / 3), round(2 * last / 3)
+        named = {"all": range(n_states), "spread": (third, two_thirds, last)}
+        return list(dict.fromkeys(named[layer]))
     asked = [layer] if isinstance(layer, Integral) else list(layer)
     for each in asked:
         if not isinstance(each, Integral) or not -n_states <= each < n_states:
             raise InvalidInputError(
                 f"layer={each!r} is not to be had: the model has layers 0 (embeddings) "
-                f"to {n_states - 1}, or -1 (the last) to {-n_states}."
+                f"to {last}, or -1 (the last) to {-n_states}."
             )
     if not asked:
         raise InvalidInputError("layer must name a layer at least; got an empty list.")
