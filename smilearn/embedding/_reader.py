@@ -109,12 +109,11 @@ class HiddenReader:
         adapters = getattr(self.source.wrapped, "peft_config", {})
         if self._weights is None or self.source.given:  # the user may train it on
             self._weights = model_fingerprint(self.backbone)
-        return {
+        key = {
             "schema": _SCHEMA,
             "model": self._weights,
             "adapters": {name: config_text(each) for name, each in adapters.items()},
             "adapter_state": adapter_state(self.backbone),
-            "layers": self.layers[0] if self.single else self.layers,
             "pooling": pooling,
             "pad_token_id": self._passed_over,
             "max_length": self.max_length,
@@ -122,6 +121,8 @@ class HiddenReader:
             "template": self.template,
             "tokenizer": tokenizer_fingerprint(self.tokenizer),
         }
+        keys = [key | {"layers": layer} for layer in self.layers]
+        return keys[0] if self.single else keys
 
     def pooling_name(self):
         """Name the pooling, for a cache; an error where a function has no name."""
