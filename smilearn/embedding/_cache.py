@@ -94,8 +94,8 @@ class RowCache:
             keys, self._part_shape = key, self.row_shape[1:]
             if self.row_shape[:1] != (len(key),):
                 raise InvalidInputError(
-                    f"{len(key)} keys of parts ask for rows of as many parts; got shape "
-                    f"{self.row_shape}."
+                    f"{len(key)} keys of parts ask for as many parts of a row; got "
+                    f"shape {self.row_shape}."
                 )
         n_numbers = int(np.prod(self._part_shape, dtype=int))
         self._part_bytes = n_numbers * self.dtype.itemsize
