@@ -1,6 +1,6 @@
 """What to embed before any training: the sentence embedding, or three layers?
 
-    python benchmarks/layers.py [--cache FOLDER]
+    python benchmarks/layers.py [--write] [--cache FOLDER]
 
 Reads the folder in SMILEARN_DATA (default ``../shared/data``). Of each text set of
 ``flips.py`` 2,000 texts are drawn and embedded with the packaged MiniLM before any
@@ -11,7 +11,8 @@ interval over texts. Planted flips are a proxy. The two truth files in ``lira`` 
 texts, but those with 2 classes are found by their sentence embeddings in the film
 reviews, so that all layers of the base model can be had; with 6 classes there is layer
 4. Prints AUC / FPR at TPR 0.75 of the memorized tenth, before training and early: there
-layers 5 and 6 are trained and those below are as they were.
+layers 5 and 6 are trained and those below are as they were. ``--write`` puts the tables
+into docs/detection.md.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from flips import DATA, N_SAMPLES, SEEDS, SETS, SHARE, rows_of
+from flips import DATA, N_SAMPLES, PAGE, SEEDS, SETS, SHARE, rows_of
 from sklearn.metrics import roc_auc_score
 
 from smilearn import HiddenStateEmbedder, SentenceEmbedder, SlicedMIScorer
@@ -92,7 +93,7 @@ def texts_of(truth, cache):
 
 
 def on_truth(name, cache):
-    """AUC / FPR against LiRA, by moment and embedding."""
+    """Rows of a table: AUC / FPR against LiRA, by moment and embedding."""
     with np.load(DATA / "lira" / f"{name}.npz") as file:
         truth = dict(file)
     y, base = truth["y"], {4: truth["X_base_low"]}
@@ -101,37 +102,23 @@ def on_truth(name, cache):
     if name == "rt_2class":
         states = layers_of(texts_of(truth, cache), cache)
         base, last = {2: states[:, 0], 4: states[:, 1]}, states[:, 2]
-    moments = {"before": {"sentence": truth["X_sentence"]}}
-    moments["before"][f"{[*base, 6]}"] = side_by_side(*base.values(), last)
+    before = truth["X_sentence"], side_by_side(*base.values(), last)
+    moments = {"before": before}
     for stage in truth["stages"]:
         low, last = truth[f"X_{stage}_low"], truth[f"X_{stage}_last"]
-        moments[stage] = {
-            "last": last,
-            f"{[*base, 6]}": side_by_side(*base.values(), last),
-            "[5, 6]": side_by_side(low, last),
-            "[4, 5, 6]": side_by_side(base[4], low, last),
-        }
+        spread = side_by_side(*base.values(), last)
+        moments[stage] = last, spread, side_by_side(base[4], low, last)
     for moment, arms in moments.items():
-        cells = []
-        for arm, X in arms.items():
-            risk = risk_of(np.asarray(X, np.float32), y)
-            auc, fpr = roc_auc_score(memorized, risk), fpr_at_tpr(memorized, risk)
-            cells.append(f"{arm} {auc:.3f} / {fpr:.3f}")
-        print(f"| {name}, {moment} | {' | '.join(cells)} |", flush=True)
+        risks = [risk_of(np.asarray(X, np.float32), y) for X in arms]
+        pairs = [(roc_auc_score(memorized, r), fpr_at_tpr(memorized, r)) for r in risks]
+        cells = [f"{auc:.3f} / {fpr:.3f}" for auc, fpr in pairs] + ["-"]
+        yield f"| {name}, {moment} | {' | '.join(cells[:3])} |"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(tempfile.gettempdir()) / "smilearn-layers"
-    parser.add_argument("--cache", type=Path, default=default, help="for embeddings")
-    cache = parser.parse_args().cache
-    if not any(DATA.glob("*.csv.gz")):
-        print(f"Skipped: no text sets in {DATA}; set SMILEARN_DATA.")
-        return
-    print(
-        "| set | sentence: AUC / top tenth | spread | AUC gained | top tenth gained |"
-    )
-    print("|---|---|---|---|---|")
+def tables(cache):
+    """Lines of both tables, one by one."""
+    yield "| set | sentence: AUC / top tenth | spread | AUC gain | top tenth gain |"
+    yield "|---|---|---|---|---|"
     results = []
     for name in SETS:
         plain, (low, high) = on_flips(name, cache)
@@ -139,11 +126,34 @@ def main():
         cells = [f"{auc:.3f} / {top:.3f}" for auc, top in plain]
         gains = zip(plain[1] - plain[0], low, high, strict=True)
         cells += [f"{gain:+.3f} ({a:+.3f} to {b:+.3f})" for gain, a, b in gains]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        yield f"| {name} | {' | '.join(cells)} |"
     cells = [f"{auc:.3f} / {top:.3f}" for auc, top in np.mean(results, axis=0)]
-    print(f"| mean | {' | '.join(cells)} | | |\n")
+    yield f"| mean | {' | '.join(cells)} | | |"
+    yield ""
+    yield "| truth, epoch | last layer: AUC / FPR | (2,) 4, 6 | 4, 5, 6 |"
+    yield "|---|---|---|---|"
     for name in ("rt_2class", "trec_6class"):
-        on_truth(name, cache)
+        yield from on_truth(name, cache)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="update docs/detection.md")
+    default = Path(tempfile.gettempdir()) / "smilearn-layers"
+    parser.add_argument("--cache", type=Path, default=default, help="for embeddings")
+    arguments = parser.parse_args()
+    if not any(DATA.glob("*.csv.gz")):
+        print(f"Skipped: no text sets in {DATA}; set SMILEARN_DATA.")
+        return
+    lines = []
+    for line in tables(arguments.cache):
+        print(line, flush=True)
+        lines.append(f"{line}\n")
+    if arguments.write:
+        head, rest = PAGE.read_text().split("<!-- layers -->\n")
+        tail = rest.split("<!-- end of layers -->")[1]
+        lines = ["<!-- layers -->\n", *lines, "<!-- end of layers -->"]
+        PAGE.write_text(f"{head}{''.join(lines)}{tail}")
 
 
 if __name__ == "__main__":
