@@ -69,7 +69,12 @@ def test_sentences(settings, tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"layer": [0, 3, -1]}, {"layer": "all", "pooling": "cls"}],
+    [
+        {},
+        {"layer": [0, 3, -1]},
+        {"layer": "all", "pooling": "cls"},
+        {"layer": "spread"},
+    ],
     ids=str,
 )
 def test_hidden_states_of_minilm(settings):

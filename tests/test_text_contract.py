@@ -47,6 +47,7 @@ def filtered(folder):
 ESTIMATORS = {
     "SentenceEmbedder": SentenceEmbedder,
     "HiddenStateEmbedder": HiddenStateEmbedder,
+    "layers side by side": lambda folder: HiddenStateEmbedder(folder, layer="spread"),
     "FineTunedEmbedder": lambda folder: FineTunedEmbedder(
         folder, max_epochs=1, random_state=0
     ),

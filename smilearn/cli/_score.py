@@ -12,6 +12,7 @@ from smilearn.cli._terminal import Messages, early_line, print_riskiest, write_t
 from smilearn.exceptions import InvalidInputError
 
 Moment = StrEnum("Moment", "EARLY BEFORE")
+Layers = StrEnum("Layers", "SPREAD SENTENCE")
 Slicing = StrEnum("Slicing", "ISOTROPIC PRINCIPAL WHITENED DISCRIMINANT JOINT ADAPTIVE")
 Format = StrEnum("Format", "CSV JSONL")
 
@@ -52,6 +53,13 @@ def score(
         Moment,
         typer.Option(help="Fine-tune to the early point, or use the base model."),
     ] = Moment.EARLY,
+    layers: Annotated[
+        Layers,
+        typer.Option(
+            help="Three layers of the model side by side, or the sentence embedding of "
+            "a sentence-transformers model (before)."
+        ),
+    ] = Layers.SPREAD,
     embeddings: Annotated[
         Path | None,
         typer.Option(
@@ -126,6 +134,8 @@ def score(
             options |= {"model": model, "verbose": messages.progress}
             if early := moment == Moment.EARLY:
                 options |= {"max_epochs": max_epochs, "learning_rate": learning_rate}
+            else:
+                options["sentence"] = layers == Layers.SENTENCE
             scored = _workflow.score_texts(texts, labels, early=early, **options)
     if out:
         write_frame(scored.table.frame, out)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from smilearn.datasets import packaged_minilm
+from smilearn.embedding._hidden_states import HiddenStateEmbedder
 from smilearn.embedding._pretrained import DEFAULT_MODEL
 from smilearn.embedding._sentence import SentenceEmbedder
 from smilearn.exceptions import MissingDependencyError
@@ -44,6 +45,7 @@ def score_texts(
     *,
     model=None,
     early=True,
+    sentence=False,
     seed=0,
     verbose=False,
     ids=None,
@@ -51,12 +53,15 @@ def score_texts(
     **tuning,
 ):
     """Score texts with the base model, or at the early point of a fine-tune."""
+    # sentence: with the sentence embedding instead of three layers of the base model
     texts, *_ = check_labelled_texts(texts, labels)
     model, options = model or default_model(), {"verbose": verbose}
     if early:
         embedder = FineTunedEmbedder(model, random_state=seed, **options, **tuning)
-    else:
+    elif sentence:
         embedder = SentenceEmbedder(model, **options)
+    else:
+        embedder = HiddenStateEmbedder(model, layer="spread", **options)
     X = embedder.fit_transform(texts, labels)
     scored = score_embeddings(X, labels, texts=texts, ids=ids, seed=seed, scorer=scorer)
     scored.model, scored.embedder = model, embedder if early else None

@@ -31,12 +31,13 @@ class TextEmbedder(
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, texts, y=None):
-        """Load the model and check that it is read right; nothing is learnt.
+        """Load the model and check that it is read right.
 
         Parameters
         ----------
         texts : sequence of str
-            Texts; only checked.
+            Texts; only checked, unless layers go side by side: these are read, and the
+            spread of each layer is learnt.
 
         y : object, default=None
             Ignored.
@@ -85,8 +86,9 @@ class TextEmbedder(
         -------
         X : ndarray of shape (n_texts, n_features) or (n_texts, n_layers, n_features)
             Embeddings, float32, in the order of the texts; three dimensions where
-            several layers are read. These, and rows of a cache, are from 256 MiB on a
-            ``numpy.memmap`` of a temporary file that goes away with it.
+            several layers are read and do not go side by side. Several layers, and
+            rows of a cache, are from 256 MiB on a ``numpy.memmap`` of a temporary file
+            that goes away with it.
 
         Raises
         ------
@@ -112,6 +114,10 @@ class TextEmbedder(
             If rows in the cache are damaged, or cannot be kept, on a full disk say.
         """
         check_is_fitted(self, "n_features_out_")
+        return self._embed(texts)
+
+    def _embed(self, texts):
+        """Rows of texts as the reader gives them, (n_texts, *row_shape)."""
         texts = check_texts(texts)
         self.n_truncated_ = 0
         if not texts:

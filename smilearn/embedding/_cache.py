@@ -46,8 +46,10 @@ class RowCache:
         Folder of the cache, made where it is not there; not one that several machines
         write to over a network.
 
-    key : dict
-        All that a row depends on but its text; as JSON would have it.
+    key : dict or list of dict
+        All that a row depends on but its text; as JSON would have it. Of a list each
+        is the key of a part of a row, along its first axis: parts are kept apart, and
+        found by whoever asks for some of them.
 
     row_shape : tuple of int
         Shape of a row.
@@ -87,13 +89,23 @@ class RowCache:
         self.folder, self.max_bytes = Path(folder), max_bytes
         self.row_shape = tuple(int(length) for length in row_shape)
         self.dtype = np.dtype(dtype)
-        self._row_bytes = int(np.prod(self.row_shape, dtype=int)) * self.dtype.itemsize
-        if self.dtype.hasobject or self._row_bytes < 1:
+        keys, self._part_shape = [key], self.row_shape
+        if isinstance(key, list):
+            keys, self._part_shape = key, self.row_shape[1:]
+            if self.row_shape[:1] != (len(key),):
+                raise InvalidInputError(
+                    f"{len(key)} keys of parts ask for as many parts of a row; got "
+                    f"shape {self.row_shape}."
+                )
+        n_numbers = int(np.prod(self._part_shape, dtype=int))
+        self._part_bytes = n_numbers * self.dtype.itemsize
+        if self.dtype.hasobject or self._part_bytes < 1:
             raise InvalidInputError(
                 f"rows must hold numbers; got shape {self.row_shape}, {self.dtype}."
             )
-        about = [_FORMAT, key, self.row_shape, self.dtype.str]
-        self._prefix = digest(json.dumps(about, sort_keys=True))
+        about = [[_FORMAT, each, self._part_shape, self.dtype.str] for each in keys]
+        texts = [json.dumps(each, sort_keys=True) for each in about]
+        self._prefixes = [digest(text) for text in texts]
         with _database(self.folder):  # an error here comes before any work
             pass
 
@@ -126,14 +138,16 @@ class RowCache:
         CacheWarning
             If rows or the database are damaged, or rows cannot be kept.
         """
-        keys, first = [self._prefix + digest(text) for text in texts], {}
+        keys, first = [digest(text) for text in texts], {}
         for place, key in enumerate(keys):
             first.setdefault(key, place)
         out = large_array((len(texts), *self.row_shape), self.dtype, self.folder)
-        start = time.time_ns()
-        missing = self._find(first, out, start)
+        parts = out.reshape(len(texts), len(self._prefixes), *self._part_shape)
+        start, missing = time.time_ns(), {}
+        for part, prefix in enumerate(self._prefixes):
+            missing |= self._find(prefix, first, parts[:, part], start)
         if missing:
-            self._compute(missing, texts, compute, out, start)
+            self._compute(missing, texts, compute, parts, start)
         for place, key in enumerate(keys):
             if first[key] != place:
                 out[place] = out[first[key]]
@@ -141,9 +155,10 @@ class RowCache:
 
     def clear(self):
         """Delete the rows of this key."""
-        _delete(self.folder, self._prefix, self._prefix + b"\xff" * 17)
+        for prefix in self._prefixes:
+            _delete(self.folder, prefix, prefix + b"\xff" * 17)
 
-    def _find(self, places, out, start):
+    def _find(self, prefix, places, out, start):
         """Copy the rows that are in the database; keys and places of those missing."""
         missing, keys, n_damaged, unused = dict(places), list(places), 0, []
         try:
@@ -153,15 +168,16 @@ class RowCache:
                     chunk = keys[begin : begin + _AT_ONCE]
                     marks = ", ".join("?" * len(chunk))
                     query = "SELECT key, row, crc, used >= ? FROM rows WHERE key IN"
-                    answers = db.execute(f"{query} ({marks})", (oldest, *chunk))
+                    whole_keys = [prefix + key for key in chunk]
+                    answers = db.execute(f"{query} ({marks})", (oldest, *whole_keys))
                     for key, row, crc, is_recent in answers:
-                        whole = isinstance(row, bytes) and len(row) == self._row_bytes
+                        whole = isinstance(row, bytes) and len(row) == self._part_bytes
                         if not whole or crc32(row, crc32(key)) != crc:
                             n_damaged += 1
                             continue
-                        missing.pop(key, None)
+                        place = missing.pop(key[len(prefix) :])
                         numbers = np.frombuffer(row, self.dtype)
-                        out[places[key]] = numbers.reshape(self.row_shape)
+                        out[place] = numbers.reshape(self._part_shape)
                         if not is_recent:
                             unused.append((start, key))
                 with contextlib.suppress(sqlite3.OperationalError), db:
@@ -197,7 +213,7 @@ class RowCache:
                     raise InvalidInputError(
                         f"rows of shape {shape} were expected; got {rows.shape}."
                     )
-                out[places[indices]] = rows
+                out[places[indices]] = rows.reshape(len(rows), *out.shape[1:])
                 computed[indices] = True
                 if keeps and time.monotonic() - last >= _SECONDS:
                     keeps, last = write(), time.monotonic()
@@ -211,7 +227,8 @@ class RowCache:
 
     def _keep(self, keys, rows, start):
         """Write rows; whether the cache takes more of them in this call."""
-        raw = [row.tobytes() for row in rows]
+        keys = [prefix + key for key in keys for prefix in self._prefixes]
+        raw = [part.tobytes() for row in rows for part in row]
         pairs = zip(keys, raw, strict=True)
         values = [(key, row, crc32(row, crc32(key)), start) for key, row in pairs]
         query = "REPLACE INTO rows (key, row, crc, used) VALUES (?, ?, ?, ?)"

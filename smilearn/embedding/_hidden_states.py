@@ -4,6 +4,10 @@ import os
 from numbers import Integral
 from typing import ClassVar
 
+import numpy as np
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted
+
 from smilearn.embedding._base import TextEmbedder
 from smilearn.embedding._reader import HiddenReader
 from smilearn.embedding._sources import load_source
@@ -35,9 +39,15 @@ class HiddenStateEmbedder(TextEmbedder):
     tokenizer : str, path-like or PreTrainedTokenizerBase, default=None
         None takes that of the model. A loaded model may need one.
 
-    layer : int, list of int or "all", default=-1
+    layer : int, list of int, "all" or "spread", default=-1
         Layers to read, in one forward pass. 0 is the embeddings, 1 the first layer,
-        -1 the last, after the final norm.
+        -1 the last, after the final norm. "spread" puts three layers side by side, a
+        third and two thirds of the way up and the last: before any training these tell
+        more than the last alone.
+
+    concatenate : bool, default=False
+        Whether to put layers side by side in one matrix, each divided by its spread in
+        the texts of :meth:`fit`, so that they weigh alike.
 
     pooling : {"auto", "mean", "cls", "last"} or callable, default="auto"
         How the tokens of a text become one vector: the mean over real tokens, the
@@ -92,7 +102,11 @@ class HiddenStateEmbedder(TextEmbedder):
         Tokens that are read of a text.
 
     n_features_out_ : int
-        Length d of an embedding.
+        Length d of an embedding; of layers side by side that of all together.
+
+    scale_ : ndarray of shape (n_layers,) or None
+        Spread of each layer, if they are side by side: the root mean square of what is
+        left of the texts of :meth:`fit` without their mean.
 
     batch_size_ : int
         Texts in a forward pass, or tokens where it is "auto", as memory allowed.
@@ -125,13 +139,17 @@ class HiddenStateEmbedder(TextEmbedder):
     (2, 7, 384)
     >>> embedder.pooling_
     'mean'
+    >>> embedder = HiddenStateEmbedder(packaged_minilm(), layer="spread")
+    >>> embedder.fit_transform(["a gripping film", "dull"]).shape, embedder.layers_
+    ((2, 1152), [2, 4, 6])
     """
 
     _parameter_constraints: ClassVar[dict] = {
         "model": [str, os.PathLike, HasMethods(["forward"])],
         "adapter": [str, os.PathLike, None],
         "tokenizer": [str, os.PathLike, callable, None],
-        "layer": [Integral, list, tuple, StrOptions({"all"})],
+        "layer": [Integral, list, tuple, StrOptions({"all", "spread"})],
+        "concatenate": ["boolean"],
         "pooling": [StrOptions({"auto", "mean", "cls", "last"}), callable],
         "max_length": [_POSITIVE, None],
         "batch_size": [_POSITIVE, StrOptions({"auto"})],
@@ -152,6 +170,7 @@ class HiddenStateEmbedder(TextEmbedder):
         adapter=None,
         tokenizer=None,
         layer=-1,
+        concatenate=False,
         pooling="auto",
         max_length=None,
         batch_size="auto",
@@ -168,6 +187,7 @@ class HiddenStateEmbedder(TextEmbedder):
         self.adapter = adapter
         self.tokenizer = tokenizer
         self.layer = layer
+        self.concatenate = concatenate
         self.pooling = pooling
         self.max_length = max_length
         self.batch_size = batch_size
@@ -179,6 +199,65 @@ class HiddenStateEmbedder(TextEmbedder):
         self.revision = revision
         self.trust_remote_code = trust_remote_code
         self.verbose = verbose
+
+    def fit(self, texts, y=None):
+        super().fit(texts)
+        self._learn(self._embed(texts) if self._concatenates() else None)
+        return self
+
+    def fit_transform(self, texts, y=None):
+        """Fit, and embed the same texts; they are read once.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            A list, an array, a pandas or polars Series.
+
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        X : ndarray of shape (n_texts, n_features) or (n_texts, n_layers, n_features)
+            What :meth:`transform` gives.
+        """
+        super().fit(texts)
+        X = self._embed(texts)
+        self._learn(X if self._concatenates() else None)
+        return self._arranged(X)
+
+    def transform(self, texts):
+        check_is_fitted(self, "scale_")
+        return self._arranged(self._embed(texts))
+
+    def _concatenates(self):
+        return self.concatenate or self.layer == "spread"
+
+    def _learn(self, X):
+        """Learn the spread of each layer from rows; None where nothing is learnt."""
+        self.scale_ = None
+        if X is None:
+            return
+        if not len(X):
+            raise InvalidInputError(
+                "Layers side by side are scaled by their spread over the texts of fit, "
+                "so there must be a text at least; got none."
+            )
+        X = self._by_layer(X)
+        self.scale_ = _spreads(X)
+        self.n_features_out_ = self._n_features_out = X[0].size
+
+    def _arranged(self, X):
+        """Put layers side by side, in place, if a scale was learnt for them."""
+        if self.scale_ is None:
+            return X
+        X = self._by_layer(X)
+        X /= self.scale_[:, None]
+        return X.reshape(len(X), self.n_features_out_)
+
+    def _by_layer(self, X):
+        """One layer or several, as (n_texts, n_layers, d)."""
+        return X.reshape(len(X), len(self.layers_), X.shape[-1])
 
     def _make_reader(self, settings):
         template = FIELD if settings["template"] is None else settings["template"]
@@ -205,3 +284,15 @@ class HiddenStateEmbedder(TextEmbedder):
             reader.pooling_name()  # an error where it has none
         self.pooling_, self.layers_ = reader.pooling, reader.layers
         self.max_length_, self.batch_size_ = reader.max_length, reader.in_batches.most
+
+
+def _spreads(X):
+    """Root mean square of what the mean leaves of each layer; (n, L, d) to (L,)."""
+    total = squares = 0.0
+    for rows in gen_batches(len(X), 1024):
+        gaps = X[rows] - X[0].astype(np.float64)  # exactly 0 where texts are equal
+        total, squares = total + gaps.sum(0), squares + (gaps**2).sum(0)
+    variances = squares / len(X) - (total / len(X)) ** 2
+    spreads = np.sqrt(np.maximum(variances, 0).mean(1))
+    # what is left of a layer that does not differ between texts is rounding
+    return np.where(spreads > 1e-6 * np.abs(X[0]).mean(1), spreads, 1.0)

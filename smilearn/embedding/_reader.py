@@ -109,12 +109,11 @@ class HiddenReader:
         adapters = getattr(self.source.wrapped, "peft_config", {})
         if self._weights is None or self.source.given:  # the user may train it on
             self._weights = model_fingerprint(self.backbone)
-        return {
+        key = {
             "schema": _SCHEMA,
             "model": self._weights,
             "adapters": {name: config_text(each) for name, each in adapters.items()},
             "adapter_state": adapter_state(self.backbone),
-            "layers": self.layers[0] if self.single else self.layers,
             "pooling": pooling,
             "pad_token_id": self._passed_over,
             "max_length": self.max_length,
@@ -122,6 +121,8 @@ class HiddenReader:
             "template": self.template,
             "tokenizer": tokenizer_fingerprint(self.tokenizer),
         }
+        keys = [key | {"layers": layer} for layer in self.layers]
+        return keys[0] if self.single else keys
 
     def pooling_name(self):
         """Name the pooling, for a cache; an error where a function has no name."""
@@ -199,14 +200,17 @@ def _first(*tokens):
 
 def _chosen(layer, n_states):
     """Layers as they are numbered from 0, the embeddings."""
-    if isinstance(layer, str):  # "all"
-        return list(range(n_states))
+    last = n_states - 1
+    if isinstance(layer, str):
+        third, two_thirds = round(last / 3), round(2 * last / 3)
+        named = {"all": range(n_states), "spread": (third, two_thirds, last)}
+        return list(dict.fromkeys(named[layer]))
     asked = [layer] if isinstance(layer, Integral) else list(layer)
     for each in asked:
         if not isinstance(each, Integral) or not -n_states <= each < n_states:
             raise InvalidInputError(
                 f"layer={each!r} is not to be had: the model has layers 0 (embeddings) "
-                f"to {n_states - 1}, or -1 (the last) to {-n_states}."
+                f"to {last}, or -1 (the last) to {-n_states}."
             )
     if not asked:
         raise InvalidInputError("layer must name a layer at least; got an empty list.")

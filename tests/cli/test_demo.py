@@ -8,7 +8,7 @@ import pytest
 from command_line import mistake, read, succeed
 from sklearn.metrics import roc_auc_score
 
-from smilearn import FineTunedEmbedder, SentenceEmbedder, SlicedMIScorer, datasets
+from smilearn import FineTunedEmbedder, HiddenStateEmbedder, SlicedMIScorer, datasets
 from smilearn.cli import _demo, _workflow
 from smilearn.datasets import load_rotten_tomatoes, packaged_minilm
 
@@ -62,7 +62,7 @@ def check(folder, facts, model, **tuning):
     assert read(folder / "kept.csv") == {"text": texts, "label": labels[left].tolist()}
     assert facts["kept_flips"] == flipped[left].sum() < flipped.sum()
 
-    X = SentenceEmbedder(model).fit_transform(reviews.texts)
+    X = HiddenStateEmbedder(model, layer="spread").fit_transform(reviews.texts)
     before = -SlicedMIScorer(random_state=0).fit(X, labels).scores_
     embedder = FineTunedEmbedder(model, random_state=0, **tuning)
     embedder.fit_transform(reviews.texts, labels)

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from command_line import LABELS, TEXTS, mistake, read, succeed, write
 
-from smilearn import RiskTable, SentenceEmbedder, SlicedMIScorer
+from smilearn import (
+    HiddenStateEmbedder,
+    RiskTable,
+    SentenceEmbedder,
+    SlicedMIScorer,
+)
 
 COLUMNS = ["id", "label", "text", "risk", "std", "rank", "class_support"]
 COLUMNS += ["most_likely_label"]
@@ -24,7 +29,7 @@ def score_texts(data, out, *options, moment="before"):
 def test_scores_before_training_are_those_of_the_library(tiny_encoder, suffix):
     write({"label": LABELS, "n": [1] * 20, "text": TEXTS}, f"data{suffix}")
     done = score_texts(f"data{suffix}", "risk.csv", "--model", tiny_encoder)
-    X = SentenceEmbedder(tiny_encoder).fit_transform(TEXTS)
+    X = HiddenStateEmbedder(tiny_encoder, layer="spread").fit_transform(TEXTS)
     scorer = SlicedMIScorer(random_state=0).fit(X, LABELS)
     risk = RiskTable.read("risk.csv")
     assert list(risk.columns) == COLUMNS
@@ -34,6 +39,14 @@ def test_scores_before_training_are_those_of_the_library(tiny_encoder, suffix):
     np.testing.assert_allclose(risk["std"], scorer.scores_std_, rtol=1e-5)
     assert done.stdout.startswith("risk.csv: 20 samples, 2 classes; slices: ")
     assert done.stderr == ""
+
+
+def test_scores_of_the_sentence_embedding(data, tiny_encoder):
+    options = ("--model", tiny_encoder, "--layers", "sentence")
+    score_texts(data, "risk.csv", *options)
+    X = SentenceEmbedder(tiny_encoder).fit_transform(TEXTS)
+    scores = SlicedMIScorer(random_state=0).fit(X, LABELS).scores_
+    np.testing.assert_allclose(RiskTable.read("risk.csv")["psmi"], scores, rtol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -363,3 +363,28 @@ def test_a_limit_that_is_none_is_refused(tmp_path, max_bytes):
     with pytest.raises(InvalidInputError, match="max_bytes must be a whole number"):
         limit_cache(tmp_path, max_bytes)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_of_a_row_are_found_by_their_own_keys(tmp_path):
+    a, b, c = ({"part": name} for name in "abc")
+    rows = expected(TEXTS, (2, 3))
+
+    def compute(texts):
+        yield range(len(texts)), expected(texts, (2, 3))
+
+    cache = RowCache(tmp_path, [a, b], (2, 3))
+    np.testing.assert_array_equal(cache.rows(TEXTS[:30], compute), rows[:30])
+    np.testing.assert_array_equal(cache.rows(TEXTS[::-1], compute), rows[::-1])
+    turned = RowCache(tmp_path, [b, a], (2, 3)).rows(TEXTS, never)
+    np.testing.assert_array_equal(turned, rows[:, ::-1])
+    np.testing.assert_array_equal(
+        RowCache(tmp_path, b, (3,)).rows(TEXTS, never), rows[:, 1]
+    )
+    asked = Compute(shape=(2, 3))  # one part is there, the other is not
+    RowCache(tmp_path, [a, c], (2, 3)).rows(TEXTS, asked)
+    assert sorted(asked.texts) == sorted(TEXTS)
+    cache.clear()
+    RowCache(tmp_path, c, (3,)).rows(TEXTS, never)
+    assert statement(tmp_path, "SELECT count(*) FROM rows") == [(len(TEXTS),)]
+    with pytest.raises(InvalidInputError, match=r"2 keys .* shape \(3,\)"):
+        RowCache(tmp_path, [a, b], (3,))

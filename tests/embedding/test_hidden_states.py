@@ -10,6 +10,11 @@ import pytest
 import tiny_models as tiny
 import torch
 from hidden_rows import POOL, TEXTS, expected
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from transformers import AutoModel
 
 from smilearn import HiddenStateEmbedder
@@ -185,7 +190,7 @@ def test_rows_of_other_settings_have_another_key(cache):
     settings = [
         {},
         {"layer": 1},
-        {"layer": [3]},
+        {"layer": [0, 1]},
         {"pooling": "mean"},
         {"pooling": whiten},
         {"max_length": 30},
@@ -273,3 +278,123 @@ def test_many_layers_of_many_texts_are_a_map(monkeypatch):
     np.testing.assert_allclose(large, X, atol=1e-6)
     one = HiddenStateEmbedder(tiny.folder("bert")).fit_transform(TEXTS)
     assert type(one) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [
+        ({"layer": "spread"}, [1, 2, 3]),
+        ({"layer": [0, -1], "concatenate": True}, [0, 3]),
+        ({"layer": 2, "concatenate": True}, [2]),
+        ({"layer": "all", "concatenate": True}, [0, 1, 2, 3]),
+    ],
+)
+def test_layers_side_by_side_have_unit_spread(options, layers, forwards):
+    embedder = HiddenStateEmbedder(tiny.folder("bert"), batch_size=99, **options)
+    X = embedder.fit_transform(TEXTS)
+    assert len(forwards) == 1
+    assert embedder.layers_ == layers
+    assert X.dtype == np.float32
+    assert X.shape == (6, 16 * len(layers)) == (6, embedder.n_features_out_)
+    blocks = np.split(X.astype(float), len(layers), axis=1)
+    spread = [np.sqrt(block.var(axis=0).mean()) for block in blocks]
+    np.testing.assert_allclose(spread, 1, rtol=1e-5)
+    states = expected("bert", "mean")[:, layers] / embedder.scale_[:, None]
+    np.testing.assert_allclose(X, states.reshape(6, -1), atol=1e-4)
+    names = embedder.get_feature_names_out()
+    assert names[-1] == f"hiddenstateembedder{X.shape[1] - 1}"
+
+
+@pytest.mark.parametrize(
+    ("n_layers", "layers"),
+    [(1, [0, 1]), (2, [1, 2]), (4, [1, 3, 4]), (6, [2, 4, 6]), (12, [4, 8, 12])],
+)
+def test_the_spread_goes_up_in_thirds(n_layers, layers):
+    network = tiny.model("bert", num_hidden_layers=n_layers)
+    words = tiny.tokenizer("bert")
+    embedder = HiddenStateEmbedder(network, tokenizer=words, layer="spread")
+    assert embedder.fit(TEXTS).layers_ == layers
+
+
+def test_new_texts_are_scaled_as_those_of_the_fit():
+    embedder = HiddenStateEmbedder(tiny.folder("bert"), layer="spread").fit(TEXTS)
+    X = embedder.transform(TEXTS)
+    again = clone(embedder).fit_transform(TEXTS)
+    np.testing.assert_array_equal(again, X)
+    scale = embedder.scale_.copy()
+    alone = np.concatenate([embedder.transform([text]) for text in TEXTS])
+    np.testing.assert_allclose(alone, X, atol=1e-4)
+    embedder.set_params(layer=-1, concatenate=False)
+    for each in (embedder, pickle.loads(pickle.dumps(embedder))):
+        np.testing.assert_array_equal(each.transform(TEXTS), X)
+        np.testing.assert_array_equal(each.scale_, scale)
+        assert each.transform([]).shape == (0, 48)
+    other = clone(embedder).set_params(layer="spread").fit(TEXTS[1:3])
+    assert abs(other.scale_ / scale - 1).min() > 0.01
+    assert embedder.fit(TEXTS).transform(TEXTS).shape == (6, 16)
+    assert embedder.scale_ is None
+
+
+def test_layers_that_do_not_differ_between_texts_are_left_as_they_are():
+    embedder = HiddenStateEmbedder(tiny.folder("bert"), layer="spread")
+    X = embedder.fit_transform(["good film", "good film", "good film"])
+    np.testing.assert_array_equal(embedder.scale_, 1)
+    np.testing.assert_allclose(
+        X[0], expected("bert", "mean", ["good film"])[0, 1:].ravel(), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "texts", "told"),
+    [
+        ({"layer": "middle"}, TEXTS, "'layer' parameter"),
+        ({"layer": "spread", "concatenate": "yes"}, TEXTS, "'concatenate' parameter"),
+        ({"layer": [0, 4], "concatenate": True}, TEXTS, "layer=4 is not to be had"),
+        ({"layer": "spread"}, [], "a text at least"),
+    ],
+)
+def test_what_cannot_be_put_side_by_side(options, texts, told):
+    with pytest.raises(ValueError, match=told):
+        HiddenStateEmbedder(tiny.folder("bert"), **options).fit(texts)
+    with pytest.raises(NotFittedError):
+        HiddenStateEmbedder(tiny.folder("bert"), layer="spread").transform(TEXTS)
+
+
+def test_many_layers_side_by_side_are_a_map(monkeypatch):
+    embedder = HiddenStateEmbedder(tiny.folder("bert"), layer="spread")
+    X = embedder.fit_transform(TEXTS)
+    monkeypatch.setattr(_indexing, "LARGE", 1000)
+    large = embedder.fit_transform(TEXTS)
+    assert isinstance(large, np.memmap)
+    np.testing.assert_allclose(large, X, atol=1e-5)
+
+
+def test_a_search_over_layers(read, tmp_path):
+    texts = [f"the {a} film was {b}" for a in tiny.WORDS for b in ("good", "bad")]
+    y = np.arange(len(texts)) % 2
+    embedder = HiddenStateEmbedder(tiny.folder("bert"), cache_folder=tmp_path)
+    pipeline = make_pipeline(embedder, LogisticRegression(max_iter=1000))
+    grid = {"hiddenstateembedder__layer": ["spread", -1, 2]}
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(texts, y)
+    assert search.cv_results_["mean_test_score"].shape == (3,)
+    assert sum(read) == len(texts)  # the layers of the spread serve alone too
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_rows_of_a_layer_are_shared(order, cache, read):
+    settings = [
+        {"layer": "spread"},
+        {"layer": [3, 1]},
+        {"layer": 2, "concatenate": True},
+    ]
+    for place in order:
+        options = settings[place]
+        kept = HiddenStateEmbedder(tiny.folder("bert"), cache_folder="kept", **options)
+        plain = HiddenStateEmbedder(tiny.folder("bert"), **options)
+        for texts in (TEXTS[:3], TEXTS):
+            kept.fit(TEXTS[:3])
+            plain.fit(TEXTS[:3])
+            np.testing.assert_allclose(
+                kept.transform(texts), plain.transform(texts), atol=1e-5
+            )
+    assert len(cache()) == 3
