@@ -14,8 +14,27 @@ class RiskScorer(Documented):
 
     A subclass has `fit`, which sets `scores_` (n_samples,), `labels_` and `offset_`;
     and `score_samples(X, y=None)` for new samples. Where `fit` sets `probability_`,
-    `psmi_`, `scores_std_` or `likely_labels_`, tables show them.
+    `psmi_`, `scores_std_` or `likely_labels_`, tables show them. `_log_probability(X)`
+    gives the log probability of each label, (n_samples, n_classes).
     """
+
+    def predict_proba(self, X):
+        """Probability of each label.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_classes)
+            One column for each of `classes_`. Where samples have several labels, the
+            probability that each is present; else rows sum to 1. With ``pooled=False``
+            the mean log density over the slices stands for that of the sample.
+        """
+        check_is_fitted(self)
+        return np.exp(self._log_probability(X))
 
     def decision_function(self, X, target=None):
         """Score minus `offset_`; negative = at risk.

@@ -19,6 +19,14 @@ from smilearn.utils._optional import require
 ENOUGH = 2**24  # numbers of a batch: 64 MB in single precision
 
 
+def n_batches(X):
+    """Batches of a fair size that an array makes, when it is dense."""
+    n_samples, width = X.shape
+    if issparse(X):
+        width = min(width, MOST_FEATURES)
+    return max(1, -(-n_samples * width // ENOUGH))
+
+
 class ArrayBatches:
     """Rows of an array that may be larger than memory."""
 
@@ -30,10 +38,7 @@ class ArrayBatches:
         check_consistent_length(X, self.y, self.weight)
 
     def __iter__(self):
-        n_samples, n_features = self.X.shape
-        width = min(n_features, MOST_FEATURES) if issparse(self.X) else n_features
-        n_batches = max(1, -(-n_samples * width // ENOUGH))
-        ends = np.linspace(0, n_samples, n_batches + 1).astype(int)
+        ends = np.linspace(0, self.X.shape[0], n_batches(self.X) + 1).astype(int)
         for begin, end in pairwise(ends):
             weight = None if self.weight is None else self.weight[begin:end]
             yield self.X[begin:end], self.y[begin:end], weight
@@ -58,8 +63,8 @@ class Relabelled:
             begin = end
 
 
-def repeatable(batches):
-    """Refuse what can be gone through only once."""
+def first_of(batches):
+    """The first batch with samples; refuses what can be gone through only once."""
     if isinstance(batches, Iterator) or not hasattr(batches, "__iter__"):
         raise InvalidInputError(
             "batches must be an iterable that can be gone through more than once, such "
@@ -67,7 +72,12 @@ def repeatable(batches):
             f"{type(batches).__name__}. For batches that come only once use "
             "partial_fit(X, y) on each."
         )
-    return batches
+    first = next(filled(batches), None)
+    if first is None:
+        raise InvalidInputError(
+            "batches must hold at least 1 batch with samples; got none."
+        )
+    return first
 
 
 def pieces(batches, validated):

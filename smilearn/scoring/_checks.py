@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
@@ -37,6 +38,21 @@ def validated(scorer, X, *y, reset=False, least=None):
     return (X, checked[1]) if y else X
 
 
+def checked_batch(scorer, X, y, sample_weight=None, *, reset=False):
+    """Check one batch of samples; give its embeddings, labels and weights."""
+    X, y = validated(scorer, X, y, reset=reset, least=1)
+    check_classification_targets(y)
+    return X, y, batch_weights(sample_weight, X)
+
+
+def with_codes(scorer, X, y):
+    """Check samples, and labels if there are any; give the places of these."""
+    if y is None:
+        return validated(scorer, X), None
+    X, y = validated(scorer, X, y)
+    return X, encoded(scorer.classes_, y)
+
+
 def encoded(classes, y):
     """Places of labels among the classes; refuses those that are not there."""
     codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
@@ -49,9 +65,11 @@ def encoded(classes, y):
     return codes
 
 
-def of_known_labels(classes, X, y, weight):
+def of_known_labels(scorer, X, y, sample_weight=None):
     """Samples whose labels were seen, their codes and weights; warn of the others."""
-    known = np.isin(y, classes)
+    X, y = validated(scorer, X, y)
+    weight = checked_weights(sample_weight, X)
+    known = np.isin(y, scorer.classes_)
     if known.any() and not known.all():
         warnings.warn(
             f"{(~known).sum()} of {len(y)} samples have labels that were not seen in "
@@ -61,7 +79,7 @@ def of_known_labels(classes, X, y, weight):
         )
         X, y = X[known], y[known]
         weight = weight if weight is None else weight[known]
-    return X, encoded(classes, y), weight
+    return X, encoded(scorer.classes_, y), weight
 
 
 def batch_weights(sample_weight, X):

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
-from smilearn.scoring._checks import of_known_labels, slice_counts, validated
+from smilearn.scoring._checks import of_known_labels, slice_counts
 from smilearn.scoring._multilabel import refuse_labels
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.scoring._tally import SliceTally
@@ -138,8 +138,7 @@ class SliceConvergence:
             if counts is None:
                 counts = _doubling(model.recipe)
             counts = slice_counts(counts, estimator.n_slices_, "counts").tolist()
-            X, y = validated(estimator, X, y)
-            X, codes, _ = of_known_labels(estimator.classes_, X, y, None)
+            X, codes, _ = of_known_labels(estimator, X, y)
             return cls(
                 *_followed(model, model.points(X, settings), codes, counts, settings)
             )

@@ -18,8 +18,14 @@ from smilearn.scoring._model import by_kind, fit_model, own_column
 from smilearn.scoring._outliers import find_outliers
 from smilearn.scoring._points import features_of
 from smilearn.scoring._reader import SliceReader, SliceSums
+from smilearn.scoring._recipe import recipe_of
 from smilearn.scoring._sums import Sums
-from smilearn.scoring._tally import ENOUGH_RELIABILITY, FIRST_SLICES, SliceTally
+from smilearn.scoring._tally import (
+    ENOUGH_RELIABILITY,
+    FIRST_SLICES,
+    SliceTally,
+    warn_unreliable,
+)
 from smilearn.utils._devices import working_on
 from smilearn.utils._weights import enough_weight
 
@@ -216,6 +222,31 @@ def _labels_and_weights(batches):
         weights.append(np.ones(len(y)) if weight is None else weight)
     weight = np.concatenate(weights)
     return np.concatenate(labels), None if (weight == 1).all() else weight
+
+
+def fit_scorer(scorer, batches, size=np.inf, at_hand=False):
+    """Fit a scorer to (X, y, weight) that `batches` makes; give the weights."""
+    scorer._forget()
+    recipe, directions = recipe_of(scorer, scorer.n_features_in_, size)
+    settings = scorer._settings(recipe)
+    with working_on(settings.device):
+        fitting = Fitting(batches, settings, recipe, at_hand=at_hand)
+        if scorer.outliers is not None:
+            fitting.set_outliers_aside(scorer.outliers)
+        asked = scorer.n_slices, scorer.max_slices
+        fitting.add_slices(directions, *asked, verbose=bool(scorer.verbose))
+        fitting.finish()
+    scorer._keep(fitting.sums, fitting.recipe, fitting.model)
+    scorer.labels_, scorer.outliers_ = fitting.labels, fitting.outliers
+    scorer.psmi_ = scorer.scores_ = fitting.psmi
+    scorer.scores_std_, scorer.reliability_ = fitting.errors, fitting.reliability
+    if recipe.pooled:
+        scorer.scores_ = fitting.log_probability
+        scorer.probability_ = np.exp(scorer.scores_)
+        scorer.likely_labels_ = scorer.classes_[fitting.likely]
+    if scorer.n_slices == "auto":
+        warn_unreliable(scorer.reliability_, scorer.n_slices_, scorer.max_slices)
+    return fitting.weight
 
 
 def with_batch(sums, X, y, weight, recipe, settings):

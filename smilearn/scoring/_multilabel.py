@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import is_multilabel
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._checks import validated
 from smilearn.scoring._recipe import fixed_seed
+from smilearn.scoring._threshold import set_threshold
 from smilearn.utils._callbacks import silent_clone
 from smilearn.utils._validation import is_tensor
 from smilearn.utils._weights import checked_weights
@@ -39,7 +40,10 @@ def fit_labels(scorer, X, y, sample_weight):
         fitted = clone(one).fit(X, Y[:, column], sample_weight=weight)
         scorers[column] = fitted
     fitted = [each for each in scorers if each is not None]
-    scorer.label_scorers_, scorer.label_names_, scorer.labels_ = scorers, names, Y
+    scorer.label_scorers_, scorer.classes_, scorer.labels_ = scorers, names, Y
+    scorer.class_count_ = Y.sum(0) if weight is None else weight @ Y
+    scorer.class_prior_ = np.average(Y, axis=0, weights=weight)
+    scorer.n_slices_ = max(one.n_slices_ for one in scorers if one is not None)
     scorer.label_scores_ = _each_label(scorers, lambda one, _: one.scores_)
     scorer.scores_ = scorer.label_scores_.mean(1)
     scorer.psmi_ = _each_label(scorers, lambda one, _: one.psmi_).mean(1)
@@ -57,7 +61,9 @@ def fit_labels(scorer, X, y, sample_weight):
     spread = np.cov(scorer.psmi_, aweights=weight) * len(scorers) ** 2
     scorer.reliability_ = max(0.0, float(1 - noise**2 / spread)) if spread else 1.0
     scorer.outliers_ = np.any([each.outliers_ for each in fitted], axis=0)
-    return X, Y, weight
+    with scorer._fit_task(X, Y, sample_weight=weight):
+        set_threshold(scorer, lambda null, Y: null.fit(X, Y, weight), Y, weight)
+    return scorer
 
 
 def label_scores(scorer, X, y=None):
@@ -106,7 +112,7 @@ def refuse_labels(scorer, method):
 
 def joined_names(scorer):
     """Labels of each training sample as one text, such as ``"fear, joy"``."""
-    names = np.array([str(name) for name in scorer.label_names_])
+    names = np.array([str(name) for name in scorer.classes_])
     return [", ".join(names[row]) or "none" for row in scorer.labels_ == 1]
 
 

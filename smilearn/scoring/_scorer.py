@@ -2,6 +2,7 @@
 
 import re
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -9,17 +10,14 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring import _batches, _checks, _multilabel
 from smilearn.scoring._base import RiskScorer
-from smilearn.scoring._fitting import Fitting, with_batch
+from smilearn.scoring._fitting import fit_scorer, with_batch
 from smilearn.scoring._model import fit_model
-from smilearn.scoring._points import MOST_FEATURES
-from smilearn.scoring._recipe import recipe_of, stream_recipe
-from smilearn.scoring._tally import warn_unreliable
+from smilearn.scoring._recipe import stream_recipe
 from smilearn.scoring._threshold import NEUTRAL, set_threshold
 from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device, working_on
@@ -46,11 +44,10 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     """Score how well a sample's embedding speaks for its own label; low = at risk.
 
     The score is the log probability of the sample's label given its embedding, by all
-    the *other* samples. A label that surprises can only be learnt by heart: the lower
-    the score, the likelier a fine-tuned model memorizes the sample. Two kinds of
-    evidence are pooled: the densities of the classes along random directions
-    (*slices*), whose pointwise mutual information with the label is the PSMI of [1]_,
-    and linear discriminant analysis.
+    *other* samples: a label that surprises can only be learnt by heart. Two kinds of
+    evidence are pooled: linear discriminant analysis (LDA), and the densities of the
+    classes along random directions (*slices*), whose mean pointwise mutual information
+    with the label is the PSMI of [1]_.
 
     Parameters
     ----------
@@ -63,13 +60,12 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         score of the paper [1]_.
 
     density : {"student", "gaussian"}, default="student"
-        Density of a class along a slice. "gaussian" is the plug-in normal of the paper.
-        "student" is the posterior predictive of the same model, with little prior
-        weight on the pooled variance: the same for large classes, sober for small ones.
+        Density of a class along a slice: the plug-in normal of the paper, or the
+        posterior predictive of the same model, which is sober for small classes.
 
     leave_one_out : bool, default=True
-        Whether a training sample is left out of all that is known of its class when it
-        is scored itself, in closed form. New samples are scored by all that is known.
+        Whether a training sample is left out, in closed form, when it is scored itself.
+        New samples are scored by all that is known.
 
     outliers : float or None, default=5.0
         Training samples this many times as far from the middle of their class as usual
@@ -79,9 +75,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         share of their class. None fits all.
 
     orthogonal : bool, default=True
-        Whether directions come in orthonormal blocks, each block a random rotation: the
-        same mean with 2 to 5 times less variance once there are as many slices as
-        features. False draws each direction independently.
+        Whether directions come in orthonormal blocks, each a random rotation: the same
+        mean with 2 to 5 times less variance once there are as many as features.
 
     contamination : float in (0, 0.5], "permutation" or None, default=None
         Threshold of :meth:`predict`: None flags labels of a probability below one half
@@ -90,23 +85,20 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         all but a share `alpha` of samples whose labels were shuffled.
 
     alpha : float, default=0.05
-        For "permutation": the share flagged where labels have nothing to do with `X`,
-        up to the chance of a few shuffles; see `false_flag_rate_`.
+        For "permutation": the share flagged where labels have nothing to do with `X`.
 
     max_slices : int, default=4096
         Most slices that ``n_slices="auto"`` may use.
 
     device : str, default="auto"
-        Torch device of products and look-ups; "auto" takes cuda, mps or cpu. Where
-        its memory runs out, slices are worked on in smaller blocks.
+        Torch device; "auto" takes cuda, mps or cpu.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of products and tables; sums over samples are float64 in any case.
         "auto": float64 where `X` is small (a million numbers).
 
     block_size : int or "auto", default="auto"
-        Slices whose projections are held at once, beside a copy of X; "auto": 30 to
-        45 MB.
+        Slices whose projections are held at once; "auto": 30 to 45 MB.
 
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of the directions. Pass an int for the same scores at each call.
@@ -121,20 +113,14 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         at most 0; low = at risk. With ``pooled=False``: `psmi_`. A sample without
         others of its class has the log of its share.
 
-    probability_ : ndarray of shape (n_samples,)
-        The same as a probability, in [0, 1]. Not with ``pooled=False``.
-
-    likely_labels_ : ndarray of shape (n_samples,)
-        The most probable label of each training sample by the others. Not with
+    probability_, likely_labels_ : ndarray of shape (n_samples,)
+        The same in [0, 1], and the most probable label by the others. Not with
         ``pooled=False``.
 
-    psmi_ : ndarray of shape (n_samples,)
+    psmi_, scores_std_ : ndarray of shape (n_samples,)
         Pointwise sliced mutual information of each training sample and its label, left
-        out, in nats; low = at risk, 0 = no information.
-
-    scores_std_ : ndarray of shape (n_samples,)
-        Monte-Carlo standard error of `psmi_`, in nats, as for independent slices; with
-        orthogonal ones the true error is smaller.
+        out, in nats (low = at risk, 0 = no information), and its Monte-Carlo standard
+        error, as for independent slices.
 
     reliability_ : float
         Expected rank correlation of `psmi_` with that of as many other slices, from two
@@ -144,51 +130,41 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Samples that score below the offset, in nats, are flagged by :meth:`predict`; of
         "permutation", the share that it flags after a shuffle of its own.
 
-    outliers_ : ndarray of shape (n_samples,)
-        Whether each training sample was too far from its class to be fitted.
-
-    labels_ : ndarray of shape (n_samples,)
-        Labels of the training samples.
+    outliers_, labels_ : ndarray of shape (n_samples,)
+        Which training samples were too far from their class to be fitted; all labels.
 
     label_scorers_, label_scores_ : list, ndarray of shape (n_samples, n_labels)
         Where samples have several labels: the scorer of each label (None for one that
         all samples or none have), and what each sample scores by it.
 
     classes_, class_count_, class_prior_ : ndarray of shape (n_classes,)
-        Labels seen in :meth:`fit`, sorted; fitted samples of each, or their weight; and
-        share of each.
+        Labels seen in :meth:`fit`, sorted; fitted samples of each (or their weight);
+        and share of each.
 
     n_slices_, directions_ : int, ndarray of shape (n_slices, n_features)
         Number of slices, and the slices, unit vectors, one a row.
 
     pool_ : dict
-        `weights` of the slices, of LDA and of the log prior, which multiply mean log
-        densities in nats; `shrinkage` of LDA; `gain` of the slices, in mean log
-        probability left out, by which they enter the pool or not; and `neglected`, the
-        mean probability of labels whose slices are not read (see Notes).
+        `weights` of the evidence of slices and LDA, in nats, and of the log prior;
+        `shrinkage` of LDA; `gain` of the slices, in mean log probability; `neglected`,
+        the mean probability of labels whose slices are not read (see Notes).
 
-    sums_ : Sums
-        Sums over all samples fitted, and up to 4,096 of these on which the pool is
-        fitted: what :meth:`partial_fit` and :meth:`merge` add to.
+    sums_, recipe_ : Sums, Recipe
+        Sums over all samples fitted, with up to 4,096 of these, on which the pool is
+        fitted, and the parameters: what :meth:`partial_fit` and :meth:`merge` add to.
 
     n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
         Features seen in :meth:`fit`, and their names, where all are strings.
 
     Notes
     -----
-    ``log p(label | x)`` is the log softmax of ``w1 * slices + w2 * LDA + b * log
-    prior``, each label's own sample left out in closed form. The three weights and the
-    shrinkage of LDA maximize the mean log probability of the labels, on at most 4,096
-    samples (fewer with many classes); the slices enter only where they raise it by more
-    than ``log(n) / 2n``. Where they do and there are more than 9 classes, slices are
-    read for the own label and the 8 likeliest ones by LDA and prior; the others take
-    the mean of these. The pooled variances and the trace that LDA is shrunk to are not
-    left out: they move by a share of 1 / n. With more than 1,536 features, slices and
-    LDA lie in a random subspace of so many dimensions.
-
-    On real fine-tunes with LiRA ground truth, LDA carries the pool before memorization
-    sets in, and the slices after it (``python benchmarks/detection.py``,
-    ``docs/detection.md``).
+    The log probability is the log softmax of the weighted evidence and log prior. The
+    weights and the shrinkage of LDA maximize it in the mean over the labels of at most
+    4,096 samples (fewer with many classes); slices enter where they save 3 % of the
+    mean surprise. Then, with more than 9 classes, slices are read for a sample's own
+    label and the 8 likeliest ones; the others take their mean. With more than 1,536
+    features, slices and LDA lie in a random subspace of so many dimensions. See
+    ``docs/detection.md`` for what each part is worth.
 
     References
     ----------
@@ -279,15 +255,13 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             `numpy.memmap` or sparse matrix is read a batch at a time.
 
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, 2 classes or more; or, for samples with several labels, a
-            matrix of 0 and 1: each label is scored as present or absent, and a sample
-            scores the mean over the labels (see `label_scores_`).
+            Class labels, 2 classes or more. Where samples have several labels, a matrix
+            of 0 and 1: a sample scores the mean over the labels, present or absent.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample, 0 or more: a sample of weight 2 counts as two equal
-            ones, of which one is left out when it is scored. Where weights are not
-            whole numbers, the whole sample is left out. Samples of weight 0 are not
-            fitted, but are scored.
+            Weights, 0 or more. A sample of weight 2 counts as two equal ones, of which
+            one is left out when it is scored; where weights are not whole numbers, the
+            whole sample is. Samples of weight 0 are not fitted, but are scored.
 
         Returns
         -------
@@ -297,8 +271,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` holds NaN or infinity, if `y` holds one class only or is not made of
-            class labels, or if weights are negative or sum to less than 1 a class.
+            If `X` holds NaN or infinity, `y` one class only or what are no labels, or
+            if weights are negative or sum to less than 1 a class.
 
         Warns
         -----
@@ -306,20 +280,17 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             If ``n_slices="auto"`` stops at `max_slices` before the ranking settles.
         """
         if _multilabel.holds_indicators(y):
-            return self._fit_labels(X, y, sample_weight)
+            self._forget()
+            return _multilabel.fit_labels(self, X, y, sample_weight)
         if isinstance(X, np.memmap) and X.ndim == 2 and X.size > _batches.ENOUGH:
             return self.fit_batches(_batches.ArrayBatches(X, y, sample_weight))
         X, y = _checks.validated(self, X, y, reset=True)
         check_class_labels(y)
         weight = checked_weights(sample_weight, X)
-        n_samples, n_features = X.shape
-        at_hand = (
-            not issparse(X)
-            or n_samples * min(n_features, MOST_FEATURES) < _batches.ENOUGH
-        )
+        at_hand = not (issparse(X) and _batches.n_batches(X) > 1)
         batches = [(X, y, weight)] if at_hand else _batches.ArrayBatches(X, y, weight)
         with self._fit_task(X, y, sample_weight=weight):
-            self._fit(lambda: iter(batches), n_samples * n_features, at_hand=at_hand)
+            fit_scorer(self, lambda: iter(batches), X.shape[0] * X.shape[1], at_hand)
             set_threshold(self, lambda null, y: null.fit(X, y, weight), y, weight)
         return self
 
@@ -327,10 +298,10 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def fit_batches(self, batches):
         """Fit to samples that do not fit in memory, and score them.
 
-        Goes through the batches for the labels, twice or more for outliers (not with
-        ``outliers=None``), twice for each doubling of the slices and once for the
-        probabilities. Gives what :meth:`fit` gives, up to rounding (1e-4 nats). Memory
-        beyond one batch of about 64 MB does not grow but for a few numbers a sample.
+        Goes through them once for the labels, twice or more for outliers, twice for
+        each doubling of the slices and once for the probabilities. Gives what
+        :meth:`fit` gives, up to rounding (1e-4 nats). Memory beyond one batch of about
+        64 MB does not grow but for a few numbers a sample.
 
         Parameters
         ----------
@@ -349,15 +320,9 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             If `batches` can be gone through only once or changes; and whatever
             :meth:`fit` raises.
         """
-        first = next(_batches.filled(_batches.repeatable(batches)), None)
-        if first is None:
-            raise InvalidInputError(
-                "batches must hold at least 1 batch with samples; got none."
-            )
-        self._checked_batch(*first, reset=True)
-        weight = self._fit(
-            lambda: _batches.pieces(batches, self._checked_batch), np.inf
-        )
+        _checks.checked_batch(self, *_batches.first_of(batches), reset=True)
+        check = partial(_checks.checked_batch, self)
+        weight = fit_scorer(self, lambda: _batches.pieces(batches, check))
 
         def refit(null, y):
             return null.fit_batches(_batches.Relabelled(batches, y))
@@ -370,13 +335,12 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Fit to one more batch of samples.
 
-        Batches may be of any size and come in any order: up to rounding (1e-4 nats),
-        what is fitted is what :meth:`fit` would fit to all of them at once with as many
-        slices: ``n_slices="auto"`` takes 1,024, or `max_slices`. As no more than 4,096
-        samples are kept, there are no `scores_`: go through the batches again with
+        Batches of any size in any order fit what :meth:`fit` would fit to all of them
+        at once, up to rounding (1e-4 nats), with as many slices ("auto": 1,024, or
+        `max_slices`). There are no `scores_`: go through the batches again with
         :meth:`score_training_samples`. Nor can outliers be told: they are fitted. After
-        :meth:`fit` the samples are added to those fitted. What a call that raises had
-        to add is not fitted. Parameters set after the first call are not read.
+        :meth:`fit` the samples are added to those fitted. A call that raises adds
+        nothing. Parameters set after the first call are not read.
 
         Parameters
         ----------
@@ -387,11 +351,10 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             Class labels.
 
         classes : array-like of shape (n_classes,), default=None
-            On the first call: all labels that may come; others are an error. None
-            takes labels as they come. `classes_` are those seen so far.
+            On the first call, all labels that may come; None takes them as they come.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample, as in :meth:`fit`. Those of a batch may all be 0.
+            Weights, as in :meth:`fit`. Those of a batch may all be 0.
 
         Returns
         -------
@@ -404,13 +367,13 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             If `contamination` is not None: it needs all samples at once.
 
         ValueError
-            If labels are not among `classes`, or not of the kind of those before; if
-            `classes` are not those of the first call; or after a :meth:`fit` to several
-            labels a sample.
+            If labels are not among `classes` or of another kind than those before, if
+            `classes` change, or after a :meth:`fit` to several labels a sample.
         """
         _multilabel.refuse_labels(self, "partial_fit")
         before = getattr(self, "sums_", None)
-        X, y, weight = self._checked_batch(X, y, sample_weight, reset=before is None)
+        weight, reset = sample_weight, before is None
+        X, y, weight = _checks.checked_batch(self, X, y, weight, reset=reset)
         seen = None if before is None else before.labels
         announced = getattr(self, "stream_classes_", None)
         announced = _checks.allowed_labels(y, classes, seen, announced)
@@ -424,14 +387,12 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def merge(self, other):
         """Add what another scorer has fitted to other samples.
 
-        Both may have been fitted by `partial_fit`, `fit` or `fit_batches`, or not at
-        all. As after `partial_fit`, there are no `scores_`.
+        Both may have been fitted in any way, or not at all. There are no `scores_`.
 
         Parameters
         ----------
         other : SlicedMIScorer
-            Scorer with the same slices: the same `random_state`, an int, and the same
-            parameters. It stays as it is.
+            Scorer with the same parameters and the same int as `random_state`.
 
         Returns
         -------
@@ -441,9 +402,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Raises
         ------
         ValueError
-            If their slices or the names of their features differ, or if the labels of
-            `other` may not come here (see `classes` of :meth:`partial_fit`) or are of
-            another kind.
+            If their slices or the names of their features differ, or the labels of
+            `other` may not come here or are of another kind.
         """
         if not isinstance(other, SlicedMIScorer):
             raise InvalidInputError(
@@ -470,8 +430,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def score_samples(self, X, y=None):
         """Score new samples; low = at risk.
 
-        Training samples scored here are *not* left out: their own scores are in
-        `scores_`.
+        Training samples are *not* left out here: their own scores are in `scores_`.
 
         Parameters
         ----------
@@ -479,8 +438,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             Embeddings.
 
         y : array-like of shape (n_samples,), default=None
-            Label of each sample, among `classes_`. None scores each sample under the
-            label that fits it best.
+            Labels, among `classes_`. None takes the label that fits each sample best.
 
         Returns
         -------
@@ -495,15 +453,14 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         check_is_fitted(self)
         if hasattr(self, "label_scorers_"):
             return _multilabel.label_scores(self, X, y)
-        X, codes = self._with_codes(X, y)
+        X, codes = _checks.with_codes(self, X, y)
         with self._at_work() as (model, settings):
             return model.scores(X, codes, settings)
 
     def score_training_samples(self, X, y, sample_weight=None):
         """Score samples that were fitted, each left out; low = at risk.
 
-        What `scores_` would hold, for samples that come again, in any order. Outliers
-        (`outliers_`) were not fitted: give them weight 0.
+        What `scores_` would hold, for samples that come again, in any order.
 
         Parameters
         ----------
@@ -514,8 +471,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             Their labels.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each when it was fitted. Those of weight 0 were not fitted, and
-            are scored as new ones.
+            Weight of each when it was fitted; those of weight 0 were not, as outliers
+            are not, and are scored as new ones.
 
         Returns
         -------
@@ -529,39 +486,17 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         """
         check_is_fitted(self)
         _multilabel.refuse_labels(self, "score_training_samples")
-        X, codes = self._with_codes(X, y)
+        X, codes = _checks.with_codes(self, X, y)
         weight = _checks.batch_weights(sample_weight, X)
         weight = np.ones(X.shape[0]) if weight is None else weight
         with self._at_work() as (model, settings):
             return model.training_scores(X, codes, weight, settings)
 
-    def predict_proba(self, X):
-        """Probability of each label.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Embeddings.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_samples, n_classes)
-            One column for each of `classes_`; rows sum to 1. Where samples have several
-            labels: the probability that each is present. With ``pooled=False`` the mean
-            log density over the slices stands for that of the sample.
-        """
-        check_is_fitted(self)
-        if hasattr(self, "label_scorers_"):
-            return _multilabel.label_probabilities(self, X)
-        X = _checks.validated(self, X)
-        with self._at_work() as (model, settings):
-            return np.exp(model.probabilities(X, settings))
-
     def score(self, X, y, sample_weight=None):
         """Mean log probability of the labels, in nats; higher is better.
 
-        A proper score: what a grid search over slice counts, densities, layers or
-        embedders maximizes. Of the training samples it is the mean of `scores_`.
+        What a search over slice counts, densities, layers or embedders maximizes. Of
+        training samples, left out, it is the mean of `scores_`.
 
         Parameters
         ----------
@@ -587,26 +522,20 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Warns
         -----
         LowSupportWarning
-            If some samples have labels that were not seen, as happens to classes of
-            one in cross-validation; they are left out.
+            If some samples have labels that were not seen; they are left out.
         """
         check_is_fitted(self)
         if hasattr(self, "label_scorers_"):
             return _multilabel.label_score(self, X, y, sample_weight)
-        X, y = _checks.validated(self, X, y)
-        weight = checked_weights(sample_weight, X)
-        X, codes, weight = _checks.of_known_labels(self.classes_, X, y, weight)
-        with self._at_work() as (model, settings):
-            own = model.probabilities(X, settings)[np.arange(len(codes)), codes]
+        X, codes, weight = _checks.of_known_labels(self, X, y, sample_weight)
+        own = self._log_probability(X)[np.arange(len(codes)), codes]
         return float(np.average(own, weights=weight))
 
     def staged_score_samples(self, X, y=None, at=None):
         """Score samples with the first slices, then with more; low = at risk.
 
-        One pass over the slices, lazily: each array is made when it is asked for. With
-        ``pooled=False``, after k slices the scores are those of a scorer that was
-        fitted with ``n_slices=k`` and the same seed, up to rounding; else the weights
-        of the pool stay those of all slices.
+        One pass over the slices, lazily. With ``pooled=False`` stage k is, up to
+        rounding, what a scorer with ``n_slices=k`` gives; else the pool stays the same.
 
         Parameters
         ----------
@@ -614,29 +543,25 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             Embeddings. In a pipeline: transformed by the steps before.
 
         y : array-like of shape (n_samples,), default=None
-            Label of each sample, among `classes_`. None scores each sample under the
-            label that fits it best with the slices so far.
+            Labels, among `classes_`. None takes the label that fits each sample best.
 
         at : array-like of int, default=None
-            After how many slices to score: ascending, from 1 to `n_slices_`. None is
-            after each one.
+            Numbers of slices, ascending, from 1 to `n_slices_`. None takes each one.
 
         Returns
         -------
         stages : generator of ndarray of shape (n_samples,)
-            Scores in nats, one array for each count of `at`. After all slices these are
-            the scores of :meth:`score_samples`, up to rounding.
+            Scores in nats; the last are those of :meth:`score_samples`.
 
         Raises
         ------
         ValueError
-            At once, if `at` is not as stated, `y` holds a label that was not seen in
-            :meth:`fit`, or samples had several labels.
+            At once: of a wrong `at`, unseen labels, or several labels a sample.
         """
         check_is_fitted(self)
         _multilabel.refuse_labels(self, "staged_score_samples")
         counts = _checks.slice_counts(at, self.n_slices_, "at")
-        X, codes = self._with_codes(X, y)
+        X, codes = _checks.with_codes(self, X, y)
         return self._staged(X, codes, counts)
 
     def _staged(self, X, codes, counts):
@@ -661,38 +586,6 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         """Slices, one a row, in the space of the features; see Attributes."""
         projection, directions = self.recipe_.projection, self.recipe_.directions
         return directions if projection is None else directions @ projection
-
-    def _fit(self, batches, size, *, at_hand=False):
-        """Fit to (X, y, weight) that `batches` makes; give the weights."""
-        self._forget()
-        recipe, directions = recipe_of(self, self.n_features_in_, size)
-        settings = self._settings(recipe)
-        with working_on(settings.device):
-            fitting = Fitting(batches, settings, recipe, at_hand=at_hand)
-            if self.outliers is not None:
-                fitting.set_outliers_aside(self.outliers)
-            asked = self.n_slices, self.max_slices
-            fitting.add_slices(directions, *asked, verbose=bool(self.verbose))
-            fitting.finish()
-        self._keep(fitting.sums, fitting.recipe, fitting.model)
-        self.labels_, self.outliers_ = fitting.labels, fitting.outliers
-        self.psmi_ = self.scores_ = fitting.psmi
-        self.scores_std_, self.reliability_ = fitting.errors, fitting.reliability
-        if recipe.pooled:
-            self.scores_ = fitting.log_probability
-            self.probability_ = np.exp(self.scores_)
-            self.likely_labels_ = self.classes_[fitting.likely]
-        if self.n_slices == "auto":
-            warn_unreliable(self.reliability_, self.n_slices_, self.max_slices)
-        return fitting.weight
-
-    def _fit_labels(self, X, y, sample_weight):
-        """Fit to samples that have several labels each."""
-        self._forget()
-        X, Y, weight = _multilabel.fit_labels(self, X, y, sample_weight)
-        with self._fit_task(X, Y, sample_weight=weight):
-            set_threshold(self, lambda null, Y: null.fit(X, Y, weight), Y, weight)
-        return self
 
     def _take_over(self, sums, recipe):
         """Keep the sums of a stream; the model is fitted when it is asked for."""
@@ -731,16 +624,12 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         for name in fitted - {"feature_names_in_", "n_features_in_", *kept}:
             delattr(self, name)
 
-    def _checked_batch(self, X, y, sample_weight=None, *, reset=False):
-        X, y = _checks.validated(self, X, y, reset=reset, least=1)
-        check_classification_targets(y)
-        return X, y, _checks.batch_weights(sample_weight, X)
-
-    def _with_codes(self, X, y):
-        if y is None:
-            return _checks.validated(self, X), None
-        X, y = _checks.validated(self, X, y)
-        return X, _checks.encoded(self.classes_, y)
+    def _log_probability(self, X):
+        if hasattr(self, "label_scorers_"):
+            return np.log(_multilabel.label_probabilities(self, X))
+        X = _checks.validated(self, X)
+        with self._at_work() as (model, settings):
+            return model.probabilities(X, settings)
 
     def _label_names(self):
         several = hasattr(self, "label_scorers_")
