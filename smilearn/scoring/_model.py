@@ -15,10 +15,13 @@ from smilearn.scoring._recipe import Recipe
 from smilearn.scoring._sums import ClassMoments
 from smilearn.utils._devices import in_blocks
 from smilearn.utils._indexing import as_tensor
+from smilearn.utils._threads import in_threads
 
 _CELLS = 2**24  # of points and of a table of probabilities
+_ROWS = 2048  # whose points stay near in a cache
 _POOL_CELLS = 2**17  # samples times labels on which the pool is fitted
 _POOL_ROWS = 512, 4096
+_GATE_SLICES = 256  # by which it is told whether slices enter the pool
 _LEAST_GAIN = 0.03  # of the mean surprise, that slices must save to enter the pool
 LIKELIEST = 8  # labels of a sample whose slices are read; the others take their mean
 
@@ -44,6 +47,16 @@ class ScoreModel:
     def directions(self):
         """The slices in the space of the features, (S, d)."""
         return self.recipe.directions
+
+    def first_slices(self, n_slices):
+        """The same model with the first slices alone."""
+        directions = self.directions[:n_slices]
+        return replace(
+            self,
+            recipe=replace(self.recipe, directions=directions),
+            moments=self.moments[:n_slices],
+            nodes=self.nodes[:n_slices],
+        )
 
     @property
     def pooled(self):
@@ -73,11 +86,12 @@ class ScoreModel:
 
     def probabilities(self, X, settings):
         """Log probability of each label of new samples, (n, K)."""
+        step = self._chunk_length
         parts = [
-            self.log_posterior(self.points(X[rows], settings), settings)
-            for rows in self._chunks(X)
+            self.log_posterior(self.points(X[i : i + step], settings), settings)
+            for i in range(0, X.shape[0], step)
         ]
-        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+        return np.concatenate(parts)
 
     def training_scores(self, X, codes, weight, settings):
         """Scores of training samples, left out; of weight 0 they are new ones."""
@@ -99,22 +113,32 @@ class ScoreModel:
         X are features, a tensor; `left_out` (n,) copies of each sample are left out.
         """
         own, likely = np.empty(len(codes)), np.empty(len(codes), np.int64)
-        for chunk in self._chunks(X):
-            for part in by_kind(left_out[chunk]):
-                rows = part + chunk.start
-                points = X[torch.as_tensor(rows, device=X.device)]
-                points = self.centred(points, settings)
-                label = torch.as_tensor(codes[rows], device=points.device)
-                table = self.log_posterior(points, settings, label, left_out[rows])
-                own[rows] = table[np.arange(len(rows)), codes[rows]]
-                likely[rows] = table.argmax(1)
+
+        def score(rows):
+            points = self.centred(X[torch.as_tensor(rows, device=X.device)], settings)
+            label = torch.as_tensor(codes[rows], device=points.device)
+            table = self.log_posterior(points, settings, label, left_out[rows])
+            own[rows] = table[np.arange(len(rows)), codes[rows]]
+            likely[rows] = table.argmax(1)
+
+        def work(begin, end):
+            for start in range(begin, end, step):
+                rows = np.arange(start, min(start + step, end))
+                for part in by_kind(left_out[rows]):
+                    score(rows[part])
+
+        step = self._chunk_length
+        if self.pool.weights["slices"] or settings.device.type != "cpu":
+            work(0, len(codes))  # which shares the slices out
+        else:
+            step = min(step, _ROWS)
+            in_threads(work, len(codes), X.numel() * len(self.centre))
         return own, likely
 
-    def _chunks(self, X):
-        """Rows whose points and table of probabilities fit in memory."""
-        step = max(1, _CELLS // max(len(self.classes), len(self.centre)))
-        for begin in range(0, X.shape[0], step):
-            yield slice(begin, min(begin + step, X.shape[0]))
+    @property
+    def _chunk_length(self):
+        """Samples whose points and table of probabilities fit in memory."""
+        return max(1, _CELLS // max(len(self.classes), len(self.centre)))
 
     def psmi_columns(self, codes, points):
         """Columns of the PSMI under given labels (n,), or None: under each label."""
@@ -309,23 +333,31 @@ def _with_pool(model, sums, settings):
         if best is None or reached > best[0]:
             best = reached, lda, pool, table
     reached, lda, pool, table = best
-    columns = model._evidence_columns(None, points, own, left_out)
-    values = model.read(points, columns, settings)
-    tables = {"lda": table, "slices": model._evidence(values, None, own)}
-    both, more = fit_pool(tables, codes, log_prior, sample.weight)
-    gain = more - reached
-    lda = lda.along(vectors)
-    if gain <= _LEAST_GAIN * -reached:
-        pool = replace(pool, weights=pool.weights | {"slices": 0.0})
-        return replace(model, lda=lda, pool=pool, gain=gain)
-    model = replace(model, lda=lda, pool=both, gain=gain)
-    likely = model._likeliest(tables)
-    if likely is None:
-        return model
-    others = np.exp(both.log_posterior(tables))
-    others[np.arange(len(codes)), codes] = 0
-    np.put_along_axis(others, likely, 0, 1)
-    return replace(model, neglected=float(others.sum(1).mean()))
+    model = replace(model, lda=lda.along(vectors), pool=_without_slices(pool))
+    likely = model._likeliest({"lda": table})
+
+    def with_slices(n_slices):
+        part = model.first_slices(n_slices)
+        columns = part._evidence_columns(likely, points, own, left_out)
+        values = part.read(points, columns, settings)
+        tables = {"lda": table, "slices": part._evidence(values, likely, own)}
+        pool, more = fit_pool(tables, codes, log_prior, sample.weight)
+        return pool, more - reached
+
+    _, gain = with_slices(_GATE_SLICES)
+    if gain > _LEAST_GAIN * -reached:
+        pool, gain = with_slices(len(model.directions))
+        model = replace(model, pool=pool)
+    if likely is not None:
+        others = np.exp(_without_slices(pool).log_posterior({"lda": table}))
+        others[np.arange(len(codes)), codes] = 0
+        np.put_along_axis(others, likely, 0, 1)
+        model = replace(model, neglected=float(others.sum(1).mean()))
+    return replace(model, gain=gain)
+
+
+def _without_slices(pool):
+    return replace(pool, weights=pool.weights | {"slices": 0.0})
 
 
 def copies_left_out(model, weight):

@@ -116,21 +116,29 @@ def residuals(X, centres, inverse_scale, dtype, codes=None, order=None):
     """Rows (in some order) minus their centre, scaled; the farthest moved in."""
     n_rows = len(X) if order is None else len(order)
     result = torch.empty((n_rows, X.shape[1]), dtype=dtype, device=X.device)
-    centres, scale = (
-        torch.as_tensor(values, device=X.device).double()
-        for values in (centres, inverse_scale)
-    )
-    codes = codes if codes is None else torch.as_tensor(codes, device=X.device)
+    centres = np.atleast_2d(centres)
+    # in the precision of X, what is near all rows is subtracted without rounding
+    near = torch.as_tensor(centres.mean(0), device=X.device).to(X.dtype)
+    apart = (centres - near.double().cpu().numpy()) * inverse_scale
+    codes = torch.zeros(n_rows, dtype=torch.long) if codes is None else codes
+    codes = torch.as_tensor(codes, device=X.device)
+
+    def centred(rows, own, dtype):
+        near_, scale, apart_ = (
+            torch.as_tensor(values, device=X.device).to(dtype)
+            for values in (near, inverse_scale, apart)
+        )
+        block = torch.sub(rows.to(dtype), near_).mul_(scale)
+        block -= apart_ if len(apart) == 1 else apart_.index_select(0, own)
+        return block, torch.maximum(block.amax(0), -block.amin(0)).amax()
 
     def fill(begin, end):
         rows_of = None if order is None else order[begin:end]
         for rows in row_blocks(X[begin:end] if order is None else X, rows_of):
             stop = begin + len(rows)
-            own = (
-                centres if codes is None else centres.index_select(0, codes[begin:stop])
-            )
-            block = torch.sub(rows.double(), own).mul_(scale)
-            extent = torch.maximum(block.amax(0), -block.amin(0)).amax()
+            block, extent = centred(rows, codes[begin:stop], X.dtype)
+            if not extent.isfinite():
+                block, extent = centred(rows, codes[begin:stop], torch.float64)
             if extent > _FARTHEST:
                 farthest = torch.maximum(block.amax(1), -block.amin(1)) / _FARTHEST
                 block /= farthest.clamp_min_(1)[:, None]
