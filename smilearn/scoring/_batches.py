@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.sparse import issparse
 from sklearn.utils import check_consistent_length
 
@@ -15,6 +14,7 @@ from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._checks import one_kind
 from smilearn.scoring._points import MOST_FEATURES
 from smilearn.utils._optional import require
+from smilearn.utils._validation import as_numpy
 
 ENOUGH = 2**24  # numbers of a batch: 64 MB in single precision
 
@@ -31,9 +31,9 @@ class ArrayBatches:
     """Rows of an array that may be larger than memory."""
 
     def __init__(self, X, y, weight=None):
-        self.X, self.y, self.weight = X, _on_host(y), None
+        self.X, self.y, self.weight = X, np.asarray(as_numpy(y)), None
         if weight is not None:
-            weight = _on_host(weight)
+            weight = np.asarray(as_numpy(weight))
             self.weight = weight if weight.ndim else np.full(X.shape[0], weight)
         check_consistent_length(X, self.y, self.weight)
 
@@ -81,19 +81,22 @@ def first_of(batches):
 
 
 def pieces(batches, validated):
-    """Batches of a fair size: small ones joined, large ones cut."""
+    """Batches of a fair size: small ones joined, large ones cut; weights are made."""
     held, n_held = [], 0
     for batch in filled(batches):
         X, y, weight = validated(*batch)
+        weight = np.ones(len(y)) if weight is None else weight
         rows = max(1, ENOUGH // X.shape[1])
-        for begin in range(0, len(X), rows):
-            piece = slice(begin, begin + rows)
-            part = [None if v is None else v[piece] for v in (X, y, weight)]
-            n_held += len(part[0])
-            last = n_held < rows  # is kept until more batches have come
-            # the iterable may write the next batch where this one is
-            held.append([_copy(v) if i or last else v for i, v in enumerate(part)])
-            if not last:
+        for begin in range(0, len(y), rows):
+            part = [values[begin : begin + rows] for values in (X, y, weight)]
+            whole = len(part[1]) == rows
+            if whole and not held:
+                yield part
+                continue
+            # copied, as the iterable may write the next batch where this one is
+            held.append([as_numpy(values).copy() for values in part])
+            n_held += len(part[1])
+            if n_held >= rows:
                 yield _joined(held)
                 held, n_held = [], 0
     if held:
@@ -108,16 +111,6 @@ def filled(batches):
             yield batch
 
 
-def _on_host(values):
-    return np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values)
-
-
-def _copy(values):
-    if isinstance(values, torch.Tensor):
-        return values.clone()
-    return None if values is None else values.copy()
-
-
 def triple(batch):
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         raise InvalidInputError(
@@ -129,24 +122,10 @@ def triple(batch):
 
 
 def _joined(held):
-    if len(held) == 1:
-        return held[0]
-    X, y, weights = zip(*held, strict=True)
+    X, y, weight = zip(*held, strict=True)
     for labels in y[1:]:  # NumPy would make words of numbers
         one_kind(labels, y[0])
-    weight = None
-    if any(part is not None for part in weights):
-        weight = np.concatenate(
-            [
-                np.ones(len(p)) if w is None else w
-                for p, w in zip(y, weights, strict=True)
-            ]
-        )
-    if isinstance(X[0], torch.Tensor):
-        X = torch.cat([torch.as_tensor(part).to(X[0].device) for part in X])
-    else:
-        X = np.concatenate([_on_host(part) for part in X])
-    return X, np.concatenate(y), weight
+    return np.concatenate(X), np.concatenate(y), np.concatenate(weight)
 
 
 class RecordBatches:
@@ -213,48 +192,35 @@ class RecordBatches:
         sample_weight=None,
         batch_size=16_384,
     ):
-        self._arrow = require("pyarrow", extra="frames", caller="RecordBatches")
-        self._source, self._features = source, features
-        self._label, self._weight = label, sample_weight
-        self._batch_size = batch_size
-        self._of_features = [features] if isinstance(features, str) else list(features)
-        self._columns = [*self._of_features, label]
-        if sample_weight is not None:
-            self._columns.append(sample_weight)
+        needed = {"extra": "frames", "caller": "RecordBatches"}
+        self._tables = require("pyarrow", **needed)
+        self._arrow = require("pyarrow.dataset", **needed)
+        self._source, self._features, self._label = source, features, label
+        self._weight, self._batch_size = sample_weight, batch_size
 
     def __iter__(self):
-        for batch in self._batches():
-            self._wanted(batch.schema.names)
-            if not batch.num_rows:  # as a filter leaves them
-                continue
-            y = self._values(batch, self._label)
-            arrays = self._embeddings(batch), y
-            if self._weight is not None:
-                arrays = (*arrays, self._values(batch, self._weight))
-            yield arrays
-
-    def _wanted(self, names):
-        """Columns to read, each once; refuses what is not among the names there are."""
-        missing = [name for name in self._columns if name not in names]
+        of_features = self._features
+        of_features = [of_features] if isinstance(of_features, str) else of_features
+        weight = [] if self._weight is None else [self._weight]
+        wanted = [*of_features, self._label, *weight]
+        dataset = self._dataset()
+        missing = [name for name in wanted if name not in dataset.schema.names]
         if missing:
-            raise InvalidInputError(
-                f"No column {missing[0]!r}; there are: {list(names)[:20]}."
-            )
-        return list(dict.fromkeys(self._columns))
+            names = list(dataset.schema.names)[:20]
+            raise InvalidInputError(f"No column {missing[0]!r}; there are: {names}.")
+        columns = {"columns": list(dict.fromkeys(wanted)), "use_threads": False}
+        for batch in dataset.to_batches(batch_size=self._batch_size, **columns):
+            if batch.num_rows:  # a filter leaves some without
+                more = [self._values(batch, name) for name in (self._label, *weight)]
+                yield self._embeddings(batch), *more
 
-    def _batches(self):
-        source, size = self._source, self._batch_size
-        if hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns"):
-            if not isinstance(source, self._arrow.Table):  # a data frame
-                source = self._arrow.table(source[self._wanted(list(source.columns))])
-            yield from source.to_batches(max_chunksize=size)
-        elif hasattr(source, "to_batches"):  # a dataset
-            wanted = self._wanted(source.schema.names)
-            yield from source.to_batches(batch_size=size, columns=wanted)
-        else:
-            yield from self._of_parts(source)
-
-    def _of_parts(self, source):
+    def _dataset(self):
+        """The source as a pyarrow.dataset.Dataset."""
+        source = self._source
+        if hasattr(source, "to_batches") and hasattr(source, "to_table"):
+            return source
+        if hasattr(source, "__arrow_c_stream__"):
+            return self._arrow.dataset(self._tables.table(source))
         parts = [source] if isinstance(source, str | PathLike) else source
         if not isinstance(parts, list | tuple):
             raise InvalidInputError(
@@ -262,21 +228,10 @@ class RecordBatches:
                 "or a list of record batches, to be read more than once; got "
                 f"{type(parts).__name__}."
             )
-        parquet = require("pyarrow.parquet", extra="frames", caller="RecordBatches")
-        for part in parts:
-            if isinstance(part, self._arrow.RecordBatch):
-                yield part
-                continue
-            folder = isinstance(part, str | PathLike) and Path(part).is_dir()
-            files = sorted(Path(part).rglob("*.parquet")) if folder else [part]
-            if not files:
-                raise InvalidInputError(
-                    f"No *.parquet file in the folder {str(part)!r}."
-                )
-            for path in files:
-                with parquet.ParquetFile(path) as file:
-                    wanted = self._wanted(file.schema_arrow.names)
-                    yield from file.iter_batches(self._batch_size, columns=wanted)
+        if all(isinstance(part, str | PathLike) for part in parts):
+            files = [file for part in parts for file in _files(part)]
+            return self._arrow.dataset(files, format="parquet")
+        return self._arrow.dataset(list(parts))
 
     def _values(self, batch, name):
         column = batch.column(batch.schema.names.index(name))
@@ -306,3 +261,13 @@ class RecordBatches:
                 "none may be missing."
             )
         return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
+
+
+def _files(part):
+    """Parquet files of a folder, in the order of their names; or one file."""
+    if not Path(part).is_dir():
+        return [str(part)]
+    files = sorted(map(str, Path(part).rglob("*.parquet")))
+    if not files:
+        raise InvalidInputError(f"No *.parquet file in the folder {str(part)!r}.")
+    return files

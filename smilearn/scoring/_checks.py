@@ -1,5 +1,6 @@
 """What a scorer is given, checked: embeddings, labels, weights, counts of slices."""
 
+import re
 import warnings
 
 import numpy as np
@@ -169,3 +170,20 @@ def refuse_to_merge(scorer, other, recipe):
             "merge needs two scorers fitted to the same features in the same order; "
             f"got {here} here and {there} in the other."
         )
+
+
+def keeps_up(scorer):
+    """Whether a scorer can learn from a stream; raises what is in the way."""
+    if scorer.contamination is not None:
+        raise AttributeError(
+            "partial_fit and merge keep no scores to set a threshold by, so "
+            f"contamination must be None; got {scorer.contamination!r}."
+        )
+    return True
+
+
+def forget(scorer):
+    """Drop what an earlier fit has left, but for the features."""
+    fitted = {name for name in vars(scorer) if re.fullmatch(r"[a-z]\w*_", name)}
+    for name in fitted - {"feature_names_in_", "n_features_in_"}:
+        delattr(scorer, name)

@@ -2,8 +2,8 @@
 
 from numbers import Real
 
-import narwhals as nw
 import numpy as np
+import polars as pl
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
@@ -12,10 +12,9 @@ from smilearn.scoring._checks import of_known_labels, slice_counts
 from smilearn.scoring._multilabel import refuse_labels
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.scoring._tally import SliceTally
-from smilearn.utils._optional import require
 from smilearn.utils._ranks import rank_correlation
 
-__all__ = ["SliceConvergence"]
+_COLUMNS = ("n_slices", "contrast", "reliability", "agreement")
 
 
 class SliceConvergence:
@@ -45,6 +44,9 @@ class SliceConvergence:
     ----------
     n_slices, contrast, reliability, agreement : ndarray
         The same, as arrays.
+
+    frame : polars.DataFrame of shape (n_counts, 4)
+        The same in columns; `agreement` is null where there is none.
 
     Raises
     ------
@@ -79,7 +81,7 @@ class SliceConvergence:
         self.contrast = np.array(contrast, dtype=np.float64)
         self.reliability = np.array(reliability, dtype=np.float64)
         self.agreement = np.array(agreement, dtype=np.float64)
-        lengths = [len(values) for values in vars(self).values()]
+        lengths = [len(vars(self)[name]) for name in _COLUMNS]
         if not 0 < lengths[0] == lengths[1] == lengths[2] >= lengths[3]:
             raise InvalidInputError(
                 "n_slices, contrast and reliability must be of one length, 1 or more, "
@@ -181,44 +183,20 @@ class SliceConvergence:
             )
         return int(self.n_slices[first])
 
-    def to_pandas(self):
-        """Convert to a pandas frame.
+    @property
+    def frame(self):
+        """The same as a polars.DataFrame, one row a count; see Attributes."""
+        columns = {name: vars(self)[name] for name in _COLUMNS}
+        columns["agreement"] = [*self.agreement, *[None] * self._n_alone]
+        return pl.DataFrame(columns, schema_overrides={"agreement": pl.Float64})
 
-        Returns
-        -------
-        frame : pandas.DataFrame
-            One row a count; `agreement` is missing where there is none.
-        """
-        return self._frame("pandas")
-
-    def to_polars(self):
-        """Convert to a polars frame.
-
-        Returns
-        -------
-        frame : polars.DataFrame
-            One row a count; `agreement` is null where there is none.
-        """
-        return self._frame("polars")
-
-    def _frame(self, backend):
-        require(backend, extra="frames", caller=f"SliceConvergence.to_{backend}")
-        columns = {name: values.tolist() for name, values in vars(self).items()}
-        columns["agreement"] += [None] * (len(self.n_slices) - len(self.agreement))
-        types = {name: nw.Float64() for name in columns} | {"n_slices": nw.Int64()}
-        return nw.from_dict(columns, types, backend=backend).to_native()
+    @property
+    def _n_alone(self):
+        return len(self.n_slices) - len(self.agreement)
 
     def __repr__(self):
-        lines = [list(vars(self))]
-        for row, count in enumerate(self.n_slices):
-            values = [v[row] for v in (self.contrast, self.reliability)]
-            values += [*self.agreement[row : row + 1]]
-            cells = [str(count), *(f"{value:.3f}" for value in values)]
-            lines.append(cells + ["-"] * (4 - len(cells)))
-        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join(map(str.rjust, cells, widths)).rstrip() for cells in lines
-        )
+        with pl.Config(tbl_rows=-1, tbl_hide_dataframe_shape=True):
+            return str(self.frame)
 
 
 def _check_number(name, value, most):

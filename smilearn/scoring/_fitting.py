@@ -14,6 +14,7 @@ import torch
 from tqdm.auto import tqdm
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.scoring._checks import forget
 from smilearn.scoring._model import by_kind, fit_model, own_column
 from smilearn.scoring._outliers import find_outliers
 from smilearn.scoring._points import features_of
@@ -226,7 +227,7 @@ def _labels_and_weights(batches):
 
 def fit_scorer(scorer, batches, size=np.inf, at_hand=False):
     """Fit a scorer to (X, y, weight) that `batches` makes; give the weights."""
-    scorer._forget()
+    forget(scorer)
     recipe, directions = recipe_of(scorer, scorer.n_features_in_, size)
     settings = scorer._settings(recipe)
     with working_on(settings.device):

@@ -59,6 +59,16 @@ class ScoreModel:
         )
 
     @property
+    def pool_facts(self):
+        """What a person may want to know of the pool."""
+        return {
+            "weights": self.pool.weights | {"prior": self.pool.prior_weight},
+            "shrinkage": self.lda and self.lda.shrinkage,
+            "gain": self.gain,
+            "neglected": self.neglected,
+        }
+
+    @property
     def pooled(self):
         """Whether scores are log probabilities; PSMI otherwise."""
         return self.lda is not None

@@ -30,6 +30,13 @@ class Recipe:
         """Slices in an orthonormal block."""
         return self.directions.shape[1] if self.orthogonal else 1
 
+    @property
+    def slices(self):
+        """Slices in the space of the features, (S, n_features)."""
+        if self.projection is None:
+            return self.directions
+        return self.directions @ self.projection
+
     def settings(self, device, block_size):
         """Settings of a pass on some device."""
         dtype = "float32" if device.type == "mps" else self.dtype

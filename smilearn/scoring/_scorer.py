@@ -1,6 +1,5 @@
 """Surprise of labelled embeddings, and their pointwise sliced mutual information."""
 
-import re
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
@@ -30,16 +29,6 @@ _SHARE = Interval(Real, 0, 0.5, closed="right")
 _AUTO = StrOptions({"auto"})
 
 
-def _keeps_up(scorer):
-    """Whether a scorer can learn from a stream; raises what is in the way."""
-    if scorer.contamination is not None:
-        raise AttributeError(
-            "partial_fit and merge keep no scores to set a threshold by, so "
-            f"contamination must be None; got {scorer.contamination!r}."
-        )
-    return True
-
-
 class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     """Score how well a sample's embedding speaks for its own label; low = at risk.
 
@@ -65,18 +54,15 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
 
     leave_one_out : bool, default=True
         Whether a training sample is left out, in closed form, when it is scored itself.
-        New samples are scored by all that is known.
 
     outliers : float or None, default=5.0
-        Training samples this many times as far from the middle of their class as usual
-        (the median distance in the class, or in the typical class where that is larger)
-        are not fitted by :meth:`fit`, as they would become the safest of their class
-        and hide the others. They are scored as new ones, and no better than by the
-        share of their class. None fits all.
+        Training samples this many times as far from the middle of their class as the
+        median of it, or of the typical class where that is larger, are not fitted: they
+        would become the safest of their class and hide the others. They are scored as
+        new ones, at most the log share of their class. None fits all.
 
     orthogonal : bool, default=True
-        Whether directions come in orthonormal blocks, each a random rotation: the same
-        mean with 2 to 5 times less variance once there are as many as features.
+        Whether directions come in orthonormal blocks, for 2 to 5 times less variance.
 
     contamination : float in (0, 0.5], "permutation" or None, default=None
         Threshold of :meth:`predict`: None flags labels of a probability below one half
@@ -123,26 +109,24 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         error, as for independent slices.
 
     reliability_ : float
-        Expected rank correlation of `psmi_` with that of as many other slices, from two
-        halves of the slices, in [0, 1]; higher is better.
+        Expected rank correlation of `psmi_` with that of as many other slices.
 
     offset_, false_flag_rate_ : float
-        Samples that score below the offset, in nats, are flagged by :meth:`predict`; of
-        "permutation", the share that it flags after a shuffle of its own.
+        Threshold of :meth:`predict` in nats; of "permutation", the share it flags after
+        a shuffle of its own.
 
     outliers_, labels_ : ndarray of shape (n_samples,)
         Which training samples were too far from their class to be fitted; all labels.
 
     label_scorers_, label_scores_ : list, ndarray of shape (n_samples, n_labels)
-        Where samples have several labels: the scorer of each label (None for one that
-        all samples or none have), and what each sample scores by it.
+        Of several labels: the scorer of each (None where all samples or none have it),
+        and what each sample scores by it.
 
     classes_, class_count_, class_prior_ : ndarray of shape (n_classes,)
-        Labels seen in :meth:`fit`, sorted; fitted samples of each (or their weight);
-        and share of each.
+        Labels seen, sorted; fitted samples of each, or their weight; share of each.
 
     n_slices_, directions_ : int, ndarray of shape (n_slices, n_features)
-        Number of slices, and the slices, unit vectors, one a row.
+        The slices, unit vectors, one a row.
 
     pool_ : dict
         `weights` of the evidence of slices and LDA, in nats, and of the log prior;
@@ -169,8 +153,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     References
     ----------
     .. [1] J. Dentan, D. Buscaldi, A. Shabou, S. Vanier, "Predicting memorization
-       within Large Language Models fine-tuned for classification",
-       arXiv:2409.18858, 2024.
+       within Large Language Models fine-tuned for classification", arXiv:2409.18858.
 
     Examples
     --------
@@ -280,7 +263,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             If ``n_slices="auto"`` stops at `max_slices` before the ranking settles.
         """
         if _multilabel.holds_indicators(y):
-            self._forget()
+            _checks.forget(self)
             return _multilabel.fit_labels(self, X, y, sample_weight)
         if isinstance(X, np.memmap) and X.ndim == 2 and X.size > _batches.ENOUGH:
             return self.fit_batches(_batches.ArrayBatches(X, y, sample_weight))
@@ -330,7 +313,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         set_threshold(self, refit, self.labels_, weight)
         return self
 
-    @available_if(_keeps_up)
+    @available_if(_checks.keeps_up)
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Fit to one more batch of samples.
@@ -383,7 +366,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         self.stream_classes_ = announced
         return self
 
-    @available_if(_keeps_up)
+    @available_if(_checks.keeps_up)
     def merge(self, other):
         """Add what another scorer has fitted to other samples.
 
@@ -540,7 +523,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Embeddings. In a pipeline: transformed by the steps before.
+            Embeddings.
 
         y : array-like of shape (n_samples,), default=None
             Labels, among `classes_`. None takes the label that fits each sample best.
@@ -575,21 +558,16 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     @property
     def pool_(self):
         """Weights of the evidence, see Attributes."""
-        model = self._fitted_model()
-        weights = model.pool.weights | {"prior": model.pool.prior_weight}
-        shrinkage = model.lda and model.lda.shrinkage
-        facts = {"gain": model.gain, "neglected": model.neglected}
-        return {"weights": weights, "shrinkage": shrinkage} | facts
+        return self._fitted_model().pool_facts
 
     @property
     def directions_(self):
         """Slices, one a row, in the space of the features; see Attributes."""
-        projection, directions = self.recipe_.projection, self.recipe_.directions
-        return directions if projection is None else directions @ projection
+        return self.recipe_.slices
 
     def _take_over(self, sums, recipe):
         """Keep the sums of a stream; the model is fitted when it is asked for."""
-        self._forget("n_features_in_", "feature_names_in_")
+        _checks.forget(self)
         self.offset_ = NEUTRAL[recipe.pooled]
         if sums is not None:
             self._keep(sums, recipe, None)
@@ -617,12 +595,6 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def _settings(self, recipe):
         size = None if self.block_size == "auto" else self.block_size
         return recipe.settings(resolve_device(self.device), size)
-
-    def _forget(self, *kept):
-        """Drop what an earlier fit has left."""
-        fitted = {name for name in vars(self) if re.fullmatch(r"[a-z]\w*_", name)}
-        for name in fitted - {"feature_names_in_", "n_features_in_", *kept}:
-            delattr(self, name)
 
     def _log_probability(self, X):
         if hasattr(self, "label_scorers_"):
