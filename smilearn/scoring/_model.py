@@ -250,7 +250,7 @@ class ScoreModel:
             )
         else:
             labels = likely.T
-        labels = torch.as_tensor(np.ascontiguousarray(labels), device=points.device)
+        labels = torch.as_tensor(np.array(labels), device=points.device)
         columns = [Column("density", each) for each in labels]
         if codes is not None:
             columns.append(own_column("density", codes, left_out))

@@ -171,8 +171,10 @@ def content_keys(X):
     line = torch.as_tensor(line / np.linalg.norm(line), device=X.device)
 
     def work(begin, end):
-        # sums of a row, not a product: that rounds by where in a block a row stands
-        return [(rows.double() * line).sum(1) for rows in row_blocks(X[begin:end])]
+        # sums of a row, not a product: that rounds by where in a block a row stands;
+        # and of a row in one piece of memory, as a column is summed in another order
+        blocks = (rows.double().contiguous() for rows in row_blocks(X[begin:end]))
+        return [(rows * line).sum(1) for rows in blocks]
 
     parts = [part for parts in in_threads(work, len(X), X.numel()) for part in parts]
     keys = torch.cat(parts).cpu().numpy().view(np.uint64)
