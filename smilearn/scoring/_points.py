@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
+from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse import issparse
 from sklearn.random_projection import SparseRandomProjection
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring._directions import SliceDirections
 from smilearn.utils._indexing import as_tensor, row_blocks
 from smilearn.utils._random import generator_from
 from smilearn.utils._threads import in_threads
@@ -27,13 +27,12 @@ def projection_for(n_features, seed):
     """
     if n_features <= MOST_FEATURES:
         return None
-    if n_features > _VERY_MANY * MOST_FEATURES:
-        rng = generator_from(seed, "projection")
-        state = int(rng.integers(2**31))
-        maker = SparseRandomProjection(MOST_FEATURES, random_state=state)
-        return maker.fit(np.empty((1, n_features), np.float32)).components_
     rng = generator_from(seed, "projection")
-    return SliceDirections(n_features, rng).first(MOST_FEATURES)
+    if n_features > _VERY_MANY * MOST_FEATURES:
+        maker = SparseRandomProjection(MOST_FEATURES, random_state=rng.integers(2**31))
+        return maker.fit(np.zeros((1, n_features), np.float32)).components_
+    axes = rng.standard_normal((MOST_FEATURES, n_features))
+    return solve_triangular(cholesky(axes @ axes.T, lower=True), axes, lower=True)
 
 
 def features_of(X, projection, device):
