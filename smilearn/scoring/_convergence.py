@@ -11,6 +11,7 @@ from smilearn.metrics import label_contrast
 from smilearn.scoring._checks import of_known_labels, slice_counts
 from smilearn.scoring._multilabel import refuse_labels
 from smilearn.scoring._scorer import SlicedMIScorer
+from smilearn.scoring._slices import columns_of
 from smilearn.scoring._tally import SliceTally
 from smilearn.utils._ranks import rank_correlation
 
@@ -215,20 +216,25 @@ def _doubling(recipe):
 
 def _followed(model, points, codes, counts, settings):
     """Columns of the curve, in one pass over the slices."""
-    length, n_slices = model.recipe.block_length, len(model.directions)
+    slices, length, n_slices = (
+        model.slices,
+        model.recipe.block_length,
+        len(model.slices),
+    )
     begins = {count: -(-count // length) * length for count in counts}
     seconds = {  # the second set of slices of each count that has one
         count: (begin, begin + count)
         for count, begin in begins.items()
-        if begin + count <= n_slices
+        if begin + count <= len(slices)
     }
     stops = sorted({*counts, *(stop for second in seconds.values() for stop in second)})
     tally = SliceTally(len(points), length)
-    columns = model.psmi_columns(codes, points) + model.psmi_columns(None, points)
-    groups = tally.groups(np.arange(n_slices))
+    every = np.repeat(np.arange(len(model.classes))[:, None], len(points), axis=1)
+    columns = columns_of("pmi", np.concatenate([codes[None], every]), points)
+    groups = tally.groups(np.arange(len(slices)))
     totals, before = np.zeros((len(columns), len(points))), 0
     contrast, reliability, agreement, sums = [], [], [], {}
-    parts = model.slice_sums(points, columns, settings, cuts=stops, groups=groups)
+    parts = slices.sums(points, columns, settings, cuts=stops, groups=groups)
     for stop, read in parts:
         totals += [total.sum(0) for total, _ in read]
         tally.add(slice(None), *read[0])
@@ -239,7 +245,7 @@ def _followed(model, points, codes, counts, settings):
         sums[stop] = totals[0].copy()
         if stop in counts:
             contrast.append(label_contrast(totals[1:].T / stop, codes))
-            alone = model.directions.shape[1] == 1
+            alone = slices.directions.shape[1] == 1
             reliability.append(1.0 if alone else tally.reliability)
         for count, (begin, end) in seconds.items():
             if end == stop:

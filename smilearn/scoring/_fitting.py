@@ -15,11 +15,12 @@ from tqdm.auto import tqdm
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._checks import forget
-from smilearn.scoring._model import by_kind, fit_model, own_column
+from smilearn.scoring._model import by_kind, fit_model
 from smilearn.scoring._outliers import find_outliers
 from smilearn.scoring._points import features_of
 from smilearn.scoring._reader import SliceReader, SliceSums
 from smilearn.scoring._recipe import recipe_of
+from smilearn.scoring._slices import own_column
 from smilearn.scoring._sums import Sums
 from smilearn.scoring._tally import (
     ENOUGH_RELIABILITY,
@@ -156,7 +157,7 @@ class Fitting:
             )
             codes = torch.as_tensor(self._codes[begin + rows], device=points.device)
             column = own_column("pmi", codes, left_out[rows])
-            parts = model.slice_sums(points, [column], self.settings, groups=groups)
+            parts = model.slices.sums(points, [column], self.settings, groups=groups)
             for _, ((total, squares),) in parts:
                 self.tally.add(begin + rows, total, squares)
 

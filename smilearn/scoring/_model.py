@@ -1,19 +1,16 @@
 """What a fitted scorer answers about samples: one frozen object, NumPy arrays only."""
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import torch
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._lda import LDA, eigen_ldas
-from smilearn.scoring._points import features_of, project, residuals
+from smilearn.scoring._points import features_of, residuals
 from smilearn.scoring._pool import Pool, fit_pool
-from smilearn.scoring._reader import Column, SliceReader, SliceSums
 from smilearn.scoring._recipe import Recipe
-from smilearn.scoring._sums import ClassMoments
-from smilearn.utils._devices import in_blocks
+from smilearn.scoring._slices import Slices, columns_of, own_column
 from smilearn.utils._indexing import as_tensor
 from smilearn.utils._threads import in_threads
 
@@ -36,27 +33,11 @@ class ScoreModel:
     whole: bool  # weights were whole numbers: one copy can be left out
     centre: np.ndarray
     inverse_scale: np.ndarray
-    moments: ClassMoments
-    nodes: np.ndarray
+    slices: Slices
     lda: LDA | None
     pool: Pool
     gain: float = 0.0  # of the slices, in mean left-out log probability
     neglected: float = 0.0  # mean probability of labels whose slices are not read
-
-    @property
-    def directions(self):
-        """The slices in the space of the features, (S, d)."""
-        return self.recipe.directions
-
-    def first_slices(self, n_slices):
-        """The same model with the first slices alone."""
-        directions = self.directions[:n_slices]
-        return replace(
-            self,
-            recipe=replace(self.recipe, directions=directions),
-            moments=self.moments[:n_slices],
-            nodes=self.nodes[:n_slices],
-        )
 
     @property
     def pool_facts(self):
@@ -86,13 +67,8 @@ class ScoreModel:
     def scores(self, X, codes, settings):
         """Scores of new samples under some labels; without codes, the best score."""
         if self.pooled:
-            table = self.probabilities(X, settings)
-            return (
-                table.max(1) if codes is None else table[np.arange(len(codes)), codes]
-            )
-        points = self.points(X, settings)
-        columns = self.psmi_columns(codes, points)
-        return self.read(points, columns, settings).max(1)
+            return _under(self.probabilities(X, settings), codes)
+        return self.slices.psmi(self.points(X, settings), codes, settings).max(1)
 
     def probabilities(self, X, settings):
         """Log probability of each label of new samples, (n, K)."""
@@ -114,7 +90,7 @@ class ScoreModel:
             points = self.centred(X[torch.as_tensor(rows, device=X.device)], settings)
             own = torch.as_tensor(codes[rows], device=points.device)
             column = own_column("pmi", own, left_out[rows])
-            scores[rows] = self.read(points, [column], settings)[:, 0]
+            scores[rows] = self.slices.means(points, [column], settings)[:, 0]
         return scores
 
     def left_out_posterior(self, X, codes, left_out, settings):
@@ -128,7 +104,7 @@ class ScoreModel:
             points = self.centred(X[torch.as_tensor(rows, device=X.device)], settings)
             label = torch.as_tensor(codes[rows], device=points.device)
             table = self.log_posterior(points, settings, label, left_out[rows])
-            own[rows] = table[np.arange(len(rows)), codes[rows]]
+            own[rows] = _under(table, codes[rows])
             likely[rows] = table.argmax(1)
 
         def work(begin, end):
@@ -150,70 +126,29 @@ class ScoreModel:
         """Samples whose points and table of probabilities fit in memory."""
         return max(1, _CELLS // max(len(self.classes), len(self.centre)))
 
-    def psmi_columns(self, codes, points):
-        """Columns of the PSMI under given labels (n,), or None: under each label."""
-        if codes is None:
-            codes = np.repeat(np.arange(len(self.classes))[:, None], len(points), 1)
-        codes = torch.as_tensor(np.atleast_2d(codes), device=points.device)
-        return [Column("pmi", each) for each in codes]
-
-    def read(self, points, columns, settings):
-        """Mean over the slices of what each column reads, (n, n_columns)."""
-        totals = np.zeros((len(columns), len(points)))
-        for _, sums in self.slice_sums(points, columns, settings):
-            totals += [total.sum(0) for total, _ in sums]
-        return totals.T / len(self.directions)
-
-    def slice_sums(self, points, columns, settings, *, cuts=(), groups=None):
-        """Go through the slices: where each piece ends, and what its columns read.
-
-        Of each column: sums over the slices of each group (n_groups, n), and of their
-        squares (n,). `groups` (S,) are those of the slices; `cuts` end pieces too.
-        """
-        groups = np.zeros(len(self.directions), int) if groups is None else groups
-        cuts = np.asarray(cuts, int)
-
-        def work(block):
-            product = points.new_empty((block.stop - block.start, len(points)))
-            project(settings.tensor(self.directions[block]), points, product)
-            inside = cuts[(block.start < cuts) & (cuts < block.stop)]
-            for begin, end in pairwise([block.start, *inside, block.stop]):
-                piece = slice(begin, end)
-                Z = product[begin - block.start : end - block.start]
-                sums = [SliceSums(groups[piece], groups.max() + 1, Z) for _ in columns]
-                reader = SliceReader(settings, self.moments[piece], self.nodes[piece])
-                reader.add_to(sums, Z, columns)
-                yield end, [each.values() for each in sums]
-
-        return in_blocks(work, settings, 0, len(self.directions), len(points))
-
     def staged(self, X, codes, settings, counts):
         """Scores (n,) after some counts of slices; the pool stays as it is.
 
         Without codes, of the label that fits each sample best.
         """
-        points = self.points(X, settings)
+        points, own = self.points(X, settings), None
         if self.pooled:
-            tables = {"lda": _array(self.lda.table(points, settings))}
-            columns = self._evidence_columns(None, points)
-        else:
-            columns = self.psmi_columns(codes, points)
-        totals = np.zeros((len(columns), len(points)))
-        for end, sums in self.slice_sums(points, columns, settings, cuts=counts):
-            totals += [total.sum(0) for total, _ in sums]
-            if end not in counts:
-                continue
-            table = totals.T / end
-            if self.pooled:
-                table = self.pool.log_posterior(tables | {"slices": table})
-                table = (
-                    table
-                    if codes is None
-                    else table[np.arange(len(codes)), codes, None]
+            lda = {"lda": _array(self.lda.table(points, settings))}
+            own, codes = codes, None
+        labels = self.slices._labels(points, codes)
+        function = "density" if self.pooled else "pmi"
+        columns, totals = columns_of(function, labels, points), 0.0
+        for end, sums in self.slices.sums(points, columns, settings, cuts=counts):
+            totals = totals + np.stack([total.sum(0) for total, _ in sums], 1)
+            if end in counts:
+                table = totals / end
+                if self.pooled:
+                    table = self.pool.log_posterior(lda | {"slices": table})
+                yield (
+                    table.max(1)
+                    if own is None or not self.pooled
+                    else table[np.arange(len(own)), own]
                 )
-            yield table.max(1)
-            if end == counts[-1]:
-                return
 
     def log_posterior(self, points, settings, codes=None, left_out=None):
         """Log probability of each label, (n, K); of samples with `codes`, left out."""
@@ -224,10 +159,12 @@ class ScoreModel:
             table = self.lda.left_out(points, codes, left_out, settings)
             tables["lda"] = _array(table)
         if self.pool.weights["slices"]:
-            likely = self._likeliest(tables)
-            columns = self._evidence_columns(likely, points, codes, left_out)
-            values = self.read(points, columns, settings)
-            tables["slices"] = self._evidence(values, likely, codes)
+            likely, member = self._likeliest(tables), self.slices
+            if left_out is None:
+                tables["slices"] = member.table(points, settings, likely)
+            else:
+                asked = points, codes, left_out, settings, likely
+                tables["slices"] = member.left_out(*asked)
         result = self.pool.log_posterior(tables)
         if left_out is not None:  # of a class without other samples nothing is known
             alone = (left_out > 0) & (self.count[codes.cpu().numpy()] <= left_out)
@@ -243,51 +180,16 @@ class ScoreModel:
         logits = logits + self.pool.weights["lda"] * tables["lda"]
         return np.argpartition(-logits, LIKELIEST, axis=1)[:, :LIKELIEST]
 
-    def _evidence_columns(self, likely, points, codes=None, left_out=None):
-        if likely is None:
-            labels = np.broadcast_to(
-                np.arange(len(self.classes))[:, None], (len(self.classes), len(points))
-            )
-        else:
-            labels = likely.T
-        labels = torch.as_tensor(np.array(labels), device=points.device)
-        columns = [Column("density", each) for each in labels]
-        if codes is not None:
-            columns.append(own_column("density", codes, left_out))
-        return columns
-
-    def _evidence(self, values, likely, codes=None):
-        """Mean log density under each label, (n, K), from those that were read."""
-        table = values if codes is None else values[:, :-1]
-        if likely is not None:
-            table = self._filled(table, likely)
-        if codes is not None:
-            table[np.arange(len(table)), codes.cpu().numpy()] = values[:, -1]
-        return table
-
-    def _filled(self, read, likely):
-        """A table (n, K) with the mean of a row where labels were not read."""
-        table = np.repeat(read.mean(1, keepdims=True), len(self.classes), axis=1)
-        np.put_along_axis(table, likely, read, 1)
-        return table
-
-
-def own_column(function, codes, left_out=None):
-    """Column of the samples' own labels, `left_out` (n,) copies of each left out.
-
-    Either all of them are above 0 or none is.
-    """
-    if left_out is None or not left_out.any():
-        return Column(function, codes)
-    whole = (left_out == 1).all()
-    weight = None if whole else torch.as_tensor(left_out, device=codes.device)
-    return Column(function, codes, True, weight)
-
 
 def by_kind(left_out):
     """Rows of which something is left out, and rows of which nothing is."""
     kinds = (np.flatnonzero(left_out > 0), np.flatnonzero(left_out <= 0))
     return [rows for rows in kinds if len(rows)]
+
+
+def _under(table, codes):
+    """Value of each row under its label; without codes, the largest."""
+    return table.max(1) if codes is None else table[np.arange(len(codes)), codes]
 
 
 def _array(tensor):
@@ -312,8 +214,7 @@ def fit_model(sums, recipe, settings):
         whole=sums.whole,
         centre=sums.centre,
         inverse_scale=sums.inverse_scale,
-        moments=moments,
-        nodes=settings.nodes(moments),
+        slices=Slices(recipe.directions, moments, settings.nodes(moments)),
         lda=None,
         pool=Pool({"slices": 1.0}, 1.0, np.log(sums.count / sums.count.sum())),
     )
@@ -346,17 +247,15 @@ def _with_pool(model, sums, settings):
     model = replace(model, lda=lda.along(vectors), pool=_without_slices(pool))
     likely = model._likeliest({"lda": table})
 
-    def with_slices(n_slices):
-        part = model.first_slices(n_slices)
-        columns = part._evidence_columns(likely, points, own, left_out)
-        values = part.read(points, columns, settings)
-        tables = {"lda": table, "slices": part._evidence(values, likely, own)}
+    def with_slices(slices):
+        evidence = slices.left_out(points, own, left_out, settings, likely)
+        tables = {"lda": table, "slices": evidence}
         pool, more = fit_pool(tables, codes, log_prior, sample.weight)
         return pool, more - reached
 
-    _, gain = with_slices(_GATE_SLICES)
+    _, gain = with_slices(model.slices.first(_GATE_SLICES))
     if gain > _LEAST_GAIN * -reached:
-        pool, gain = with_slices(len(model.directions))
+        pool, gain = with_slices(model.slices)
         model = replace(model, pool=pool)
     if likely is not None:
         others = np.exp(_without_slices(pool).log_posterior({"lda": table}))

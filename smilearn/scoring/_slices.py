@@ -1,0 +1,115 @@
+"""The slices, fitted: a member of the pool, and the PSMI."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from smilearn.scoring._points import project
+from smilearn.scoring._reader import Column, SliceReader, SliceSums
+from smilearn.scoring._sums import ClassMoments
+from smilearn.utils._devices import in_blocks
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Directions (S, d), moments of the classes on them, and grid sizes (S,)."""
+
+    directions: np.ndarray
+    moments: ClassMoments
+    nodes: np.ndarray
+
+    def __len__(self):
+        return len(self.directions)
+
+    def first(self, n_slices):
+        """The first slices alone."""
+        some = slice(0, n_slices)
+        return Slices(self.directions[some], self.moments[some], self.nodes[some])
+
+    def psmi(self, points, codes, settings):
+        """PSMI of points with their labels, (n, 1), or without codes: (n, K)."""
+        columns = columns_of("pmi", self._labels(points, codes), points)
+        return self.means(points, columns, settings)
+
+    def table(self, points, settings, likely=None):
+        """Mean log density of points in each class, (n, K).
+
+        Of the labels `likely` (n, c), where given; the others take the mean of these.
+        """
+        labels = self._labels(points) if likely is None else likely.T
+        columns = columns_of("density", labels, points)
+        return self._filled(self.means(points, columns, settings), likely)
+
+    def left_out(self, points, codes, weight, settings, likely=None):
+        """The same of training samples, `weight` (n,) copies of each left out."""
+        labels = self._labels(points) if likely is None else likely.T
+        columns = columns_of("density", labels, points)
+        columns.append(own_column("density", codes, weight))
+        values = self.means(points, columns, settings)
+        table = self._filled(values[:, :-1], likely)
+        table[np.arange(len(table)), codes.cpu().numpy()] = values[:, -1]
+        return table
+
+    def means(self, points, columns, settings):
+        """Mean over the slices of what each column reads, (n, n_columns)."""
+        totals = np.zeros((len(columns), len(points)))
+        for _, sums in self.sums(points, columns, settings):
+            totals += [total.sum(0) for total, _ in sums]
+        return totals.T / len(self)
+
+    def sums(self, points, columns, settings, *, cuts=(), groups=None):
+        """Go through the slices: where each piece ends, and what its columns read.
+
+        Of each column: sums over the slices of each group (n_groups, n), and of their
+        squares (n,). `groups` (S,) are those of the slices; `cuts` end pieces too.
+        """
+        groups = np.zeros(len(self), int) if groups is None else groups
+        cuts = np.asarray(cuts, int)
+
+        def work(block):
+            product = points.new_empty((block.stop - block.start, len(points)))
+            project(settings.tensor(self.directions[block]), points, product)
+            inside = cuts[(block.start < cuts) & (cuts < block.stop)]
+            for begin, end in pairwise([block.start, *inside, block.stop]):
+                piece = slice(begin, end)
+                Z = product[begin - block.start : end - block.start]
+                sums = [SliceSums(groups[piece], groups.max() + 1, Z) for _ in columns]
+                reader = SliceReader(settings, self.moments[piece], self.nodes[piece])
+                reader.add_to(sums, Z, columns)
+                yield end, [each.values() for each in sums]
+
+        return in_blocks(work, settings, 0, len(self), len(points))
+
+    def _labels(self, points, codes=None):
+        if codes is not None:
+            return np.asarray(codes)[None]
+        every = np.arange(len(self.moments.count))
+        return np.repeat(every[:, None], len(points), axis=1)
+
+    def _filled(self, read, likely):
+        if likely is None:
+            return read
+        n_classes = len(self.moments.count)
+        table = np.repeat(read.mean(1, keepdims=True), n_classes, axis=1)
+        np.put_along_axis(table, likely, read, 1)
+        return table
+
+
+def columns_of(function, labels, points):
+    """Columns of points under some labels, (n_columns, n)."""
+    labels = torch.as_tensor(np.ascontiguousarray(labels), device=points.device)
+    return [Column(function, each) for each in labels]
+
+
+def own_column(function, codes, left_out):
+    """Column of the samples' own labels, `left_out` (n,) copies of each left out.
+
+    Either all of them are above 0 or none is.
+    """
+    if not left_out.any():
+        return Column(function, codes)
+    whole = (left_out == 1).all()
+    weight = None if whole else torch.as_tensor(left_out, device=codes.device)
+    return Column(function, codes, True, weight)
