@@ -190,7 +190,8 @@ def test_odd_shapes(seed, sizes, n_features, pooled):
     if n_features == 1:
         assert scorer.n_slices_ == scorer.reliability_ == 1
     if pooled:
-        assert np.average(scorer.scores_) > np.log(scorer.class_prior_)[y].mean()
+        by_chance = np.log(scorer.class_prior_)[y].mean()
+        assert scorer.scores_.mean() > by_chance - 1e-6
 
 
 @POOLED
@@ -250,8 +251,8 @@ def test_to_table(seed):
         assert_array_equal(table[column], values)
     alone = by_slices(X, y).to_table().columns
     assert not {"most_likely_label", "probability"} & set(alone)
-    with pytest.raises(InvalidInputError, match="80 training samples; got 5"):
-        scorer.to_table(X[:5])
+    with pytest.raises(InvalidInputError, match="80"):
+        scorer.to_table(texts=["text"] * 5)
 
 
 def test_errors_say_what_to_do(seed):
@@ -287,8 +288,8 @@ def test_small_data_are_scored_in_double_precision(seed):
 def test_nothing_of_an_earlier_fit_stays(seed, pooled):
     X, y = embeddings(seed, (40, 30, 20), 20)
     scorer = fitted(X, np.eye(3, dtype=int)[y], n_slices=8)
+    scorer.fit(X, y).partial_fit(X, y, classes=[0, 1, 2])
     scorer.set_params(contamination="permutation").fit(X, y)
-    scorer.partial_fit if not hasattr(scorer, "partial_fit") else None
     scorer.set_params(contamination=None, pooled=pooled).fit(X[:, :9], y)
     fresh = fitted(X[:, :9], y, pooled=pooled, n_slices=8)
     assert vars(scorer).keys() == vars(fresh).keys()
@@ -320,7 +321,7 @@ def test_parameters_set_after_fit_change_no_answer(seed, pooled, way):
     others, labels = wide_and_narrow(seed + 1, size=10)
 
     def made():
-        one = SlicedMIScorer(24, pooled=pooled, random_state=0)
+        one = SlicedMIScorer(24, pooled=pooled, random_state=0, dtype="float64")
         return getattr(one, way)(X, y)
 
     def answers(one):
