@@ -45,9 +45,11 @@ class ClassMoments:
         total = self.total
         freedom = np.maximum(self.count - 1, 0).sum()
         within = self.variance @ self.count / max(freedom, 1)
-        # without a second sample in any class, only the whole spread is known
-        pooled = np.where(within > 0, within, total if freedom == 0 else 0)
-        return np.where(total > 0, np.maximum(pooled, _POOLED_FLOOR * total), 1.0)
+        least = _POOLED_FLOOR * total
+        # without a second sample in any class, only the whole spread is known; what is
+        # left within the classes is rounding
+        least_known = total if freedom == 0 else least
+        return np.where(total > 0, np.where(within > least, within, least_known), 1.0)
 
     @property
     def total(self):
