@@ -216,11 +216,7 @@ def _doubling(recipe):
 
 def _followed(model, points, codes, counts, settings):
     """Columns of the curve, in one pass over the slices."""
-    slices, length, n_slices = (
-        model.slices,
-        model.recipe.block_length,
-        len(model.slices),
-    )
+    slices, length = model.slices, model.recipe.block_length
     begins = {count: -(-count // length) * length for count in counts}
     seconds = {  # the second set of slices of each count that has one
         count: (begin, begin + count)

@@ -71,7 +71,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         all but a share `alpha` of samples whose labels were shuffled.
 
     alpha : float, default=0.05
-        For "permutation": the share flagged where labels have nothing to do with `X`.
+        For "permutation": the share flagged where labels say nothing of `X`.
 
     max_slices : int, default=4096
         Most slices that ``n_slices="auto"`` may use.
@@ -220,8 +220,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.input_tags.sparse = True
+        tags.target_tags.required = tags.input_tags.sparse = True
         return tags
 
     def __sklearn_is_fitted__(self):
@@ -254,8 +253,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` holds NaN or infinity, `y` one class only or what are no labels, or
-            if weights are negative or sum to less than 1 a class.
+            If `X` is not finite, `y` not of 2 classes or more, or weights too small.
 
         Warns
         -----
@@ -300,8 +298,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Raises
         ------
         ValueError
-            If `batches` can be gone through only once or changes; and whatever
-            :meth:`fit` raises.
+            If `batches` can be gone through only once or changes, and as :meth:`fit`.
         """
         _checks.checked_batch(self, *_batches.first_of(batches), reset=True)
         check = partial(_checks.checked_batch, self)
@@ -350,8 +347,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             If `contamination` is not None: it needs all samples at once.
 
         ValueError
-            If labels are not among `classes` or of another kind than those before, if
-            `classes` change, or after a :meth:`fit` to several labels a sample.
+            If labels may not come here, or after a fit to several labels a sample.
         """
         _multilabel.refuse_labels(self, "partial_fit")
         before = getattr(self, "sums_", None)
@@ -385,8 +381,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Raises
         ------
         ValueError
-            If their slices or the names of their features differ, or the labels of
-            `other` may not come here or are of another kind.
+            If slices or features differ, or the labels of `other` may not come here.
         """
         if not isinstance(other, SlicedMIScorer):
             raise InvalidInputError(
@@ -558,11 +553,12 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     @property
     def pool_(self):
         """Weights of the evidence, see Attributes."""
-        return self._fitted_model().pool_facts
+        with self._at_work() as (model, _):
+            return model.pool_facts
 
     @property
     def directions_(self):
-        """Slices, one a row, in the space of the features; see Attributes."""
+        """Slices, one a row; see Attributes."""
         return self.recipe_.slices
 
     def _take_over(self, sums, recipe):
@@ -578,19 +574,14 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         self.class_prior_ = sums.count / sums.count.sum()
         self.n_slices_ = len(recipe.directions)
 
-    def _fitted_model(self):
-        if self._model is None:
-            settings = self._settings(self.recipe_)
-            with working_on(settings.device):
-                self._model = fit_model(self.sums_, self.recipe_, settings)
-        return self._model
-
     @contextmanager
     def _at_work(self):
-        """The fitted model and settings, where the work is done."""
-        model, settings = self._fitted_model(), self._settings(self.recipe_)
+        """The model, fitted by now, and settings, where the work is done."""
+        settings = self._settings(self.recipe_)
         with working_on(settings.device):
-            yield model, settings
+            if self._model is None:
+                self._model = fit_model(self.sums_, self.recipe_, settings)
+            yield self._model, settings
 
     def _settings(self, recipe):
         size = None if self.block_size == "auto" else self.block_size
