@@ -64,8 +64,8 @@ class MemorizationIssueManager(IssueManager):
         """Collect what `Datalab.get_info("memorization")` is to give."""
         names = np.asarray(self.datalab.class_names)  # cleanlab knows labels by number
         table = self.scorer.to_table(features)
-        numbers = {"risk", "probability", "psmi"} & {*table.columns}
-        return {name: table[name] for name in numbers} | {
+        known = [n for n in ("risk", "probability", "psmi") if n in table.columns]
+        return {name: table[name] for name in known} | {
             "standard_error": table["std"],
             "given_label": names[table["label"]],
             "most_likely_label": names[table["most_likely_label"]],

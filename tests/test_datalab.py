@@ -65,6 +65,23 @@ def test_columns_are_the_scores_of_the_scorer(planted, lab_of):
     assert (issues["is_memorization_issue"] == (scorer.scores_ < 0)).all()
 
 
+def test_score_is_the_probability_where_the_scorer_has_it(planted, lab_of):
+    class Likely(SlicedMIScorer):
+        """Has a probability and a PSMI of each sample."""
+
+        def fit(self, X, y):
+            super().fit(X, y)
+            self.probability_, self.psmi_ = np.linspace(0, 1, len(y)), self.scores_
+            return self
+
+    lab = lab_of({"scorer": Likely(**SETTINGS)})
+    issues, info = lab.get_issues("memorization"), lab.get_info("memorization")
+    likely = np.linspace(0, 1, len(issues))
+    np.testing.assert_array_equal(issues["memorization_score"], likely)
+    np.testing.assert_array_equal(info["probability"], likely)
+    np.testing.assert_array_equal(info["psmi"], -info["risk"])
+
+
 def test_summary_and_report(lab_of, capsys):
     lab = lab_of()
     issues = lab.get_issues("memorization")

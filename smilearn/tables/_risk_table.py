@@ -304,13 +304,13 @@ def _complete(columns):
     lengths = {name: len(values) for name, values in columns.items()}
     if set(lengths.values()) != {n_rows}:
         raise InvalidInputError(f"columns differ in length: {lengths}.")
-    frame = pl.DataFrame(columns)
-    score = pl.col("score") if "score" in columns else 0.0 - pl.col("risk")
+    if "score" in columns:  # 0.0 - 0.0 is 0.0 in NumPy, and -0.0 in polars
+        columns["risk"] = pl.Series(0.0 - columns.pop("score").to_numpy())
     made = {
-        "risk": 0.0 - pl.col("score"),  # of 0.0 it is not -0.0
-        "rank": score.rank("ordinal").cast(pl.Int64),
+        "rank": (-pl.col("risk")).rank("ordinal").cast(pl.Int64),
         "class_support": pl.len().over("label").cast(pl.Int64),
     }
+    frame = pl.DataFrame(columns)
     frame = frame.with_columns(**{n: e for n, e in made.items() if n not in columns})
     return frame.select(name for name in _COLUMNS if name in frame.columns)
 

@@ -4,10 +4,21 @@ import warnings
 
 import pytest
 
-from smilearn.cli._terminal import Messages
+from smilearn import RiskTable
+from smilearn.cli._terminal import Messages, print_riskiest
 from smilearn.exceptions import LowSupportWarning
 
 FACTS = {"a": float("inf"), "b": [float("nan"), 1.5, {"c": (1, -float("inf"))}]}
+
+
+def test_the_riskiest_are_drawn_with_their_probability(capsys):
+    labels, likely = {"most_likely_label": ["b", "a"]}, {"probability": [0.125, 0.5]}
+    print_riskiest(RiskTable([-2.0, -0.5], ["a", "b"], **labels, **likely), n=1)
+    shown = capsys.readouterr().out.replace(" ", "")
+    assert "┃rank┃risk┃probability┃label┃likelier┃id┃" in shown
+    assert "│1│2.000│0.125│a│b│0│" in shown
+    print_riskiest(RiskTable([-2.0], ["a"], most_likely_label=["b"]))
+    assert "probability" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KernelDensity
@@ -56,7 +56,7 @@ def test_which_samples_go(rule, expected):
         ({"n_remove": 5, "min_per_class": 3}, [1, 4, 7, 9], "class a"),
         ({"n_remove": 10}, [0, 1, 2, 3, 4, 6, 7, 9], "classes a, b"),
         ({"share": 0.99, "min_per_class": 2}, [1, 3, 4, 6, 7, 9], "classes a, b"),
-        ({"min_per_class": 4}, [4, 7], "classes a, b"),
+        ({"threshold": 0.0, "min_per_class": 4}, [4, 7], "classes a, b"),
     ],
 )
 def test_classes_keep_their_safest(rule, expected, named):
@@ -270,6 +270,21 @@ def test_table_has_the_index_and_no_texts(data):
     np.testing.assert_array_equal(table["std"], cleaner.scorer_.scores_std_)
     assert "text" not in table.columns
     assert cleaner.n_features_in_ == 4
+
+
+def test_table_has_what_the_scorer_knows(data):
+    class Likely(BaseEstimator):
+        """Scores samples by a probability, and has a PSMI of them."""
+
+        def fit(self, X, y):
+            self.probability_ = np.linspace(0.1, 0.9, len(X))
+            self.scores_, self.psmi_ = np.log(self.probability_), np.arange(len(X))
+            return self
+
+    table = RiskFilter(Likely(), share=0.1).fit(*data).risk_table_
+    np.testing.assert_allclose(table["risk"], -np.log(table["probability"]))
+    np.testing.assert_array_equal(table["probability"], np.linspace(0.1, 0.9, 120))
+    np.testing.assert_array_equal(table["psmi"], np.arange(120))
 
 
 def test_ids_must_tell_the_rows(data):

@@ -71,6 +71,11 @@ def test_riskiest_samples_come_first(path):
         ["2", "0.500", "eggs", "spam", "d"],
         ["3", "-0.250", "ham", "eggs", "c"],
     ]
+    likely = RiskTable(SCORES, LABELS, probability=[0.5, 0.125, 0.25, 0.0])
+    assert written(path, likely, n_rows=1).rows == [
+        ["rank", "risk", "probability", "label", "likelier", "id"],
+        ["1", "1.250", "0.125", "spam", "", "1"],
+    ]
     assert page.open == []
     assert "svg" not in page.tags
     assert write_report(table, str(path), title="") == path
