@@ -65,6 +65,7 @@ class Slices:
         Of each column: sums over the slices of each group (n_groups, n), and of their
         squares (n,). `groups` (S,) are those of the slices; `cuts` end pieces too.
         """
+        n_groups = 1 if groups is None else 4  # those of a SliceTally
         groups = np.zeros(len(self), int) if groups is None else groups
         cuts = np.asarray(cuts, int)
 
@@ -75,7 +76,7 @@ class Slices:
             for begin, end in pairwise([block.start, *inside, block.stop]):
                 piece = slice(begin, end)
                 Z = product[begin - block.start : end - block.start]
-                sums = [SliceSums(groups[piece], groups.max() + 1, Z) for _ in columns]
+                sums = [SliceSums(groups[piece], n_groups, Z) for _ in columns]
                 reader = SliceReader(settings, self.moments[piece], self.nodes[piece])
                 reader.add_to(sums, Z, columns)
                 yield end, [each.values() for each in sums]

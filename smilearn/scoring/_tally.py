@@ -30,7 +30,7 @@ class SliceTally:
 
     def add(self, rows, sums, squares):
         """Add sums over some slices for some samples."""
-        self._sums[: len(sums), rows] += sums  # the last groups may have no slice yet
+        self._sums[:, rows] += sums
         self._squares[rows] += squares
 
     def count(self, begin, end):
