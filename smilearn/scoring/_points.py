@@ -31,7 +31,7 @@ def projection_for(n_features, seed):
         rng = generator_from(seed, "projection")
         state = int(rng.integers(2**31))
         maker = SparseRandomProjection(MOST_FEATURES, random_state=state)
-        return maker.fit(np.empty((1, n_features), np.float32)).components_
+        return maker.fit(np.zeros((1, n_features), np.float32)).components_
     rng = generator_from(seed, "projection")
     return SliceDirections(n_features, rng).first(MOST_FEATURES)
 
