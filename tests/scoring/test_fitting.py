@@ -89,7 +89,9 @@ def test_merged_in_any_order(seed, tree, pooled):
     parts = parts[::-1] if tree == "reversed" else parts
     while len(parts) > 1:
         if tree == "in pairs":
-            parts = [one.merge(two) for one, two in zip(*[iter(parts)] * 2, strict=True)]
+            parts = [
+                one.merge(two) for one, two in zip(*[iter(parts)] * 2, strict=True)
+            ]
         else:
             parts = [parts[0].merge(parts[1]), *parts[2:]]
     assert_alike(parts[0], scorer(pooled=pooled).fit(X, y), X, y)
