@@ -90,11 +90,13 @@ class SampleRows:
         """Choose among some rows, a tensor."""
         keys = content_keys(X)
         rows = np.argsort(keys, kind="stable")
-        if len(rows) > SAMPLE:  # with all the rows that are equal to the last of them
-            rows = rows[: np.searchsorted(keys[rows], keys[rows[SAMPLE - 1]], "right")]
-        own = X[torch.as_tensor(rows, device=X.device)].cpu().numpy()
+        if len(rows) > SAMPLE:  # so many that differ, with all that equal one of them
+            last = np.unique(keys)[:SAMPLE][-1]
+            rows = rows[: np.searchsorted(keys[rows], last, "right")]
         weight = np.ones(len(rows)) if weight is None else weight[rows]
-        return cls(keys[rows], own, labels[rows], weight).distinct()
+        chosen = cls(keys[rows], rows, labels[rows], weight).distinct()
+        own = X[torch.as_tensor(chosen.X, device=X.device)].cpu().numpy()
+        return replace(chosen, X=own)
 
     def distinct(self):
         """Join equal rows of one label, and keep the first SAMPLE."""

@@ -1,4 +1,4 @@
-"""Samples that come in batches: fitted, merged and scored as if all were there."""
+"""One additive state: however samples come, what is fitted is what fit makes."""
 
 import itertools
 import pickle
@@ -8,34 +8,33 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles import embeddings, fitted
+from oracles import embeddings, fitted, wide_and_narrow
 from sklearn.exceptions import NotFittedError
 
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 
-ATTRIBUTES = [
-    "centre_",
-    "inverse_scale_",
-    "class_prior_",
-    "slice_means_",
-    "slice_variances_",
-    "slice_reach_",
-    "slice_range_",
-    "directions_",
-]
+POOLED = pytest.mark.parametrize("pooled", [True, False])
+CLOSE = {"rtol": 0, "atol": 1e-4}
 
 
 def scorer(**parameters):
-    return SlicedMIScorer(
-        **{"n_slices": 50, "random_state": 0, "slicing": "isotropic"} | parameters
-    )
+    defaults = {"n_slices": 32, "random_state": 0, "outliers": None}
+    return SlicedMIScorer(**defaults | parameters)
 
 
 def problem(seed):
-    X, y = embeddings(seed, (80, 60, 12), 9, apart=0.7)
+    """Four classes, of which the slices tell what LDA cannot, and none is an outlier"""
+    X, y = wide_and_narrow(seed, n_classes=4, size=40, n_features=9)
     order = np.random.default_rng(seed).permutation(len(y))
     return X[order], y[order]
+
+
+def many(seed, n=5000, n_features=6):
+    """More samples than a state keeps for the pool."""
+    X, y = wide_and_narrow(seed, n_classes=4, size=n // 4, n_features=n_features)
+    order = np.random.default_rng(seed).permutation(len(y))
+    return X[order].astype(np.float32), y[order]
 
 
 def cut(seed, n, n_cuts):
@@ -50,24 +49,108 @@ def streamed(parts, X, y, **parameters):
     return one
 
 
+def assert_alike(one, whole, X, y, weight=None):
+    """The same answers, whichever way the two were fitted."""
+    assert_array_equal(one.classes_, whole.classes_)
+    assert_allclose(one.class_count_, whole.class_count_)
+    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), **CLOSE)
+    assert_allclose(one.predict_proba(X), whole.predict_proba(X), **CLOSE)
+    found = one.score_training_samples(X, y, weight)
+    assert_allclose(found, whole.scores_, **CLOSE)
+    for name, value in whole.pool_["weights"].items():
+        assert one.pool_["weights"][name] == pytest.approx(value, rel=1e-2, abs=1e-3)
+
+
+@POOLED
 @pytest.mark.parametrize("density", ["student", "gaussian"])
-@pytest.mark.parametrize("n_cuts", [0, 1, 7, 40, 151])
-def test_any_chunks_make_what_fit_makes(seed, n_cuts, density):
+@pytest.mark.parametrize("n_cuts", [0, 1, 7, 40, 159])
+def test_any_chunks_make_what_fit_makes(seed, n_cuts, density, pooled):
+    """From all at once to single rows, which lack classes."""
     X, y = problem(seed)
-    whole = fitted(X, y, n_slices=50, density=density)
-    parts = cut(seed, len(y), n_cuts)
-    one = streamed(parts, X, y, density=density)
-    for name in ATTRIBUTES:
-        found, expected = getattr(one, name), getattr(whole, name)
-        assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=name)
-    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
-    assert_allclose(one.score_training_samples(X, y), whole.scores_, atol=1e-5)
-    batches = [(X[rows], y[rows]) for rows in parts]
-    again = scorer(density=density).fit_batches(batches)
-    assert_allclose(again.scores_, whole.scores_, atol=1e-5)
-    assert_allclose(again.scores_std_, whole.scores_std_, atol=1e-5)
+    options = {"density": density, "pooled": pooled}
+    whole, parts = scorer(**options).fit(X, y), cut(seed, len(y), n_cuts)
+    assert whole.pool_["weights"]["slices"] > 0
+    assert_alike(streamed(parts, X, y, **options), whole, X, y)
+    again = scorer(**options).fit_batches([(X[rows], y[rows]) for rows in parts])
+    for name in ("scores_", "psmi_", "scores_std_"):
+        assert_allclose(getattr(again, name), getattr(whole, name), **CLOSE)
     assert again.reliability_ == pytest.approx(whole.reliability_, abs=1e-3)
     assert_array_equal(again.labels_, y)
+
+
+@POOLED
+@pytest.mark.parametrize("tree", ["in turn", "reversed", "in pairs"])
+def test_merged_in_any_order(seed, tree, pooled):
+    X, y = problem(seed)
+    parts = [
+        scorer(pooled=pooled).partial_fit(X[rows], y[rows])
+        for rows in cut(seed, len(y), 7)
+    ]
+    parts = parts[::-1] if tree == "reversed" else parts
+    while len(parts) > 1:
+        if tree == "in pairs":
+            parts = [
+                one.merge(two) for one, two in zip(*[iter(parts)] * 2, strict=True)
+            ]
+        else:
+            parts = [parts[0].merge(parts[1]), *parts[2:]]
+    assert_alike(parts[0], scorer(pooled=pooled).fit(X, y), X, y)
+
+
+@POOLED
+def test_more_samples_than_a_state_keeps(seed, pooled):
+    """Those kept follow from their content: not from order, batches or layout."""
+    X, y = many(seed)
+    whole = scorer(n_slices=8, pooled=pooled, dtype="float64").fit(X, y)
+    order = np.random.default_rng(seed).permutation(len(y))
+    for rows in (order, np.argsort(y, kind="stable")):
+        one = scorer(n_slices=8, pooled=pooled, dtype="float64").fit(X[rows], y[rows])
+        assert_allclose(one.scores_, whole.scores_[rows], **CLOSE)
+    options = {"n_slices": 8, "pooled": pooled, "dtype": "float64"}
+    parts = cut(seed, len(y), 9)
+    one = streamed(parts, X, y, **options)
+    two = streamed(parts, np.asfortranarray(X), y, **options)
+    late, early = (streamed(some, X, y, **options) for some in (parts[4:], parts[:4]))
+    for each in (one, two, late.merge(early)):
+        assert_alike(each, whole, X, y)
+    again = scorer(**options).fit_batches([(X[rows], y[rows]) for rows in parts])
+    assert_allclose(again.scores_, whole.scores_, **CLOSE)
+
+
+@POOLED
+@pytest.mark.parametrize("n", [160, 2400])
+def test_whole_weights_are_copies(seed, n, pooled):
+    """2,400 samples of a mean weight of 2 are more than a state keeps, and are fewer"""
+    X, y = wide_and_narrow(seed, 4, n // 4, 6)
+    weight = np.random.default_rng(seed).integers(0, 5, n)
+    copies = np.random.default_rng(seed).permutation(np.repeat(np.arange(n), weight))
+    options = {"n_slices": 8, "pooled": pooled, "dtype": "float64"}
+    whole = scorer(**options).fit(X, y, sample_weight=weight)
+    one = scorer(**options).fit(X[copies], y[copies])
+    assert_allclose(one.scores_, whole.scores_[copies], **CLOSE)
+    assert_allclose(one.scores_std_, whole.scores_std_[copies], **CLOSE)
+    assert one.reliability_ == pytest.approx(whole.reliability_, abs=1e-3)
+    assert_allclose(one.predict_proba(X), whole.predict_proba(X), **CLOSE)
+    batches = [(X[rows], y[rows], weight[rows]) for rows in cut(seed, n, 5)]
+    two, three = scorer(**options), scorer(**options).fit_batches(batches)
+    for arrays in batches:
+        two.partial_fit(*arrays[:2], sample_weight=arrays[2])
+    assert_allclose(three.scores_, whole.scores_, **CLOSE)
+    assert_alike(two, whole, X, y, weight)
+
+
+@POOLED
+def test_weights_that_are_no_whole_numbers(seed, pooled):
+    X, y = problem(seed)
+    weight = np.random.default_rng(seed).uniform(0.5, 2, len(y))
+    whole = scorer(pooled=pooled).fit(X, y, sample_weight=weight)
+    one, parts = scorer(pooled=pooled), cut(seed, len(y), 5)
+    for rows in parts:
+        one.partial_fit(X[rows], y[rows], sample_weight=weight[rows])
+    assert_alike(one, whole, X, y, weight)
+    batches = [(X[rows], y[rows], weight[rows]) for rows in parts]
+    again = scorer(pooled=pooled).fit_batches(batches)
+    assert_allclose(again.scores_, whole.scores_, **CLOSE)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
@@ -76,60 +159,67 @@ def test_far_origins_and_odd_units(seed, scale, offset):
     X, y = problem(seed)
     X = scale * (X + offset)
     X[:40] = X[0]  # a constant beginning
-    whole = fitted(X, y, n_slices=50)
     one = streamed([slice(i, i + 8) for i in range(0, len(y), 8)], X, y)
-    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-4)
+    assert_alike(one, scorer().fit(X, y), X, y)
+
+
+@pytest.mark.parametrize("kind", ["two classes", "rounding"])
+def test_what_is_constant_is_for_all_batches_to_tell(seed, kind):
+    """Features constant in a class but not in all, or but for rounding."""
+    X, y = problem(seed)
+    X = X.astype(np.float32)
+    X[:, 3] = 5 * (y == 2)
+    if kind == "rounding":
+        X[:, 3] = 1e8 + 8 * np.random.default_rng(seed).integers(0, 3, len(y))
+    one = scorer()
+    for label in range(4):
+        one.partial_fit(X[y == label], y[y == label])
+    assert_alike(one, scorer().fit(X, y), X, y)
+    if kind == "rounding":
+        X[:, 3] = 0
+        assert_allclose(scorer().fit(X, y).psmi_, one.set_params().fit(X, y).psmi_)
 
 
 @pytest.mark.parametrize(
-    ("other", "message"),
+    "other",
     [
-        ({"random_state": 1}, "same slices"),
-        ({"n_slices": 49}, "same slices"),
-        ({"density": "gaussian"}, "same slices"),
-        ({"dtype": "float64"}, "same slices"),
+        {"random_state": 1},
+        {"n_slices": 31},
+        {"density": "gaussian"},
+        {"dtype": "float64"},
+        {"pooled": False},
+        {"leave_one_out": False},
     ],
+    ids=str,
 )
-def test_only_the_same_slices_merge(seed, other, message):
+def test_only_the_same_slices_merge(seed, other):
     X, y = problem(seed)
-    one = streamed([slice(None)], X, y)
-    with pytest.raises(InvalidInputError, match=message):
-        one.merge(streamed([slice(None)], X, y, **other))
-    with pytest.raises(InvalidInputError, match=message):
-        one.merge(scorer(**other).fit(X, y))
-    with pytest.raises(InvalidInputError, match=message):
-        scorer().merge(scorer(**other).fit(X, y))
-
-
-def test_whole_weights_are_copies_in_a_stream_too(seed):
-    X, y = problem(seed)
-    weight = np.random.default_rng(seed).integers(0, 4, len(y))
-    whole = scorer().fit(X, y, sample_weight=weight)
-    parts = cut(seed, len(y), 5)
-    batches = [(X[rows], y[rows], weight[rows]) for rows in parts]
-    one = scorer().fit_batches(batches)
-    assert_allclose(one.scores_, whole.scores_, atol=1e-5)
-    two = scorer()
-    for batch in batches:
-        two.partial_fit(*batch[:2], sample_weight=batch[2])
-    assert_allclose(two.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
-    with pytest.raises(InvalidInputError, match="whole numbers"):
-        scorer().fit_batches([(X, y, weight + 0.5)])
+    one = scorer().partial_fit(X, y)
+    for there in (scorer(**other).partial_fit(X, y), scorer(**other).fit(X, y)):
+        for here in (one, scorer()):
+            with pytest.raises(InvalidInputError, match="same slices"):
+                here.merge(there)
+    with pytest.raises(InvalidInputError, match="another SlicedMIScorer"):
+        one.merge(3)
 
 
 @pytest.mark.parametrize("contamination", [0.1, "permutation"])
-def test_the_line_in_a_stream(seed, contamination):
+def test_the_threshold_in_batches(seed, contamination):
     X, y = problem(seed)
-    parameters = {"contamination": contamination}
-    whole = fitted(X, y, n_slices=50, **parameters)
-    one = scorer(**parameters).fit_batches([(X[:70], y[:70]), (X[70:], y[70:])])
+    whole = scorer(contamination=contamination).fit(X, y)
+    one = scorer(contamination=contamination)
+    one.fit_batches([(X[:70], y[:70]), (X[70:], y[70:])])
     assert one.offset_ == pytest.approx(whole.offset_, abs=1e-4)
 
 
-def test_a_large_memory_map_is_read_in_batches(seed, tmp_path, monkeypatch):
-    monkeypatch.setattr("smilearn.scoring._learning.ENOUGH", 9 * 40)
+@POOLED
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_large_memory_map_is_read_in_batches(
+    seed, tmp_path, monkeypatch, pooled, weighted
+):
     monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 9 * 40)
     X, y = problem(seed)
+    weight = np.where(y == 1, 1.5, 1.0) if weighted else None
     np.save(tmp_path / "X.npy", X.astype(np.float32))
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     sizes = []
@@ -140,62 +230,56 @@ def test_a_large_memory_map_is_read_in_batches(seed, tmp_path, monkeypatch):
         return measured(self, X, *rest, **options)
 
     monkeypatch.setattr(SlicedMIScorer, "_checked_batch", watched)
-    whole, one = fitted(X, y, n_slices=50), scorer().fit(mapped, y)
-    assert max(sizes) <= 40
-    assert_allclose(one.scores_, whole.scores_, atol=1e-5)
+    whole = scorer(pooled=pooled).fit(X.astype(np.float32), y, weight)
+    one = scorer(pooled=pooled).fit(mapped, y, weight)
+    assert 0 < max(sizes) <= 40
+    assert_allclose(one.scores_, whole.scores_, **CLOSE)
     private = np.load(tmp_path / "X.npy", mmap_mode="c")
     private[0] += 1  # must not be lost
-    changed = X.astype(np.float32)
-    changed[0] += 1
-    expected = fitted(changed, y, n_slices=50).scores_
-    assert_allclose(scorer().fit(private, y).scores_, expected, atol=1e-5)
+    changed = private.copy()
+    expected = scorer(pooled=pooled).fit(changed, y).scores_
+    assert_allclose(scorer(pooled=pooled).fit(private, y).scores_, expected, **CLOSE)
     assert_array_equal(private, changed)
 
 
 def test_memory_does_not_grow_with_the_stream(seed, monkeypatch):
     monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 50_000)
-    rng = np.random.default_rng(seed)
 
     class Batches:
         def __init__(self, n):
             self.n = n
 
         def __iter__(self):
+            rng = np.random.default_rng(seed)
             for _ in range(self.n):
                 yield rng.normal(size=(500, 100)), np.arange(500) % 3
 
     def peak(n):
         tracemalloc.start()
-        scorer(n_slices=20).fit_batches(Batches(n))
+        scorer(n_slices=8).fit_batches(Batches(n))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most
 
-    peak(2)
-    assert peak(20) - peak(4) < 16 * 500 * 8 * 20
+    peak(12)  # 6,000 samples: the state is full
+    assert peak(24) - peak(12) < 12 * 500 * 8 * 40
 
 
 def test_what_cannot_be_streamed_says_so(seed):
     X, y = problem(seed)
-    for slicing in ("principal", "adaptive", "joint"):
-        assert not hasattr(scorer(slicing=slicing), "partial_fit")
-        with pytest.raises(InvalidInputError, match="isotropic"):
-            scorer(slicing=slicing).fit_batches([(X, y)])
     with pytest.raises(AttributeError, match="partial_fit") as refusal:
         scorer(contamination=0.1).partial_fit(X, y)
     assert "contamination" in str(refusal.value.__cause__)
-    with pytest.raises(InvalidInputError, match="more than once"):
-        scorer().fit_batches(iter([(X, y)]))
-    with pytest.raises(InvalidInputError, match="at least 1 batch"):
-        scorer().fit_batches([])
-    with pytest.raises(InvalidInputError, match=r"\(X, y\)"):
-        scorer().fit_batches([X])
-    with pytest.raises(InvalidInputError, match="2 classes"):
-        scorer().fit_batches([(X, np.zeros(len(y)))])
+    for batches, message in (
+        (iter([(X, y)]), "more than once"),
+        ([], "at least 1 batch"),
+        ([X], r"\(X, y\)"),
+        ([(X, np.zeros(len(y)))], "2 classes"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            scorer().fit_batches(batches)
     with pytest.raises(InvalidInputError, match="scores_"):
-        streamed([slice(None)], X, y).to_table()
-    with pytest.raises(InvalidInputError, match="joint"):
-        fitted(X, y, slicing="joint").score_training_samples(X, y)
+        scorer().partial_fit(X, y).to_table()
 
 
 def test_batches_that_change_are_refused(seed):
@@ -208,45 +292,16 @@ def test_batches_that_change_are_refused(seed):
             yield X[order], y[order]
 
     with pytest.raises(InvalidInputError, match="same"):
-        scorer(n_slices="auto", orthogonal=False).fit_batches(Shuffling())
+        scorer().fit_batches(Shuffling())
 
 
-def nearly_constant_classes(seed):
-    """Features that are constant up to rounding in a class, but not in all."""
-    y, rng = np.repeat([0, 1], 200), np.random.default_rng(seed)
-    X = 1000 + 4e-4 * rng.normal(size=(400, 4)) + 6e-3 * y[:, None]
-    return X.astype(np.float32), y
-
-
-def test_what_is_rounding_is_for_all_batches_to_tell(seed):
-    X, y = nearly_constant_classes(seed)
-    whole, one = fitted(X, y, n_slices=50, far=None), scorer()
-    for label in (0, 1):
-        one.partial_fit(X[y == label], y[y == label])
-    assert_allclose(one.inverse_scale_, whole.inverse_scale_, rtol=1e-6)
-    assert_allclose(one.slice_variances_, whole.slice_variances_, rtol=1e-5)
-    # the centre that fit sums up in float32 may be the number beside the nearest one
-    beside = np.spacing(np.float32(1000))
-    assert_allclose(one.centre_, whole.centre_, rtol=0, atol=beside)
-    assert_allclose(one.score_training_samples(X, y), whole.scores_, atol=2e-3)
-
-
-def test_rounding_does_not_drown_the_other_features(seed):
-    X, y = problem(seed)
-    X = X.astype(np.float32)
-    X[:, 3] = 1e8 + 8 * np.random.default_rng(seed).integers(0, 3, len(y))
-    one = scorer().partial_fit(X, y)
-    assert one.inverse_scale_[3] == 0
-    expected = fitted(X, y, n_slices=50, far=None).scores_
-    assert_allclose(one.score_training_samples(X, y), expected, atol=1e-5)
-
-
+@POOLED
 @pytest.mark.parametrize("method", ["fit", "fit_batches", "partial_fit"])
-def test_samples_that_were_not_fitted_are_scored_as_new(seed, method):
+def test_samples_that_were_not_fitted_are_scored_as_new(seed, method, pooled):
     X, y = problem(seed)
     weight = np.random.default_rng(seed).integers(0, 3, len(y)).astype(float)
-    whole = scorer(far=None).fit(X, y, sample_weight=weight)
-    one, arrays = scorer(far=None), (X, y, weight)
+    whole = scorer(pooled=pooled).fit(X, y, sample_weight=weight)
+    one, arrays = scorer(pooled=pooled), (X, y, weight)
     if method == "fit_batches":
         one.fit_batches([arrays])
     else:
@@ -255,36 +310,16 @@ def test_samples_that_were_not_fitted_are_scored_as_new(seed, method):
     found = one.score_training_samples(X[order], y[order], weight[order])
     assert_allclose(found, whole.scores_[order], atol=1e-5)
     none = one.score_training_samples(X[:5], y[:5], np.zeros(5))
-    assert_allclose(none, one.score_samples(X[:5], y[:5]), atol=1e-9)
-
-
-def test_weights_that_are_no_copies_leave_nothing_to_leave_out(seed):
-    X, y = problem(seed)
-    weight = np.random.default_rng(seed).uniform(0.5, 2, len(y))
-    one = scorer(far=None).fit(X, y, sample_weight=weight)
-    two = (
-        scorer()
-        .partial_fit(X[:99], y[:99])
-        .partial_fit(X[99:], y[99:], sample_weight=weight[99:])
-    )
-    for fractional in (one, two, scorer().partial_fit(X, y).merge(two)):
-        with pytest.raises(InvalidInputError, match="whole numbers"):
-            fractional.score_training_samples(X, y)
-    with pytest.raises(InvalidInputError, match="whole numbers"):
-        scorer().fit(X, y).score_training_samples(X, y, sample_weight=weight)
-    one.partial_fit(X, y)
-    with pytest.raises(InvalidInputError, match="whole numbers"):
-        one.score_training_samples(X, y)
-    three = scorer(leave_one_out=False).partial_fit(X, y, sample_weight=weight)
-    expected = scorer(leave_one_out=False, far=None).fit(X, y, weight).scores_
-    found = three.score_training_samples(X, y, sample_weight=weight)
-    assert_allclose(found, expected, atol=1e-5)
+    assert_allclose(none, one.score_samples(X[:5], y[:5]), atol=1e-6)
+    used = weight > 0
+    part = scorer(pooled=pooled).fit(X[used], y[used], sample_weight=weight[used])
+    assert_allclose(whole.scores_[used], part.scores_, atol=1e-9)
+    assert (whole.scores_std_ > 0).all()
 
 
 def test_weights_must_add_up_before_samples_are_scored(seed):
     X, y = problem(seed)
-    share = np.full(len(y), 1 / len(y))
-    one = scorer(leave_one_out=False).partial_fit(X, y, sample_weight=share)
+    one = scorer().partial_fit(X, y, sample_weight=np.full(len(y), 1 / len(y)))
     for ask in (one.score_samples, one.score_training_samples, one.score):
         with pytest.raises(InvalidInputError, match="at least one a class"):
             ask(X, y)
@@ -292,33 +327,23 @@ def test_weights_must_add_up_before_samples_are_scored(seed):
     assert np.isfinite(one.score_samples(X, y)).all()
 
 
-def test_weights_of_a_batch_may_all_be_0(seed):
+@POOLED
+def test_weights_of_a_batch_may_all_be_0(seed, pooled):
     X, y = problem(seed)
     weight = np.r_[np.zeros(50), np.ones(len(y) - 50)]
-    one = scorer().partial_fit(X[:50], y[:50], sample_weight=weight[:50])
+    one = scorer(pooled=pooled).partial_fit(X[:50], y[:50], sample_weight=weight[:50])
     with pytest.raises(NotFittedError):
         one.score_samples(X, y)
     one.partial_fit(X[50:], y[50:])
     one.partial_fit(X[:50], y[:50], sample_weight=0)
-    whole = scorer(far=None).fit(X, y, sample_weight=weight)
-    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-5)
+    whole = scorer(pooled=pooled).fit(X, y, sample_weight=weight)
+    assert_alike(one, whole, X, y, weight)
     parts = [slice(i, i + 25) for i in range(0, len(y), 25)]
     batches = [(X[rows], y[rows], weight[rows]) for rows in parts]
-    found = scorer(far=None).fit_batches(batches).scores_
-    assert_allclose(found, whole.scores_, atol=1e-5)
+    found = scorer(pooled=pooled).fit_batches(batches).scores_
+    assert_allclose(found, whole.scores_, **CLOSE)
     with pytest.raises(ValueError, match=r"inconsistent|sample_weight\.shape"):
         one.partial_fit(X, y, sample_weight=np.zeros(3))
-
-
-@pytest.mark.parametrize("slicing", ["principal", "adaptive", "joint", "whitened"])
-def test_other_slices_are_not_gone_on_from(seed, slicing):
-    X, y = problem(seed)
-    one = scorer(slicing=slicing).fit(X, y).set_params(slicing="isotropic")
-    before = pickle.dumps(one)
-    for add in (lambda: one.partial_fit(X, y), lambda: scorer().merge(one)):
-        with pytest.raises(InvalidInputError, match="isotropic slices only"):
-            add()
-    assert pickle.dumps(one) == before
 
 
 def test_a_call_that_fails_changes_nothing(seed):
@@ -329,17 +354,17 @@ def test_a_call_that_fails_changes_nothing(seed):
     with pytest.raises(NotFittedError):
         one.score_samples(X, y)
     with pytest.raises(InvalidInputError, match="not among classes"):
-        one.partial_fit(X, y, classes=[0, 1])
-    one.partial_fit(X, y, classes=[0, 1, 2])
+        one.partial_fit(X, y, classes=[0, 1, 2])
+    one.partial_fit(X, y, classes=[0, 1, 2, 3])
     expected = scorer().partial_fit(X, y)
     assert_allclose(one.score_samples(X, y), expected.score_samples(X, y))
-    for fresh in (scorer().fit(X, y), scorer().partial_fit(X, y, classes=[0, 1, 2])):
+    for fresh in (scorer().fit(X, y), scorer().partial_fit(X, y, classes=range(4))):
         before = pickle.dumps(fresh)
         for wrong in (y.astype(str), y.astype(str).astype(object)):
             with pytest.raises(InvalidInputError, match="one kind"):
                 fresh.partial_fit(X, wrong)
         with pytest.raises(InvalidInputError, match="not those of before"):
-            fresh.partial_fit(X, y, classes=[0, 1, 2, 3])
+            fresh.partial_fit(X, y, classes=range(5))
         with pytest.raises(ValueError, match="NaN"):
             fresh.partial_fit(np.full_like(X, np.nan), y)
         with pytest.raises(InvalidInputError, match="merge"):
@@ -349,33 +374,33 @@ def test_a_call_that_fails_changes_nothing(seed):
 
 def test_classes_may_be_named_again(seed):
     X, y = problem(seed)
-    one = scorer().partial_fit(X, y, classes=[2, 1, 0, 3])
-    one.partial_fit(X, y, classes=[0, 1, 2, 3]).partial_fit(X, y + 1)
-    assert_array_equal(one.classes_, [0, 1, 2, 3])
-    two = scorer().fit(X, y).partial_fit(X, y, classes=[0, 1, 2])
+    one = scorer().partial_fit(X, y, classes=[2, 1, 0, 3, 4])
+    one.partial_fit(X, y, classes=range(5)).partial_fit(X, y + 1)
+    assert_array_equal(one.classes_, range(5))
+    two = scorer().fit(X, y).partial_fit(X, y, classes=range(4))
     with pytest.raises(InvalidInputError, match="not among classes"):
         two.partial_fit(X, y + 1)
     with pytest.raises(InvalidInputError, match="one kind"):
-        scorer().partial_fit(X, y.astype(str), classes=[0, 1, 2])
+        scorer().partial_fit(X, y.astype(str), classes=range(4))
 
 
+@POOLED
 @pytest.mark.parametrize("first", ["fit", "fit_batches", "partial_fit"])
 @pytest.mark.parametrize("second", ["fit", "fit_batches", "partial_fit"])
-def test_scorers_fitted_in_any_way_merge(seed, first, second):
+def test_scorers_fitted_in_any_way_merge(seed, first, second, pooled):
     X, y = problem(seed)
 
     def taught(method, rows):
         arrays = X[rows], y[rows]
         arrays = ([arrays],) if method == "fit_batches" else arrays
-        return getattr(scorer(far=None), method)(*arrays)
+        return getattr(scorer(pooled=pooled, dtype="float64"), method)(*arrays)
 
     other = taught(second, slice(70, None))
     before = pickle.dumps(other)
     one = taught(first, slice(70)).merge(other)
     assert pickle.dumps(other) == before
     assert not hasattr(one, "scores_")
-    expected = fitted(X, y, n_slices=50, far=None).scores_
-    assert_allclose(one.score_training_samples(X, y), expected, atol=1e-4)
+    assert_alike(one, scorer(pooled=pooled, dtype="float64").fit(X, y), X, y)
 
 
 def test_a_scorer_without_samples_merges(seed):
@@ -387,7 +412,7 @@ def test_a_scorer_without_samples_merges(seed):
     for merged in (one.merge(full), empty.merge(full), full.merge(scorer())):
         assert_allclose(merged.score_samples(frame, y), expected)
         assert_array_equal(merged.feature_names_in_, frame.columns)
-    assert_array_equal(scorer().merge(scorer()).__sklearn_is_fitted__(), False)
+    assert not scorer().merge(scorer()).__sklearn_is_fitted__()
     one.partial_fit(frame, y)  # shares nothing with what it took over
     assert_allclose(full.score_samples(frame, y), expected)
 
@@ -396,24 +421,19 @@ def test_a_scorer_without_samples_merges(seed):
 def test_a_stream_goes_on_from_fit(seed, batches):
     X, y = problem(seed)
     X[:, 2] = 4.0
-    one = scorer(far=None)
+    one = scorer(dtype="float64")
     one.fit_batches([(X[:99], y[:99])]) if batches else one.fit(X[:99], y[:99])
     one.partial_fit(X[99:], y[99:])
-    whole = fitted(X, y, n_slices=50)
     assert not hasattr(one, "scores_")
-    assert one.inverse_scale_[2] == 0
-    assert_allclose(one.score_samples(X, y), whole.score_samples(X, y), atol=1e-4)
-    assert_allclose(one.score_training_samples(X, y), whole.scores_, atol=1e-4)
+    assert_alike(one, scorer().fit(X, y), X, y)
 
 
-def test_a_large_memory_map_with_weights_that_are_no_whole_numbers(
-    seed, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("smilearn.scoring._learning.ENOUGH", 100)
-    X, y = problem(seed)
-    np.save(tmp_path / "X.npy", X)
-    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    weight = np.where(y == 1, 1.5, 1.0)
-    expected = scorer().fit(X, y, sample_weight=weight)
-    one = scorer().fit(mapped, y, sample_weight=weight)
-    assert_array_equal(one.scores_, expected.scores_)
+def test_outliers_are_told_in_batches_as_at_once(seed):
+    X, y = embeddings(seed, (80, 60, 12), 9)
+    X[[3, 100]] *= 100
+    whole = fitted(X, y, n_slices=16)
+    batches = [(X[:70], y[:70]), (X[70:], y[70:])]
+    one = SlicedMIScorer(16, random_state=0).fit_batches(batches)
+    assert whole.outliers_.sum() == 2
+    assert_array_equal(one.outliers_, whole.outliers_)
+    assert_allclose(one.scores_, whole.scores_, **CLOSE)

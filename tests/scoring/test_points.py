@@ -1,29 +1,33 @@
-"""Standardizing against plain float64 NumPy, at every scale."""
+"""Embeddings of any scale, width and kind of matrix, as points of one scale."""
 
 import numpy as np
 import pytest
 import torch
-from oracles import features, rounding
+from numpy.testing import assert_allclose, assert_array_equal
+from oracles import features, fitted, rounding, sparse_rows
+from scipy.sparse import csc_matrix, csr_array, csr_matrix
 
-from smilearn.scoring import _standardize
-from smilearn.scoring._standardize import FARTHEST, feature_moments, inverse_scale_of
-from smilearn.utils._indexing import as_tensor, row_blocks
+from smilearn import SlicedMIScorer
+from smilearn.scoring._points import class_means, inverse_scale_of, residuals
+from smilearn.utils._indexing import as_tensor
 
 FLOATS = [np.float32, np.float64]
-
-
+FARTHEST = 1e6  # root mean squares
 CPU = torch.device("cpu")
 
 
 def centre_and_scale(X):
-    return _standardize.centre_and_scale(as_tensor(X, CPU))[:2]
+    """Middle and common factor of one class that is all samples."""
+    eps = np.finfo(X.dtype).eps
+    _, means, squares, largest = class_means(
+        as_tensor(X, CPU), np.zeros(len(X), int), 1
+    )
+    return means[0], inverse_scale_of(np.sqrt(squares / len(X)), largest, eps)
 
 
-def standardize(X, centre, inverse_scale, dtype, order=None):
+def standardize(X, centre, inverse_scale, dtype):
     dtype = torch.from_numpy(np.empty(0, dtype)).dtype
-    order = None if order is None else torch.as_tensor(order)
-    tensor = as_tensor(X, CPU)
-    return _standardize.standardize(tensor, centre, inverse_scale, dtype, order).numpy()
+    return residuals(as_tensor(X, CPU), centre, inverse_scale, dtype).numpy()
 
 
 def plainly_standardized(X):
@@ -47,11 +51,11 @@ def test_standardize_ordinary_features(seed, dtype, result):
 
 @pytest.mark.parametrize(
     ("dtype", "exponent"),
-    [(np.float64, e) for e in (-300, -160, 160, 300)]
+    [(np.float64, e) for e in (-97, -50, 50, 97)]
     + [(np.float32, e) for e in (-37, -20, 20, 37)],
 )
 def test_scale_of_the_features_does_not_matter(seed, dtype, exponent):
-    """Squares of these numbers under- or overflow; all are negative."""
+    """In single precision squares under- or overflow; all are negative."""
     unit = features(seed) / 30 - 2
     Z = standardized((unit * 10.0**exponent).astype(dtype))
     np.testing.assert_allclose(Z, plainly_standardized(unit), atol=rounding(dtype, 50))
@@ -72,25 +76,6 @@ def test_constant_columns_get_factor_zero(seed, dtype, value):
     np.testing.assert_allclose(
         Z, plainly_standardized(expected), atol=rounding(dtype, 50)
     )
-
-
-@pytest.mark.parametrize("far", ["sample", "centre", "factor", "difference"])
-def test_features_that_are_not_near_are_moved_in_all_the_same(seed, far):
-    X, (centre, inverse) = features(seed), centre_and_scale(features(seed))
-    if far == "sample":
-        X[3] *= 1e9
-    if far == "centre":  # of other samples than these
-        centre = centre + 1e9
-    if far == "factor":
-        X, centre, inverse = X * 1e-40, centre * 1e-40, inverse * 1e40
-    if far == "difference":
-        X, centre, inverse = X * 1e37, centre - 3e38, inverse * 1e-37
-    X = X.astype(np.float32)
-    some = [torch.from_numpy(X), centre, inverse, torch.float32]
-    known = _standardize.standardize(*some, largest=np.abs(X).max(0).astype(float))
-    assert torch.equal(known, _standardize.standardize(*some))
-    assert known.isfinite().all()
-    assert known.abs().max() <= FARTHEST * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -128,55 +113,98 @@ def test_farthest_row_beyond_float32_does_not_overflow(seed):
     np.testing.assert_allclose(Z[5:], FARTHEST * np.eye(7), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_pieces_are_merged_in_units_of_their_own(seed, dtype, weighted, monkeypatch):
-    """Within a feature, pieces whose squares over- and underflow, and zeros."""
-    X = features(seed, (3000, 7)) + 100
-    scale = 1e30 if dtype == np.float32 else 1e250
-    X[:1000, 1] *= scale
-    X[1000:2000, 2] /= scale
-    X[2000:, 3] = 0
-    X[:, 4] = scale
-    X = X.astype(dtype)
-    weight = np.random.default_rng(seed).integers(0, 4, 3000).astype(float)
-    weight[:64] = 0  # a piece without any weight
-    weight = weight if weighted else np.ones(3000)
-    monkeypatch.setattr(row_blocks, "__defaults__", (None, 64 * 7 * X.itemsize / 2**20))
-    assert len(list(row_blocks(torch.from_numpy(X)))) == 47
-    given = torch.from_numpy(weight) if weighted else None
-    centre, spread, largest = feature_moments(torch.from_numpy(X), given)
-    unit = np.abs(X.astype(np.float64)).max(0)
-    plain, tolerance = X / unit, rounding(dtype, 20)
-    mean = np.average(plain, axis=0, weights=weight)
-    np.testing.assert_allclose(centre, mean * unit, rtol=tolerance)
-    np.testing.assert_array_equal(largest, unit)
-    rms = np.sqrt(np.average((plain - mean) ** 2, axis=0, weights=weight))
-    np.testing.assert_allclose(spread / unit, rms, rtol=5 * tolerance, atol=tolerance)
-
-
-def test_weighted_moments_of_a_large_offset(seed):
-    """A thousandth of a feature is rounded away, no more; a constant stays one."""
+def sparse_problem(seed, n=150, d=40):
     rng = np.random.default_rng(seed)
-    X = (1e6 + rng.normal(size=(20_000, 3)) * [4, 4, 0]).astype(np.float32)
-    weight = rng.integers(0, 3, len(X)).astype(float)
-    centre, spread, largest = feature_moments(
-        torch.from_numpy(X), torch.from_numpy(weight)
+    X, y = sparse_rows(rng, (n, d), 0.15), rng.integers(0, 3, n)
+    return (X + csr_array(np.eye(3)[y] @ np.eye(3, d) * 0.4)).tocsr(), y
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("make", [csr_array, csr_matrix, csc_matrix])
+def test_sparse_scores_as_dense(seed, make, pooled, weighted):
+    X, y = sparse_problem(seed)
+    weight = np.random.default_rng(seed).integers(0, 3, len(y)) if weighted else None
+    dense, sparse = (
+        SlicedMIScorer(32, random_state=0, pooled=pooled).fit(some, y, weight)
+        for some in (X.toarray(), make(X))
     )
-    plain = X.astype(np.float64)
-    mean = np.average(plain, axis=0, weights=weight)
-    rms = np.sqrt(np.average((plain - mean) ** 2, axis=0, weights=weight))
-    np.testing.assert_allclose(centre, mean, rtol=1e-7)
-    np.testing.assert_allclose(spread[:2], rms[:2], rtol=1e-3)
-    assert (inverse_scale_of(spread, largest, 2**-23) == 0)[2]
+    assert_allclose(sparse.scores_, dense.scores_, atol=1e-6)
+    table = dense.predict_proba(X.toarray())
+    assert_allclose(sparse.predict_proba(make(X)), table, atol=1e-6)
+    stream = SlicedMIScorer(32, random_state=0, pooled=pooled, outliers=None)
+    stream.partial_fit(make(X[:90]), y[:90]).partial_fit(make(X[90:]), y[90:])
+    stream.partial_fit(make(X[:9]), y[:9], sample_weight=0)
+    plain = fitted(X.toarray(), y, n_slices=32, pooled=pooled, outliers=None)
+    scores = stream.score_training_samples(make(X), y)
+    assert_allclose(scores, plain.scores_, atol=1e-4)
 
 
-def test_pieces_of_zeros_have_no_unit(seed, monkeypatch):
-    X = features(seed)
-    X[:200, 1] = 0
-    X[:, 1] *= 1e-170
-    whole = feature_moments(torch.from_numpy(X))
-    monkeypatch.setattr(row_blocks, "__defaults__", (None, 1e-9))
-    pieces = feature_moments(torch.from_numpy(X))
-    np.testing.assert_allclose(pieces[1], whole[1], rtol=1e-12)
-    assert pieces[1][1] > 1e-171
+@pytest.mark.parametrize("n_features", [1_600, 60_000])
+def test_wide_sparse_data_are_never_made_dense(seed, n_features, monkeypatch):
+    rng = np.random.default_rng(seed)
+    X = sparse_rows(rng, (300, n_features), 20 / n_features)
+    y = rng.integers(0, 2, 300)
+    monkeypatch.setattr(csr_array, "todense", None)
+    widths, toarray = [], csr_array.toarray
+
+    def watched(self, *arguments, **options):
+        widths.append(self.shape[1])
+        return toarray(self, *arguments, **options)
+
+    monkeypatch.setattr(csr_array, "toarray", watched)
+    one = SlicedMIScorer(8, random_state=0).fit(X, y)
+    assert np.isfinite([*one.scores_, *one.score_samples(X, y)]).all()
+    assert max(widths, default=0) <= 1536
+    assert one.directions_.shape == (8, n_features)
+
+
+def test_sparse_with_entries_given_twice(seed):
+    X, y = sparse_problem(seed)
+    entries = X.tocoo()
+    halves = np.concatenate([entries.data / 2, entries.data / 2])
+    rows, columns = (np.tile(places, 2) for places in entries.coords)
+    order = np.argsort(rows, kind="stable")
+    ends = np.concatenate([[0], np.cumsum(2 * np.diff(X.indptr))])
+    twice = csr_array((halves[order], columns[order], ends), X.shape)
+    kept = twice.copy()
+    assert_allclose(fitted(twice, y).scores_, fitted(X, y).scores_, atol=1e-9)
+    assert_array_equal(twice.data, kept.data)
+
+
+WAYS = ["sparse", "partial_fit", "fit_batches", "single"]
+
+
+def assert_projected_alike(seed, n_features, ways, **options):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, 90)
+    X = rng.normal(size=(90, n_features))
+    X += rng.normal(size=(3, n_features))[y] * 10 / np.sqrt(n_features)
+    parts = [(X[:40], y[:40]), (X[40:], y[40:])]
+    options = {"n_slices": 8, "random_state": 0, "outliers": None} | options
+    dense = SlicedMIScorer(**options).fit(X, y)
+    for way in ways:
+        one = SlicedMIScorer(**options)
+        if way == "sparse":
+            one.fit(csr_array(X), y)
+        elif way == "single":
+            one.fit(X.astype(np.float32), y)
+        elif way == "fit_batches":
+            one.fit_batches(parts)
+        else:
+            one.partial_fit(*parts[0]).partial_fit(*parts[1])
+        assert_allclose(one.score_training_samples(X, y), dense.scores_, atol=1e-4)
+        assert_allclose(one.score_samples(X[:9]), dense.score_samples(X[:9]), atol=1e-4)
+    assert_allclose(np.linalg.norm(dense.directions_, axis=1), 1)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_more_features_than_are_kept_are_projected(seed, pooled, monkeypatch):
+    """Whichever way they come."""
+    for module in ("_points", "_recipe", "_batches", "_scorer"):
+        monkeypatch.setattr(f"smilearn.scoring.{module}.MOST_FEATURES", 20)
+    assert_projected_alike(seed, 50, WAYS, pooled=pooled)
+
+
+def test_more_than_1536_features(seed):
+    assert_projected_alike(seed, 1_600, ["sparse", "partial_fit"])
