@@ -1,7 +1,7 @@
 """Measures of a ranking, and the label contrast.
 
 Throughout, `memorized` is the ground truth of an audit and `risk` is a score that is
-*high* for samples at risk (minus the PSMI).
+*high* for samples at risk (minus the score).
 """
 
 import numpy as np

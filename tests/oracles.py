@@ -60,7 +60,7 @@ def embeddings(seed, sizes=(60, 35, 12), n_features=6, apart=1.5):
 
 
 def fitted(X, y, **parameters):
-    defaults = {"n_slices": 64, "random_state": 0, "slicing": "isotropic"}
+    defaults = {"n_slices": 64, "random_state": 0, "pooled": False}
     return SlicedMIScorer(**defaults | parameters).fit(X, y)
 
 

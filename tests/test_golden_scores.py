@@ -22,7 +22,7 @@ SEVERAL = np.stack([Y == "ham", X[:, 3] > 3.8, X[:, 0] > 4.2], 1).astype(int)
 CUTS = [0, 50, 57, 91, 120]
 
 
-def scorer(slicing="isotropic", n_slices=32, **settings):
+def scorer(pooled=False, n_slices=32, **settings):
     settings = {"random_state": 0, "device": "cpu"} | settings
     return SlicedMIScorer(n_slices, slicing=slicing, **settings)
 
