@@ -13,7 +13,7 @@ from smilearn.datasets import load_rotten_tomatoes, packaged_minilm
 reviews = load_rotten_tomatoes(2000, random_state=0)
 X = SentenceEmbedder(packaged_minilm()).fit_transform(reviews.texts)
 y = reviews.labels
-scorer = SlicedMIScorer(3072, slicing="isotropic", random_state=0)
+scorer = SlicedMIScorer(3072, pooled=False, random_state=0)
 scorer.fit(X[:1000], y[:1000])
 
 # %% The curve on the other half

@@ -64,11 +64,13 @@ class MemorizationIssueManager(IssueManager):
         """Collect what `Datalab.get_info("memorization")` is to give."""
         names = np.asarray(self.datalab.class_names)  # cleanlab knows labels by number
         table = self.scorer.to_table(features)
-        known = [n for n in ("risk", "probability", "psmi") if n in table.columns]
-        return {name: table[name] for name in known} | {
+        known = {"risk", "probability", "psmi", "most_likely_label"} & {*table.columns}
+        known = {name: table[name] for name in known}
+        if "most_likely_label" in known:
+            known["most_likely_label"] = names[known["most_likely_label"]]
+        return known | {
             "standard_error": table["std"],
             "given_label": names[table["label"]],
-            "most_likely_label": names[table["most_likely_label"]],
             "offset": float(self.scorer.offset_),
             "reliability": float(self.scorer.reliability_),
             "scorer": self.scorer,

@@ -12,7 +12,7 @@ from smilearn.datalab import register_memorization
 from smilearn.exceptions import InvalidInputError, MissingDependencyError
 
 cleanlab = pytest.importorskip("cleanlab")
-SETTINGS = {"n_slices": 64, "slicing": "isotropic", "random_state": 0}
+SETTINGS = {"n_slices": 64, "random_state": 0}
 WRONG = [3, 50, 130]
 
 
@@ -61,7 +61,7 @@ def test_columns_are_the_scores_of_the_scorer(planted, lab_of):
     assert np.allclose(issues["memorization_risk"], -scorer.scores_)
     score = issues["memorization_score"]
     assert score.between(0, 1).all()
-    assert np.allclose(logit(score), scorer.scores_)
+    assert np.allclose(score, scorer.probability_)
     assert (issues["is_memorization_issue"] == (scorer.scores_ < 0)).all()
 
 
@@ -107,8 +107,19 @@ def test_info_speaks_of_the_labels_of_the_user(planted, lab_of):
     most_likely = scorer.to_table(X)["most_likely_label"].tolist()
     assert info["most_likely_label"].tolist() == most_likely
     assert (info["most_likely_label"] != labels)[WRONG].all()
-    assert (info["offset"], info["reliability"]) == (0.0, scorer.reliability_)
-    assert np.allclose(info["scorer"].score_table(X), scorer.score_table(X))
+    assert (info["offset"], info["reliability"]) == (np.log(0.5), scorer.reliability_)
+    assert np.allclose(info["scorer"].predict_proba(X), scorer.predict_proba(X))
+
+
+def test_a_scorer_without_probabilities(planted, lab_of, capsys):
+    scorer = SlicedMIScorer(pooled=False, **SETTINGS).fit(*planted)
+    lab = lab_of({"pooled": False, **SETTINGS})
+    issues, info = lab.get_issues("memorization"), lab.get_info("memorization")
+    assert np.allclose(logit(issues["memorization_score"]), scorer.scores_)
+    assert (issues["is_memorization_issue"] == (scorer.scores_ < 0)).all()
+    assert not {"probability", "most_likely_label"} & info.keys()
+    lab.report(verbosity=3)
+    assert "memorization" in capsys.readouterr().out
 
 
 def test_class_labels_of_a_data_set_keep_their_names(planted, lab_of):

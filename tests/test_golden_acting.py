@@ -29,7 +29,7 @@ SOLVED = 1e-6  # logistic regression is solved in steps
 
 
 def scorer(n_slices=32, **settings):
-    settings = {"slicing": "isotropic", "random_state": 0, "device": "cpu"} | settings
+    settings = {"pooled": False, "random_state": 0, "device": "cpu"} | settings
     return SlicedMIScorer(n_slices, **settings)
 
 

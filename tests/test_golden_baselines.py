@@ -12,8 +12,7 @@ X, Y = made_samples()
 X_NEW, Y_NEW = made_samples(40, seed=8)
 RIVALS = {
     "LDAScorer": baselines.LDAScorer(),
-    "LDAScorer, shrinkage 0.1": baselines.LDAScorer(shrinkage=0.1, cross_fit=4),
-    "LDAScorer, not in folds": baselines.LDAScorer(cross_fit=None),
+    "LDAScorer, shrinkage 0.1": baselines.LDAScorer(shrinkage=0.1),
     "LeverageScorer": baselines.LeverageScorer(),
     "LeverageScorer, softmax": baselines.LeverageScorer(link="softmax", alpha=0.1),
     "MahalanobisScorer": baselines.MahalanobisScorer(),

@@ -194,7 +194,7 @@ def test_callback_of_a_trainer(kind, tmp_path):
         {"input_ids": tokenizer(text)["input_ids"], "label": label}
         for text, label in zip(texts, labels, strict=True)
     ]
-    scorer = SlicedMIScorer(32, slicing="isotropic", random_state=0)
+    scorer = SlicedMIScorer(32, pooled=False, random_state=0)
     callback = MemorizationCallback(
         texts, scorer=scorer, rule="epochs", stop_epoch=1, share=0.25, folder=tmp_path
     )

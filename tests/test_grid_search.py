@@ -30,7 +30,7 @@ from smilearn import (
 from smilearn.datasets import flip_labels, load_rotten_tomatoes
 
 WORDS = ["the", "film", "plot", "is", "was", "good", "bad", "great", "awful", "dull"]
-SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
+SCORER = SlicedMIScorer(32, pooled=False, random_state=0)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def words_to_topics():
 
 
 def with_filter(share):
-    scorer = SlicedMIScorer(slicing="joint")
+    scorer = SlicedMIScorer(16, random_state=0)
     model = FilteredEstimator(
         LogisticRegression(), RiskFilter(scorer, share=share, by_class=True)
     )

@@ -38,7 +38,7 @@ def filtered(folder):
     """A classifier of texts that is fitted without those at risk."""
     scorer = make_pipeline(
         SentenceEmbedder(folder),
-        SlicedMIScorer(8, slicing="isotropic", random_state=0),
+        SlicedMIScorer(8, pooled=False, random_state=0),
     )
     model = make_pipeline(SentenceEmbedder(folder), LogisticRegression())
     return FilteredEstimator(model, RiskFilter(scorer, share=0.1))

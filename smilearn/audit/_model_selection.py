@@ -1,8 +1,9 @@
 """Choosing settings without ground truth, and auditing them with it.
 
-`score` of :class:`~smilearn.SlicedMIScorer` is the label contrast, so that
-`GridSearchCV` over slices, families or densities works as it is. Here is what to hand
-to its `refit`; and, for an audit that knows which samples are memorized, to `scoring`.
+`score` of :class:`~smilearn.SlicedMIScorer` is the mean log probability of the labels,
+so that `GridSearchCV` over slices, densities or layers works as it is. Here is what to
+hand to its `refit`; and, for an audit that knows which samples are memorized, to
+`scoring`.
 """
 
 import warnings
@@ -219,13 +220,14 @@ def memorized_scorer(
 def smallest_within(tolerance=0.005, *, parameter="n_slices"):
     """Make a `refit` that takes the cheapest candidate about as good as the best.
 
-    Contrast grows with the number of slices and then stays flat; what is beyond is
-    time for nothing.
+    `score` grows with the number of slices and then stays flat; what is beyond is time
+    for nothing.
 
     Parameters
     ----------
     tolerance : float, default=0.005
-        How far below the best mean test score a candidate may lie.
+        How far below the best mean test score a candidate may lie, in its unit: nats
+        for `score` of :class:`~smilearn.SlicedMIScorer`.
 
     parameter : str, default="n_slices"
         Parameter whose smallest value is wanted. The name of a step may stand before

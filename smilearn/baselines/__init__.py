@@ -1,4 +1,4 @@
-"""Cheap rivals of the PSMI, under one contract.
+"""Cheap rivals of the score, under one contract.
 
 Estimators have ``fit(X, y)``, ``score_samples(X, y)`` and `scores_` of the training
 samples; functions take arrays. Low = at risk throughout.

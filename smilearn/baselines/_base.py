@@ -8,9 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring._points import content_keys
 from smilearn.utils._documentation import Documented, documentation_url, page_template
-from smilearn.utils._indexing import as_tensor
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import Interval, fit_context
 from smilearn.utils._validation import as_numpy, check_class_labels
@@ -138,9 +136,7 @@ class LabelScorer(Documented, BaseEstimator):
         """Scores of the training samples under each label."""
         if getattr(self, "cross_fit", None) is None:
             return self._table(X)
-        rows = X if issparse(X) else as_tensor(X, "cpu")
-        keys = row_keys(rows, generator_from(0, "folds"))
-        folds = folds_of(codes, keys, self.cross_fit)
+        folds = folds_of(X, codes, self.cross_fit)
         table = np.empty((len(codes), len(self.classes_)))
         for fold in range(folds.max() + 1):
             table[folds == fold] = self._held_out(X, codes, folds == fold)
@@ -167,6 +163,25 @@ class LabelScorer(Documented, BaseEstimator):
         tags.target_tags.required = True
         tags.input_tags.sparse = self._dense_since is None
         return tags
+
+
+def folds_of(X, codes, n_folds):
+    """Deal the samples of each class out to folds, evenly; equal samples together."""
+    line = generator_from(0, "folds").standard_normal(X.shape[1])
+    line /= 1024 * np.linalg.norm(line)  # so that no sum overflows
+    if issparse(X):
+        keys = X @ line
+    else:  # row after row, not a product: that rounds by where a row stands
+        keys = np.array([(row * line).sum() for row in X - X.min(0)])
+    first = np.full(codes.max() + 1, np.inf)
+    np.minimum.at(first, codes, keys)
+    place = np.argsort(np.argsort(first))[codes]  # of the class, by its smallest key
+    order = np.lexsort((keys, place))
+    differs = (np.diff(keys[order]) != 0) | (np.diff(codes[order]) != 0)
+    fold = np.empty(len(codes), np.int64)
+    # dealing on from class to class keeps the folds of one size
+    fold[order] = np.concatenate([[0], np.cumsum(differs)]) % n_folds
+    return fold
 
 
 def _narrow(X):

@@ -1,44 +1,47 @@
 """Log probability of the label by linear discriminant analysis."""
 
-import warnings
 from numbers import Real
 from typing import ClassVar
 
-from scipy.special import log_softmax
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+import numpy as np
+import torch
 
-from smilearn.baselines._base import COVARIANCE, FOLDS, LabelScorer
-from smilearn.baselines._training import checked_logits
+from smilearn.baselines._base import COVARIANCE, LabelScorer
+from smilearn.scoring._lda import SHRINKAGES, eigen_ldas
+from smilearn.scoring._points import residuals
+from smilearn.scoring._pool import Pool, fit_pool
+from smilearn.scoring._reader import Settings
+from smilearn.scoring._sums import Sums
+from smilearn.utils._indexing import as_tensor
 from smilearn.utils._sklearn_compat import Interval, StrOptions
+
+_SETTINGS = Settings("student", torch.device("cpu"), "float64")
 
 
 class LDAScorer(LabelScorer):
-    """Log probability of the label by linear discriminant analysis, in nats.
+    """Log probability of the label by left-out linear discriminant analysis, in nats.
 
-    X must be dense.
+    What :class:`~smilearn.SlicedMIScorer` is without its slices and outliers: LDA and
+    the log prior, weighted by the mean left-out log probability of at most 4,096
+    samples. X must be dense.
 
     Parameters
     ----------
-    shrinkage : "auto", float in [0, 1] or None, default="auto"
-        Shrinkage of the covariance; "auto" is that of Ledoit and Wolf.
-
-    cross_fit : int or None, default=10
-        Folds, in which training samples are scored by what the others taught; a label
-        that the others lack scores as the worst one. None scores them in sample.
+    shrinkage : "auto" or float in (0, 1], default="auto"
+        Shrinkage of the covariance; "auto" takes the one with the largest mean left-out
+        log probability.
 
     Attributes
     ----------
     scores_ : ndarray of shape (n_samples,)
-        Of the training samples, in nats; low = at risk.
+        Of the training samples, each left out in closed form, in nats; low = at risk.
+        A sample without others of its class has the log of its share.
 
     classes_ : ndarray of shape (n_classes,)
         Labels seen in :meth:`fit`, sorted.
 
-    centre_ : ndarray of shape (n_features,)
-        Mean of the features.
-
-    model_ : LinearDiscriminantAnalysis
-        Fitted to all samples, less `centre_`, and the places of their labels.
+    shrinkage_ : float
+        Shrinkage of the covariance.
 
     n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
         Features seen in :meth:`fit`, and their names, where all are strings.
@@ -56,23 +59,49 @@ class LDAScorer(LabelScorer):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "shrinkage": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), None],
-        "cross_fit": FOLDS,
+        "shrinkage": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="right")],
     }
 
     _dense_since = COVARIANCE
 
-    def __init__(self, *, shrinkage="auto", cross_fit=10):
+    def __init__(self, *, shrinkage="auto"):
         self.shrinkage = shrinkage
-        self.cross_fit = cross_fit
 
     def _learn(self, X, codes):
-        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.shrinkage)
-        with warnings.catch_warnings():  # a class of one has no spread of its own
-            warnings.filterwarnings("ignore", "Only one sample available")
-            self.centre_ = X.mean(0)  # far from it, decisions have few digits left
-            self.model_ = model.fit(X - self.centre_, codes)
+        slices = np.eye(1, X.shape[1])  # sums are over slices too
+        X = as_tensor(X, "cpu")
+        sums = Sums.of(X, codes, None, slices, _SETTINGS, pooled=True)
+        self._scale = sums.centre, sums.inverse_scale
+        auto = self.shrinkage == "auto"
+        vectors, ldas = eigen_ldas(sums, SHRINKAGES if auto else (self.shrinkage,))
+        sample = sums.sample[sums.count[sums.sample.labels] > 1]
+        log_prior = np.log(sums.count / sums.count.sum())
+        best = Pool({"lda": 0.0}, 1.0, log_prior), -np.inf, ldas[-1]
+        points = self._points(sample.X) @ torch.as_tensor(vectors)
+        for lda in ldas if len(sample.labels) else ():
+            table = _left_out(lda, points, sample.labels)
+            pool, reached = fit_pool(
+                {"lda": table}, sample.labels, log_prior, sample.weight
+            )
+            best = max(best, (pool, reached, lda), key=lambda found: found[1])
+        self._pool, _, lda = best
+        self._lda, self.shrinkage_ = lda.along(vectors), lda.shrinkage
+
+    def _points(self, X):
+        return residuals(as_tensor(X, "cpu"), *self._scale, torch.float64)
 
     def _table(self, X):
-        decisions = self.model_.decision_function(X - self.centre_)
-        return log_softmax(checked_logits(decisions), axis=1)
+        table = self._lda.table(self._points(X), _SETTINGS).numpy()
+        return self._pool.log_posterior({"lda": table})
+
+    def _training_table(self, X, codes):
+        table = _left_out(self._lda, self._points(X), codes)
+        table = self._pool.log_posterior({"lda": table})
+        table[self._lda.count[codes] <= 1] = self._pool.log_prior
+        return table
+
+
+def _left_out(lda, points, codes):
+    """Minus the distances from the classes without the sample itself, (n, K)."""
+    copies = np.ones(len(codes))
+    return lda.left_out(points, torch.as_tensor(codes), copies, _SETTINGS).numpy()

@@ -17,7 +17,8 @@ class MahalanobisScorer(LabelScorer):
     Parameters
     ----------
     cross_fit : int or None, default=10
-        As for :class:`LDAScorer`.
+        Folds, in which training samples are scored by what the others taught; a label
+        that the others lack scores as the worst one. None scores them in sample.
 
     Attributes
     ----------

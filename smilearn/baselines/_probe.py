@@ -53,7 +53,7 @@ class ProbeScorer(LabelScorer):
           look at the label, and is not confidence-weighted.
 
     cross_fit : int or None, default=5
-        As for :class:`LDAScorer`; None is how well the probe has learnt a sample.
+        As for :class:`MahalanobisScorer`; None is how well the probe has learnt a sample.
 
     Attributes
     ----------
@@ -106,6 +106,7 @@ class ProbeScorer(LabelScorer):
         plain = make_pipeline(scaler, LogisticRegression(max_iter=1000))
         model = plain if self.estimator is None else clone(self.estimator)
         self.model_ = model.fit(X, codes)
+        self._kind = self.kind
         rows = np.unique(np.linspace(0, len(codes) - 1, _TRIED).astype(int))
         self.by_decisions_ = self._asks_decisions(X[rows], codes.max() + 1)
 
@@ -145,7 +146,7 @@ class ProbeScorer(LabelScorer):
         else:
             logits = log_probabilities_as_told(self.model_, X)
             logits = np.where(np.isneginf(logits), _LOG_ZERO, logits)
-        logits, formula = checked_logits(logits), FORMULAS[self.kind]
+        logits, formula = checked_logits(logits), FORMULAS[self._kind]
         labels = range(logits.shape[1])
         return np.stack([formula(logits, np.full(len(logits), c)) for c in labels], 1)
 

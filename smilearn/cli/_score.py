@@ -13,7 +13,6 @@ from smilearn.exceptions import InvalidInputError
 
 Moment = StrEnum("Moment", "EARLY BEFORE")
 Layers = StrEnum("Layers", "SPREAD SENTENCE")
-Slicing = StrEnum("Slicing", "ISOTROPIC PRINCIPAL WHITENED DISCRIMINANT JOINT ADAPTIVE")
 Format = StrEnum("Format", "CSV JSONL")
 
 
@@ -71,10 +70,13 @@ def score(
     n_slices: Annotated[
         int | None, typer.Option(min=1, help="Slices; as many as needed if not given.")
     ] = None,
-    slicing: Annotated[
-        Slicing,
-        typer.Option(help="Where the slices point; isotropic is that of the paper."),
-    ] = Slicing.ADAPTIVE,
+    pooled: Annotated[
+        bool,
+        typer.Option(
+            "--pooled/--no-pooled",
+            help="Log probability of the label, or the PSMI alone, as in the paper.",
+        ),
+    ] = True,
     max_epochs: Annotated[
         int, typer.Option(min=1, help="Passes over the data at most (early).")
     ] = 5,
@@ -124,7 +126,7 @@ def score(
     options = {
         "ids": _inputs.id_column(frame, id_, name) if id_ else None,
         "seed": seed,
-        "scorer": {"n_slices": n_slices or "auto", "slicing": slicing.value},
+        "scorer": {"n_slices": n_slices or "auto", "pooled": pooled},
     }
     with messages.warnings():
         if embeddings:

@@ -102,8 +102,9 @@ def print_riskiest(table, planted=None, n=10):
             if name in top.columns
         },
         "label": top["label"],
-        "likelier": top["most_likely_label"],
     }
+    if "most_likely_label" in top.columns:
+        columns["likelier"] = top["most_likely_label"]
     if planted is not None:
         columns["planted"] = ["flip" if planted[row] else "" for row in top["id"]]
     last = "text" if "text" in top.columns else "id"

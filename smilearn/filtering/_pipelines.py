@@ -30,8 +30,8 @@ def score_samples(estimator, X, y=None):
     Returns
     -------
     scores : ndarray of shape (n_samples,)
-        In nats; low = at risk. Training samples are *not* left out of what was fitted;
-        their own scores are in `scores_` of the scorer.
+        In the unit of the scorer. Training samples are *not* left out of what was
+        fitted; their own scores are in `scores_` of the scorer.
 
     Raises
     ------

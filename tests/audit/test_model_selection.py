@@ -40,7 +40,7 @@ def folds(memorized):
 
 def scorer(**parameters):
     return SlicedMIScorer(
-        **{"n_slices": 32, "random_state": 0, "slicing": "isotropic"} | parameters
+        **{"n_slices": 32, "random_state": 0, "pooled": False} | parameters
     )
 
 
@@ -113,7 +113,7 @@ def test_in_a_pipeline_with_several_metrics(audit):
     inner = make_pipeline(PCA(8, random_state=0), scorer())
     search = GridSearchCV(
         make_pipeline(StandardScaler(), inner),
-        {"pipeline__slicedmiscorer__slicing": ["isotropic", "principal"]},
+        {"pipeline__slicedmiscorer__pooled": [True, False]},
         scoring={
             "auc": memorized_scorer(),
             "false": memorized_scorer(fpr_at_tpr, tpr=0.9),
@@ -198,7 +198,7 @@ def test_what_cannot_be_chosen_from_is_named(searched, message):
 
 def test_in_a_grid_search_over_a_pipeline(seed):
     X, y = embeddings(seed, (90, 80, 70), 12, apart=0.5)
-    scorer = SlicedMIScorer(slicing="isotropic", random_state=0)
+    scorer = SlicedMIScorer(pooled=False, random_state=0)
     pipeline = make_pipeline(StandardScaler(), scorer)
     grid = {"slicedmiscorer__n_slices": [2, 32, 128]}
     search = GridSearchCV(

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix
 from scipy.spatial.distance import cdist
-from scipy.special import log_softmax
-from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
@@ -14,6 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from smilearn import SlicedMIScorer
 from smilearn.baselines import (
     LDAScorer,
     LeverageScorer,
@@ -25,7 +24,7 @@ from smilearn.exceptions import InvalidInputError
 
 OF_LABELS = [
     LDAScorer(),
-    LDAScorer(cross_fit=None),
+    LDAScorer(shrinkage=0.1),
     MahalanobisScorer(),
     MahalanobisScorer(cross_fit=None),
     NeighborScorer(),
@@ -35,7 +34,7 @@ OF_LABELS = [
     ProbeScorer(GaussianNB(), kind="loss"),
 ]
 EVERY = [*OF_LABELS, LeverageScorer(), LeverageScorer(link="softmax")]
-IN_FOLDS = [LDAScorer(cross_fit=4), MahalanobisScorer(cross_fit=4), ProbeScorer()]
+IN_FOLDS = [MahalanobisScorer(cross_fit=4), ProbeScorer()]
 
 
 def planted(seed, n=300, n_classes=3, flips=12):
@@ -91,7 +90,7 @@ def test_samples_without_a_label_take_their_best(scorer):
 )
 def test_labels_that_cannot_be_learnt_from_are_refused(y, message):
     with pytest.raises(InvalidInputError, match=message):
-        LDAScorer().fit(np.arange(8.0)[:, None], np.array(y, object))
+        MahalanobisScorer().fit(np.arange(8.0)[:, None], np.array(y, object))
 
 
 @pytest.mark.parametrize("scorer", IN_FOLDS, ids=repr)
@@ -118,19 +117,34 @@ def test_a_label_that_the_others_lack_scores_as_the_worst_one(scorer, monkeypatc
     assert scores[7] == pytest.approx(rest.score_table(X[[7]]).min())
 
 
-def test_lda_is_the_normal_densities_of_the_classes():
-    X, y, _ = planted(6, n_classes=3)
-    scores = LDAScorer(shrinkage=None, cross_fit=None).fit(X, y).scores_
-    labels, codes = np.unique(y, return_inverse=True)
-    means = np.stack([X[y == label].mean(0) for label in labels])
-    within = sum(
-        (y == label).mean() * np.cov(X[y == label].T, ddof=0) for label in labels
-    )
-    logs = np.stack(
-        [multivariate_normal(mean, within).logpdf(X) for mean in means], axis=1
-    ) + np.log(np.bincount(codes) / len(y))
-    expected = log_softmax(logs, axis=1)[np.arange(len(y)), codes]
-    np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-8)
+def test_lda_is_that_of_the_scorer_where_slices_do_not_enter():
+    X, y, _ = planted(6)
+    y[0] = "d"  # alone in its class
+    scorer = SlicedMIScorer(1, outliers=None, dtype="float64", random_state=0).fit(X, y)
+    lda = LDAScorer().fit(X, y)
+    assert scorer.pool_["weights"]["slices"] == 0
+    assert lda.shrinkage_ == scorer.pool_["shrinkage"]
+    np.testing.assert_allclose(lda.scores_, scorer.scores_, atol=1e-6)
+    new, labels, _ = planted(7)
+    found = lda.score_samples(new, labels)
+    np.testing.assert_allclose(found, scorer.score_samples(new, labels), atol=1e-6)
+    best = np.log(scorer.predict_proba(new))
+    np.testing.assert_allclose(lda.score_table(new), best, atol=1e-6)
+
+
+def test_lda_leaves_each_sample_out():
+    X, y, _ = planted(6)
+    y[0] = "d"
+    scores = LDAScorer(shrinkage=0.1).fit(X, y).scores_
+    assert scores[0] == pytest.approx(-np.log(300))  # of whose class nothing is known
+    X[1] *= 1.5
+    moved = LDAScorer(shrinkage=0.1).fit(X, y)
+    assert moved.scores_[1] < moved.score_samples(X, y)[1]
+
+
+def test_lda_of_classes_of_one_is_the_log_prior():
+    scores = LDAScorer().fit(np.eye(4), [0, 1, 2, 3]).scores_
+    np.testing.assert_allclose(scores, -np.log(4))
 
 
 def test_mahalanobis_is_the_distance_in_the_pooled_covariance():

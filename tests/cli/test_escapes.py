@@ -87,7 +87,7 @@ def test_error_lines(attack):
         ("table", "t.csv", "--by", attack, "--compare", attack),
         ("score", f"{attack}.csv", "--label", "y", "--out", "x.csv"),
         ("filter", f"{attack}.jsonl", "--risk", "r", "--out", f"{attack}.csv"),
-        ("score", "x.csv", "--label", "y", "--slicing", attack),
+        ("score", "x.csv", "--label", "y", "--moment", attack),
         ("score", "x.csv", "--label", "y", "--seed", attack),
         ("table", "x.csv", attack),
         ("table", "x.csv", f"--{attack}"),

@@ -53,7 +53,7 @@ def test_scores_of_the_sentence_embedding(data, tiny_encoder):
 def test_scores_of_embeddings(data, suffix):
     done = succeed("score", data, *OPTIONS, "--out", f"new/risk{suffix}")
     X = np.load("X.npy")
-    scorer = SlicedMIScorer(16, slicing="adaptive", random_state=0).fit(X, LABELS)
+    scorer = SlicedMIScorer(16, random_state=0).fit(X, LABELS)
     risk = RiskTable.read(f"new/risk{suffix}")
     np.testing.assert_allclose(risk["risk"], -scorer.scores_, rtol=1e-5)
     assert list(risk.columns) == [name for name in COLUMNS if name != "text"]

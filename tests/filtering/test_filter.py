@@ -170,7 +170,7 @@ def test_acts_in_an_imblearn_pipeline_when_fitted_only(data, seed):
     assert abs(pipeline[-1].coef_ - everything.coef_).max() > 0.01
 
 
-SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
+SCORER = SlicedMIScorer(32, pooled=False, random_state=0)
 
 
 @pytest.fixture

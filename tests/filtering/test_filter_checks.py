@@ -13,14 +13,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from smilearn import FilteredEstimator, RiskFilter, RiskReweighter, SlicedMIScorer
 
-ISOTROPIC = SlicedMIScorer(16, slicing="isotropic", random_state=0)
-SCALED = make_pipeline(StandardScaler(with_mean=False), ISOTROPIC)
-CLEANER = RiskFilter(ISOTROPIC, share=0.1)
+PSMI = SlicedMIScorer(16, pooled=False, random_state=0)
+SCALED = make_pipeline(StandardScaler(with_mean=False), PSMI)
+CLEANER = RiskFilter(PSMI, share=0.1)
 
 FILTERS = [
     RiskFilter(SlicedMIScorer(random_state=0)),
-    RiskFilter(ISOTROPIC, share=0.2, by_class=True, min_per_class=3),
-    RiskFilter(ISOTROPIC, alpha=0.1),
+    RiskFilter(PSMI, share=0.2, by_class=True, min_per_class=3),
+    RiskFilter(PSMI, alpha=0.1),
     RiskFilter(SCALED, n_remove=2),
 ]
 META = [
@@ -40,14 +40,7 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-def sparse_is_not_dense(sampler):
-    """Maps of a mixture that need a covariance are left out where X is sparse."""
-    mixture = getattr(sampler.scorer, "slicing", "") == "adaptive"
-    why = "sparse samples are scored by fewer members of the mixture"
-    return {"check_samplers_sparse": why} if mixture else {}
-
-
 @pytest.mark.filterwarnings("ignore::smilearn.exceptions.SmilearnWarning")
-@parametrize_with_sampler_checks(FILTERS, expected_failed_checks=sparse_is_not_dense)
+@parametrize_with_sampler_checks(FILTERS)
 def test_sampler_checks(estimator, check):
     check(estimator)

@@ -18,7 +18,7 @@ from smilearn import FilteredEstimator, RiskFilter, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 
 SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
-SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
+SCORER = SlicedMIScorer(32, pooled=False, random_state=0)
 CLEANER = RiskFilter(SCORER, share=0.2)
 
 

@@ -21,7 +21,7 @@ from smilearn import (
 )
 from smilearn.exceptions import InvalidInputError
 
-SCORER = SlicedMIScorer(16, slicing="isotropic", random_state=0)
+SCORER = SlicedMIScorer(16, pooled=False, random_state=0)
 CLEANER = RiskFilter(SCORER, share=0.2)
 rng = np.random.default_rng(0)
 Y = np.arange(60) % 2
@@ -64,8 +64,8 @@ def test_a_filter_forgets_the_features_of_its_last_fit():
 
 def search():
     return GridSearchCV(
-        SlicedMIScorer(slicing="joint", contamination=0.3, random_state=0),
-        {"slicing": ["joint", "principal"]},
+        SlicedMIScorer(8, contamination=0.3, random_state=0),
+        {"pooled": [True, False]},
         cv=2,
     )
 

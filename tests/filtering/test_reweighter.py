@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from smilearn import FilteredEstimator, RiskFilter, RiskReweighter, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
-SCORER = SlicedMIScorer(32, slicing="isotropic", random_state=0)
+SCORER = SlicedMIScorer(32, pooled=False, random_state=0)
 CLEANER = RiskFilter(SCORER, share=0.2)
 
 
