@@ -112,6 +112,12 @@ class Student:
         # no sample of the class can bring the squares below the prior's share, but
         # nodes between samples may: half of it keeps their bend away from samples
         least = 0.5 * PRIOR_DOF * self.pooled
+        if isinstance(weight, float) and weight == 1.0:  # the same with one logarithm
+            lost = square.mul_(-growth / self._squares)
+            remaining = torch.maximum(lost, least / self._squares - 1, out=lost)
+            spread = self._squares * growth
+            scale = _log_gammas(dof, spread) - 0.5 * (torch.pi * spread).log()
+            return remaining.log1p_().mul_(0.5 * dof).add_(scale)
         squares = torch.maximum(self._squares - weight * growth * square, least)
         spread = squares.mul_(1 + 1 / strength)
         distance = square.mul_(growth**2).div_(spread).log1p_().mul_(-0.5 * (dof + 1))
