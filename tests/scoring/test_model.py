@@ -4,10 +4,10 @@ import types
 
 import numpy as np
 import pytest
+import smilearn.scoring._scoring
 from oracles import embeddings, fitted
 from sklearn.exceptions import NotFittedError
 
-import smilearn.scoring._scoring
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 

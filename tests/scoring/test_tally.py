@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
-
 from smilearn.scoring._engine import SliceTally, split_half_reliability
 
 BALANCE = 0.75  # what the tally assumes of slices within an orthonormal block
