@@ -64,7 +64,7 @@ def test_beyond_the_range_a_projection_counts_as_its_end(seed, density):
     beyond, spare = (
         np.array([[-1], [1]]),
         np.ptp(X) / 100,
-    )  # a grid has a spare step at either end
+    )  # of the spare step
     for label in range(3):
         near = scorer.score_samples(ends + beyond * spare, [label] * 2)
         for far in (1.0, 1e3, 1e9):
@@ -74,7 +74,7 @@ def test_beyond_the_range_a_projection_counts_as_its_end(seed, density):
         assert_allclose(near, at_ends, rtol=0.1, atol=0.1)
 
 
-@pytest.mark.parametrize("most", [640_000, 1800, 300])
+@pytest.mark.parametrize("most", [640_000, 1800])
 def test_every_slice_is_read_once_under_every_label(seed, most, monkeypatch):
     """Several grid sizes and the exact path mixed, in temporaries of any size."""
     monkeypatch.setattr(_densities, "_CHUNK", most)
@@ -86,9 +86,9 @@ def test_every_slice_is_read_once_under_every_label(seed, most, monkeypatch):
     settings = Settings("student", CPU, "float64")
     nodes = np.full(40, 1024)
     nodes[::7], nodes[1::7], nodes[2::7] = 0, 512, 4096
-    Z = torch.as_tensor(rng.uniform(-1.5, 1.5, (40, 200)))
-    labels = torch.as_tensor(rng.integers(0, 3, (2, 200)))
-    weight = torch.as_tensor(rng.uniform(0.5, 1, 200))
+    Z = torch.as_tensor(rng.uniform(-1.5, 1.5, (40, 50)))
+    labels = torch.as_tensor(rng.integers(0, 3, (2, 50)))
+    weight = torch.as_tensor(rng.uniform(0.5, 1, 50))
     columns = [
         Column("pmi", labels[0], left_out=True),
         Column("density", labels[1]),
