@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-FAMILIES = ("isotropic", "principal", "adaptive")
 _UP_TO_30, _UP_TO_8 = st.integers(1, 30), st.integers(2, 8)
 _FACTOR = int(os.environ.get("SMILEARN_TEST_EXAMPLES", "1"))
 
@@ -84,8 +83,3 @@ def any_finite_samples(draw, most=10):
     numbers = st.floats(allow_nan=False, allow_infinity=False, width=width)
     X = draw(hnp.arrays(dtype, (n, d), elements=numbers))
     return X, draw(labels(n))
-
-
-def learnable(slicing):
-    """Samples; of maps made from a few, far ones leave nothing but rounding."""
-    return samples() if slicing in ("isotropic", "principal") else tame_samples()

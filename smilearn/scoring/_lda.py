@@ -22,6 +22,8 @@ import numpy as np
 import torch
 
 SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
+# Of the whole variance: within classes that are points there is nothing but rounding.
+_LEAST_VARIANCE = 1e-6
 _TOWARDS_MIDDLE = 1.0  # samples in the middle of all that each class is given
 
 
@@ -95,9 +97,10 @@ def eigen_ldas(sums, shrinkages=SHRINKAGES):
     scatter = sums.scatter * np.outer(inverse, inverse) / freedom
     values, vectors = np.linalg.eigh(scatter)
     values = values.clip(0)
+    middle = max(values.mean(), _LEAST_VARIANCE)
     total = ((sums.mean - sums.centre) * inverse * sums.count[:, None]) @ vectors
     ldas = []
     for share in shrinkages:
-        white = ((1 - share) * values + share * (values.mean() or 1.0)) ** -0.5
+        white = ((1 - share) * values + share * middle) ** -0.5
         ldas.append(LDA(sums.count, total * white, white, share))
     return vectors, ldas

@@ -165,15 +165,20 @@ def project(directions, X, out):
 
 
 def content_keys(X):
-    """A pseudo-random number for each row that follows from its content alone."""
-    line = np.random.default_rng(0).standard_normal(X.shape[1])
-    line = torch.as_tensor(line / np.linalg.norm(line), device=X.device)
+    """A pseudo-random number for each row that follows from its content alone.
+
+    Made from the bits of its numbers in whole arithmetic, which rounds nothing away:
+    not in another order, and not beside a number that is much larger.
+    """
+    factors = np.random.default_rng(0).integers(2**62, size=X.shape[1]) * 2 + 1
+    factors = torch.as_tensor(factors, device=X.device)
 
     def work(begin, end):
-        # sums of a row, not a product: that rounds by where in a block a row stands;
-        # and of a row in one piece of memory, as a column is summed in another order
-        blocks = (rows.double().contiguous() for rows in row_blocks(X[begin:end]))
-        return [(rows * line).sum(1) for rows in blocks]
+        parts = []
+        for rows in row_blocks(X[begin:end]):
+            bits = (rows.double() + 0.0).contiguous().view(torch.int64)  # no minus 0
+            parts.append(((bits ^ (bits >> 32)) * factors).sum(1))
+        return parts
 
     parts = [part for parts in in_threads(work, len(X), X.numel()) for part in parts]
     keys = torch.cat(parts).cpu().numpy().view(np.uint64)

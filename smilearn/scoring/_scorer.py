@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
+from sklearn.utils import ClassifierTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -221,6 +222,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = tags.input_tags.sparse = True
+        tags.classifier_tags = ClassifierTags()  # of predict_proba: any number
         return tags
 
     def __sklearn_is_fitted__(self):

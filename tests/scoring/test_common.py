@@ -7,11 +7,9 @@ from smilearn import SlicedMIScorer
 
 ESTIMATORS = [
     SlicedMIScorer(random_state=0),
-    SlicedMIScorer(n_slices=32, slicing="isotropic", random_state=0),
-    SlicedMIScorer(
-        n_slices=32, slicing="isotropic", density="gaussian", leave_one_out=False
-    ),
-    SlicedMIScorer(32, slicing="isotropic", contamination="permutation"),
+    SlicedMIScorer(n_slices=32, pooled=False, random_state=0),
+    SlicedMIScorer(n_slices=32, density="gaussian", leave_one_out=False),
+    SlicedMIScorer(32, contamination="permutation"),
 ]
 
 

@@ -4,7 +4,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from adversarial import FAMILIES, examples, learnable, tame_samples
+from adversarial import examples, samples, tame_samples
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -14,16 +14,18 @@ from smilearn.scoring._directions import SliceDirections
 
 EITHER = st.sampled_from(["student", "gaussian"])
 
+POOLED = pytest.mark.parametrize("pooled", [True, False])
+
 pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.filterwarnings("ignore:The number of unique classes"),
 ]
 
 
-def exactly(X, y, slicing, density="student", n_slices=8, **options):
+def exactly(X, y, pooled, density="student", n_slices=8, **options):
     """Fit in double precision, where only thresholds tell roundings apart."""
     options = {"density": density, "n_slices": n_slices, "dtype": "float64"} | options
-    return fitted(X, y, slicing=slicing, **options)
+    return fitted(X, y, pooled=pooled, **options)
 
 
 def assert_close(values, expected, atol=1e-6):
@@ -36,37 +38,36 @@ def rotation_of(n_features, seed):
     return np.linalg.qr(square)[0]
 
 
-@pytest.mark.parametrize("slicing", FAMILIES)
-def test_a_new_score_depends_on_its_sample_alone(slicing):
+@POOLED
+def test_a_new_score_depends_on_its_sample_alone(pooled):
     """Not on its batch, its place, or which samples come along."""
 
     @examples(8)
-    @given(
-        learnable(slicing), EITHER, st.integers(1, 9), st.randoms(use_true_random=False)
-    )
+    @given(samples(), EITHER, st.integers(1, 9), st.randoms(use_true_random=False))
     def check(data, density, size, random):
         X, y = data
-        scorer = exactly(X, y, slicing, density)
-        whole, table = scorer.score_samples(X, y), scorer.score_table(X)
+        scorer = exactly(X, y, pooled, density)
+        whole, table = scorer.score_samples(X, y), scorer.predict_proba(X)
         some = np.array([random.randrange(len(y)) for _ in range(2 * len(y))])
         for rows in np.split(some, range(size, len(some), size)):
             assert_close(scorer.score_samples(X[rows], y[rows]), whole[rows])
-            assert_close(scorer.score_table(X[rows]), table[rows])
-        assert_close(table[np.arange(len(y)), y], whole)
+            assert_close(scorer.predict_proba(X[rows]), table[rows])
+        if pooled:
+            assert_close(np.log(table[np.arange(len(y)), y]), whole)
 
     check()
 
 
-@pytest.mark.parametrize("slicing", FAMILIES)
+@POOLED
 @pytest.mark.parametrize("leave_one_out", [True, False])
-def test_order_of_training_samples(slicing, leave_one_out):
+def test_order_of_training_samples(pooled, leave_one_out):
     @examples(10)
-    @given(learnable(slicing), EITHER, st.integers(0, 99))
+    @given(samples(), EITHER, st.integers(0, 99))
     def check(data, density, seed):
         X, y = data
         order = np.random.default_rng(seed).permutation(len(y))
         one, other = (
-            exactly(X[rows], y[rows], slicing, density, leave_one_out=leave_one_out)
+            exactly(X[rows], y[rows], pooled, density, leave_one_out=leave_one_out)
             for rows in (slice(None), order)
         )
         assert_close(other.scores_, one.scores_[order])
@@ -75,18 +76,18 @@ def test_order_of_training_samples(slicing, leave_one_out):
     check()
 
 
-@pytest.mark.parametrize("slicing", FAMILIES)
-def test_names_of_labels_in_another_order(slicing):
+@POOLED
+def test_names_of_labels_in_another_order(pooled):
     @examples(10)
-    @given(learnable(slicing), EITHER, st.integers(0, 99))
+    @given(samples(), EITHER, st.integers(0, 99))
     def check(data, density, seed):
         X, y = data
         names = np.random.default_rng(seed).permutation(y.max() + 1)
         one, other = (
-            exactly(X, codes, slicing, density) for codes in (y, 10 * names[y])
+            exactly(X, codes, pooled, density) for codes in (y, 10 * names[y])
         )
         assert_close(other.scores_, one.scores_)
-        assert_close(other.score_table(X)[:, names], one.score_table(X))
+        assert_close(other.predict_proba(X)[:, names], one.predict_proba(X))
 
     check()
 
@@ -97,19 +98,19 @@ def test_turned_samples_on_turned_slices(data, density, leave_one_out, seed):
     (X, y), first = data, SliceDirections.first
     rotation = rotation_of(X.shape[1], seed)
     options = {"leave_one_out": leave_one_out}
-    one = exactly(X, y, "isotropic", density, **options)
+    one = exactly(X, y, False, density, **options)
 
     def turned(self, n_slices):
         return first(self, n_slices) @ rotation
 
     with mock.patch.object(SliceDirections, "first", turned):
-        other = exactly(X @ rotation, y, "isotropic", density, **options)
+        other = exactly(X @ rotation, y, False, density, **options)
     assert_close(other.scores_, one.scores_)
-    assert_close(other.score_table(X @ rotation), one.score_table(X))
+    assert_close(other.predict_proba(X @ rotation), one.predict_proba(X))
 
 
-@pytest.mark.parametrize("slicing", FAMILIES)
-def test_unit_and_origin_do_not_matter(slicing):
+@POOLED
+def test_unit_and_origin_do_not_matter(pooled):
     """Factors of 1e-30 to 1e30, and shifts of up to a million spreads."""
 
     @examples(5)
@@ -119,15 +120,15 @@ def test_unit_and_origin_do_not_matter(slicing):
     def check(data, density, exponent, shift):
         X, y = data
         moved = (X + shift) * 10.0**exponent
-        one, other = (exactly(points, y, slicing, density) for points in (X, moved))
+        one, other = (exactly(points, y, pooled, density) for points in (X, moved))
         assert_allclose(other.scores_, one.scores_, atol=1e-5)
-        assert_allclose(other.score_table(moved), one.score_table(X), atol=1e-5)
+        assert_allclose(other.predict_proba(moved), one.predict_proba(X), atol=1e-5)
 
     check()
 
 
-@pytest.mark.parametrize("slicing", FAMILIES)
-def test_what_a_constant_column_holds_does_not_matter(slicing):
+@POOLED
+def test_what_a_constant_column_holds_does_not_matter(pooled):
     """Nor what new samples hold there."""
 
     @examples(5)
@@ -139,10 +140,8 @@ def test_what_a_constant_column_holds_does_not_matter(slicing):
         one, other = (
             np.hstack([X[:, :place], column, X[:, place:]]) for column in (zero, held)
         )
-        first, second = (
-            exactly(points, y, slicing, density) for points in (one, other)
-        )
-        assert_array_equal(first.scores_, second.scores_)
-        assert_array_equal(first.score_table(other), second.score_table(one))
+        first, second = (exactly(points, y, pooled, density) for points in (one, other))
+        assert_close(first.scores_, second.scores_)
+        assert_close(first.predict_proba(other), second.predict_proba(one))
 
     check()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from smilearn.scoring._engine import SliceTally, split_half_reliability
+from smilearn.scoring._tally import SliceTally, split_half_reliability
 
 BALANCE = 0.75  # what the tally assumes of slices within an orthonormal block
 INDEPENDENT = {"half": 1.0, "shared": 0.0, "whole": 0.5}
@@ -31,7 +31,8 @@ def count_in(tally, pmi, start=0):
     places = np.arange(start, start + len(pmi))
     groups = tally.groups(places)
     sums = np.stack([pmi[groups == group].sum(0) for group in range(4)])
-    tally.add(places, sums, (pmi**2).sum(0))
+    tally.add(slice(None), sums, (pmi**2).sum(0))
+    tally.count(start, start + len(pmi))
 
 
 def tally_of(pmi, block_length):
