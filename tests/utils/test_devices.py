@@ -9,8 +9,8 @@ from oracles import embeddings
 
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import DeviceMemoryError, InvalidInputError
-from smilearn.scoring import _engine, _stream
-from smilearn.scoring._reader import PmiReader, Settings
+from smilearn.scoring import _model, _sums
+from smilearn.scoring._reader import Settings, SliceReader
 from smilearn.utils import _devices
 from smilearn.utils._devices import full_float32, resolve_device, working_on
 
@@ -69,10 +69,10 @@ class Memory:
         self.error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
         self.fails = lambda n_slices: n_slices > 5
         if where == "project":
-            for module in (_engine, _stream):
-                self._replace(module, where, _engine.project, lambda d, *_: d)
+            for module in (_model, _sums):
+                self._replace(module, where, _sums.project, lambda d, *_: d)
         else:
-            self._replace(PmiReader, where, PmiReader.add_to, lambda *a: a[2])
+            self._replace(SliceReader, where, SliceReader.add_to, lambda *a: a[2])
 
     def _replace(self, owner, name, function, block_of):
         def limited(*arguments):
@@ -92,10 +92,10 @@ def nothing_remembered(monkeypatch):
 
 
 def fitted(how, X, y, **parameters):
-    settled = {"device": "cpu", "dtype": "float64", "far": None, "random_state": 0}
-    weight = np.linspace(0.5, 1.5, len(y)) if how == "in folds" else None
-    slicing = how if how in ("principal", "discriminant") else "isotropic"
-    scorer = SlicedMIScorer(N_SLICES, slicing=slicing, **settled | parameters)
+    settled = {"device": "cpu", "dtype": "float64", "random_state": 0}
+    settled |= {"outliers": None, "pooled": how == "pooled"}
+    weight = np.linspace(0.5, 1.5, len(y)) if how == "weighted" else None
+    scorer = SlicedMIScorer(N_SLICES, **settled | parameters)
     if how == "batches":
         return scorer.fit_batches([(X[:70], y[:70]), (X[70:], y[70:])])
     return scorer.fit(X, y, sample_weight=weight)
@@ -103,16 +103,13 @@ def fitted(how, X, y, **parameters):
 
 def answers(scorer, X, y):
     """What a scorer says of other samples."""
-    stages = []
-    if scorer.slicing == "isotropic":
-        stages = [*scorer.staged_score_samples(X, y, at=[1, 5, 20, N_SLICES])]
-    return [scorer.score_samples(X, y), scorer.score_table(X), *stages]
+    stages = scorer.staged_score_samples(X, y, at=[1, 5, 20, N_SLICES])
+    return [scorer.score_samples(X, y), scorer.predict_proba(X), *stages]
 
 
 def state_of(scorer):
-    names = ("scores_", "scores_std_", "slice_means_", "slice_variances_")
-    values = [getattr(scorer, name) for name in names]
-    return [*values, scorer.slice_nodes_, np.array(scorer.reliability_)]
+    values = [scorer.scores_, scorer.psmi_, scorer.scores_std_, scorer.reliability_]
+    return [*values, scorer.sums_.slice_square, scorer.sums_.low, scorer.sums_.high]
 
 
 @cache
@@ -128,7 +125,7 @@ def assert_same(found, expected):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
-HOW = ["isotropic", "in folds", "principal", "discriminant", "batches"]
+HOW = ["psmi", "pooled", "weighted", "batches"]
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -158,7 +155,7 @@ def test_the_smaller_block_is_remembered(error, monkeypatch):
     memory = Memory(monkeypatch)
     memory.error = error
     for _ in range(2):
-        fitted("isotropic", X, y)
+        fitted("psmi", X, y)
         assert memory.failures == 3  # 37; then cut evenly, 13 and 6
     settings = Settings("student", CPU, "float64")
     counts = len(X), len(X) // 3, 100 * len(X)
@@ -166,7 +163,7 @@ def test_the_smaller_block_is_remembered(error, monkeypatch):
     assert [block.stop for block in blocks] == [3, 9, 1]
 
 
-@pytest.mark.parametrize("how", ["isotropic", "batches"])
+@pytest.mark.parametrize("how", ["psmi", "batches"])
 def test_one_slice_too_many_is_an_error_that_says_what_to_do(how, monkeypatch):
     memory = Memory(monkeypatch)
     memory.fails = lambda n_slices: True
@@ -181,5 +178,5 @@ def test_other_errors_pass(monkeypatch):
     memory = Memory(monkeypatch)
     memory.error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        fitted("isotropic", *embeddings(0))
+        fitted("psmi", *embeddings(0))
     assert memory.failures == 1
