@@ -305,10 +305,10 @@ def _complete(columns):
     if set(lengths.values()) != {n_rows}:
         raise InvalidInputError(f"columns differ in length: {lengths}.")
     frame = pl.DataFrame(columns)
-    score = pl.col("score") if "score" in columns else 0.0 - pl.col("risk")
+    if "risk" not in columns:  # as a series: an expression makes -0.0 of 0.0
+        frame = frame.with_columns(risk=0.0 - frame["score"])
     made = {
-        "risk": 0.0 - pl.col("score"),  # of 0.0 it is not -0.0
-        "rank": score.rank("ordinal").cast(pl.Int64),
+        "rank": (-pl.col("risk")).rank("ordinal").cast(pl.Int64),
         "class_support": pl.len().over("label").cast(pl.Int64),
     }
     frame = frame.with_columns(**{n: e for n, e in made.items() if n not in columns})

@@ -56,7 +56,7 @@ def test_which_samples_go(rule, expected):
         ({"n_remove": 5, "min_per_class": 3}, [1, 4, 7, 9], "class a"),
         ({"n_remove": 10}, [0, 1, 2, 3, 4, 6, 7, 9], "classes a, b"),
         ({"share": 0.99, "min_per_class": 2}, [1, 3, 4, 6, 7, 9], "classes a, b"),
-        ({"min_per_class": 4}, [4, 7], "classes a, b"),
+        ({"threshold": 0.0, "min_per_class": 4}, [4, 7], "classes a, b"),
     ],
 )
 def test_classes_keep_their_safest(rule, expected, named):
