@@ -3,8 +3,8 @@
     python examples/choose_layer.py
 
 A thousand film reviews, 3 % of them with a wrong label, go through MiniLM once; the
-hidden states of all layers are kept. A search then takes the layer that gives the labels
-of samples not fitted the largest mean log probability. Which labels were flipped is only
+hidden states of all layers are kept. A search then takes the layer that gives labels of
+samples not fitted the largest mean log probability. Which labels were flipped is only
 looked at in the end.
 """
 

@@ -66,11 +66,11 @@ class MemorizationIssueManager(IssueManager):
         table = self.scorer.to_table(features)
         known = {"risk", "probability", "psmi", "most_likely_label"} & {*table.columns}
         known = {name: table[name] for name in known}
-        if "most_likely_label" in known:
-            known["most_likely_label"] = names[known["most_likely_label"]]
+        likely = known.pop("most_likely_label", None)
         return known | {
             "standard_error": table["std"],
             "given_label": names[table["label"]],
+            "most_likely_label": None if likely is None else names[likely],
             "offset": float(self.scorer.offset_),
             "reliability": float(self.scorer.reliability_),
             "scorer": self.scorer,

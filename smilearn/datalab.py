@@ -20,8 +20,8 @@ def register_memorization():
 
     The dict holds either `scorer`, a :class:`~smilearn.SlicedMIScorer`, or parameters
     of one. cleanlab drops parameters that are None: hand over a scorer for
-    ``outliers=None``. ``lab.get_info("memorization")`` has risk, standard errors, the
-    fitted scorer and, of one with probabilities, the likeliest label of each sample.
+    ``outliers=None``. ``lab.get_info("memorization")`` has the likeliest label of each
+    sample (None without probabilities), risk, standard errors and the fitted scorer.
     Registering again changes nothing.
 
     Returns

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_models as tiny
+from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -14,9 +15,10 @@ from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     StratifiedKFold,
+    cross_val_score,
     cross_validate,
 )
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import smilearn
@@ -25,6 +27,7 @@ from smilearn import (
     HiddenStateEmbedder,
     LayerSelector,
     RiskFilter,
+    SentenceEmbedder,
     SlicedMIScorer,
 )
 from smilearn.datasets import flip_labels, load_rotten_tomatoes
@@ -54,7 +57,7 @@ def of_layers(last, tmp_path):
 GRID = {
     "layerselector__layer": [0, -1],
     "slicedmiscorer__n_slices": [8, 32],
-    "slicedmiscorer__slicing": ["isotropic", "principal"],
+    "slicedmiscorer__pooled": [True, False],
     "slicedmiscorer__density": ["student", "gaussian"],
 }
 
@@ -71,6 +74,26 @@ def test_each_text_is_read_once_for_all_candidates(texts, read, tmp_path):
     again = smilearn.score_samples(search.best_estimator_[-1], *_last(search, texts))
     np.testing.assert_array_equal(scores, again)
     assert sum(read) == 50
+
+
+def test_one_search_over_embedders_layers_and_scorers(texts):
+    grids = [
+        {"embed__layer": [0, -1], "scorer__n_slices": [8, 32]},
+        {"embed": [SentenceEmbedder(tiny.folder("bert"))]},
+    ]
+    grids = [grid | {"scorer__pooled": [True, False]} for grid in grids]
+    embedder = HiddenStateEmbedder(tiny.folder("bert"))
+    scorer = SlicedMIScorer(16, random_state=0)
+    pipeline = Pipeline([("embed", embedder), ("scorer", scorer)])
+    search = GridSearchCV(pipeline, grids, cv=StratifiedKFold(2), error_score="raise")
+    search.fit(*texts)
+    found = search.cv_results_["mean_test_score"]
+    assert len(found) == 10
+    assert (found < 0).all()  # mean log probabilities
+    best = search.cv_results_["params"][found.argmax()]
+    assert repr(search.best_params_) == repr(best)
+    by_hand = cross_val_score(clone(pipeline).set_params(**best), *texts, cv=2)
+    assert by_hand.mean() == pytest.approx(search.best_score_, abs=1e-6)
 
 
 def _last(search, texts):

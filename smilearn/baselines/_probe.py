@@ -53,7 +53,8 @@ class ProbeScorer(LabelScorer):
           look at the label, and is not confidence-weighted.
 
     cross_fit : int or None, default=5
-        As for :class:`MahalanobisScorer`; None is how well the probe has learnt a sample.
+        As for :class:`MahalanobisScorer`; None is how well the probe has learnt a
+        sample.
 
     Attributes
     ----------

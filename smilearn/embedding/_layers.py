@@ -79,6 +79,7 @@ class LayerSelector(
             If `X` has another number of dimensions, or no such layer.
         """
         _, self.n_layers_, self.n_features_out_ = _checked(X).shape
+        self._layer = self.layer
         self._n_features_out = self.n_features_out_
         if not -self.n_layers_ <= self.layer < self.n_layers_:
             raise InvalidInputError(
@@ -112,7 +113,7 @@ class LayerSelector(
                 f"X must have {self.n_layers_} layers of {self.n_features_out_} "
                 f"features, as in fit; got shape {X.shape}."
             )
-        return np.array(X[:, self.layer])
+        return np.array(X[:, self._layer])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

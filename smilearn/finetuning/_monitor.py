@@ -105,12 +105,13 @@ class EarlyPointMonitor(Documented, BaseEstimator):
             base = None if self.n_classes is None else math.log(self.n_classes)
             settings = self.loss_drop, self.stop_epoch, base
             self._point = EarlyPoint(self.rule, *settings)
-        if self.rule == "gap" and validation_losses is None:
+            self._first = self.n_classes is not None
+        if self._point.rule == "gap" and validation_losses is None:
             raise InvalidInputError("rule='gap' needs validation_losses=; got None.")
-        if self.rule == "epochs" and epoch is None:
+        if self._point.rule == "epochs" and epoch is None:
             raise InvalidInputError("rule='epochs' needs epoch=; got None.")
         return self._point.update(
-            len(self.history) + (self.n_classes is not None),
+            len(self.history) + self._first,
             math.nan if epoch is None else epoch,
             _column(losses, "losses"),
             _column(correct, "correct"),

@@ -113,7 +113,7 @@ def test_in_a_pipeline_with_several_metrics(audit):
     inner = make_pipeline(PCA(8, random_state=0), scorer())
     search = GridSearchCV(
         make_pipeline(StandardScaler(), inner),
-        {"pipeline__slicedmiscorer__pooled": [True, False]},
+        {"pipeline__slicedmiscorer__pooled": [False, True]},
         scoring={
             "auc": memorized_scorer(),
             "false": memorized_scorer(fpr_at_tpr, tpr=0.9),

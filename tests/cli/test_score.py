@@ -14,8 +14,8 @@ from smilearn import (
     SlicedMIScorer,
 )
 
-COLUMNS = ["id", "label", "text", "risk", "std", "rank", "class_support"]
-COLUMNS += ["most_likely_label"]
+COLUMNS = ["id", "label", "text", "risk", "probability", "psmi", "std", "rank"]
+COLUMNS += ["class_support", "most_likely_label"]
 SUFFIXES = [".csv", ".jsonl", ".parquet"]
 OPTIONS = ["--label", "label", "--embeddings", "X.npy", "--n-slices", "16"]
 
@@ -41,12 +41,22 @@ def test_scores_before_training_are_those_of_the_library(tiny_encoder, suffix):
     assert done.stderr == ""
 
 
+def test_psmi_alone(data):
+    done = succeed("score", data, *OPTIONS, "--no-pooled", "--out", "risk.csv")
+    scorer = SlicedMIScorer(16, pooled=False, random_state=0)
+    scores = scorer.fit(np.load("X.npy"), LABELS).scores_
+    risk = RiskTable.read("risk.csv")
+    np.testing.assert_allclose(risk["risk"], -scores, rtol=1e-5)
+    assert "probability" not in risk.columns
+    assert "slices: 16" in done.stdout
+
+
 def test_scores_of_the_sentence_embedding(data, tiny_encoder):
     options = ("--model", tiny_encoder, "--layers", "sentence")
     score_texts(data, "risk.csv", *options)
     X = SentenceEmbedder(tiny_encoder).fit_transform(TEXTS)
     scores = SlicedMIScorer(random_state=0).fit(X, LABELS).scores_
-    np.testing.assert_allclose(RiskTable.read("risk.csv")["psmi"], scores, rtol=1e-5)
+    np.testing.assert_allclose(RiskTable.read("risk.csv")["risk"], -scores, rtol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -9,7 +9,7 @@ from oracles import wide_and_narrow
 
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import DeviceMemoryError, InvalidInputError
-from smilearn.scoring import _model, _sums
+from smilearn.scoring import _slices, _sums
 from smilearn.scoring._reader import Settings, SliceReader
 from smilearn.utils import _devices
 from smilearn.utils._devices import full_float32, resolve_device, working_on
@@ -69,8 +69,8 @@ class Memory:
         self.error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
         self.fails = lambda n_slices: n_slices > 5
         if where == "project":
-            for module in (_model, _sums):
-                self._replace(module, where, _model.project, lambda d, *_: d)
+            for module in (_slices, _sums):
+                self._replace(module, where, _slices.project, lambda d, *_: d)
         else:
             self._replace(SliceReader, where, SliceReader.add_to, lambda *a: a[2])
 
