@@ -222,7 +222,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = tags.input_tags.sparse = True
-        tags.classifier_tags = ClassifierTags()  # of predict_proba: any number
+        tags.classifier_tags = ClassifierTags()  # predict_proba
         return tags
 
     def __sklearn_is_fitted__(self):

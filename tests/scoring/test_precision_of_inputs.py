@@ -147,7 +147,7 @@ def test_a_map_that_is_read_in_batches(tmp_path, monkeypatch):
 @pytest.mark.parametrize("make", DENSE.values(), ids=DENSE)
 @pytest.mark.parametrize(
     "rival",
-    [NeighborScorer(), LDAScorer(cross_fit=None), MahalanobisScorer(cross_fit=None)],
+    [NeighborScorer(), LDAScorer(), MahalanobisScorer(cross_fit=None)],
 )
 def test_baselines(tmp_path, rival, make):
     X, y = whole_rows()
