@@ -305,8 +305,8 @@ def _complete(columns):
     if set(lengths.values()) != {n_rows}:
         raise InvalidInputError(f"columns differ in length: {lengths}.")
     frame = pl.DataFrame(columns)
-    if "risk" not in columns:  # as a series: an expression makes -0.0 of 0.0
-        frame = frame.with_columns(risk=0.0 - frame["score"])
+    if "risk" not in columns:  # by NumPy: polars makes -0.0 of 0.0
+        frame = frame.with_columns(risk=0.0 - frame["score"].to_numpy())
     made = {
         "rank": (-pl.col("risk")).rank("ordinal").cast(pl.Int64),
         "class_support": pl.len().over("label").cast(pl.Int64),
