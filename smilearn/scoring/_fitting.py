@@ -6,6 +6,7 @@ extension of the slices, once for the sums and once for the scores. The probabil
 take one more pass, as the pool is fitted to the sums.
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 
@@ -168,7 +169,8 @@ class Fitting:
 
     def finish(self):
         """Fit the model, and score all samples where it is a pooled one."""
-        self.model = fit_model(self.sums, self.recipe, self.settings)
+        with working_on(self.settings.device):
+            self.model = fit_model(self.sums, self.recipe, self.settings)
         psmi = self.tally.mean
         self.psmi = np.where(self.outliers, np.minimum(psmi, 0), psmi)
         self.errors = self.tally.standard_error
@@ -231,7 +233,8 @@ def fit_scorer(scorer, batches, size=np.inf, at_hand=False):
     forget(scorer)
     recipe, directions = recipe_of(scorer, scorer.n_features_in_, size)
     settings = scorer._settings(recipe)
-    with working_on(settings.device):
+    # batches are made by the user's code, with the user's threads
+    with working_on(settings.device) if at_hand else nullcontext():
         fitting = Fitting(batches, settings, recipe, at_hand=at_hand)
         if scorer.outliers is not None:
             fitting.set_outliers_aside(scorer.outliers)
