@@ -160,7 +160,8 @@ class Fitting:
 
     def finish(self):
         """Fit the model, and score all samples where it is a pooled one."""
-        self.model = fit_model(self.sums, self.recipe, self.settings)
+        with working_on(self.settings.device):
+            self.model = fit_model(self.sums, self.recipe, self.settings)
         psmi = self.tally.mean
         self.psmi = np.where(self.outliers, np.minimum(psmi, 0), psmi)
         self.errors = self.tally.standard_error

@@ -1,7 +1,7 @@
 """Surprise of labelled embeddings, and their pointwise sliced mutual information."""
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -669,7 +669,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         self._forget()
         recipe, directions = recipe_of(self, self.n_features_in_, size)
         settings = self._settings(recipe)
-        with working_on(settings.device):
+        # batches are made with the threads of the caller
+        with working_on(settings.device) if at_hand else nullcontext():
             fitting = Fitting(batches, settings, recipe, at_hand=at_hand)
             if self.outliers is not None:
                 fitting.set_outliers_aside(self.outliers)
