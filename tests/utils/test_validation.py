@@ -122,16 +122,16 @@ def test_labels_that_are_not_classes_are_refused(y, match):
         check_labelled_texts(TEXTS, y)
 
 
-@pytest.mark.parametrize("slicing", ["isotropic", "adaptive"])
-def test_tensors_score_as_arrays(seed, slicing):
+@pytest.mark.parametrize("pooled", [True, False])
+def test_tensors_score_as_arrays(seed, pooled):
     X, y = embeddings(seed)
-    expected = fitted(X, y, slicing=slicing)
-    one = fitted(torch.tensor(X, requires_grad=True), torch.tensor(y), slicing=slicing)
+    expected = fitted(X, y, pooled=pooled)
+    one = fitted(torch.tensor(X, requires_grad=True), torch.tensor(y), pooled=pooled)
     assert_allclose(one.scores_, expected.scores_, atol=1e-10)
     for name, value in vars(one).items():
         assert not isinstance(value, torch.Tensor), name
     assert_allclose(
-        one.score_table(torch.tensor(X)), expected.score_table(X), atol=1e-10
+        one.predict_proba(torch.tensor(X)), expected.predict_proba(X), atol=1e-10
     )
     assert one.score(torch.tensor(X), y) == expected.score(X, y)
     assert len(one.to_table(torch.tensor(X))) == len(y)

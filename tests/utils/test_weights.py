@@ -3,20 +3,15 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles import embeddings
 from scipy import stats
-from scipy.special import logsumexp
 
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import label_contrast
-from smilearn.scoring._samples import folds_of
 from smilearn.utils._weights import ranks, weighted_quantile
-
-FAMILIES = ["isotropic", "principal", "adaptive"]
 
 
 def scorer(**parameters):
     defaults = {"n_slices": 40, "random_state": 0, "dtype": "float64"}
-    defaults["slicing"] = "isotropic"
     return SlicedMIScorer(**defaults | parameters)
 
 
@@ -28,10 +23,10 @@ def weighted_problem(seed):
 
 @pytest.mark.parametrize("contamination", [None, 0.1])
 @pytest.mark.parametrize("density", ["student", "gaussian"])
-@pytest.mark.parametrize("slicing", FAMILIES)
-def test_a_weight_counts_copies(seed, slicing, density, contamination):
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_weight_counts_copies(seed, pooled, density, contamination):
     X, y, weight = weighted_problem(seed)
-    parameters = {"slicing": slicing, "density": density}
+    parameters = {"pooled": pooled, "density": density}
     weighted = scorer(contamination=contamination, **parameters)
     weighted.fit(X, y, sample_weight=weight)
     copies = np.repeat(np.arange(len(y)), weight)
@@ -44,64 +39,24 @@ def test_a_weight_counts_copies(seed, slicing, density, contamination):
     assert weighted.offset_ == pytest.approx(repeated.offset_, abs=1e-4)
     assert_array_equal(weighted.class_count_, repeated.class_count_)
     fresh = embeddings(seed, (40, 30, 12), 7, apart=0.8)[0][:9]
-    assert_allclose(weighted.score_table(fresh), repeated.score_table(fresh), **exact)
+    expected = repeated.predict_proba(fresh)
+    assert_allclose(weighted.predict_proba(fresh), expected, **exact)
 
 
-@pytest.mark.parametrize("slicing", FAMILIES)
-def test_samples_of_no_weight_teach_nothing_and_are_scored(seed, slicing):
+@pytest.mark.parametrize("pooled", [True, False])
+def test_samples_of_no_weight_teach_nothing_and_are_scored(seed, pooled):
     X, y, weight = weighted_problem(seed)
     weight[::4] = 0
     used = weight > 0
-    whole = scorer(slicing=slicing).fit(X, y, sample_weight=weight)
-    part = scorer(slicing=slicing).fit(X[used], y[used], sample_weight=weight[used])
+    whole = scorer(pooled=pooled).fit(X, y, sample_weight=weight)
+    part = scorer(pooled=pooled).fit(X[used], y[used], sample_weight=weight[used])
     assert_allclose(whole.scores_[used], part.scores_, atol=1e-9)
     expected = part.score_samples(X[~used], y[~used])
     assert_allclose(whole.scores_[~used], expected, atol=1e-9)
     assert np.isfinite(whole.scores_std_).all()
-    if slicing != "joint":
-        assert (whole.scores_std_ > 0).all()
+    assert (whole.scores_std_ > 0).all()
     assert_array_equal(whole.labels_, y)
     assert len(whole.to_table()) == len(y)
-
-
-def student_t(z, own, weight, pooled):
-    """Posterior predictive of weighted samples, from its definition."""
-    n = weight.sum()
-    mean = np.average(own, weights=weight)
-    squares = 2 * pooled + weight @ (own - mean) ** 2 + n / (1 + n) * mean**2
-    scale = np.sqrt(squares / (2 + n) * (1 + 1 / (1 + n)))
-    return stats.t.logpdf(z, 2 + n, loc=n * mean / (1 + n), scale=scale)
-
-
-def test_weights_that_are_no_whole_numbers_leave_out_folds(seed, monkeypatch):
-    dealt = []
-
-    def remember(*arguments):
-        dealt.append(folds_of(*arguments))
-        return dealt[-1]
-
-    monkeypatch.setattr("smilearn.scoring._learning.folds_of", remember)
-    monkeypatch.setattr(
-        "smilearn.scoring._learning.row_keys", lambda X, _: np.arange(float(len(X)))
-    )
-    X, y, weight = weighted_problem(seed)
-    weight = weight * 0.75
-    one = scorer(cross_fit=4, n_slices=6).fit(X, y, sample_weight=weight)
-    fold = np.empty(len(y), int)
-    fold[np.argsort(y, kind="stable")] = dealt[0]
-    Z = (X - one.centre_) * one.inverse_scale_ @ one.directions_.T
-    log_prior, expected = np.log(one.class_prior_), np.zeros(len(y))
-    for z in Z.T:
-        for out in range(4):
-            parts = [(fold != out) & (y == label) for label in range(3)]
-            own = [(z[part], weight[part]) for part in parts]
-            within = sum(w.sum() * np.cov(v, aweights=w, ddof=0) for v, w in own)
-            pooled = within / sum(w.sum() - 1 for _, w in own)
-            left = fold == out
-            logs = np.stack([student_t(z[left], v, w, pooled) for v, w in own], 1)
-            mixed = logsumexp(logs + log_prior, axis=1)
-            expected[left] += logs[np.arange(left.sum()), y[left]] - mixed
-    assert_allclose(one.scores_, expected / 6, atol=2e-4)
 
 
 def test_wrong_weights_are_refused(seed):
