@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 from sklearn.utils import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError
@@ -53,7 +53,7 @@ class Relabelled:
     def __iter__(self):
         begin = 0
         for X, *_, weight in map(triple, self.batches):
-            end = begin + len(X)
+            end = begin + (X.shape[0] if hasattr(X, "shape") else len(X))
             yield X, self.y[begin:end], weight
             begin = end
 
@@ -76,10 +76,10 @@ def pieces(batches, validated):
     for batch in filled(batches):
         X, y, weight = validated(*batch)
         rows = max(1, ENOUGH // X.shape[1])
-        for begin in range(0, len(X), rows):
+        for begin in range(0, X.shape[0], rows):
             piece = slice(begin, begin + rows)
             part = [None if v is None else v[piece] for v in (X, y, weight)]
-            n_held += len(part[0])
+            n_held += part[0].shape[0]
             last = n_held < rows  # is kept until more batches have come
             # the iterable may write the next batch where this one is
             held.append([_copy(v) if i or last else v for i, v in enumerate(part)])
@@ -134,6 +134,8 @@ def _joined(held):
         )
     if isinstance(X[0], torch.Tensor):
         X = torch.cat([torch.as_tensor(part).to(X[0].device) for part in X])
+    elif any(map(issparse, X)):
+        X = vstack(X, format="csr")
     else:
         X = np.concatenate([_on_host(part) for part in X])
     return X, np.concatenate(y), weight
