@@ -135,6 +135,10 @@ def test_sparse_scores_as_dense(seed, make, pooled, weighted):
     stream = SlicedMIScorer(32, random_state=0, pooled=pooled, outliers=None)
     stream.partial_fit(make(X[:90]), y[:90]).partial_fit(make(X[90:]), y[90:])
     stream.partial_fit(make(X[:9]), y[:9], sample_weight=0)
+    if not weighted:
+        batches = [(make(X[:90]), y[:90]), (make(X[90:]), y[90:])]
+        one = SlicedMIScorer(32, random_state=0, pooled=pooled).fit_batches(batches)
+        assert_allclose(one.scores_, dense.scores_, atol=1e-4)
     plain = fitted(X.toarray(), y, n_slices=32, pooled=pooled, outliers=None)
     scores = stream.score_training_samples(make(X), y)
     assert_allclose(scores, plain.scores_, atol=1e-4)
