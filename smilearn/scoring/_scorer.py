@@ -662,7 +662,10 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def directions_(self):
         """Slices, one a row, in the space of the features; see Attributes."""
         projection, directions = self.recipe_.projection, self.recipe_.directions
-        return directions if projection is None else directions @ projection
+        if projection is None:
+            return directions
+        rows = directions @ projection  # a sparse one keeps no lengths
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def _fit(self, batches, size, *, at_hand=False):
         """Fit to (X, y, weight) that `batches` makes; give the weights."""
