@@ -160,6 +160,7 @@ def test_wide_sparse_data_are_never_made_dense(seed, monkeypatch):
     assert np.isfinite([*one.scores_, *one.score_samples(X, y)]).all()
     assert max(widths, default=0) <= 1536
     assert one.directions_.shape == (8, n_features)
+    assert_allclose(np.linalg.norm(one.directions_, axis=1), 1)
 
 
 def test_sparse_with_entries_given_twice(seed):
