@@ -141,7 +141,7 @@ def test_labels_without_an_order_and_labels_as_keys(make):
     ):
         with pytest.raises(InvalidInputError, match="one column of labels expected"):
             use()
-    one = SlicedMIScorer(4, pooled=False)
+    one = SlicedMIScorer(4)
     for method in (one.fit, one.partial_fit, LDAScorer().fit):
         with pytest.raises(ValueError, match="y should be a 1d array"):
             method(X, names)

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 from sklearn.utils import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError
@@ -57,8 +57,8 @@ class Relabelled:
 
     def __iter__(self):
         begin = 0
-        for X, *_, weight in map(triple, self.batches):
-            end = begin + len(X)
+        for X, y, weight in map(triple, self.batches):
+            end = begin + len(y)
             yield X, self.y[begin:end], weight
             begin = end
 
@@ -125,7 +125,8 @@ def _joined(held):
     X, y, weight = zip(*held, strict=True)
     for labels in y[1:]:  # NumPy would make words of numbers
         one_kind(labels, y[0])
-    return np.concatenate(X), np.concatenate(y), np.concatenate(weight)
+    X = vstack(X, format="csr") if any(map(issparse, X)) else np.concatenate(X)
+    return X, np.concatenate(y), np.concatenate(weight)
 
 
 class RecordBatches:

@@ -35,7 +35,8 @@ class Recipe:
         """Slices in the space of the features, (S, n_features)."""
         if self.projection is None:
             return self.directions
-        return self.directions @ self.projection
+        rows = self.directions @ self.projection  # a sparse one keeps no lengths
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def settings(self, device, block_size):
         """Settings of a pass on some device."""

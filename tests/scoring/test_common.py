@@ -7,8 +7,7 @@ from smilearn import SlicedMIScorer
 
 ESTIMATORS = [
     SlicedMIScorer(random_state=0),
-    SlicedMIScorer(n_slices=32, pooled=False, random_state=0),
-    SlicedMIScorer(n_slices=32, density="gaussian", leave_one_out=False),
+    SlicedMIScorer(n_slices=32, pooled=False, density="gaussian", leave_one_out=False),
     SlicedMIScorer(32, contamination="permutation"),
 ]
 

@@ -166,22 +166,14 @@ def test_columns_fit_together(lengths):
 
 
 def test_reads_as_a_table():
-    assert repr(CURVE).splitlines() == [
-        "n_slices  contrast  reliability  agreement",
-        "       2     0.600        0.500      0.450",
-        "       4     0.710        0.900     -0.250",
-        "       8     0.700        0.940      0.950",
-        "      16     0.695        0.960          -",
-        "      32     0.700        0.980          -",
-    ]
+    shown = repr(CURVE)
+    assert all(name in shown for name in CURVE.frame.columns)
+    assert "0.695" in shown and "null" in shown
 
 
-def test_frames():
-    frame = CURVE.to_pandas()
-    assert frame.dtypes.astype(str).tolist() == ["int64"] + 3 * ["float64"]
-    assert frame["n_slices"].tolist() == [2, 4, 8, 16, 32]
-    assert frame["agreement"].isna().tolist() == [False] * 3 + [True] * 2
-    table = CURVE.to_polars()
+def test_frame():
+    table = CURVE.frame
     assert table.columns == ["n_slices", "contrast", "reliability", "agreement"]
+    assert table["n_slices"].to_list() == [2, 4, 8, 16, 32]
     assert table["agreement"].to_list() == [0.45, -0.25, 0.95, None, None]
     np.testing.assert_array_equal(table["contrast"].to_numpy(), CURVE.contrast)

@@ -13,6 +13,7 @@ from oracles import (
 )
 from scipy.special import log_softmax
 
+from smilearn import SlicedMIScorer
 from smilearn.scoring import _model
 from smilearn.scoring._pool import fit_pool
 
@@ -74,14 +75,14 @@ def test_both_members_equal_refits_without_the_sample(seed, weighted):
     weight = np.ones(60)
     if weighted:
         weight = np.random.default_rng(seed).integers(1, 3, 60).astype(float)
-    scorer = fitted(X, y, outliers=None)
+    scorer = SlicedMIScorer(24, outliers=None, random_state=0)
     scorer.fit(X, y, sample_weight=weight)
     assert scorer.pool_["weights"]["slices"] > 0
     table, psmi = slice_tables(X, y, scorer.directions_, weight=weight)
     lda = left_out_distances(X, y, scorer.pool_["shrinkage"], weight=weight)
     expected = log_posterior(scorer, lda, table)
     assert_allclose(scorer.scores_, expected[np.arange(60), y], atol=1e-3)
-    assert_allclose(scorer.psmi_, psmi, atol=2e-4)
+    assert_allclose(scorer.psmi_, psmi, atol=4e-4)
     likely = scorer.classes_[expected.argmax(1)]
     assert (scorer.likely_labels_ == likely).mean() > 0.98
 

@@ -7,7 +7,7 @@ import pytest
 from adversarial import examples, samples, tame_samples
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from oracles import fitted
 
 from smilearn.scoring._directions import SliceDirections

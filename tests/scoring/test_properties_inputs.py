@@ -66,7 +66,7 @@ def test_any_samples_have_finite_scores(pooled, density, drawn):
         if largest == 0 or 1e-100 < largest < 1e100:
             assert_sane(fitted(X, y, density=density, **options), X, y)
             return
-        with pytest.raises(ValueError, match="between 1e-100 and 1e100|too large"):
+        with pytest.raises(ValueError, match="between 1e-100 and 1e100"):
             fitted(X, y, density=density, outliers=None, **options)
 
     check()

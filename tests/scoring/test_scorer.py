@@ -22,20 +22,21 @@ def by_slices(X, y, **parameters):
 
 
 @pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("leave_one_out", [True, False])
-@pytest.mark.parametrize("orthogonal", [True, False])
+@pytest.mark.parametrize(
+    ("leave_one_out", "orthogonal"), [(True, True), (False, False)]
+)
 def test_psmi_equals_the_loop(seed, density, leave_one_out, orthogonal):
-    X, y = embeddings(seed)
+    X, y = embeddings(seed, (30, 20, 10))
     options = {"density": density, "leave_one_out": leave_one_out}
-    scorer = fitted(X, y, orthogonal=orthogonal, n_slices=24, **options)
+    scorer = fitted(X, y, orthogonal=orthogonal, n_slices=16, **options)
     expected = psmi(X, y, scorer.directions_, **options)
-    # tables instead of the exact sum: 2e-4 nats, less for more slices
-    assert_allclose(scorer.psmi_, expected, atol=2e-4)
-    alone = by_slices(X, y, orthogonal=orthogonal, n_slices=24, **options)
+    # tables instead of the exact sum: 4e-4 nats, less for more slices
+    assert_allclose(scorer.psmi_, expected, atol=4e-4)
+    alone = by_slices(X, y, orthogonal=orthogonal, n_slices=16, **options)
     assert_array_equal(alone.scores_, scorer.psmi_)
     assert_array_equal(alone.psmi_, scorer.psmi_)
     if not leave_one_out:  # a new sample is scored with all moments too
-        assert_allclose(alone.score_samples(X, y), expected, atol=2e-4)
+        assert_allclose(alone.score_samples(X, y), expected, atol=4e-4)
 
 
 @pytest.mark.parametrize("weights", ["whole", "not whole"])
@@ -68,9 +69,9 @@ def hard_cases():
 def test_hard_cases_equal_the_loop(case, density, leave_one_out):
     X, y = hard_cases()[case]
     options = {"density": density, "leave_one_out": leave_one_out}
-    scorer = fitted(X, y, dtype="float64", outliers=None, n_slices=16, **options)
+    scorer = fitted(X, y, dtype="float64", outliers=None, n_slices=6, **options)
     expected = psmi(X, y, scorer.directions_, **options)
-    assert_allclose(scorer.psmi_, expected, rtol=1e-3, atol=3e-4)
+    assert_allclose(scorer.psmi_, expected, rtol=1e-3, atol=1e-3)
     assert np.isfinite(scorer.scores_).all()
     assert scorer.scores_.max() <= 0
 

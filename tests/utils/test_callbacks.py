@@ -44,9 +44,9 @@ def samples():
 @pytest.mark.parametrize(
     "parameters",
     [
+        {},
         {"pooled": False},
-        {"pooled": True},
-        {"pooled": False, "contamination": "permutation"},
+        {"contamination": "permutation"},
     ],
     ids=str,
 )
@@ -63,7 +63,7 @@ def test_a_scorer_tells_of_one_fit(samples, parameters):
 
 def test_several_labels_are_one_fit_and_streams_tell_of_nothing(samples):
     X, y = samples
-    scorer = SlicedMIScorer(8, pooled=False, random_state=0)
+    scorer = SlicedMIScorer(8, random_state=0)
     indicators, stream = Recorder(), Recorder()
     clone(scorer).set_callbacks(indicators).fit(X, np.stack([y, 1 - y], 1))
     assert indicators.told == ONE_FIT
@@ -73,7 +73,7 @@ def test_several_labels_are_one_fit_and_streams_tell_of_nothing(samples):
 
 def test_a_fit_that_fails_is_torn_down(samples):
     recorder = Recorder(failing_at="fit")
-    scorer = SlicedMIScorer(8, pooled=False).set_callbacks(recorder)
+    scorer = SlicedMIScorer(8).set_callbacks(recorder)
     with pytest.raises(RuntimeError, match="told to fail"):
         scorer.fit(*samples)
     assert recorder.told == ["setup fit", "begin fit", "teardown fit"]

@@ -247,6 +247,6 @@ def test_batches_are_made_with_the_threads_of_the_caller():
                 seen.append((torch.get_num_threads(), blas_threads()))
                 yield rng.normal(size=(40, 4)), np.arange(40) % 2
 
-    SlicedMIScorer(8, pooled=False, random_state=0).fit_batches(Batches())
+    SlicedMIScorer(8, random_state=0).fit_batches(Batches())
     assert len(seen) >= 6
     assert all(found == (2, {3}) for found in seen)
