@@ -90,10 +90,10 @@ def pieces(batches, validated):
         for begin in range(0, len(y), rows):
             part = [values[begin : begin + rows] for values in (X, y, weight)]
             whole = len(part[1]) == rows
-            if whole and not held:
-                yield part
-                continue
             # copied, as the iterable may write the next batch where this one is
+            if whole and not held:
+                yield part[0], part[1].copy(), part[2].copy()
+                continue
             held.append([as_numpy(values).copy() for values in part])
             n_held += len(part[1])
             if n_held >= rows:
@@ -193,9 +193,8 @@ class RecordBatches:
         sample_weight=None,
         batch_size=16_384,
     ):
-        needed = {"extra": "frames", "caller": "RecordBatches"}
-        self._tables = require("pyarrow", **needed)
-        self._arrow = require("pyarrow.dataset", **needed)
+        self._tables = require("pyarrow", extra="frames", caller="RecordBatches")
+        self._arrow = require("pyarrow.dataset", extra="frames", caller="RecordBatches")
         self._source, self._features, self._label = source, features, label
         self._weight, self._batch_size = sample_weight, batch_size
 
@@ -220,7 +219,7 @@ class RecordBatches:
         source = self._source
         if hasattr(source, "to_batches") and hasattr(source, "to_table"):
             return source
-        if hasattr(source, "__arrow_c_stream__"):
+        if hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns"):
             return self._arrow.dataset(self._tables.table(source))
         parts = [source] if isinstance(source, str | PathLike) else source
         if not isinstance(parts, list | tuple):

@@ -110,8 +110,10 @@ def refuse_labels(scorer, method):
         )
 
 
-def joined_names(scorer):
-    """Labels of each training sample as one text, such as ``"fear, joy"``."""
+def names_of(scorer):
+    """Label of each training sample; of several one text, such as ``"fear, joy"``."""
+    if not hasattr(scorer, "label_scorers_"):
+        return scorer.labels_
     names = np.array([str(name) for name in scorer.classes_])
     return [", ".join(names[row]) or "none" for row in scorer.labels_ == 1]
 

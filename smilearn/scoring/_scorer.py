@@ -597,5 +597,4 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             return model.probabilities(X, settings)
 
     def _label_names(self):
-        several = hasattr(self, "label_scorers_")
-        return _multilabel.joined_names(self) if several else self.labels_
+        return _multilabel.names_of(self)

@@ -12,8 +12,8 @@ from oracles import embeddings, fitted, wide_and_narrow
 from sklearn.exceptions import NotFittedError
 
 from smilearn import SlicedMIScorer
-from smilearn.scoring import _checks
 from smilearn.exceptions import InvalidInputError
+from smilearn.scoring import _checks
 
 POOLED = pytest.mark.parametrize("pooled", [True, False])
 CLOSE = {"rtol": 0, "atol": 1e-4}

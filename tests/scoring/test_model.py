@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring import _model
+from smilearn.scoring import _slices
 from smilearn.utils import _threads
 
 AT = [1, 3, 8, 30, 64]
@@ -62,13 +62,13 @@ def test_nothing_is_done_before_it_is_asked_for(seed, monkeypatch):
     """And threads are the caller's own between two stages."""
     (X, y), (others, labels) = halves(seed)
     scorer, done = fitted(X, y, n_slices=40, block_size=10), []
-    project = _model.project
+    project = _slices.project
 
     def watched(*arguments):
         done.append(hasattr(_threads._local, "n_threads"))
         return project(*arguments)
 
-    monkeypatch.setattr(_model, "project", watched)
+    monkeypatch.setattr(_slices, "project", watched)
     stages = scorer.staged_score_samples(others, labels, at=[5, 20, 40])
     assert isinstance(stages, types.GeneratorType)
     assert done == []

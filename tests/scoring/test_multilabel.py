@@ -64,9 +64,9 @@ def test_indicators_of_any_kind(seed, make):
     assert_allclose(one.scores_, fitted(X, Y).scores_)
     assert_allclose(one.score_samples(X, make(Y)), fitted(X, Y).score_samples(X, Y))
     if isinstance(make(Y), pd.DataFrame):
-        assert one.label_names_.tolist() == ["joy", "fear", "rage", "awe"]
+        assert one.classes_.tolist() == ["joy", "fear", "rage", "awe"]
         first = one.to_table()["label"][0]
-        assert first == ", ".join(one.label_names_[Y[0] == 1]) or first == "none"
+        assert first == ", ".join(one.classes_[Y[0] == 1]) or first == "none"
 
 
 def test_a_label_that_all_have_says_nothing(seed):
