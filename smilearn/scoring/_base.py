@@ -1,7 +1,7 @@
 """What all scorers of training samples have in common."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables._risk_table import RiskTable
@@ -120,6 +120,12 @@ class RiskScorer(Documented):
             raise InvalidInputError(
                 "There are no scores_ to put in a table after partial_fit, which keeps "
                 "no samples. Use score_training_samples(X, y) and RiskTable."
+            )
+        n_samples = len(self.scores_)
+        if X is not None and _num_samples(X) != n_samples:
+            raise InvalidInputError(
+                f"X must be the {n_samples} training samples; got {_num_samples(X)}. "
+                "For new samples use score_samples(X, y)."
             )
         for each in (texts, X):
             ids = index_of(each) if ids is None else ids

@@ -18,7 +18,7 @@ from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._checks import forget
 from smilearn.scoring._model import by_kind, fit_model
 from smilearn.scoring._outliers import find_outliers
-from smilearn.scoring._points import features_of
+from smilearn.scoring._points import content_keys, features_of
 from smilearn.scoring._reader import SliceReader, SliceSums
 from smilearn.scoring._recipe import recipe_of
 from smilearn.scoring._slices import own_column
@@ -42,6 +42,7 @@ class Fitting:
         if at_hand:
             ((X, self.labels, self.weight),) = batches()
             self._at_hand = features_of(X, recipe.projection, settings.device)
+            self._source = X
         else:
             self.labels, self.weight = _labels_and_weights(batches())
         self.classes, self._codes = np.unique(self.labels, return_inverse=True)
@@ -100,15 +101,15 @@ class Fitting:
         fitted = np.flatnonzero(self._fitted[rows])
         if not len(fitted):
             return None
+        asked = {"pooled": self.recipe.pooled and self.sums is None, "read": read}
+        if asked["pooled"] and self.recipe.projection is not None:
+            asked["keys"] = content_keys(self._source)[fitted]
         if len(fitted) < len(X):
             X = X[torch.as_tensor(fitted, device=X.device)]
         fitted = fitted + rows.start
         weight = None if self.weight is None else self.weight[fitted]
-        pooled = self.recipe.pooled and self.sums is None
         labels = self.labels[fitted]
-        return Sums.of(
-            X, labels, weight, directions, self.settings, pooled=pooled, read=read
-        )
+        return Sums.of(X, labels, weight, directions, self.settings, **asked)
 
     def _project_once(self, directions, start, bar):
         """Sums and scores from one product: for samples that are all at hand."""
@@ -208,6 +209,7 @@ class Fitting:
             rows = slice(begin, begin + len(y))
             if not np.array_equal(y, self.labels[rows]):
                 break
+            self._source = X
             yield rows, features_of(X, self.recipe.projection, self.settings.device)
             begin += len(y)
         if begin < len(self.labels):
@@ -261,7 +263,12 @@ def with_batch(sums, X, y, weight, recipe, settings):
     if not X.shape[0]:
         return sums
     with working_on(settings.device):
-        X = features_of(X, recipe.projection, settings.device)
-        directions, pooled = recipe.directions, recipe.pooled
-        fresh = Sums.of(X, y, weight, directions, settings, pooled=pooled)
+        asked = {"pooled": recipe.pooled}
+        if recipe.projection is not None:
+            asked["keys"] = content_keys(X)
+        X, directions = (
+            features_of(X, recipe.projection, settings.device),
+            recipe.directions,
+        )
+        fresh = Sums.of(X, y, weight, directions, settings, **asked)
         return fresh if sums is None else sums.merged(fresh, directions)

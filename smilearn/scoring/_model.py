@@ -224,6 +224,11 @@ def fit_model(sums, recipe, settings):
 def _with_pool(model, sums, settings):
     """Choose the shrinkage and the weights of the members on the sample of the sums."""
     n_classes, log_prior = len(sums.labels), model.pool.log_prior
+    given = model.recipe.given
+    if given is not None:
+        vectors, (lda,) = eigen_ldas(sums, [given.lda.shrinkage])
+        pool = replace(given.pool, log_prior=log_prior)
+        return replace(model, lda=lda.along(vectors), pool=pool)
     sample = sums.sample[: int(np.clip(_POOL_CELLS // n_classes, *_POOL_ROWS))]
     codes = np.searchsorted(sums.labels, sample.labels)
     left_out = copies_left_out(model, sample.weight)

@@ -171,17 +171,25 @@ def content_keys(X):
     not in another order, and not beside a number that is much larger.
     """
     factors = np.random.default_rng(0).integers(2**62, size=X.shape[1]) * 2 + 1
-    factors = torch.as_tensor(factors, device=X.device)
+    if issparse(X):  # zeros count for nothing
+        values = _mixed(torch.from_numpy(X.data.astype(float))).numpy()
+        ends = np.append(0, np.cumsum(values * factors[X.indices]))
+        keys = ends[X.indptr[1:]] - ends[X.indptr[:-1]]
+    else:
+        X = as_tensor(X)
+        factors = torch.as_tensor(factors, device=X.device)
 
-    def work(begin, end):
-        parts = []
-        for rows in row_blocks(X[begin:end]):
-            bits = (rows.double() + 0.0).contiguous().view(torch.int64)  # no minus 0
-            parts.append(((bits ^ (bits >> 32)) * factors).sum(1))
-        return parts
+        def work(begin, end):
+            blocks = row_blocks(X[begin:end])
+            return torch.cat([(_mixed(rows) * factors).sum(1) for rows in blocks])
 
-    parts = [part for parts in in_threads(work, len(X), X.numel()) for part in parts]
-    keys = torch.cat(parts).cpu().numpy().view(np.uint64)
+        keys = torch.cat(in_threads(work, len(X), X.numel())).cpu().numpy()
+    keys = keys.view(np.uint64)
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return keys ^ (keys >> np.uint64(31))
+
+
+def _mixed(values):
+    bits = (values.double() + 0.0).contiguous().view(torch.int64)  # no minus 0
+    return bits ^ (bits >> 32)

@@ -475,8 +475,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def score(self, X, y, sample_weight=None):
         """Mean log probability of the labels, in nats; higher is better.
 
-        What a search over slice counts, densities, layers or embedders maximizes. Of
-        training samples, left out, it is the mean of `scores_`.
+        What a search over slice counts, densities, layers or embedders maximizes. The
+        same of training samples, each left out and pooled, is ``scores_.mean()``.
 
         Parameters
         ----------

@@ -86,9 +86,9 @@ class SampleRows:
     weight: np.ndarray
 
     @classmethod
-    def of(cls, X, labels, weight):
+    def of(cls, X, labels, weight, keys=None):
         """Choose among some rows, a tensor."""
-        keys = content_keys(X)
+        keys = content_keys(X) if keys is None else keys
         rows = np.argsort(keys, kind="stable")
         if len(rows) > SAMPLE:  # so many that differ, with all that equal one of them
             last = np.unique(keys)[:SAMPLE][-1]
@@ -146,10 +146,11 @@ class Sums:
     sample: SampleRows | None = None
 
     @classmethod
-    def of(cls, X, y, weight, directions, settings, *, pooled, read=None):
+    def of(cls, X, y, weight, directions, settings, *, pooled, keys=None, read=None):
         """Sums of a batch; `read` is handed each block of projections and its moments.
 
-        X (n, d) is a tensor and `weight` above 0, or None. Projections that are read
+        X (n, d) is a tensor, `weight` above 0 or None, and `keys` those of rows that
+        were projected, as products round by how rows are cut. Projections that are read
         are of centred and scaled samples, in the order and of the codes it is told.
         """
         labels, codes = np.unique(y, return_inverse=True)
@@ -176,7 +177,7 @@ class Sums:
         scatter = sample = None
         if pooled:
             scatter = _scatter(points, own) * unit**2
-            sample = SampleRows.of(X, y, weight)
+            sample = SampleRows.of(X, y, weight, keys)
         return cls(
             labels=labels,
             count=count.astype(float),

@@ -43,6 +43,7 @@ def _shuffled_scores(scorer, refit, y, weight):
         )
         if scorer.n_slices == "auto" and hasattr(scorer, "n_slices_"):
             null.set_params(n_slices=scorer.n_slices_)  # noise never gets reliable
+        null._pool_of = getattr(scorer, "_model", None)  # or noise would get another
         labels = y.copy()
         labels[used] = rng.permutation(y[used])
         with warnings.catch_warnings():
