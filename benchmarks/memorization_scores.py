@@ -196,8 +196,8 @@ def against(scores, truth, graded, reference):
 
 def as_dict(table, outer, inner):
     """Names outside and inside of each row -> its `COLUMNS`."""
-    found = {}
+    found, columns = {}, [table[name].tolist() for name in COLUMNS]
     for row, names in enumerate(zip(outer, inner, strict=True)):
-        cells = [table[name][row].item() for name in COLUMNS]
+        cells = [column[row] for column in columns]
         found.setdefault(str(names[0]), {})[str(names[1])] = cells
     return found
