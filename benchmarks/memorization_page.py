@@ -18,7 +18,7 @@ TITLES = {
 METRICS = {"auc": "AUC", "fpr_at_tpr_0.75": "FPR at a TPR of 0.75"}
 LDA = "LDA, left out"
 TRUTHS = ("memorized", "memorized, without flips", "flips", "people")
-GONE = ("LDA, in folds", "LDA, in sample", "rank mean of psmi and loss")
+GONE = ("LDA, in folds", "LDA, in sample", "rank mean of psmi and loss", "by psmi")
 MARKS = {"better": " +", "worse": " -", "even": ""}
 PEOPLE = {
     "rt_human": (
@@ -243,6 +243,8 @@ def removals(results):
     for result in results.values():
         model = "MiniLM" if result["finetune"] else "regression"
         for way, found in result["filters"].items():
+            if way in GONE:
+                continue
             effect, flips = found["effect"], found["flips_removed"]
             rows.append(
                 [

@@ -179,16 +179,16 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     ``log p(label | x)`` is the log softmax of ``w1 * slices + w2 * LDA + b * log
     prior``, each label's own sample left out in closed form. The three weights and the
     shrinkage of LDA maximize the mean log probability of the labels, on at most 4,096
-    samples (fewer with many classes); the slices enter only where they raise it by more
-    than ``log(n) / 2n``. Where they do and there are more than 9 classes, slices are
+    samples (fewer with many classes); the slices enter only where they save 3 % of the
+    mean surprise. Where they do and there are more than 9 classes, slices are
     read for the own label and the 8 likeliest ones by LDA and prior; the others take
     the mean of these. The pooled variances and the trace that LDA is shrunk to are not
     left out: they move by a share of 1 / n. With more than 1,536 features, slices and
     LDA lie in a random subspace of so many dimensions.
 
-    On real fine-tunes with LiRA ground truth, LDA carries the pool before memorization
-    sets in, and the slices after it (``python benchmarks/detection.py``,
-    ``docs/detection.md``).
+    On real fine-tunes with LiRA ground truth, LDA carries the pool; the slices entered
+    at one moment of 16, after memorization had set in (``docs/detection.md``, ``python
+    benchmarks/detection.py``).
 
     References
     ----------
