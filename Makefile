@@ -61,7 +61,7 @@ bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/to_099.py
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/rivals.py
-	$(BIN)/python benchmarks/far.py
+	$(BIN)/python benchmarks/outliers.py
 	$(BIN)/python benchmarks/risk_table.py
 	$(BIN)/python benchmarks/audit.py
 

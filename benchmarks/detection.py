@@ -1,141 +1,138 @@
-"""Which score ranks memorized samples best? Real fine-tunes with LiRA ground truth.
+"""Does the score find memorized samples? Real fine-tunes with LiRA as ground truth.
 
     python benchmarks/detection.py [--write]
 
-Reads ``lira/*.npz`` below the folder in SMILEARN_DATA (default ``../shared/data``):
-embeddings, labels, logits and LiRA of the training half of real fine-tunes. Memorized
-is the top tenth by LiRA. Prints AUC / FPR at TPR 0.75 / TPR at FPR 0.01 at each moment,
-and the mean difference in AUC to isotropic slices with a 95 % bootstrap interval over
-samples. ``--write`` puts the tables into docs/detection.md.
+Reads ``lira/*.npz`` in the folder in SMILEARN_DATA (default ``../shared/data``):
+embeddings, logits and losses of checkpoints of a fine-tune, and the LiRA score of each
+sample. Memorized is the top tenth by LiRA. Prints AUC / FPR at TPR 0.75 of the score
+and of simpler ones at each moment, the mean over the sentence embedding and the last
+layer of checkpoints up to epoch 2.5, the mean later, differences of the former with
+95 % bootstrap intervals over samples, and what the pool has chosen. ``--write`` puts
+the tables into docs/detection.md.
 """
 
 import argparse
-import json
-import os
-from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from pages import DATA, keep, put, table
 
 from smilearn import SlicedMIScorer
-from smilearn.metrics import fpr_at_tpr, tpr_at_fpr
+from smilearn.scoring import _model
 
-HERE = Path(__file__).parent
-DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))
-PAGE = HERE.parent / "docs" / "detection.md"
-RESULTS = HERE / "results" / "detection.json"
-N_SLICES, SEEDS, N_BOOTSTRAP = 1_000, (0, 1, 2), 1_000
-PLAIN = {"slicing": "isotropic"}
+N_SLICES, N_BOOTSTRAP, EARLY, TPR = 1_000, 1_000, 2.5, 0.75
+PAPER = {"pooled": False, "density": "gaussian", "leave_one_out": False}
 SETTINGS = {
-    "isotropic, student, left out": PLAIN,
-    "default: adaptive": {},
-    "joint": {"slicing": "joint"},
-    "isotropic, gaussian, left out": PLAIN | {"density": "gaussian"},
-    "isotropic, student, in sample": PLAIN | {"leave_one_out": False},
-    "isotropic, gaussian, in sample (the paper)": PLAIN
-    | {"density": "gaussian", "leave_one_out": False},
+    "default": {},
+    "LDA and prior alone": {},
+    "`pooled=False`": {"pooled": False},
+    "the paper: gaussian, in sample": PAPER,
 }
-PLAIN_ROW, *_ = SETTINGS
+NAMES = [*SETTINGS, "loss"]
+MEANS = ["mean up to epoch 2.5", "later"]
 
 
-def margin(logits, y):
-    own = logits[np.arange(len(y)), y]
-    others = logits.copy()
-    others[np.arange(len(y)), y] = -np.inf
-    return others.max(1) - own
+def fitted(name, X, y):
+    """A scorer; for LDA alone, slices would have to save more than can be saved."""
+    least = np.inf if name == "LDA and prior alone" else _model._LEAST_GAIN
+    with patch.object(_model, "_LEAST_GAIN", least):
+        scorer = SlicedMIScorer(N_SLICES, random_state=0, **SETTINGS[name])
+        return scorer.fit(X.astype(np.float32), y)
 
 
-def psmi_package(X, y, seed):
-    from psmi import PSMI
-
-    np.random.seed(seed)  # noqa: NPY002 -- the package draws from the global stream
-    return -PSMI(n_estimators=N_SLICES).fit_transform(X.astype(np.float64), y)[0]
-
-
-def predictors(data, moment, with_package):
-    """Risk of each sample by each predictor: name -> (n_runs, n_samples)."""
-    X, y = data[f"X_{moment}"].astype(np.float32), data["y"]
-    risks = {
-        name: [
-            -SlicedMIScorer(N_SLICES, random_state=seed, **options).fit(X, y).scores_
-            for seed in SEEDS
-        ]
-        for name, options in SETTINGS.items()
-    }
-    if with_package:
-        risks["package psmi 0.2.0"] = [psmi_package(X, y, seed) for seed in SEEDS]
-    stage = moment.removesuffix("_last")
-    if f"loss_{stage}" in data:
-        risks["loss"] = [data[f"loss_{stage}"]]
-        risks["margin"] = [margin(data[f"logits_{stage}"], y)]
-    return {name: np.stack(runs) for name, runs in risks.items()}
+def at_moment(data, moment):
+    """Risks by name, and what the pool has chosen."""
+    X, y = data[f"X_{moment}"], data["y"]
+    scorers = {name: fitted(name, X, y) for name in SETTINGS}
+    risks = {name: -scorer.scores_ for name, scorer in scorers.items()}
+    loss = f"loss_{moment.removesuffix('_last')}"
+    if loss in data:
+        risks["loss"] = data[loss]
+    return risks, scorers["default"].pool_
 
 
-def quality(memorized, runs):
-    measures = (roc_auc_score, fpr_at_tpr, tpr_at_fpr)
-    return [float(np.mean([m(memorized, risk) for risk in runs])) for m in measures]
+def measures_of(memorized, risk, weights):
+    """AUC and FPR at TPR 0.75 of rows of sample weights, (n_rows, 2)."""
+    order = np.argsort(-risk, kind="stable")
+    weights, truth = weights[:, order], memorized[order]
+    true, false = np.cumsum(weights * truth, 1), np.cumsum(weights * ~truth, 1)
+    below = 1 - (false - 0.5 * weights * ~truth) / false[:, -1:]
+    area = (weights * truth * below).sum(1) / true[:, -1]
+    found = np.argmax(true >= TPR * true[:, -1:], axis=1)
+    alarms = false[np.arange(len(weights)), found] / false[:, -1]
+    return np.stack([area, alarms], axis=1)
 
 
-def auc_differences(memorized, moments, name, rng):
-    """Mean over moments of AUC(isotropic) - AUC(name), with its bootstrap interval."""
-
-    def mean_difference(rows):
-        truth = memorized[rows]
-        gaps = [
-            roc_auc_score(truth, risks[PLAIN_ROW][0][rows])
-            - roc_auc_score(truth, risks[name][0][rows])
-            for risks in moments
-            if name in risks
-        ]
-        return np.mean(gaps)
-
-    n = len(memorized)
-    draws = [mean_difference(rng.integers(0, n, n)) for _ in range(N_BOOTSTRAP)]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return [float(mean_difference(np.arange(n))), float(low), float(high)]
-
-
-def evaluate(path, with_package):
+def evaluate(path):
+    """Quality at each moment and on average, differences, and the pool."""
     with np.load(path) as file:
         data = dict(file)
     memorized = data["lira"] >= np.quantile(data["lira"], 0.9)
-    names = ["sentence", "base_low", *(f"{stage}_last" for stage in data["stages"])]
-    moments = [predictors(data, name, with_package) for name in names]
-    table = {
-        moment: {name: quality(memorized, runs) for name, runs in risks.items()}
-        for moment, risks in zip(names, moments, strict=True)
+    n, rng = len(memorized), np.random.default_rng(0)
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP)
+    weights = np.vstack([np.ones(n), weights])  # the first row: the samples as they are
+    stages = data["stages"].tolist()
+    moments = ["sentence", "base_low", *(f"{stage}_last" for stage in stages)]
+    found, pools = {}, {}
+    for moment in moments:
+        risks, pools[moment] = at_moment(data, moment)
+        found[moment] = {
+            name: measures_of(memorized, risk, weights) for name, risk in risks.items()
+        }
+    late = [f"{stage}_last" for stage in stages if float(stage) > EARLY]
+    early = [m for m in moments if m not in late and m != "base_low"]
+    for title, some in zip(MEANS, (early, late), strict=True):
+        found[title] = {
+            name: np.mean([found[m][name] for m in some if name in found[m]], 0)
+            for name in NAMES
+        }
+    gaps = {}
+    for name in NAMES[1:]:
+        some = [m for m in early if name in found[m]]
+        gap = np.mean([found[m]["default"] - found[m][name] for m in some], 0)
+        gaps[name] = np.stack([gap[0], *np.quantile(gap[1:], [0.025, 0.975], axis=0)])
+    return {
+        "class_sizes": np.bincount(data["y"]).tolist(),
+        "quality": {
+            moment: {name: values[0].tolist() for name, values in each.items()}
+            for moment, each in found.items()
+        },
+        "default_minus": {name: gap.T.tolist() for name, gap in gaps.items()},
+        "pool": pools,
     }
-    rng = np.random.default_rng(0)
-    rivals = [name for name in moments[-1] if name != PLAIN_ROW]
-    gaps = {name: auc_differences(memorized, moments, name, rng) for name in rivals}
-    counts = np.bincount(data["y"]).tolist()
-    return {"class_sizes": counts, "quality": table, "auc_gap_to_isotropic": gaps}
+
+
+def short(values):
+    return " / ".join(f"{value:.3f}".removeprefix("0") for value in values)
 
 
 def as_markdown(name, result):
-    names = list(dict.fromkeys(n for row in result["quality"].values() for n in row))
-    lines = [
-        f"### {name}, classes of {', '.join(map(str, result['class_sizes']))}",
-        "",
-        f"| moment | {' | '.join(names)} |",
-        "|---" * (len(names) + 1) + "|",
-    ]
-    for moment, row in result["quality"].items():
-        cells = [
-            "/".join(f"{value:.3f}"[1:] if value < 1 else "1" for value in row[n])
-            if n in row
-            else "-"
-            for n in names
+    rows = []
+    for moment, found in result["quality"].items():
+        cells = [short(found[name]) if name in found else "-" for name in NAMES]
+        pool = result["pool"].get(moment)
+        chosen = ["", "", "", ""]
+        if pool:
+            w = pool["weights"]
+            chosen = [f"{w[part]:.2f}" for part in ("lda", "slices", "prior")]
+            chosen.append(f"{pool['shrinkage']:.2f}")
+        rows.append([moment, *cells, *chosen])
+    pool_names = ["w LDA", "w slices", "w prior", "shrinkage"]
+    gaps = [
+        [
+            name,
+            *(f"{gap:+.3f} ({low:+.3f} to {high:+.3f})" for gap, low, high in values),
         ]
-        lines.append(f"| {moment} | {' | '.join(cells)} |")
-    lines += [
-        "",
-        "| AUC of isotropic slices minus that of | mean over moments | 95 % interval |",
-        "|---|---|---|",
+        for name, values in result["default_minus"].items()
     ]
-    for rival, (gap, low, high) in result["auc_gap_to_isotropic"].items():
-        lines.append(f"| {rival} | {gap:+.4f} | {low:+.4f} to {high:+.4f} |")
-    return "\n".join(lines) + "\n"
+    sizes = ", ".join(map(str, result["class_sizes"]))
+    return "\n".join(
+        [
+            f"### {name}, classes of {sizes}\n",
+            table(["moment", *NAMES, *pool_names], rows),
+            table(["default minus, up to epoch 2.5", "AUC", "FPR"], gaps),
+        ]
+    )
 
 
 def main():
@@ -146,21 +143,12 @@ def main():
     if not paths:
         print(f"Skipped: no truth files in {DATA / 'lira'}; set SMILEARN_DATA.")
         return
-    try:
-        import psmi  # noqa: F401
-
-        with_package = True
-    except ModuleNotFoundError:
-        with_package = False
-        print("The package psmi is not installed; its column is left out.")
-    results = {path.stem: evaluate(path, with_package) for path in paths}
+    results = {path.stem: evaluate(path) for path in paths}
     tables = "\n".join(as_markdown(name, result) for name, result in results.items())
     print(tables)
     if arguments.write:
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        head, rest = PAGE.read_text().split("<!-- tables -->\n")
-        tail = rest.split("<!-- end of tables -->")[1]
-        PAGE.write_text(f"{head}<!-- tables -->\n{tables}<!-- end of tables -->{tail}")
+        keep("detection", results)
+        put("detection", "tables", tables)
 
 
 if __name__ == "__main__":

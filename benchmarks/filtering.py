@@ -7,8 +7,8 @@
 The pools are those of ``memorization.py``: 2,000 texts, 3.3 % with a wrong label. What
 is trained is a logistic regression on MiniLM sentence embeddings, 64 models, or with
 ``--finetune`` MiniLM itself, 24 models, whose arm with everything is that of
-``memorization.py`` in the same work folder. Taken out is a tenth: by PSMI before any
-training, or, for the regression, by an audit with another seed, which nobody has
+``memorization.py`` in the same work folder. Taken out is a tenth: by the score before
+any training, or, for the regression, by an audit with another seed, which nobody has
 beforehand. The control takes out as many of the same classes at random.
 
 The result is ``benchmarks/results/filtering-<set>.json``, with ``--finetune``
@@ -55,15 +55,15 @@ def told(effect):
 def effects(pool, settings, given):
     """One audit of a filter for each way to choose what goes."""
     X = embeddings_of(pool.texts)
-    by_psmi = RiskFilter(SlicedMIScorer(random_state=0), share=SHARE).fit(X, pool.y)
+    by_score = RiskFilter(SlicedMIScorer(random_state=0), share=SHARE).fit(X, pool.y)
     if given.finetune:
         folder = given.work_folder / settings.dataset
         audit = audit_of(pool, settings, folder, given.device, given.n_jobs)
-        run = {"by psmi": (audit, by_psmi, pool.texts)}
+        run = {"by the score": (audit, by_score, pool.texts)}
     else:
         audit, known = (regression_audit(X, pool.y, seed) for seed in (0, 1))
         run = {
-            "by psmi": (audit, by_psmi, X),
+            "by the score": (audit, by_score, X),
             "by an audit": (audit, known.memorized(SHARE), X),
         }
     for name, (audit, gone, samples) in run.items():

@@ -4,14 +4,16 @@
 
 Reads ``*.csv.gz`` in the folder in SMILEARN_DATA (default ``../shared/data``). Of each
 set 2,000 texts are drawn, 3.3 % of them get a wrong label, drawn evenly, and all are
-embedded with the packaged MiniLM as it comes, before any training; three seeds. Each
-family of slices then scores them. The truth is a proxy: which labels were planted. It
+embedded with the packaged MiniLM as it comes, before any training; three seeds. The
+scorer ranks them, pooled and by PSMI alone. The truth is a proxy: which labels were
+planted. It
 is *not* memorization; real fine-tunes with LiRA are in ``detection.py``. Two sets come
 with a truth of people: labels that most raters of a film review dispute, and exam
 questions whose answer was found wrong by hand. Prints AUC / share of flips among the
-riskiest 3.3 % / FPR at TPR 0.75, means over seeds, and the difference to isotropic
-slices with a 95 % bootstrap interval over texts; seeds share texts, so that one draw
-of texts serves them all. Embeddings are kept in a folder
+riskiest 3.3 % / FPR at TPR 0.75, means over seeds, and differences with 95 % bootstrap
+intervals over texts; seeds share texts, so that one draw of texts serves them all. The
+mixture of five families of slices was the default before; its figures on the same
+flips are kept in ``results/flips-mixture.json``. Embeddings are kept in a folder
 (default: a temporary one). ``--write`` puts the tables into docs/detection.md.
 """
 
@@ -19,22 +21,20 @@ import argparse
 import csv
 import gzip
 import json
-import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from pages import DATA, HERE, keep, put, table
 
 from smilearn import SentenceEmbedder, SlicedMIScorer
 from smilearn.datasets import flip_labels, packaged_minilm
 
-HERE = Path(__file__).parent
-DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))
-PAGE = HERE.parent / "docs" / "detection.md"
-RESULTS = HERE / "results" / "flips.json"
+BEFORE = HERE / "results" / "flips-mixture.json"
 N_SAMPLES, SHARE, TPR = 2_000, 0.033, 0.75
 N_SLICES, SEEDS, N_BOOTSTRAP = 1_000, (0, 1, 2), 1_000
-FAMILIES = ("isotropic", "adaptive", "joint", "discriminant", "principal")
+WAYS = {"default": {}, "`pooled=False`": {"pooled": False}}
+MIXTURE = "mixture of five families (before)"
 MEASURES = ("AUC", "precision", "FPR")
 
 
@@ -93,8 +93,8 @@ def embedded(name, rows, cache):
 
 
 def risks_of(X, y, seed):
-    """Risk of each sample by each family: (n_families, n_samples)."""
-    options = [{"slicing": family, "random_state": seed} for family in FAMILIES]
+    """Risk of each sample in each way: (n_ways, n_samples)."""
+    options = [{"random_state": seed} | way for way in WAYS.values()]
     return np.array([-SlicedMIScorer(N_SLICES, **o).fit(X, y).scores_ for o in options])
 
 
@@ -113,13 +113,13 @@ def measures_of(truth, risk, weights):
 
 
 def compared(runs):
-    """Measures of each family, and differences to the first with their intervals.
+    """Measures of each way, and what the first has more, with intervals.
 
     Parameters
     ----------
     runs : list of tuple
         For each seed the texts that were scored, as numbers, their truth and the risks
-        of each family. A text that several seeds share is drawn for all of them or for
+        in each way. A text that several seeds share is drawn for all of them or for
         none: drawn apart it would pass for several.
     """
     texts = np.unique(np.concatenate([texts for texts, _, _ in runs]))
@@ -134,15 +134,12 @@ def compared(runs):
         )
         plain.append([measures_of(truth, risk, once)[:, 0] for risk in risks])
         drawn.append([measures_of(truth, risk, weights) for risk in risks])
-    plain, drawn = np.mean(plain, 0), np.mean(drawn, 0)  # (F, 3), (F, 3, draws)
-    low, high = np.quantile(drawn - drawn[0], [0.025, 0.975], axis=2)
-    gaps = np.stack([plain - plain[0], low, high], axis=2)  # (F, 3, 3)
+    plain, drawn = np.mean(plain, 0), np.mean(drawn, 0)  # (ways, 3), (ways, 3, draws)
+    low, high = np.quantile(drawn[0] - drawn[1], [0.025, 0.975], axis=1)
+    gaps = np.stack([plain[0] - plain[1], low, high], axis=1)  # (3, 3)
     return {
-        "quality": dict(zip(FAMILIES, plain.tolist(), strict=True)),
-        "gap_to_isotropic": {
-            family: dict(zip(MEASURES, gap.tolist(), strict=True))
-            for family, gap in zip(FAMILIES[1:], gaps[1:], strict=True)
-        },
+        "quality": dict(zip(WAYS, plain.tolist(), strict=True)),
+        "default_minus_psmi": dict(zip(MEASURES, gaps.tolist(), strict=True)),
     }
 
 
@@ -177,26 +174,23 @@ def cell(values):
 
 
 def as_markdown(results):
-    lines = [
-        f"| set | K | {' | '.join(FAMILIES)} |",
-        "|---" * (len(FAMILIES) + 2) + "|",
-    ]
+    before = json.loads(BEFORE.read_text())
+    names = [MIXTURE, *WAYS]
+    rows, gaps = [], []
     for name, result in results.items():
-        cells = [cell(result["quality"][family]) for family in FAMILIES]
-        lines.append(f"| {name} | {result['classes']} | {' | '.join(cells)} |")
-    lines += [
-        "",
-        "| adaptive minus isotropic | AUC | share found in the riskiest 3.3 % | FPR |",
-        "|---|---|---|---|",
-    ]
-    for name, result in results.items():
-        gaps = result["gap_to_isotropic"]["adaptive"]
-        cells = [
-            f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"
-            for gap, low, high in gaps.values()
+        found = {MIXTURE: before[name]} | result["quality"]
+        rows.append([name, result["classes"], *(cell(found[each]) for each in names)])
+        gap = result["default_minus_psmi"].values()
+        gap = [f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for value, low, high in gap]
+        more = np.subtract(found["default"], found[MIXTURE])
+        gaps.append([name, *gap, " / ".join(f"{value:+.3f}" for value in more)])
+    heads = ["AUC", "share found in the riskiest 3.3 %", "FPR", "minus the mixture"]
+    return "\n".join(
+        [
+            table(["set", "K", *names], rows),
+            table(["default minus `pooled=False`", *heads], gaps),
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    )
 
 
 def main():
@@ -212,13 +206,11 @@ def main():
     results = {}
     for name in SETS:
         results |= evaluate(name, arguments.cache)
-    table = as_markdown(results)
-    print(table)
+    tables = as_markdown(results)
+    print(tables)
     if arguments.write:
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        head, rest = PAGE.read_text().split("<!-- flips -->\n")
-        tail = rest.split("<!-- end of flips -->")[1]
-        PAGE.write_text(f"{head}<!-- flips -->\n{table}<!-- end of flips -->{tail}")
+        keep("flips", results)
+        put("detection", "flips", tables)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from flips import DATA, N_SAMPLES, PAGE, SEEDS, SETS, SHARE, rows_of
+from flips import N_SAMPLES, SEEDS, SETS, SHARE, rows_of
+from pages import DATA, put
 from sklearn.metrics import roc_auc_score
 
 from smilearn import HiddenStateEmbedder, SentenceEmbedder, SlicedMIScorer
@@ -150,10 +151,7 @@ def main():
         print(line, flush=True)
         lines.append(f"{line}\n")
     if arguments.write:
-        head, rest = PAGE.read_text().split("<!-- layers -->\n")
-        tail = rest.split("<!-- end of layers -->")[1]
-        lines = ["<!-- layers -->\n", *lines, "<!-- end of layers -->"]
-        PAGE.write_text(f"{head}{''.join(lines)}{tail}")
+        put("detection", "layers", "".join(lines))
 
 
 if __name__ == "__main__":

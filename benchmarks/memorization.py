@@ -9,8 +9,8 @@ ones. The truth is a `ShadowAudit` of MiniLM, whose two upper layers are fine-tu
 the end: 24 models, each on half of the texts, each the target once. What is to foretell
 it comes from two runs of the same kind, on the half of the first model and on the other
 half, so that each text is scored by a run that trains on it: before any training,
-half-way to the early point, at it, and an epoch later. The layer is chosen by label
-contrast, never by the truth.
+half-way to the early point, at it, and an epoch later. The layer is chosen by the
+mean log probability of the labels, never by the truth.
 
 With ``--n-shadow 0`` there is no audit, and scores are compared with the flips and with
 what people say alone.

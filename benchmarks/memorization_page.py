@@ -16,6 +16,9 @@ TITLES = {
     "later": "an epoch later",
 }
 METRICS = {"auc": "AUC", "fpr_at_tpr_0.75": "FPR at a TPR of 0.75"}
+LDA = "LDA, left out"
+TRUTHS = ("memorized", "memorized, without flips", "flips", "people")
+GONE = ("LDA, in folds", "LDA, in sample", "rank mean of psmi and loss", "by psmi")
 MARKS = {"better": " +", "worse": " -", "even": ""}
 PEOPLE = {
     "rt_human": (
@@ -29,14 +32,29 @@ PEOPLE = {
 def write(folder):
     """Put the results of a folder into the page, between its marks."""
     results, filters = read(folder, "memorization"), read(folder, "filtering")
+    for result in results.values():
+        leave_out_what_is_gone(result)
     for name, result in results.items():
-        if "people" in result["moments"]["early"]:
+        if "score" in result["moments"]["early"].get("tenths", ()):
             draw(name, result["moments"], figure_of(name))
     text = PAGE.read_text(encoding="utf-8")
     text = replaced(text, "filters", removals(filters) if filters else NONE)
     text = replaced(text, "summary", summary(results) if results else NONE)
     parts = [as_markdown(name, result) for name, result in results.items()]
     PAGE.write_text(replaced(text, "sets", "\n".join(parts)), encoding="utf-8")
+
+
+def leave_out_what_is_gone(result):
+    """Of a result made with an older score: that, and the rivals since replaced."""
+    for moment in result["moments"].values():
+        for truth in set(TRUTHS) & moment.keys():
+            found = moment[truth]
+            if "psmi, isotropic" in found:
+                found["psmi"] = found.pop("psmi, isotropic")
+                for name in GONE:
+                    found.pop(name, None)
+        if "psmi" in moment.get("tenths", ()):
+            del moment["tenths"]["psmi"]
 
 
 def read(folder, kind):
@@ -70,33 +88,36 @@ def cell(cells):
 
 
 def summary(results):
-    """AUC of psmi and of its main rivals, set by set, and how the difference stands."""
+    """AUC of the score and of its main rivals, and how the difference stands."""
     lines = []
-    for truth, rival, note in (
-        ("memorized", "loss", " Before training, loss is that at the early point."),
-        ("psmi and LDA", "LDA in folds", ""),
+    for own, truth, rival in (
+        ("score", "memorized", "loss"),
+        ("psmi", "memorized", "loss"),
+        ("score", "score and LDA", LDA),
     ):
         rows = [
-            [name, *(against(result["moments"][each], truth) for each in TITLES)]
+            [name, *(against(result["moments"][m], own, truth) for m in TITLES)]
             for name, result in results.items()
-            if result["audit"]
+            if result["audit"] and own in result["moments"]["early"].get(truth, ())
         ]
-        lines += [
-            f"AUC of psmi / of {rival}, and the difference with its interval.{note}",
-            "",
-            table(["set", *TITLES.values()], rows),
-        ]
+        if rows:
+            note = "Before training, loss is that at the early point."
+            lines += [
+                f"AUC of {own} / of {rival}, and the difference with its interval. "
+                f"{note if rival == 'loss' else ''}\n",
+                table(["set", *TITLES.values()], rows),
+            ]
     return "\n".join(lines)
 
 
-def against(moment, truth):
+def against(moment, own, truth):
     found = moment[truth]
-    other = moment["reference"] if truth == "memorized" else "LDA, in folds"
-    psmi, loss = found["psmi"]["auc"], found[other]["auc"]
-    gap, low, high, verdict = psmi[3:]
+    other = moment["reference"] if truth == "memorized" else LDA
+    value, rival = found[own]["auc"], found[other]["auc"]
+    gap, low, high, verdict = value[3:]
     mark = MARKS[verdict]
     return (
-        f"{psmi[0]:.3f} / {loss[0]:.3f}, {gap:+.3f} ({low:+.3f} to {high:+.3f}){mark}"
+        f"{value[0]:.3f} / {rival[0]:.3f}, {gap:+.3f} ({low:+.3f} to {high:+.3f}){mark}"
     )
 
 
@@ -174,6 +195,8 @@ def people(name, moments):
             f"Risk and the {what}, labels as they were: {shown}.\n",
             by_moment(moments, "people", metric),
         ]
+    if "score" not in moments["early"]["tenths"]:
+        return parts
     parts += [
         f"Mean in each tenth of the texts, the riskiest first: {what}.\n",
         f"![{what}, in each tenth by risk]({figure_of(name).name})\n",
@@ -182,7 +205,7 @@ def people(name, moments):
         [f"{scorer}, {title}", *(f"{value:.3f}" for value in tenths)]
         for moment, title in TITLES.items()
         for scorer, tenths in moments[moment]["tenths"].items()
-        if scorer == "psmi" or moment != "before"
+        if scorer == "score" or moment != "before"
     ]
     parts.append(table(["score", *map(str, range(1, 11))], rows))
     return parts
@@ -197,8 +220,8 @@ def draw(name, moments, path):
 
     early = moments["early"]["tenths"]
     lines = {
-        "psmi, before training": moments["before"]["tenths"]["psmi"],
-        "psmi, early point": early["psmi"],
+        "score, before training": moments["before"]["tenths"]["score"],
+        "score, early point": early["score"],
         "loss, early point": early["loss"],
     }
     with pyplot.rc_context({"svg.hashsalt": name}):
@@ -220,6 +243,8 @@ def removals(results):
     for result in results.values():
         model = "MiniLM" if result["finetune"] else "regression"
         for way, found in result["filters"].items():
+            if way in GONE:
+                continue
             effect, flips = found["effect"], found["flips_removed"]
             rows.append(
                 [

@@ -20,12 +20,11 @@ from smilearn.baselines import (
     rank_mean,
 )
 
-ISOTROPIC = SlicedMIScorer(1_000, slicing="isotropic", random_state=0)
+DEFAULT = SlicedMIScorer(random_state=0)
 MODELS = {
-    "psmi": SlicedMIScorer(random_state=0),
-    "psmi, isotropic": ISOTROPIC,
-    "LDA, in folds": LDAScorer(),
-    "LDA, in sample": LDAScorer(cross_fit=None),
+    "score": DEFAULT,
+    "psmi": SlicedMIScorer(1_000, pooled=False, random_state=0),
+    "LDA, left out": LDAScorer(),
     "30 neighbours": NeighborScorer(),
     "probe, in folds": ProbeScorer(),
     "Mahalanobis, in folds": MahalanobisScorer(),
@@ -38,8 +37,8 @@ OF_LOGITS = {
     "entropy": "entropy",
     "grand": "grand",
 }
-RIVAL = "LDA, in folds"
-FUSION, EARLY_LOSS = "rank mean of psmi and loss", "loss, at the early point"
+RIVAL = "LDA, left out"
+FUSION, EARLY_LOSS = "rank mean of score and loss", "loss, at the early point"
 N_TENTHS = 10
 COLUMNS = (
     "value",
@@ -75,10 +74,10 @@ def compared(pool, audit, halves, at, early):
         Progress, the layer, and a table for each truth.
     """
     labels = [pool.y[rows] for rows in halves]
-    contrasts = np.mean(
-        [layer_contrasts(run["X"], y) for run, y in zip(at, labels, strict=True)], 0
+    log_likelihoods = np.mean(
+        [layer_scores(run["X"], y) for run, y in zip(at, labels, strict=True)], 0
     )
-    layer = int(np.argmax(contrasts))
+    layer, layers = int(np.argmax(log_likelihoods)), log_likelihoods.tolist()
     scores = joined(
         halves,
         [
@@ -98,17 +97,17 @@ def compared(pool, audit, halves, at, early):
     return {
         "runs": [{k: run[k].item() for k in progress if k in run} for run in at],
         "layer": LAYERS[layer],
-        "label_contrast": dict(zip(map(str, LAYERS), contrasts.tolist(), strict=True)),
+        "mean_log_probability": dict(zip(map(str, LAYERS), layers, strict=True)),
         "reference": reference,
         **tables(pool, audit, scores, reference),
     }
 
 
-def layer_contrasts(X, y):
-    """Label contrast of each layer, in folds that the slices have not seen."""
+def layer_scores(X, y):
+    """Mean log probability of the labels by each layer, on folds not fitted."""
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     return [
-        cross_val_score(ISOTROPIC, X[:, layer], y, cv=folds).mean()
+        cross_val_score(DEFAULT, X[:, layer], y, cv=folds).mean()
         for layer in range(X.shape[1])
     ]
 
@@ -123,7 +122,7 @@ def predictors(states, layer, y, logits):
         name: logit_scores(logits, y, kind=kind, features=last)  # what the head reads
         for name, kind in OF_LOGITS.items()
     }
-    return losses | scores | {FUSION: rank_mean(scores["psmi"], losses["loss"])}
+    return losses | scores | {FUSION: rank_mean(scores["score"], losses["loss"])}
 
 
 def joined(halves, runs):
@@ -143,8 +142,8 @@ def tables(pool, audit, scores, reference):
     if audit is not None:
         for name, rows in (("", clean | True), (", without flips", clean)):
             found[f"memorized{name}"] = against_audit(audit, scores, rows, reference)
-        two = {name: scores[name] for name in ("psmi", RIVAL)}
-        found["psmi and LDA"] = against_audit(audit, two, clean | True, RIVAL)
+        two = {name: scores[name] for name in ("score", RIVAL)}
+        found["score and LDA"] = against_audit(audit, two, clean | True, RIVAL)
     known, truth, graded = human_truth(pool)
     if known is None or truth[known].all() or not truth[known].any():
         return found
@@ -155,7 +154,7 @@ def tables(pool, audit, scores, reference):
     found["people"] = against(human, truth[known], graded, reference)
     found["tenths"] = {
         name: tenths(human[name], truth[known] if graded is None else graded)
-        for name in ("psmi", reference)
+        for name in ("score", reference)
     }
     return found
 
@@ -197,8 +196,8 @@ def against(scores, truth, graded, reference):
 
 def as_dict(table, outer, inner):
     """Names outside and inside of each row -> its `COLUMNS`."""
-    found = {}
+    found, columns = {}, [table[name].tolist() for name in COLUMNS]
     for row, names in enumerate(zip(outer, inner, strict=True)):
-        cells = [table[name][row].item() for name in COLUMNS]
+        cells = [column[row] for column in columns]
         found.setdefault(str(names[0]), {})[str(names[1])] = cells
     return found

@@ -9,11 +9,10 @@ puts the tables into docs/baselines.md.
 """
 
 import argparse
-import os
 import time
-from pathlib import Path
 
 import numpy as np
+from pages import DATA, put, table
 
 from smilearn import SlicedMIScorer, compare_scorers
 from smilearn.baselines import (
@@ -27,17 +26,12 @@ from smilearn.baselines import (
     trace_scores,
 )
 
-HERE = Path(__file__).parent
-DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))
-PAGE = HERE.parent / "docs" / "baselines.md"
-MARK = "<!-- tables by benchmarks/rivals.py -->"
 SETS = {"rt_2class": "Film reviews, 2 classes", "trec_6class": "Questions, 6 classes"}
 EPOCHS = ("0.19", "0.56", "0.94", "1.31")
 MODELS = {
-    "psmi (default mixture)": SlicedMIScorer(random_state=0),
-    "psmi (isotropic)": SlicedMIScorer(1000, slicing="isotropic", random_state=0),
-    "LDA, in folds": LDAScorer(),
-    "LDA, in sample": LDAScorer(cross_fit=None),
+    "default": SlicedMIScorer(random_state=0),
+    "`pooled=False`": SlicedMIScorer(1000, pooled=False, random_state=0),
+    "LDA, left out": LDAScorer(),
     "30 neighbours": NeighborScorer(),
     "probe, in folds": ProbeScorer(),
     "Mahalanobis, in folds": MahalanobisScorer(),
@@ -63,38 +57,33 @@ def scores_at(data, moment):
     history = [data[f"logits_{e}"] for e in EPOCHS[: EPOCHS.index(moment) + 1]]
     for kind in ("aum", "cumulative_loss"):
         loss[f"{kind} so far"] = trace_scores(history, y, kind=kind)
-    mixture = scores["psmi (default mixture)"]
-    loss["rank mean of psmi and loss"] = rank_mean(mixture, loss["loss"])
+    loss["rank mean of default and loss"] = rank_mean(scores["default"], loss["loss"])
     return loss | scores
 
 
-def table_of(data, moment):
+def comparison(data, moment):
     scores = scores_at(data, moment)
     reference = "loss" if "loss" in scores else None
     start = time.perf_counter()
-    table = compare_scorers(
+    found = compare_scorers(
         scores, lira=data["lira"], reference=reference, random_state=0
     )
-    return table, time.perf_counter() - start
+    return found, time.perf_counter() - start
 
 
-def markdown(table):
+def markdown(found):
     """A row a scorer; what differs from loss is marked."""
-    lines = ["| score | AUC | FPR at TPR .75 | TPR at FPR .01 | top tenth |"]
-    lines.append("|---" * 5 + "|")
-    has_verdict = "verdict" in table.columns
-    verdict = table["verdict"] if has_verdict else np.full(len(table), "even")
-    for name in dict.fromkeys(table["scorer"].tolist()):
-        cells = [name]
-        for metric in COLUMNS:
-            row = np.flatnonzero(
-                (table["scorer"] == name) & (table["metric"] == metric)
-            )
-            value, low, high = (table[c][row[0]] for c in ("value", "low", "high"))
-            shown = f"{value:.3f} [{low:.2f}, {high:.2f}]{MARKS[verdict[row[0]]]}"
-            cells.append(shown)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    has_verdict = "verdict" in found.columns
+    verdict = found["verdict"] if has_verdict else np.full(len(found), "even")
+    rows = {}
+    for place, name in enumerate(found["scorer"].tolist()):
+        if found["metric"][place] in COLUMNS:
+            value, low, high = (found[c][place] for c in ("value", "low", "high"))
+            cell = f"{value:.3f} [{low:.2f}, {high:.2f}]{MARKS[verdict[place]]}"
+            rows.setdefault(name, [name]).append(cell)
+    return table(
+        ["score", "AUC", "FPR at TPR .75", "TPR at FPR .01", "top tenth"], rows.values()
+    )
 
 
 def main():
@@ -104,14 +93,13 @@ def main():
     for name, title in SETS.items():
         data = np.load(DATA / "lira" / f"{name}.npz")
         for moment in ("before", "0.56", "1.31"):
-            table, seconds = table_of(data, moment)
+            found, seconds = comparison(data, moment)
             when = "before training" if moment == "before" else f"epoch {moment}"
-            part = f"### {title}, {when}\n\n{markdown(table)}"
+            part = f"### {title}, {when}\n\n{markdown(found)}"
             print(f"{part}\n(compared in {seconds:.1f} s)\n", flush=True)
             parts.append(part)
     if write:
-        above = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
-        PAGE.write_text(above + MARK + "\n\n" + "\n\n".join(parts) + "\n", "utf-8")
+        put("baselines", "rivals", "\n".join(parts))
 
 
 if __name__ == "__main__":

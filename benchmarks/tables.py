@@ -1,4 +1,4 @@
-"""How far are scores read from tables from those computed exactly?
+"""How far are PSMI read from tables from those computed exactly?
 
     python benchmarks/tables.py [--write]
 
@@ -6,33 +6,25 @@ Both densities, each sample left out and not, 1, 16, 64 and 256 slices, double
 precision, on made samples (classes of like sizes; heavy tails and classes of .5 to 60
 %) and, where the folder in SMILEARN_DATA (default ``../shared/data``) has them, on the
 embeddings of real fine-tunes. The exact path is what the tests compare with as well.
-Prints the largest error of any score, in nats; ``--write`` puts the table into
+Prints the largest error of any PSMI, in nats; ``--write`` puts the table into
 docs/performance.md.
 """
 
 import argparse
-import os
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+from pages import DATA, put, table
 
 from smilearn import SlicedMIScorer
-from smilearn.scoring import _engine
+from smilearn.scoring import _reader
 
-HERE = Path(__file__).parent
-DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))
-PAGE = HERE.parent / "docs" / "performance.md"
 SLICES = (1, 16, 64, 256)
 KINDS = [
     (f"{density}, {place}", {"density": density, "leave_one_out": left_out})
     for density in ("student", "gaussian")
     for place, left_out in (("left out", True), ("in sample", False))
 ]
-HEADER = (
-    f"| samples | {' | '.join(kind for kind, _ in KINDS)} |\n"
-    f"|{'---|' * (len(KINDS) + 1)}"
-)
 
 
 def samples():
@@ -51,14 +43,13 @@ def samples():
 
 
 def scores(X, y, n_slices, options, exact):
-    def no_table(density, moments):
+    def no_nodes(density, moments):
         return 0 * nodes_needed(density, moments)
 
-    nodes_needed = _engine.nodes_needed
-    scorer = SlicedMIScorer(
-        n_slices, slicing="isotropic", dtype="float64", random_state=0, **options
-    )
-    with patch.object(_engine, "nodes_needed", no_table if exact else nodes_needed):
+    nodes_needed = _reader.nodes_needed
+    options = {"pooled": False, "outliers": None, "random_state": 0} | options
+    scorer = SlicedMIScorer(n_slices, dtype="float64", **options)
+    with patch.object(_reader, "nodes_needed", no_nodes if exact else nodes_needed):
         return scorer.fit(X.astype(np.float64), y).scores_
 
 
@@ -69,20 +60,16 @@ def largest_error(X, y, n_slices, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help=f"keep in {PAGE.name}")
-    arguments = parser.parse_args()
-    lines = [HEADER]
-    print(HEADER)
+    parser.add_argument("--write", action="store_true", help="docs/performance.md")
+    arguments, rows = parser.parse_args(), []
     for name, X, y in samples():
         errors = [[largest_error(X, y, s, o) for s in SLICES] for _, o in KINDS]
-        cells = [" / ".join(f"{error:.1e}" for error in both) for both in errors]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-        print(lines[-1], flush=True)
+        rows.append([name, *(" / ".join(f"{e:.1e}" for e in each) for each in errors)])
+        print(rows[-1], flush=True)
+    text = table(["samples", *(kind for kind, _ in KINDS)], rows)
+    print(text)
     if arguments.write:
-        head, rest = PAGE.read_text().split("<!-- tables -->\n")
-        tail = rest.split("<!-- end of tables -->")[1]
-        table = "\n".join(lines)
-        PAGE.write_text(f"{head}<!-- tables -->\n{table}\n<!-- end of tables -->{tail}")
+        put("performance", "tables", text)
 
 
 if __name__ == "__main__":

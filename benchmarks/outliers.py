@@ -1,12 +1,12 @@
-"""What do samples far from their class do to the scores, and does `far` prevent it?
+"""What do outliers do to the scores, and does `outliers` prevent it?
 
-    python benchmarks/far.py [--write]
+    python benchmarks/outliers.py [--write]
 
-Reads ``lira/*.npz`` below the folder in SMILEARN_DATA (default ``../shared/data``).
+Reads ``lira/*.npz`` in the folder in SMILEARN_DATA (default ``../shared/data``).
 Plants 1, 3 or 10 samples in one class of real embeddings, some spreads from its mean
 (a spread is the root mean square distance from it), in one place or scattered, and
-scores all with 256 slices, once with ``far=None`` and once with ``far=5.0``. Prints
-the rank of the planted samples, which is the share of the other samples of their
+scores all with 256 slices, once with ``outliers=None`` and once with ``outliers=5.0``.
+Prints the rank of the planted samples, which is the share of the other samples of their
 class that score below them, and the AUC of the others against LiRA (memorized: the top
 tenth). Means over four sets and three seeds. Also counts the samples of each moment as
 it is, nothing planted, that lie beyond some ratios. ``--write`` puts the tables into
@@ -14,19 +14,13 @@ docs/detection.md.
 """
 
 import argparse
-import json
-import os
-from pathlib import Path
 
 import numpy as np
+from pages import DATA, keep, put, table
 from sklearn.metrics import roc_auc_score
 
 from smilearn import SlicedMIScorer
 
-HERE = Path(__file__).parent
-DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))
-PAGE = HERE.parent / "docs" / "detection.md"
-RESULTS = HERE / "results" / "far.json"
 N_SLICES, SEEDS, RATIOS = 256, (0, 1, 2), (2.0, 3.0, 5.0)
 # truth file, moment, class that gets the planted samples
 SETS = [
@@ -36,18 +30,15 @@ SETS = [
     ("trec_6class", "sentence", 0),  # the class of 18
 ]
 SETTINGS = {
-    "isotropic": {"slicing": "isotropic"},
-    "gaussian, in sample (the paper)": {
-        "slicing": "isotropic",
+    "default": {},
+    "`pooled=False`": {"pooled": False},
+    "the paper: gaussian, in sample": {
+        "pooled": False,
         "density": "gaussian",
         "leave_one_out": False,
     },
-    "principal": {"slicing": "principal"},
-    "discriminant": {"slicing": "discriminant"},
-    "joint": {"slicing": "joint"},
-    "adaptive": {"slicing": "adaptive"},
 }
-FAR = {"all kept in": None, "`far=5.0`": 5.0}
+WAYS = {"all fitted": None, "`outliers=5.0`": 5.0}
 # how many, how many spreads away, whether in one place
 CASES = {
     "none": None,
@@ -78,20 +69,20 @@ def planted(X, y, label, case, seed):
     return np.concatenate([X, far]), np.append(y, np.full(count, label))
 
 
-def run_case(data, label, case, options, far, seed):
-    """Rank of the planted samples, AUC of the others, how many of each are in far_."""
+def run_case(data, label, case, options, outliers, seed):
+    """Rank of the planted samples, AUC of the others, outliers found among each."""
     X, y, memorized = data
     n = len(y)
     some, labels = planted(X, y, label, case, seed)
-    scorer = SlicedMIScorer(N_SLICES, random_state=seed, far=far, **options)
+    scorer = SlicedMIScorer(N_SLICES, random_state=seed, outliers=outliers, **options)
     scores = scorer.fit(some.astype(np.float32), labels).scores_
     own = np.sort(scores[:n][y == label])
     below = np.searchsorted(own, scores[n:]) / len(own)
     return [
         float(below.mean()) if case else None,
         roc_auc_score(memorized, -scores[:n]),
-        int(scorer.far_[n:].sum()),
-        int(scorer.far_[:n].sum()),
+        int(scorer.outliers_[n:].sum()),
+        int(scorer.outliers_[:n].sum()),
     ]
 
 
@@ -102,7 +93,7 @@ def loaded(name, moment):
 
 
 def evaluate():
-    """One row for each set, setting, case and treatment of far samples: seed means."""
+    """One row for each set, setting, case and way: means over seeds."""
     rows = []
     for name, moment, label in SETS:
         data = loaded(name, moment)
@@ -110,16 +101,16 @@ def evaluate():
         print(place, flush=True)
         for setting, options in SETTINGS.items():
             for case, what in CASES.items():
-                for kept, far in FAR.items():
+                for way, ratio in WAYS.items():
                     runs = [
-                        run_case(data, label, what, options, far, seed)
+                        run_case(data, label, what, options, ratio, seed)
                         for seed in SEEDS
                     ]
                     ranks, areas, found, wrong = zip(*runs, strict=True)
-                    row = {"set": place, "setting": setting, "case": case, "far": kept}
+                    row = {"set": place, "setting": setting, "case": case, "way": way}
                     row["rank"] = float(np.mean(ranks)) if what else None
                     row["auc"] = float(np.mean(areas))
-                    row |= {"planted_in_far_": sum(found), "others_in_far_": sum(wrong)}
+                    row |= {"planted_found": sum(found), "others_found": sum(wrong)}
                     rows.append(row)
     return rows
 
@@ -132,14 +123,12 @@ def flagged():
             names = ["sentence", "base_low", *(f"{s}_last" for s in file["stages"])]
             for name in names:
                 X, y = file[f"X_{name}"].astype(np.float32), file["y"]
-                counts[f"{path.stem} {name}"] = [
-                    int(
-                        SlicedMIScorer(1, slicing="isotropic", far=ratio)
-                        .fit(X, y)
-                        .far_.sum()
-                    )
+                scorers = [
+                    SlicedMIScorer(1, pooled=False, outliers=ratio).fit(X, y)
                     for ratio in RATIOS
                 ]
+                found = [int(scorer.outliers_.sum()) for scorer in scorers]
+                counts[f"{path.stem} {name}"] = found
     return counts
 
 
@@ -156,39 +145,37 @@ def without_zero(value):
     return "-" if value is None else f"{value:.3f}"[1:] if value < 0.9995 else "1"
 
 
+def cells(rows, **wanted):
+    """Rank / AUC of each case."""
+    return [
+        " / ".join(
+            without_zero(mean_of(rows, name, case=case, **wanted))
+            for name in ("rank", "auc")
+        )
+        for case in CASES
+    ]
+
+
 def as_markdown(rows, counts):
-    lines = [f"| | {' | '.join(CASES)} |", "|---" * (len(CASES) + 1) + "|"]
-    for setting in SETTINGS:
-        for kept in FAR:
-            cells = []
-            for case in CASES:
-                wanted = {"setting": setting, "far": kept, "case": case}
-                values = [mean_of(rows, name, **wanted) for name in ("rank", "auc")]
-                cells.append(" / ".join(map(without_zero, values)))
-            lines.append(f"| {setting}, {kept} | {' | '.join(cells)} |")
-    places = list(dict.fromkeys(row["set"] for row in rows))
-    lines += ["", f"| isotropic, `far=5.0`: rank in | {' | '.join(list(CASES)[1:])} |"]
-    lines.append("|---" * len(CASES) + "|")
-    for place in places:
-        cells = [
-            without_zero(
-                mean_of(
-                    rows,
-                    "rank",
-                    setting="isotropic",
-                    far="`far=5.0`",
-                    case=case,
-                    set=place,
-                )
-            )
-            for case in list(CASES)[1:]
+    everywhere = [
+        [f"{setting}, {way}", *cells(rows, setting=setting, way=way)]
+        for setting in SETTINGS
+        for way in WAYS
+    ]
+    kept = {"setting": "default", "way": "`outliers=5.0`"}
+    places = dict.fromkeys(row["set"] for row in rows)
+    by_place = [[place, *cells(rows, set=place, **kept)] for place in places]
+    beyond = [f"beyond {ratio:g}" for ratio in RATIOS]
+    return "\n".join(
+        [
+            table(["rank / AUC", *CASES], everywhere),
+            table(["default, `outliers=5.0`, in", *CASES], by_place),
+            table(
+                ["nothing planted", *beyond],
+                [[name, *found] for name, found in counts.items() if any(found)],
+            ),
         ]
-        lines.append(f"| {place} | {' | '.join(cells)} |")
-    heads = [f"beyond {ratio:g}" for ratio in RATIOS]
-    lines += ["", f"| nothing planted | {' | '.join(heads)} |", "|---|---|---|---|"]
-    for name, found in counts.items():
-        lines.append(f"| {name} | {' | '.join(map(str, found))} |")
-    return "\n".join(lines) + "\n"
+    )
 
 
 def main():
@@ -202,11 +189,9 @@ def main():
     tables = as_markdown(rows, counts)
     print(tables)
     if arguments.write:
-        kept = {"rows": rows, "beyond": {"ratios": RATIOS, "counts": counts}}
-        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
-        head, rest = PAGE.read_text().split("<!-- far -->\n")
-        tail = rest.split("<!-- end of far -->")[1]
-        PAGE.write_text(f"{head}<!-- far -->\n{tables}<!-- end of far -->{tail}")
+        beyond = {"ratios": RATIOS, "counts": counts}
+        keep("outliers", {"rows": rows, "beyond": beyond})
+        put("detection", "outliers", tables)
 
 
 if __name__ == "__main__":
