@@ -130,6 +130,32 @@ class SliceReader:
                 if kind not in tables:
                     tables[kind] = self._table(rows[part], column, grid)
                 sums.look_up(Z, rows[part], grid, tables[kind], column.codes)
+                if not column.left_out:  # samples that were fitted are in the range
+                    self._make_good(sums, Z, rows[part], grid, column)
+
+    def _make_good(self, sums, Z, rows, grid, column):
+        """Put exact values in the place of those read at the ends of tables."""
+        origin, step, n_nodes = grid
+        low, high = origin[:, None], (origin + step * (n_nodes - 1))[:, None]
+        Z = Z[torch.as_tensor(rows, device=Z.device)]
+        row, sample = ((low > Z) | (high < Z)).nonzero(as_tuple=True)
+        for part in chunks(len(row), len(self.moments.count)):
+            which, samples = row[part], sample[part]
+            z, own = Z[which, samples], column.codes[samples][:, None]
+            function = self._function(rows[which.cpu().numpy()], self._exactly, column)
+            ends = torch.minimum(torch.maximum(z, low[which, 0]), high[which, 0])
+            at_end, exact = (
+                function(values.to(self._exactly.torch_dtype)[:, None, None])
+                .gather(1, own[..., None])[:, 0, 0]
+                .to(Z)
+                for values in (ends, z)
+            )
+            sums.replace(rows[which.cpu().numpy()], samples, at_end, exact)
+
+    @property
+    def _exactly(self):
+        best = "float32" if self.settings.device.type == "mps" else "float64"
+        return replace(self.settings, dtype=best)
 
     def _table(self, rows, column, grid):
         """What a column reads at each node of some slices, (len(rows), K * n_nodes)."""
@@ -144,11 +170,7 @@ class SliceReader:
 
     def _compute(self, pairs, Z, rows, _):
         """Read exactly: for narrow classes, or where no whole copy is left out."""
-        best = "float32" if self.settings.device.type == "mps" else "float64"
-        settings, n_classes = (
-            replace(self.settings, dtype=best),
-            len(self.moments.count),
-        )
+        settings, n_classes = self._exactly, len(self.moments.count)
         for sums, column in pairs:
             for row in rows:
                 values = Z.new_empty((1, Z.shape[1]))
@@ -194,6 +216,13 @@ class SliceSums:
         member = torch.nn.functional.one_hot(group, len(self._total)).to(values).T
         self._total.addmm_(member, values)
         self._squares += values.square_().sum(0)
+
+    def replace(self, rows, samples, before, after):
+        """Add one value of some samples instead of another that was added."""
+        group = torch.as_tensor(self._groups[rows], device=samples.device)
+        self._total.index_put_((group, samples), after - before, accumulate=True)
+        change = after.square() - before.square()
+        self._squares.index_put_((samples,), change, accumulate=True)
 
     def values(self):
         """Sums (n_groups, n_samples) and sums of squares (n_samples,), float64."""
