@@ -22,7 +22,7 @@ class LDAScorer(LabelScorer):
     """Log probability of the label by left-out linear discriminant analysis, in nats.
 
     What :class:`~smilearn.SlicedMIScorer` is without its slices and outliers: LDA and
-    the log prior, weighted by the mean left-out log probability of at most 4,096
+    the log prior, weighted by the mean left-out log probability of at most 2,048
     samples. X must be dense.
 
     Parameters

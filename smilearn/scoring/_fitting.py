@@ -18,7 +18,7 @@ from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._checks import forget
 from smilearn.scoring._model import by_kind, fit_model
 from smilearn.scoring._outliers import find_outliers
-from smilearn.scoring._points import content_keys, features_of
+from smilearn.scoring._points import content_keys, features_of, rows_of
 from smilearn.scoring._reader import SliceReader, SliceSums
 from smilearn.scoring._recipe import recipe_of
 from smilearn.scoring._slices import own_column
@@ -104,8 +104,7 @@ class Fitting:
         asked = {"pooled": self.recipe.pooled and self.sums is None, "read": read}
         if asked["pooled"] and self.recipe.projection is not None:
             asked["keys"] = content_keys(self._source)[fitted]
-        if len(fitted) < len(X):
-            X = X[torch.as_tensor(fitted, device=X.device)]
+        X = rows_of(X, fitted)
         fitted = fitted + rows.start
         weight = None if self.weight is None else self.weight[fitted]
         labels = self.labels[fitted]
@@ -122,7 +121,8 @@ class Fitting:
             column = own_column("pmi", codes, self._left_out[rows])
             nodes = self.settings.nodes(moments)
             part = SliceSums(groups[block], 4, product)
-            SliceReader(self.settings, moments, nodes).add_to([part], product, [column])
+            reader = SliceReader(self.settings, moments, nodes, in_range=True)
+            reader.add_to([part], product, [column])
             self.tally.add(rows, *part.values())
             bar.update(len(product))
 
@@ -154,12 +154,11 @@ class Fitting:
         left_out = self._left_out[begin : begin + len(X)]
         for part in by_kind(left_out[some]):
             rows = some[part]
-            points = model.centred(
-                X[torch.as_tensor(rows, device=X.device)], self.settings
-            )
+            points = model.centred(rows_of(X, rows), self.settings)
             codes = torch.as_tensor(self._codes[begin + rows], device=points.device)
             column = own_column("pmi", codes, left_out[rows])
-            parts = model.slices.sums(points, [column], self.settings, groups=groups)
+            known = {"groups": groups, "in_range": bool(left_out[rows].any())}
+            parts = model.slices.sums(points, [column], self.settings, **known)
             for _, ((total, squares),) in parts:
                 self.tally.add(begin + rows, total, squares)
 

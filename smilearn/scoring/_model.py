@@ -7,7 +7,7 @@ import torch
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._lda import LDA, eigen_ldas
-from smilearn.scoring._points import features_of, residuals
+from smilearn.scoring._points import features_of, residuals, rows_of
 from smilearn.scoring._pool import Pool, fit_pool
 from smilearn.scoring._recipe import Recipe
 from smilearn.scoring._slices import Slices, columns_of, own_column
@@ -17,7 +17,7 @@ from smilearn.utils._threads import in_threads
 _CELLS = 2**24  # of points and of a table of probabilities
 _ROWS = 2048  # whose points stay near in a cache
 _POOL_CELLS = 2**17  # samples times labels on which the pool is fitted
-_POOL_ROWS = 512, 4096
+_POOL_ROWS = 512, 2048
 _GATE_SLICES = 256  # by which it is told whether slices enter the pool
 _LEAST_GAIN = 0.03  # of the mean surprise, that slices must save to enter the pool
 LIKELIEST = 8  # labels of a sample whose slices are read; the others take their mean
@@ -87,7 +87,7 @@ class ScoreModel:
             return self.left_out_posterior(X, codes, left_out, settings)[0]
         scores = np.empty(len(codes))
         for rows in by_kind(left_out):
-            points = self.centred(X[torch.as_tensor(rows, device=X.device)], settings)
+            points = self.centred(rows_of(X, rows), settings)
             own = torch.as_tensor(codes[rows], device=points.device)
             column = own_column("pmi", own, left_out[rows])
             scores[rows] = self.slices.means(points, [column], settings)[:, 0]
@@ -101,7 +101,7 @@ class ScoreModel:
         own, likely = np.empty(len(codes)), np.empty(len(codes), np.int64)
 
         def score(rows):
-            points = self.centred(X[torch.as_tensor(rows, device=X.device)], settings)
+            points = self.centred(rows_of(X, rows), settings)
             label = torch.as_tensor(codes[rows], device=points.device)
             table = self.log_posterior(points, settings, label, left_out[rows])
             own[rows] = _under(table, codes[rows])
@@ -153,11 +153,8 @@ class ScoreModel:
     def log_posterior(self, points, settings, codes=None, left_out=None):
         """Log probability of each label, (n, K); of samples with `codes`, left out."""
         tables = {}
-        if self.lda is not None and left_out is None:
-            tables["lda"] = _array(self.lda.table(points, settings))
-        elif self.lda is not None:
-            table = self.lda.left_out(points, codes, left_out, settings)
-            tables["lda"] = _array(table)
+        if self.lda is not None:
+            tables["lda"] = self._lda_table(points, settings, codes, left_out)
         if self.pool.weights["slices"]:
             likely, member = self._likeliest(tables), self.slices
             if left_out is None:
@@ -170,6 +167,23 @@ class ScoreModel:
             alone = (left_out > 0) & (self.count[codes.cpu().numpy()] <= left_out)
             result[alone] = self.pool.log_prior
         return result
+
+    def _lda_table(self, points, settings, codes, left_out):
+        """Table of LDA, (n, K), made of rows that stay in a cache."""
+
+        def work(begin, end):
+            parts = []
+            for start in range(begin, end, _ROWS):
+                rows = slice(start, min(start + _ROWS, end))
+                if left_out is None:
+                    table = self.lda.table(points[rows], settings)
+                else:
+                    some = points[rows], codes[rows], left_out[rows]
+                    table = self.lda.left_out(*some, settings)
+                parts.append(_array(table))
+            return np.concatenate(parts)
+
+        return np.concatenate(in_threads(work, len(points), points.numel()))
 
     def _likeliest(self, tables):
         """Labels (n, c) for which slices are read, by LDA and prior; None: all."""
@@ -242,13 +256,18 @@ def _with_pool(model, sums, settings):
     points = residuals(X, *scale, settings.torch_dtype).to(settings.device)
     own = torch.as_tensor(codes, device=settings.device)
     rotated = points @ settings.tensor(vectors)
-    best = None
-    for lda in ldas:
-        table = _array(lda.left_out(rotated, own, left_out, settings))
-        pool, reached = fit_pool({"lda": table}, codes, log_prior, sample.weight)
-        if best is None or reached > best[0]:
-            best = reached, lda, pool, table
-    reached, lda, pool, table = best
+
+    def tried(begin, end):
+        for lda in ldas[begin:end]:
+            table = _array(lda.left_out(rotated, own, left_out, settings))
+            pool, reached = fit_pool({"lda": table}, codes, log_prior, sample.weight)
+            results.append((reached, lda, pool, table))
+
+    results = []
+    in_threads(tried, len(ldas), points.numel())
+    reached, lda, pool, table = max(
+        results, key=lambda each: (each[0], each[1].shrinkage)
+    )
     model = replace(model, lda=lda.along(vectors), pool=_without_slices(pool))
     likely = model._likeliest({"lda": table})
 

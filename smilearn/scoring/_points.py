@@ -48,6 +48,13 @@ def features_of(X, projection, device):
     return X if X.is_floating_point() and X.itemsize >= 4 else X.double()
 
 
+def rows_of(X, rows):
+    """Some rows of a tensor, in order; without a copy where they are side by side."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return X[rows[0] : rows[-1] + 1]
+    return X[torch.as_tensor(rows, device=X.device)]
+
+
 def refuse_out_of_range(largest):
     """Refuse features whose squares no number can hold."""
     most = float(np.max(largest, initial=0.0))

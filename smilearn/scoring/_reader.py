@@ -86,8 +86,9 @@ _FUNCTIONS = {"pmi": class_pmi, "density": log_densities}
 class SliceReader:
     """The pmi and the log densities of projections on one block of fitted slices."""
 
-    def __init__(self, settings, moments, nodes):
+    def __init__(self, settings, moments, nodes, *, in_range=False):
         self.settings, self.moments, self.nodes = settings, moments, nodes
+        self._in_range = in_range  # of the projections that were fitted
 
     def add_to(self, sums, Z, columns):
         """Add what each column reads of projections (S, n) to its sums."""
@@ -130,7 +131,7 @@ class SliceReader:
                 if kind not in tables:
                     tables[kind] = self._table(rows[part], column, grid)
                 sums.look_up(Z, rows[part], grid, tables[kind], column.codes)
-                if not column.left_out:  # samples that were fitted are in the range
+                if not self._in_range:
                     self._make_good(sums, Z, rows[part], grid, column)
 
     def _make_good(self, sums, Z, rows, grid, column):

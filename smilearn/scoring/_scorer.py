@@ -135,7 +135,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         the mean probability of labels whose slices are not read (see Notes).
 
     sums_, recipe_ : Sums, Recipe
-        Sums over all samples fitted, with up to 4,096 of these, on which the pool is
+        Sums over all samples fitted, with up to 2,048 of these, on which the pool is
         fitted, and the parameters: what :meth:`partial_fit` and :meth:`merge` add to.
 
     n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
@@ -145,7 +145,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     -----
     The log probability is the log softmax of the weighted evidence and log prior. The
     weights and the shrinkage of LDA maximize it in the mean over the labels of at most
-    4,096 samples (fewer with many classes); slices enter where they save 3 % of the
+    2,048 samples (fewer with many classes); slices enter where they save 3 % of the
     mean surprise. Then, with more than 9 classes, slices are read for a sample's own
     label and the 8 likeliest ones; the others take their mean. With more than 1,536
     features, slices and LDA lie in a random subspace of so many dimensions. See

@@ -44,26 +44,30 @@ class Slices:
 
     def left_out(self, points, codes, weight, settings, likely=None):
         """The same of training samples, `weight` (n,) copies of each left out."""
-        labels = self._labels(points) if likely is None else likely.T
-        columns = columns_of("density", labels, points)
+        if likely is None:  # all labels but the own one, which is read left out
+            others = np.arange(1, len(self.moments.count))
+            likely = (codes.cpu().numpy()[:, None] + others) % (len(others) + 1)
+        columns = columns_of("density", likely.T, points)
         columns.append(own_column("density", codes, weight))
-        values = self.means(points, columns, settings)
+        fitted = bool(weight.any())
+        values = self.means(points, columns, settings, in_range=fitted)
         table = self._filled(values[:, :-1], likely)
         table[np.arange(len(table)), codes.cpu().numpy()] = values[:, -1]
         return table
 
-    def means(self, points, columns, settings):
+    def means(self, points, columns, settings, *, in_range=False):
         """Mean over the slices of what each column reads, (n, n_columns)."""
         totals = np.zeros((len(columns), len(points)))
-        for _, sums in self.sums(points, columns, settings):
+        for _, sums in self.sums(points, columns, settings, in_range=in_range):
             totals += [total.sum(0) for total, _ in sums]
         return totals.T / len(self)
 
-    def sums(self, points, columns, settings, *, cuts=(), groups=None):
+    def sums(self, points, columns, settings, *, cuts=(), groups=None, in_range=False):
         """Go through the slices: where each piece ends, and what its columns read.
 
         Of each column: sums over the slices of each group (n_groups, n), and of their
-        squares (n,). `groups` (S,) are those of the slices; `cuts` end pieces too.
+        squares (n,). `groups` (S,) are those of the slices; `cuts` end pieces too;
+        points that were fitted are `in_range`.
         """
         n_groups = 1 if groups is None else 4  # those of a SliceTally
         groups = np.zeros(len(self), int) if groups is None else groups
@@ -77,8 +81,8 @@ class Slices:
                 piece = slice(begin, end)
                 Z = product[begin - block.start : end - block.start]
                 sums = [SliceSums(groups[piece], n_groups, Z) for _ in columns]
-                reader = SliceReader(settings, self.moments[piece], self.nodes[piece])
-                reader.add_to(sums, Z, columns)
+                fitted = settings, self.moments[piece], self.nodes[piece]
+                SliceReader(*fitted, in_range=in_range).add_to(sums, Z, columns)
                 yield end, [each.values() for each in sums]
 
         return in_blocks(work, settings, 0, len(self), len(points))

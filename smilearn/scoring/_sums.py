@@ -23,7 +23,7 @@ from smilearn.utils._devices import in_blocks
 from smilearn.utils._indexing import row_blocks
 from smilearn.utils._threads import in_threads
 
-SAMPLE = 4096  # rows that a state keeps
+SAMPLE = 2048  # rows that a state keeps
 # Of the whole variance: classes that are points must not make a slice of spikes.
 _POOLED_FLOOR = 1e-6
 
