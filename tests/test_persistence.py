@@ -29,7 +29,7 @@ SCORER = "smilearn.scoring._scorer.SlicedMIScorer"
 FILTER = "smilearn.filtering._filter.RiskFilter"
 TABLE = "smilearn.tables._risk_table.RiskTable"
 _STATE = "_lda.LDA _model.ScoreModel _pool.Pool _recipe.Recipe _sums.ClassMoments"
-_STATE += " _sums.SampleRows _sums.Sums"
+_STATE += " _slices.Slices _sums.SampleRows _sums.Sums"
 STATE = {f"smilearn.scoring.{name}" for name in _STATE.split()}
 TEXTS = [
     "the film was good",

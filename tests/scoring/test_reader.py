@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from oracles import embeddings, fitted, psmi
+from oracles import embeddings, fitted, psmi, wide_and_narrow
 
 from smilearn import SlicedMIScorer
-from smilearn.scoring import _densities, _reader
+from smilearn.scoring import _densities, _kernels, _reader
 from smilearn.scoring._densities import DENSITIES
 from smilearn.scoring._reader import Column, Settings, SliceReader, SliceSums
 from smilearn.scoring._sums import moments_of
@@ -55,23 +55,28 @@ def test_tables_equal_the_exact_path(seed, density, left_out, n_classes, exactly
     assert_allclose(table, double.predict_proba(new), atol=TABLE_ERROR)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("pooled", [True, False])
 @pytest.mark.parametrize("density", KINDS)
-def test_beyond_the_range_a_projection_counts_as_its_end(seed, density):
-    """One direction: no number out there, however large, is scored on its own."""
-    X, y = embeddings(seed, n_features=1)
-    scorer = fitted(X, y, density=density, pooled=False, outliers=None)
-    ends = np.sort(X, axis=0)[[0, -1]]
-    beyond, spare = (
-        np.array([[-1], [1]]),
-        np.ptp(X) / 100,
-    )  # of the spare step
-    for label in range(3):
-        near = scorer.score_samples(ends + beyond * spare, [label] * 2)
-        for far in (1.0, 1e3, 1e9):
-            found = scorer.score_samples(ends + beyond * far, [label] * 2)
-            assert_allclose(found, near, atol=1e-6)
-        at_ends = scorer.score_samples(ends, [label] * 2)
-        assert_allclose(near, at_ends, rtol=0.1, atol=0.1)
+def test_beyond_the_range_projections_are_read_exactly(
+    seed, density, pooled, compiled, exactly, monkeypatch
+):
+    """However far out: new samples, outliers and samples of weight 0."""
+    if not compiled:
+        monkeypatch.setattr(_kernels, "usable", lambda device: False)
+    X, y = wide_and_narrow(seed, size=60, n_features=6)
+    X[3], weight = 50 * X[3], np.ones(len(y))
+    X[5], weight[5] = 9 * X[5], 0
+    new, labels = X[:20] * np.linspace(1, 1e4, 20)[:, None], y[:20]
+    options = {"n_slices": 20, "density": density, "pooled": pooled}
+    one = fitted(X, y, **options).fit(X, y, weight)
+    found = one.scores_, one.psmi_, one.score_samples(new, labels)
+    assert one.outliers_[3]
+    exactly()
+    same = fitted(X, y, **options).fit(X, y, weight)
+    expected = same.scores_, same.psmi_, same.score_samples(new, labels)
+    for values, exact in zip(found, expected, strict=True):
+        assert_allclose(values, exact, atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("most", [640_000, 1800])
