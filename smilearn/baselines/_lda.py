@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from smilearn.baselines._base import COVARIANCE, LabelScorer
-from smilearn.scoring._lda import SHRINKAGES, eigen_ldas
-from smilearn.scoring._points import residuals
-from smilearn.scoring._pool import Pool, fit_pool
+from smilearn.scoring._lda import SHRINKAGES, choose_lda, eigen_ldas
+from smilearn.scoring._points import features_of, projection_for, residuals
+from smilearn.scoring._pool import Pool
 from smilearn.scoring._reader import Settings
 from smilearn.scoring._sums import Sums
 from smilearn.utils._indexing import as_tensor
@@ -68,40 +68,35 @@ class LDAScorer(LabelScorer):
         self.shrinkage = shrinkage
 
     def _learn(self, X, codes):
+        self._projection = projection_for(X.shape[1], 0)
+        X = features_of(X, self._projection, "cpu")
         slices = np.eye(1, X.shape[1])  # sums are over slices too
-        X = as_tensor(X, "cpu")
         sums = Sums.of(X, codes, None, slices, _SETTINGS, pooled=True)
         self._scale = sums.centre, sums.inverse_scale
         auto = self.shrinkage == "auto"
         vectors, ldas = eigen_ldas(sums, SHRINKAGES if auto else (self.shrinkage,))
         sample = sums.sample[sums.count[sums.sample.labels] > 1]
         log_prior = np.log(sums.count / sums.count.sum())
-        best = Pool({"lda": 0.0}, 1.0, log_prior), -np.inf, ldas[-1]
-        points = self._points(sample.X) @ torch.as_tensor(vectors)
-        for lda in ldas if len(sample.labels) else ():
-            table = _left_out(lda, points, sample.labels)
-            pool, reached = fit_pool(
-                {"lda": table}, sample.labels, log_prior, sample.weight
-            )
-            best = max(best, (pool, reached, lda), key=lambda found: found[1])
-        self._pool, _, lda = best
+        self._pool, lda = Pool({"lda": 0.0}, 1.0, log_prior), ldas[-1]
+        if len(sample.labels):
+            points = residuals(as_tensor(sample.X, "cpu"), *self._scale, torch.float64)
+            points @= torch.as_tensor(vectors)
+            copies, prior = np.ones(len(sample.labels)), (log_prior, sample.weight)
+            asked = sample.labels, copies, *prior, _SETTINGS
+            _, lda, self._pool, _ = choose_lda(ldas, points, *asked)
         self._lda, self.shrinkage_ = lda.along(vectors), lda.shrinkage
 
     def _points(self, X):
-        return residuals(as_tensor(X, "cpu"), *self._scale, torch.float64)
+        X = features_of(X, self._projection, "cpu")
+        return residuals(X, *self._scale, torch.float64)
 
     def _table(self, X):
         table = self._lda.table(self._points(X), _SETTINGS).numpy()
         return self._pool.log_posterior({"lda": table})
 
     def _training_table(self, X, codes):
-        table = _left_out(self._lda, self._points(X), codes)
+        asked = torch.as_tensor(codes), np.ones(len(codes)), _SETTINGS
+        table = self._lda.left_out(self._points(X), *asked).numpy()
         table = self._pool.log_posterior({"lda": table})
         table[self._lda.count[codes] <= 1] = self._pool.log_prior
         return table
-
-
-def _left_out(lda, points, codes):
-    """Minus the distances from the classes without the sample itself, (n, K)."""
-    copies = np.ones(len(codes))
-    return lda.left_out(points, torch.as_tensor(codes), copies, _SETTINGS).numpy()

@@ -16,7 +16,7 @@ from smilearn.scoring._points import MOST_FEATURES
 from smilearn.utils._optional import require
 from smilearn.utils._validation import as_numpy
 
-ENOUGH = 2**24  # numbers of a batch: 64 MB in single precision
+BATCH_NUMBERS = 2**24  # numbers of a batch: 64 MB in single precision
 
 
 def n_batches(X):
@@ -24,7 +24,7 @@ def n_batches(X):
     n_samples, width = X.shape
     if issparse(X):
         width = min(width, MOST_FEATURES)
-    return max(1, -(-n_samples * width // ENOUGH))
+    return max(1, -(-n_samples * width // BATCH_NUMBERS))
 
 
 class ArrayBatches:
@@ -72,7 +72,7 @@ def first_of(batches):
             f"{type(batches).__name__}. For batches that come only once use "
             "partial_fit(X, y) on each."
         )
-    first = next(filled(batches), None)
+    first = next(non_empty(batches), None)
     if first is None:
         raise InvalidInputError(
             "batches must hold at least 1 batch with samples; got none."
@@ -83,10 +83,10 @@ def first_of(batches):
 def pieces(batches, validated):
     """Batches of a fair size: small ones joined, large ones cut; weights are made."""
     held, n_held = [], 0
-    for batch in filled(batches):
+    for batch in non_empty(batches):
         X, y, weight = validated(*batch)
         weight = np.ones(len(y)) if weight is None else weight
-        rows = max(1, ENOUGH // X.shape[1])
+        rows = max(1, BATCH_NUMBERS // X.shape[1])
         for begin in range(0, len(y), rows):
             part = [values[begin : begin + rows] for values in (X, y, weight)]
             whole = len(part[1]) == rows
@@ -103,7 +103,7 @@ def pieces(batches, validated):
         yield _joined(held)
 
 
-def filled(batches):
+def non_empty(batches):
     """Leave out batches without samples, as a filter makes them."""
     for batch in map(triple, batches):
         X = batch[0]

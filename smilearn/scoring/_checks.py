@@ -80,6 +80,10 @@ def of_known_labels(scorer, X, y, sample_weight=None):
         )
         X, y = X[known], y[known]
         weight = weight if weight is None else weight[known]
+    if weight is not None and not weight.any():
+        raise InvalidInputError(
+            "No sample of a label that was seen in fit has weight above 0."
+        )
     return X, encoded(scorer.classes_, y), weight
 
 
@@ -95,7 +99,7 @@ def batch_weights(sample_weight, X):
 
 def one_kind(y, before):
     """Refuse labels of another kind than those before: words, or numbers."""
-    # told by an element, as arrays of objects hold words too
+    # by their first element, as an array of objects may hold words
     kinds = {
         isinstance(labels[0], str | bytes) for labels in (y, before) if len(labels)
     }
@@ -153,14 +157,20 @@ def slice_counts(counts, n_slices, name):
 def refuse_to_merge(scorer, other, recipe):
     """Refuse to merge a scorer whose slices or features are not the same."""
     its = other.recipe_
+    here, there = len(recipe.directions), len(its.directions)
+    if here != there:
+        raise InvalidInputError(
+            f"merge needs two scorers with the same slices; got {here} and {there} in "
+            'the other. Give both a number as n_slices: "auto" depends on samples.'
+        )
     alike = all(
         getattr(recipe, name) == getattr(its, name)
-        for name in ("density", "dtype", "pooled", "leave_one_out")
+        for name in ("density", "pooled", "leave_one_out")
     )
     if not alike or not np.array_equal(recipe.directions, its.directions):
         raise InvalidInputError(
-            "merge needs two scorers with the same slices, density, dtype and pool. "
-            "Give both the same parameters and the same int as random_state."
+            "merge needs two scorers with the same slices, density and pool. Give both "
+            "the same parameters and the same int as random_state."
         )
     names = [getattr(each, "feature_names_in_", None) for each in (scorer, other)]
     both_named = all(name is not None for name in names)
@@ -187,3 +197,14 @@ def forget(scorer):
     fitted = {name for name in vars(scorer) if re.fullmatch(r"[a-z]\w*_", name)}
     for name in fitted - {"feature_names_in_", "n_features_in_"}:
         delattr(scorer, name)
+    scorer._model = None
+
+
+def sums_of(scorer):
+    """Sums of what a scorer was fitted to, or None; refuses dropped ones."""
+    if hasattr(scorer, "recipe_") and not hasattr(scorer, "sums_"):
+        raise InvalidInputError(
+            "The sums_ of this scorer were deleted, so that no samples can be added to "
+            "those fitted. Fit anew, or begin with a new SlicedMIScorer."
+        )
+    return getattr(scorer, "sums_", None)

@@ -223,7 +223,7 @@ def tabulate(function, origin, step, n_nodes):
     torch.add(around, values[..., 1:-1], alpha=7 / 6, out=value[..., 1:-1])
     value[..., 0], value[..., -1] = values[..., 0], values[..., -1]
     torch.sub(value[..., 1:], value[..., :-1], out=change[..., :-1])
-    change[..., -1] = 0  # projections beyond the grid read its end, at first
+    change[..., -1] = 0  # beyond the grid its end is read; `_make_good` follows
     return torch.view_as_complex(table).flatten(1)
 
 

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._checks import forget
-from smilearn.scoring._model import by_kind, fit_model
+from smilearn.scoring._model import fit_model, split_by_left_out
 from smilearn.scoring._outliers import find_outliers
 from smilearn.scoring._points import content_keys, features_of, rows_of
 from smilearn.scoring._reader import SliceReader, SliceSums
@@ -152,7 +152,7 @@ class Fitting:
     def _tally(self, model, begin, X, groups, some):
         """Add the pmi of some rows of a block to the tally."""
         left_out = self._left_out[begin : begin + len(X)]
-        for part in by_kind(left_out[some]):
+        for part in split_by_left_out(left_out[some]):
             rows = some[part]
             points = model.centred(rows_of(X, rows), self.settings)
             codes = torch.as_tensor(self._codes[begin + rows], device=points.device)

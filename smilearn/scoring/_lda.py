@@ -21,6 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from smilearn.scoring._pool import fit_pool
+from smilearn.utils._threads import in_threads
+
 SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 # Of the whole variance: within classes that are points there is nothing but rounding.
 _LEAST_VARIANCE = 1e-6
@@ -88,6 +91,24 @@ def _squares(white, means):
 
 def _distance(squares):
     return squares.clamp_min_(0).sqrt_().neg_()
+
+
+def choose_lda(ldas, points, codes, left_out, log_prior, weight, settings):
+    """The LDA by which labels are most probable: that, LDA, its pool and its table.
+
+    points (n, d) lie along the eigenvectors; ties go to the largest shrinkage.
+    """
+    own, tried = torch.as_tensor(codes, device=points.device), []
+
+    def work(begin, end):
+        for lda in ldas[begin:end]:
+            table = lda.left_out(points, own, left_out, settings)
+            table = table.cpu().double().numpy()
+            pool, reached = fit_pool({"lda": table}, codes, log_prior, weight)
+            tried.append((reached, lda, pool, table))
+
+    in_threads(work, len(ldas), points.numel())
+    return max(tried, key=lambda each: (each[0], each[1].shrinkage))
 
 
 def eigen_ldas(sums, shrinkages=SHRINKAGES):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring._lda import LDA, eigen_ldas
+from smilearn.scoring._lda import LDA, choose_lda, eigen_ldas
 from smilearn.scoring._points import features_of, residuals, rows_of
 from smilearn.scoring._pool import Pool, fit_pool
 from smilearn.scoring._recipe import Recipe
@@ -20,7 +20,8 @@ _POOL_CELLS = 2**17  # samples times labels on which the pool is fitted
 _POOL_ROWS = 512, 2048
 _GATE_SLICES = 256  # by which it is told whether slices enter the pool
 _LEAST_GAIN = 0.03  # of the mean surprise, that slices must save to enter the pool
-LIKELIEST = 8  # labels of a sample whose slices are read; the others take their mean
+FEWEST_LIKELY = 8  # labels of a training sample whose slices are read
+MOST_NEGLECTED = 0.01  # mean probability of the others, which take their mean
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class ScoreModel:
     lda: LDA | None
     pool: Pool
     gain: float = 0.0  # of the slices, in mean left-out log probability
-    neglected: float = 0.0  # mean probability of labels whose slices are not read
+    n_likely: int = 0  # labels of a training sample whose slices are read, if not all
+    neglected: float = 0.0  # mean probability of the others
 
     @property
     def pool_facts(self):
@@ -67,8 +69,13 @@ class ScoreModel:
     def scores(self, X, codes, settings):
         """Scores of new samples under some labels; without codes, the best score."""
         if self.pooled:
-            return _under(self.probabilities(X, settings), codes)
-        return self.slices.psmi(self.points(X, settings), codes, settings).max(1)
+            return own_values(self.probabilities(X, settings), codes)
+        scores, step = np.empty(X.shape[0]), self._chunk_length
+        for i in range(0, X.shape[0], step):
+            some = None if codes is None else codes[i : i + step]
+            points = self.points(X[i : i + step], settings)
+            scores[i : i + step] = self.slices.psmi(points, some, settings).max(1)
+        return scores
 
     def probabilities(self, X, settings):
         """Log probability of each label of new samples, (n, K)."""
@@ -86,7 +93,7 @@ class ScoreModel:
         if self.pooled:
             return self.left_out_posterior(X, codes, left_out, settings)[0]
         scores = np.empty(len(codes))
-        for rows in by_kind(left_out):
+        for rows in split_by_left_out(left_out):
             points = self.centred(rows_of(X, rows), settings)
             own = torch.as_tensor(codes[rows], device=points.device)
             column = own_column("pmi", own, left_out[rows])
@@ -104,13 +111,13 @@ class ScoreModel:
             points = self.centred(rows_of(X, rows), settings)
             label = torch.as_tensor(codes[rows], device=points.device)
             table = self.log_posterior(points, settings, label, left_out[rows])
-            own[rows] = _under(table, codes[rows])
+            own[rows] = own_values(table, codes[rows])
             likely[rows] = table.argmax(1)
 
         def work(begin, end):
             for start in range(begin, end, step):
                 rows = np.arange(start, min(start + step, end))
-                for part in by_kind(left_out[rows]):
+                for part in split_by_left_out(left_out[rows]):
                     score(rows[part])
 
         step = self._chunk_length
@@ -156,12 +163,11 @@ class ScoreModel:
         if self.lda is not None:
             tables["lda"] = self._lda_table(points, settings, codes, left_out)
         if self.pool.weights["slices"]:
-            likely, member = self._likeliest(tables), self.slices
             if left_out is None:
-                tables["slices"] = member.table(points, settings, likely)
+                tables["slices"] = self.slices.table(points, settings)
             else:
-                asked = points, codes, left_out, settings, likely
-                tables["slices"] = member.left_out(*asked)
+                asked = points, codes, left_out, settings, self._likeliest(tables)
+                tables["slices"] = self.slices.left_out(*asked)
         result = self.pool.log_posterior(tables)
         if left_out is not None:  # of a class without other samples nothing is known
             alone = (left_out > 0) & (self.count[codes.cpu().numpy()] <= left_out)
@@ -185,24 +191,39 @@ class ScoreModel:
 
         return np.concatenate(in_threads(work, len(points), points.numel()))
 
+    def with_enough_labels(self, table, codes):
+        """The same, reading as many labels as bound the mean probability of the rest.
+
+        table (n, K): of LDA, on the sample that the pool is fitted on.
+        """
+        probability = np.exp(self.pool.log_posterior({"lda": table}))
+        probability[np.arange(len(codes)), codes] = 0
+        ordered = np.sort(probability, axis=1).mean(0)  # its first are the least
+        n_likely, n_classes = FEWEST_LIKELY, len(self.classes)
+        while n_likely < n_classes:  # one of them may be the own label
+            neglected = float(ordered[: n_classes - n_likely + 1].sum())
+            if neglected <= MOST_NEGLECTED:
+                return replace(self, n_likely=n_likely, neglected=neglected)
+            n_likely *= 2
+        return replace(self, n_likely=n_classes)
+
     def _likeliest(self, tables):
-        """Labels (n, c) for which slices are read, by LDA and prior; None: all."""
-        n_classes = len(self.classes)
-        if self.lda is None or n_classes <= LIKELIEST + 1:
+        """Labels (n, n_likely) for which slices are read, by LDA; None: all."""
+        if self.lda is None or self.n_likely >= len(self.classes):
             return None
         logits = self.pool.prior_weight * self.pool.log_prior
         logits = logits + self.pool.weights["lda"] * tables["lda"]
-        return np.argpartition(-logits, LIKELIEST, axis=1)[:, :LIKELIEST]
+        return np.argpartition(-logits, self.n_likely, axis=1)[:, : self.n_likely]
 
 
-def by_kind(left_out):
+def split_by_left_out(left_out):
     """Rows of which something is left out, and rows of which nothing is."""
     kinds = (np.flatnonzero(left_out > 0), np.flatnonzero(left_out <= 0))
     return [rows for rows in kinds if len(rows)]
 
 
-def _under(table, codes):
-    """Value of each row under its label; without codes, the largest."""
+def own_values(table, codes):
+    """Value of each row for its label; without codes, the largest."""
     return table.max(1) if codes is None else table[np.arange(len(codes)), codes]
 
 
@@ -238,54 +259,41 @@ def fit_model(sums, recipe, settings):
 def _with_pool(model, sums, settings):
     """Choose the shrinkage and the weights of the members on the sample of the sums."""
     n_classes, log_prior = len(sums.labels), model.pool.log_prior
-    given = model.recipe.given
-    if given is not None:
-        vectors, (lda,) = eigen_ldas(sums, [given.lda.shrinkage])
-        pool = replace(given.pool, log_prior=log_prior)
-        return replace(model, lda=lda.along(vectors), pool=pool)
+    fixed = model.recipe.fixed
+    if fixed is not None:
+        vectors, (lda,) = eigen_ldas(sums, [fixed.lda.shrinkage])
+        pool = replace(fixed.pool, log_prior=log_prior)
+        facts = {"n_likely": fixed.n_likely, "neglected": fixed.neglected}
+        return replace(model, lda=lda.along(vectors), pool=pool, **facts)
     sample = sums.sample[: int(np.clip(_POOL_CELLS // n_classes, *_POOL_ROWS))]
     codes = np.searchsorted(sums.labels, sample.labels)
     left_out = copies_left_out(model, sample.weight)
     kept = sums.count[codes] > left_out
     sample, codes, left_out = sample[kept], codes[kept], left_out[kept]
     vectors, ldas = eigen_ldas(sums)
-    if not len(codes):  # classes of one sample each
+    if not len(codes) or n_classes == 1:  # there is nothing to weigh by
         pool = Pool({"lda": 0.0, "slices": 0.0}, 1.0, log_prior)
         return replace(model, lda=ldas[-1].along(vectors), pool=pool)
     X, scale = as_tensor(sample.X, settings.device), (sums.centre, sums.inverse_scale)
     points = residuals(X, *scale, settings.torch_dtype).to(settings.device)
+    rotated, weight = points @ settings.tensor(vectors), sample.weight
+    asked = codes, left_out, log_prior, weight, settings
+    reached, lda, pool, table = choose_lda(ldas, rotated, *asked)
     own = torch.as_tensor(codes, device=settings.device)
-    rotated = points @ settings.tensor(vectors)
-
-    def tried(begin, end):
-        for lda in ldas[begin:end]:
-            table = _array(lda.left_out(rotated, own, left_out, settings))
-            pool, reached = fit_pool({"lda": table}, codes, log_prior, sample.weight)
-            results.append((reached, lda, pool, table))
-
-    results = []
-    in_threads(tried, len(ldas), points.numel())
-    reached, lda, pool, table = max(
-        results, key=lambda each: (each[0], each[1].shrinkage)
-    )
     model = replace(model, lda=lda.along(vectors), pool=_without_slices(pool))
+    model = model.with_enough_labels(table, codes)
     likely = model._likeliest({"lda": table})
 
     def with_slices(slices):
         evidence = slices.left_out(points, own, left_out, settings, likely)
         tables = {"lda": table, "slices": evidence}
-        pool, more = fit_pool(tables, codes, log_prior, sample.weight)
+        pool, more = fit_pool(tables, codes, log_prior, weight)
         return pool, more - reached
 
     _, gain = with_slices(model.slices.first(_GATE_SLICES))
     if gain > _LEAST_GAIN * -reached:
         pool, gain = with_slices(model.slices)
         model = replace(model, pool=pool)
-    if likely is not None:
-        others = np.exp(_without_slices(pool).log_posterior({"lda": table}))
-        others[np.arange(len(codes)), codes] = 0
-        np.put_along_axis(others, likely, 0, 1)
-        model = replace(model, neglected=float(others.sum(1).mean()))
     return replace(model, gain=gain)
 
 

@@ -48,10 +48,7 @@ def fit_labels(scorer, X, y, sample_weight):
     scorer.scores_ = scorer.label_scores_.mean(1)
     scorer.psmi_ = _each_label(scorers, lambda one, _: one.psmi_).mean(1)
     if scorer.pooled:
-        certain = [
-            1.0 if one is None else one.probability_ for one in scorers
-        ]  # a label that all samples have, or none
-        scorer.probability_ = np.stack(np.broadcast_arrays(*certain), 1).mean(1)
+        scorer.probability_ = np.exp(scorer.scores_)  # geometric mean over the labels
     # slices are shared, so that errors may add up: these are upper bounds
     scorer.scores_std_ = sum(each.scores_std_ for each in fitted) / len(scorers)
     noise = sum(
@@ -77,15 +74,13 @@ def label_scores(scorer, X, y=None):
     return _each_label(scorer.label_scorers_, scores_of).mean(1)
 
 
-def label_probabilities(scorer, X):
-    """Probability that each label is present, (n, n_labels)."""
+def log_probabilities(scorer, X):
+    """Log probability that each label is present, (n, n_labels)."""
     X = validated(scorer, X)
-    always = scorer.labels_.all(0)
+    certain = np.where(scorer.labels_.all(0), 0.0, -np.inf)  # where none was fitted
     columns = [
-        np.full(X.shape[0], float(present))
-        if one is None
-        else one.predict_proba(X)[:, 1]
-        for one, present in zip(scorer.label_scorers_, always, strict=True)
+        np.full(X.shape[0], value) if one is None else one._log_probability(X)[:, 1]
+        for one, value in zip(scorer.label_scorers_, certain, strict=True)
     ]
     return np.stack(columns, 1)
 

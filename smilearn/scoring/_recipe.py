@@ -24,7 +24,7 @@ class Recipe:
     orthogonal: bool
     projection: np.ndarray | None
     directions: np.ndarray | None = None
-    given: object = None  # a model whose pool and shrinkage are taken over
+    fixed: object = None  # a model whose pool and shrinkage are taken over
 
     @property
     def block_length(self):
@@ -56,7 +56,7 @@ def recipe_of(scorer, n_features, size=np.inf):
         leave_one_out=scorer.leave_one_out,
         orthogonal=scorer.orthogonal,
         projection=projection_for(n_features, seed),
-        given=getattr(scorer, "_pool_of", None),
+        fixed=getattr(scorer, "_pool_of", None),
     )
     rng, n_axes = generator_from(seed, "slices"), min(n_features, MOST_FEATURES)
     return recipe, SliceDirections(n_axes, rng, orthogonal=scorer.orthogonal)

@@ -18,7 +18,7 @@ from smilearn.scoring._base import RiskScorer
 from smilearn.scoring._fitting import fit_scorer, with_batch
 from smilearn.scoring._model import fit_model
 from smilearn.scoring._recipe import stream_recipe
-from smilearn.scoring._threshold import NEUTRAL, set_threshold
+from smilearn.scoring._threshold import DEFAULT_OFFSET, set_threshold
 from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device, working_on
 from smilearn.utils._sklearn_compat import Interval, StrOptions, fit_context
@@ -130,13 +130,13 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         The slices, unit vectors, one a row.
 
     pool_ : dict
-        `weights` of the evidence of slices and LDA, in nats, and of the log prior;
-        `shrinkage` of LDA; `gain` of the slices, in mean log probability; `neglected`,
-        the mean probability of labels whose slices are not read (see Notes).
+        `weights` of slices, LDA and log prior; `shrinkage` of LDA; `gain` of slices, in
+        mean log probability; `neglected`, that of labels not read (see Notes).
 
     sums_, recipe_ : Sums, Recipe
-        Sums over all samples fitted, with up to 2,048 of these, on which the pool is
-        fitted, and the parameters: what :meth:`partial_fit` and :meth:`merge` add to.
+        Sums over all samples, **with up to 2,048 of their embeddings**, which the pool
+        is fitted on, and the parameters: what :meth:`partial_fit` and :meth:`merge` add
+        to. ``del scorer.sums_`` before you share a file: scores stay as they are.
 
     n_features_in_, feature_names_in_ : int, ndarray of shape (n_features,)
         Features seen in :meth:`fit`, and their names, where all are strings.
@@ -146,10 +146,9 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     The log probability is the log softmax of the weighted evidence and log prior. The
     weights and the shrinkage of LDA maximize it in the mean over the labels of at most
     2,048 samples (fewer with many classes); slices enter where they save 3 % of the
-    mean surprise. Then, with more than 9 classes, slices are read for a sample's own
-    label and the 8 likeliest ones; the others take their mean. With more than 1,536
-    features, slices and LDA lie in a random subspace of so many dimensions. See
-    ``docs/detection.md`` for what each part is worth.
+    mean surprise, read for a training sample's own label and for so many likely ones
+    that the others have a mean probability of 0.01 at most. With more than 1,536
+    features, slices and LDA lie in a random subspace of so many dimensions.
 
     References
     ----------
@@ -226,7 +225,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         return tags
 
     def __sklearn_is_fitted__(self):
-        return not {"sums_", "label_scorers_"}.isdisjoint(vars(self))
+        return not {"recipe_", "label_scorers_"}.isdisjoint(vars(self))
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -265,7 +264,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         if _multilabel.holds_indicators(y):
             _checks.forget(self)
             return _multilabel.fit_labels(self, X, y, sample_weight)
-        if isinstance(X, np.memmap) and X.ndim == 2 and X.size > _batches.ENOUGH:
+        if isinstance(X, np.memmap) and X.ndim == 2 and X.size > _batches.BATCH_NUMBERS:
             return self.fit_batches(_batches.ArrayBatches(X, y, sample_weight))
         X, y = _checks.validated(self, X, y, reset=True)
         check_class_labels(y)
@@ -300,7 +299,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Raises
         ------
         ValueError
-            If `batches` can be gone through only once or changes, and as :meth:`fit`.
+            If `batches` can be gone through only once or their labels change.
         """
         _checks.checked_batch(self, *_batches.first_of(batches), reset=True)
         check = partial(_checks.checked_batch, self)
@@ -334,6 +333,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
 
         classes : array-like of shape (n_classes,), default=None
             On the first call, all labels that may come; None takes them as they come.
+            `classes_` are those seen so far.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, as in :meth:`fit`. Those of a batch may all be 0.
@@ -352,7 +352,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             If labels may not come here, or after a fit to several labels a sample.
         """
         _multilabel.refuse_labels(self, "partial_fit")
-        before = getattr(self, "sums_", None)
+        before = _checks.sums_of(self)
         weight, reset = sample_weight, before is None
         X, y, weight = _checks.checked_batch(self, X, y, weight, reset=reset)
         seen = None if before is None else before.labels
@@ -391,7 +391,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             )
         for each in (self, other):
             _multilabel.refuse_labels(each, "merge")
-        before, others = (getattr(each, "sums_", None) for each in (self, other))
+        before, others = (_checks.sums_of(each) for each in (self, other))
         if others is None:
             return self
         announced = getattr(self, "stream_classes_", None)
@@ -566,7 +566,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
     def _take_over(self, sums, recipe):
         """Keep the sums of a stream; the model is fitted when it is asked for."""
         _checks.forget(self)
-        self.offset_ = NEUTRAL[recipe.pooled]
+        self.offset_ = DEFAULT_OFFSET[recipe.pooled]
         if sums is not None:
             self._keep(sums, recipe, None)
 
@@ -591,7 +591,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
 
     def _log_probability(self, X):
         if hasattr(self, "label_scorers_"):
-            return np.log(_multilabel.label_probabilities(self, X))
+            return _multilabel.log_probabilities(self, X)
         X = _checks.validated(self, X)
         with self._at_work() as (model, settings):
             return model.probabilities(X, settings)

@@ -33,26 +33,27 @@ class Slices:
         columns = columns_of("pmi", self._labels(points, codes), points)
         return self.means(points, columns, settings)
 
-    def table(self, points, settings, likely=None):
-        """Mean log density of points in each class, (n, K).
-
-        Of the labels `likely` (n, c), where given; the others take the mean of these.
-        """
-        labels = self._labels(points) if likely is None else likely.T
-        columns = columns_of("density", labels, points)
-        return self._filled(self.means(points, columns, settings), likely)
+    def table(self, points, settings):
+        """Mean log density of points in each class, (n, K)."""
+        columns = columns_of("density", self._labels(points), points)
+        return self.means(points, columns, settings)
 
     def left_out(self, points, codes, weight, settings, likely=None):
-        """The same of training samples, `weight` (n,) copies of each left out."""
+        """The same of training samples, `weight` (n,) copies of each left out.
+
+        Besides their own label, `likely` (n, c) are read, or all; others take the mean.
+        """
+        n_classes, own = len(self.moments.count), codes.cpu().numpy()
         if likely is None:  # all labels but the own one, which is read left out
-            others = np.arange(1, len(self.moments.count))
-            likely = (codes.cpu().numpy()[:, None] + others) % (len(others) + 1)
+            likely = (own[:, None] + np.arange(1, n_classes)) % n_classes
         columns = columns_of("density", likely.T, points)
         columns.append(own_column("density", codes, weight))
         fitted = bool(weight.any())
         values = self.means(points, columns, settings, in_range=fitted)
-        table = self._filled(values[:, :-1], likely)
-        table[np.arange(len(table)), codes.cpu().numpy()] = values[:, -1]
+        read = values[:, :-1]
+        table = np.repeat(read.mean(1, keepdims=True), n_classes, axis=1)
+        np.put_along_axis(table, likely, read, 1)
+        table[np.arange(len(own)), own] = values[:, -1]
         return table
 
     def means(self, points, columns, settings, *, in_range=False):
@@ -92,14 +93,6 @@ class Slices:
             return np.asarray(codes)[None]
         every = np.arange(len(self.moments.count))
         return np.repeat(every[:, None], len(points), axis=1)
-
-    def _filled(self, read, likely):
-        if likely is None:
-            return read
-        n_classes = len(self.moments.count)
-        table = np.repeat(read.mean(1, keepdims=True), n_classes, axis=1)
-        np.put_along_axis(table, likely, read, 1)
-        return table
 
 
 def columns_of(function, labels, points):

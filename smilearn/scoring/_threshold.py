@@ -11,14 +11,14 @@ from smilearn.utils._random import generator_from
 from smilearn.utils._weights import weighted_quantile
 
 # by whether the score is pooled: a probability of one half; a PSMI of 0
-NEUTRAL = {True: float(np.log(0.5)), False: 0.0}
+DEFAULT_OFFSET = {True: float(np.log(0.5)), False: 0.0}
 _SHUFFLES = 4  # of labels; the last one checks the rate of the others
 
 
 def set_threshold(scorer, refit, y, weight):
     """Set `offset_` of a fitted scorer; `refit` fits a clone of it to other labels."""
     if scorer.contamination is None:
-        scorer.offset_ = NEUTRAL[scorer.pooled]
+        scorer.offset_ = DEFAULT_OFFSET[scorer.pooled]
     elif scorer.contamination == "permutation":
         *null, last = _shuffled_scores(scorer, refit, y, weight)
         times = None if weight is None else np.tile(weight, len(null))
@@ -42,8 +42,8 @@ def _shuffled_scores(scorer, refit, y, weight):
             contamination=None, random_state=int(rng.integers(2**32))
         )
         if scorer.n_slices == "auto" and hasattr(scorer, "n_slices_"):
-            null.set_params(n_slices=scorer.n_slices_)  # noise never gets reliable
-        null._pool_of = getattr(scorer, "_model", None)  # or noise would get another
+            null.set_params(n_slices=scorer.n_slices_)  # noise is never reliable
+        null._pool_of = getattr(scorer, "_model", None)  # only labels are to differ
         labels = y.copy()
         labels[used] = rng.permutation(y[used])
         with warnings.catch_warnings():

@@ -105,7 +105,7 @@ def checked_labels(y, X):
 def check_class_labels(y):
     """Refuse missing labels, and numbers that are no labels."""
     if y.dtype == object:
-        missing = [i for i, label in enumerate(y) if label is None or label != label]
+        missing = [i for i, label in enumerate(y) if is_missing(label)]
         if missing:
             raise InvalidInputError(
                 f"y must hold a label for each sample; {len(missing)} are missing, the "

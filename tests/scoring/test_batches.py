@@ -149,7 +149,7 @@ class Reusing:
 
 @pytest.mark.parametrize("enough", [6 * 4, 6 * 10, 6 * 25, 2**24])
 def test_a_buffer_may_be_used_again(seed, monkeypatch, enough):
-    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", enough)
+    monkeypatch.setattr("smilearn.scoring._batches.BATCH_NUMBERS", enough)
     X, y = embeddings(seed)
     X, weight = X.astype(np.float32), 1.0 + np.arange(len(y)) % 3
     expected = fitted(X, y, outliers=None).scores_
@@ -190,7 +190,7 @@ def test_weights_of_arrays_may_be_of_any_kind(seed, kind):
 
 @pytest.mark.parametrize("enough", [60, 2**24])
 def test_labels_are_of_one_kind_in_all_batches(seed, monkeypatch, enough):
-    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", enough)
+    monkeypatch.setattr("smilearn.scoring._batches.BATCH_NUMBERS", enough)
     X, y = embeddings(seed)
     words = np.array(["a", "bb", "c"])[y]
     with pytest.raises(InvalidInputError, match="one kind"):

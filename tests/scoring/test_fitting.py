@@ -188,7 +188,6 @@ def test_what_is_constant_is_for_all_batches_to_tell(seed, kind):
         {"random_state": 1},
         {"n_slices": 31},
         {"density": "gaussian"},
-        {"dtype": "float64"},
         {"pooled": False},
         {"leave_one_out": False},
     ],
@@ -218,7 +217,7 @@ def test_the_threshold_in_batches(seed, contamination):
 def test_a_large_memory_map_is_read_in_batches(
     seed, tmp_path, monkeypatch, pooled, weighted
 ):
-    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 9 * 40)
+    monkeypatch.setattr("smilearn.scoring._batches.BATCH_NUMBERS", 9 * 40)
     X, y = problem(seed)
     weight = np.where(y == 1, 1.5, 1.0) if weighted else None
     np.save(tmp_path / "X.npy", X.astype(np.float32))
@@ -244,7 +243,7 @@ def test_a_large_memory_map_is_read_in_batches(
 
 
 def test_memory_does_not_grow_with_the_stream(seed, monkeypatch):
-    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 50_000)
+    monkeypatch.setattr("smilearn.scoring._batches.BATCH_NUMBERS", 50_000)
 
     class Batches:
         def __init__(self, n):
@@ -440,3 +439,25 @@ def test_outliers_are_told_in_batches_as_at_once(seed):
     assert whole.outliers_.sum() == 2
     assert_array_equal(one.outliers_, whole.outliers_)
     assert_allclose(one.scores_, whole.scores_, **CLOSE)
+
+
+def test_fits_of_any_size_merge(seed):
+    """A small one is in double precision, a stream is not."""
+    X, y = problem(seed)
+    one = scorer().fit(X[:50], y[:50]).merge(scorer().partial_fit(X[50:], y[50:]))
+    whole = scorer(dtype="float64", outliers=None).fit(X, y)
+    assert_allclose(one.score_training_samples(X, y), whole.scores_, **CLOSE)
+
+
+def test_sums_may_be_deleted(seed):
+    """They hold embeddings: what is shared should not."""
+    X, y = problem(seed)
+    one = scorer().fit(X, y)
+    before = one.score_samples(X, y)
+    del one.sums_
+    assert_allclose(one.score_samples(X, y), before)
+    assert len(one.to_table()) == len(y)
+    for add in (lambda: one.partial_fit(X, y), lambda: one.merge(scorer().fit(X, y))):
+        with pytest.raises(InvalidInputError, match="were deleted"):
+            add()
+    assert_allclose(one.fit(X, y).score_samples(X, y), before)

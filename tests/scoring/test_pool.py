@@ -129,12 +129,14 @@ def test_slices_stay_out_where_nothing_is_to_be_known(seed):
 def test_only_the_likeliest_labels_are_read_on_slices(seed, monkeypatch):
     """Of 12 classes 8: the others are unlikely, and scores nearly the same."""
     X, y = wide_and_narrow(seed, n_classes=12, size=60)
+    assert fitted(X, y).pool_["neglected"] == 0  # 8 of them would not be enough
+    monkeypatch.setattr(_model, "MOST_NEGLECTED", 0.2)
     some = fitted(X, y)
     new = some.predict_proba(X[:100])
     assert some.pool_["weights"]["slices"] > 0
     assert 0 < some.pool_["neglected"] < 0.2
     assert_allclose(new.sum(1), 1)
-    monkeypatch.setattr(_model, "LIKELIEST", 12)
+    monkeypatch.setattr(_model, "FEWEST_LIKELY", 12)
     every = fitted(X, y)
     assert every.pool_["neglected"] == 0
     gaps = abs(some.scores_ - every.scores_)
@@ -147,3 +149,17 @@ def test_prior_weight_stays_near_one_on_fitted_embeddings(seed):
     """Embeddings that were fitted to the labels would let it fall to 0."""
     X, y = embeddings(seed, (200, 30), 6, apart=6)
     assert 0.5 < fitted(X, y).pool_["weights"]["prior"] < 1.5
+
+
+def test_new_samples_are_scored_as_training_samples_are(seed):
+    """Of many classes as well, where LDA alone knows little and slices have weight."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(30, size=1500)
+    X = rng.normal(size=(1500, 16)) * (1.3 ** (y % 6))[:, None]
+    X += rng.normal(size=(30, 16))[y] / 2
+    scorer = fitted(X[:1000], y[:1000])
+    new, labels = X[1000:], y[1000:]
+    assert scorer.pool_["weights"]["slices"] > 0
+    assert scorer.score(new, labels) == pytest.approx(scorer.scores_.mean(), abs=0.2)
+    *_, last = scorer.staged_score_samples(new, labels, at=[scorer.n_slices_])
+    assert_allclose(last, scorer.score_samples(new, labels), atol=1e-8)

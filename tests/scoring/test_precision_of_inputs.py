@@ -137,7 +137,7 @@ def test_record_batches(dtype, listed):
 
 
 def test_a_map_that_is_read_in_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr("smilearn.scoring._batches.ENOUGH", 64)
+    monkeypatch.setattr("smilearn.scoring._batches.BATCH_NUMBERS", 64)
     X, y = whole_rows()
     expected = scorer().fit(X.astype(float), y)
     moved = scorer().fit(mapped(np.int64)(X + OFFSET, tmp_path), y)
