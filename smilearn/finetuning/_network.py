@@ -51,7 +51,7 @@ class PooledClassifier(nn.Module):
         return pool(way, output.last_hidden_state, attention_mask)
 
     def forward(self, input_ids, attention_mask, labels, weights, hidden=None):
-        """Mean weighted loss, and logits, as the Trainer expects them."""
+        """Mean weighted loss, and logits, by the names that a Trainer reads."""
         pooled = self.pooled(input_ids, attention_mask, hidden)
         logits = self.head(self.dropout(pooled))
         losses = nn.functional.cross_entropy(logits, labels, reduction="none")

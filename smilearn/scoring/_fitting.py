@@ -151,12 +151,12 @@ class Fitting:
 
     def _tally(self, model, begin, X, groups, some):
         """Add the pmi of some rows of a block to the tally."""
-        left_out = self._left_out[begin : begin + len(X)]
+        block = slice(begin, begin + len(X))
+        codes, left_out = self._codes[block], self._left_out[block]
         for part in split_by_left_out(left_out[some]):
             rows = some[part]
-            points = model.centred(rows_of(X, rows), self.settings)
-            codes = torch.as_tensor(self._codes[begin + rows], device=points.device)
-            column = own_column("pmi", codes, left_out[rows])
+            points, labels = model.labelled(X, codes, rows, self.settings)
+            column = own_column("pmi", labels, left_out[rows])
             known = {"groups": groups, "in_range": bool(left_out[rows].any())}
             parts = model.slices.sums(points, [column], self.settings, **known)
             for _, ((total, squares),) in parts:
@@ -265,9 +265,7 @@ def with_batch(sums, X, y, weight, recipe, settings):
         asked = {"pooled": recipe.pooled}
         if recipe.projection is not None:
             asked["keys"] = content_keys(X)
-        X, directions = (
-            features_of(X, recipe.projection, settings.device),
-            recipe.directions,
-        )
+        X = features_of(X, recipe.projection, settings.device)
+        directions = recipe.directions
         fresh = Sums.of(X, y, weight, directions, settings, **asked)
         return fresh if sums is None else sums.merged(fresh, directions)

@@ -66,6 +66,11 @@ class ScoreModel:
         points = residuals(X, self.centre, self.inverse_scale, settings.torch_dtype)
         return points.to(settings.device)
 
+    def labelled(self, X, codes, rows, settings):
+        """Points and labels of some rows of features, where the work is done."""
+        points = self.centred(rows_of(X, rows), settings)
+        return points, torch.as_tensor(codes[rows], device=points.device)
+
     def scores(self, X, codes, settings):
         """Scores of new samples under some labels; without codes, the best score."""
         if self.pooled:
@@ -94,8 +99,7 @@ class ScoreModel:
             return self.left_out_posterior(X, codes, left_out, settings)[0]
         scores = np.empty(len(codes))
         for rows in split_by_left_out(left_out):
-            points = self.centred(rows_of(X, rows), settings)
-            own = torch.as_tensor(codes[rows], device=points.device)
+            points, own = self.labelled(X, codes, rows, settings)
             column = own_column("pmi", own, left_out[rows])
             scores[rows] = self.slices.means(points, [column], settings)[:, 0]
         return scores
@@ -108,8 +112,7 @@ class ScoreModel:
         own, likely = np.empty(len(codes)), np.empty(len(codes), np.int64)
 
         def score(rows):
-            points = self.centred(rows_of(X, rows), settings)
-            label = torch.as_tensor(codes[rows], device=points.device)
+            points, label = self.labelled(X, codes, rows, settings)
             table = self.log_posterior(points, settings, label, left_out[rows])
             own[rows] = own_values(table, codes[rows])
             likely[rows] = table.argmax(1)
@@ -151,11 +154,7 @@ class ScoreModel:
                 table = totals / end
                 if self.pooled:
                     table = self.pool.log_posterior(lda | {"slices": table})
-                yield (
-                    table.max(1)
-                    if own is None or not self.pooled
-                    else table[np.arange(len(own)), own]
-                )
+                yield own_values(table, own)
 
     def log_posterior(self, points, settings, codes=None, left_out=None):
         """Log probability of each label, (n, K); of samples with `codes`, left out."""

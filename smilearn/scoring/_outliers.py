@@ -7,6 +7,7 @@ they become the safest samples of their class, and hide the others.
 import numpy as np
 import torch
 
+from smilearn.scoring._points import refuse_out_of_range
 from smilearn.utils._indexing import row_blocks
 from smilearn.utils._threads import in_threads, own_threads
 from smilearn.utils._weights import weighted_quantile
@@ -31,6 +32,9 @@ def find_outliers(blocks, codes, ratio, weight=None):
             for begin, X in blocks()
         ]
         distance = np.concatenate(parts)
+        if not np.isfinite(distance).all():
+            for _, X in blocks():
+                refuse_out_of_range(float(X.abs().max()))
         typical = _class_medians(distance, codes, kept)
         middle = weighted_quantile(typical, 0.5, np.bincount(codes, weight))
         unit = np.maximum(typical, middle)

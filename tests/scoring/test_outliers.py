@@ -154,3 +154,23 @@ def test_of_fat_tails_a_third_is_far_at_most(seed):
         own = y == label
         assert 0.25 < weight[own & far].sum() / weight[own].sum() <= 1 / 3
         assert X[own & far].min() > np.median(X[own])
+
+
+def test_an_outlier_scores_its_share_at_most(seed):
+    """However well it fits: as a new sample it would be the safest."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat([0, 1], 100)
+    X = rng.normal(size=(200, 4))
+    X[:, 0] += 3 * y
+    X[150] = [40, 0, 0, 0]
+    scorer = fitted(X, y)
+    assert scorer.outliers_[150]
+    assert scorer.score_samples(X[[150]], [1]) > -0.1
+    assert scorer.scores_[150] == pytest.approx(np.log(scorer.class_prior_[1]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_without_squares_are_refused_and_warn_of_nothing(flipped):
+    X, y, *_ = flipped
+    with pytest.raises(ValueError, match="between 1e-100 and 1e100"):
+        fitted(1e200 * X, y)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles import features, fitted, rounding, sparse_rows
+from oracles import embeddings, features, fitted, rounding, sparse_rows
 from scipy.sparse import csc_matrix, csr_array, csr_matrix
 
 from smilearn import SlicedMIScorer
@@ -212,3 +212,22 @@ def test_more_features_than_are_kept_are_projected(seed, pooled, monkeypatch):
 
 def test_more_than_1536_features(seed):
     assert_projected_alike(seed, 1_600, ["sparse"])
+
+
+def test_the_sample_of_projected_rows_does_not_hang_on_how_they_are_cut(
+    seed, monkeypatch
+):
+    """Products round by it, so that rows are known by what they were before."""
+    for module in ("_points", "_recipe", "_batches"):
+        monkeypatch.setattr(f"smilearn.scoring.{module}.MOST_FEATURES", 20)
+    monkeypatch.setattr("smilearn.scoring._sums.SAMPLE", 60)
+    X, y = embeddings(seed, (150, 100, 50), 50)
+    X = X.astype(np.float32)
+    whole = fitted(X, y, outliers=None, dtype="float32")
+    for length in (1, 7):
+        cut = SlicedMIScorer(64, random_state=0)
+        for begin in range(0, len(y), length):
+            rows = slice(begin, begin + length)
+            cut.partial_fit(X[rows], y[rows])
+        np.testing.assert_array_equal(cut.sums_.sample.keys, whole.sums_.sample.keys)
+        assert_allclose(cut.score_training_samples(X, y), whole.scores_, atol=1e-4)

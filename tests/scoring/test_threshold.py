@@ -42,3 +42,16 @@ def test_permutation_is_of_the_seed(seed):
     weighted = fitted(X, y, contamination="permutation")
     weighted.fit(X, y, sample_weight=np.where(y == 1, 0.5, 1.0))
     assert np.isfinite(weighted.offset_)
+
+
+def test_shuffled_labels_flag_as_many_of_noise_as_was_asked_for():
+    """By one pool for all: one fitted to each shuffle would trust it differently."""
+    flagged = []
+    for draw in range(6):
+        rng = np.random.default_rng(draw)
+        X, y = rng.normal(size=(1000, 10)), rng.choice(2, 1000)
+        options = {"contamination": "permutation", "alpha": 0.05}
+        scorer = fitted(X, y, n_slices=48, **options)
+        flagged.append((scorer.scores_ < scorer.offset_).mean())
+    assert max(flagged) < 0.12
+    assert 0 < np.mean(flagged) < 0.07
