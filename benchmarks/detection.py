@@ -4,10 +4,12 @@
 
 Reads ``lira/*.npz`` in the folder in SMILEARN_DATA (default ``../shared/data``):
 embeddings, logits and losses of checkpoints of a fine-tune, and the LiRA score of each
-sample. Memorized is the top tenth by LiRA. Prints AUC / FPR at TPR 0.75 of the score
-and of simpler ones at each moment, the mean over the sentence embedding and the last
-layer of checkpoints up to epoch 2.5, the mean later, differences of the former with
-95 % bootstrap intervals over samples, and what the pool has chosen. ``--write`` puts
+sample; and the truth files of ``memorization.py``, before any training: three layers of
+the base model, and its sentence embedding. Memorized is the top tenth by LiRA. Prints
+AUC / FPR at TPR 0.75 of the score and of simpler ones at each moment, the mean over the
+sentence embedding and the last layer of checkpoints up to epoch 2.5, the mean later,
+differences of the former with 95 % bootstrap intervals over samples, and what the pool
+has chosen. ``--write`` puts
 the tables into docs/detection.md.
 """
 
@@ -16,11 +18,13 @@ from unittest.mock import patch
 
 import numpy as np
 from pages import DATA, keep, put, table
+from truth import Truth, measures_of
 
-from smilearn import SlicedMIScorer
+from smilearn import HiddenStateEmbedder, SentenceEmbedder, SlicedMIScorer
+from smilearn.datasets import packaged_minilm
 from smilearn.scoring import _model
 
-N_SLICES, N_BOOTSTRAP, EARLY, TPR = 1_000, 1_000, 2.5, 0.75
+N_SLICES, N_BOOTSTRAP, EARLY = 1_000, 1_000, 2.5
 PAPER = {"pooled": False, "density": "gaussian", "leave_one_out": False}
 SETTINGS = {
     "default": {},
@@ -51,28 +55,28 @@ def at_moment(data, moment):
     return risks, scorers["default"].pool_
 
 
-def measures_of(memorized, risk, weights):
-    """AUC and FPR at TPR 0.75 of rows of sample weights, (n_rows, 2)."""
-    order = np.argsort(-risk, kind="stable")
-    weights, truth = weights[:, order], memorized[order]
-    true, false = np.cumsum(weights * truth, 1), np.cumsum(weights * ~truth, 1)
-    below = 1 - (false - 0.5 * weights * ~truth) / false[:, -1:]
-    area = (weights * truth * below).sum(1) / true[:, -1]
-    found = np.argmax(true >= TPR * true[:, -1:], axis=1)
-    alarms = false[np.arange(len(weights)), found] / false[:, -1]
-    return np.stack([area, alarms], axis=1)
+def data_of(truth):
+    """Of a truth file, what the files in ``lira`` hold."""
+    model = packaged_minilm()
+    spread = HiddenStateEmbedder(model, layer="spread").fit_transform(truth.texts)
+    return {
+        "y": truth.label,
+        "lira": truth.lira(),
+        "stages": np.array([]),
+        "X_sentence": SentenceEmbedder(model).fit_transform(truth.texts),
+        "X_spread": spread,
+    }
 
 
-def evaluate(path):
+def evaluate(data):
     """Quality at each moment and on average, differences, and the pool."""
-    with np.load(path) as file:
-        data = dict(file)
     memorized = data["lira"] >= np.quantile(data["lira"], 0.9)
     n, rng = len(memorized), np.random.default_rng(0)
     weights = rng.multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP)
     weights = np.vstack([np.ones(n), weights])  # the first row: the samples as they are
     stages = data["stages"].tolist()
-    moments = ["sentence", "base_low", *(f"{stage}_last" for stage in stages)]
+    moments = ["sentence", "spread", "base_low", *(f"{each}_last" for each in stages)]
+    moments = [moment for moment in moments if f"X_{moment}" in data]
     found, pools = {}, {}
     for moment in moments:
         risks, pools[moment] = at_moment(data, moment)
@@ -82,6 +86,8 @@ def evaluate(path):
     late = [f"{stage}_last" for stage in stages if float(stage) > EARLY]
     early = [m for m in moments if m not in late and m != "base_low"]
     for title, some in zip(MEANS, (early, late), strict=True):
+        if not stages:
+            continue
         found[title] = {
             name: np.mean([found[m][name] for m in some if name in found[m]], 0)
             for name in NAMES
@@ -92,7 +98,7 @@ def evaluate(path):
         gap = np.mean([found[m]["default"] - found[m][name] for m in some], 0)
         gaps[name] = np.stack([gap[0], *np.quantile(gap[1:], [0.025, 0.975], axis=0)])
     return {
-        "class_sizes": np.bincount(data["y"]).tolist(),
+        "class_sizes": np.unique(data["y"], return_counts=True)[1].tolist(),
         "quality": {
             moment: {name: values[0].tolist() for name, values in each.items()}
             for moment, each in found.items()
@@ -130,7 +136,7 @@ def as_markdown(name, result):
         [
             f"### {name}, classes of {sizes}\n",
             table(["moment", *NAMES, *pool_names], rows),
-            table(["default minus, up to epoch 2.5", "AUC", "FPR"], gaps),
+            table(["default minus, mean up to epoch 2.5", "AUC", "FPR"], gaps),
         ]
     )
 
@@ -143,7 +149,12 @@ def main():
     if not paths:
         print(f"Skipped: no truth files in {DATA / 'lira'}; set SMILEARN_DATA.")
         return
-    results = {path.stem: evaluate(path) for path in paths}
+    results = {}
+    for path in paths:
+        with np.load(path) as file:
+            results[path.stem] = evaluate(dict(file))
+    for truth in Truth.all():
+        results[truth.name] = evaluate(data_of(truth))
     tables = "\n".join(as_markdown(name, result) for name, result in results.items())
     print(tables)
     if arguments.write:

@@ -2,7 +2,7 @@
 
     python benchmarks/filtering.py --dataset sms_spam
     python benchmarks/filtering.py --dataset sms_spam --finetune --work-folder work
-    python benchmarks/memorization.py --write
+    python benchmarks/filtering.py --write
 
 The pools are those of ``memorization.py``: 2,000 texts, 3.3 % with a wrong label. What
 is trained is a logistic regression on MiniLM sentence embeddings, 64 models, or with
@@ -12,7 +12,7 @@ any training, or, for the regression, by an audit with another seed, which nobod
 beforehand. The control takes out as many of the same classes at random.
 
 The result is ``benchmarks/results/filtering-<set>.json``, with ``--finetune``
-``filtering-<set>-finetune.json``.
+``filtering-<set>-finetune.json``; ``--write`` puts all of them into docs/filtering.md.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from memorization import DATA, RESULTS, SETS, Settings, audit_of, pool_of, rounded
-from memorization_scores import as_dict
+from memorization import Settings, audit_of, pool_of
+from pages import DATA, HERE, put, table
 from sklearn.linear_model import LogisticRegression
 
 from smilearn import (
@@ -34,7 +34,16 @@ from smilearn import (
 )
 from smilearn.datasets import packaged_minilm
 
-SHARE = 0.1
+SHARE, RESULTS = 0.1, HERE / "results"
+COLUMNS = (
+    "value",
+    "low",
+    "high",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "verdict",
+)
 
 
 def embeddings_of(texts):
@@ -80,16 +89,71 @@ def effects(pool, settings, given):
         )
 
 
+def as_dict(table, outer, inner):
+    """Names outside and inside of each row -> its `COLUMNS`."""
+    found, columns = {}, [table[name].tolist() for name in COLUMNS]
+    for row, names in enumerate(zip(outer, inner, strict=True)):
+        cells = [column[row] for column in columns]
+        found.setdefault(str(names[0]), {})[str(names[1])] = cells
+    return found
+
+
+def rounded(value):
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(each) for each in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def removals(results):
+    """What taking a tenth out did, a row a set and way to choose it."""
+    rows = []
+    for result in results:
+        model = "MiniLM" if result["finetune"] else "regression"
+        for way, found in result["filters"].items():
+            effect, flips = found["effect"], found["flips_removed"]
+            rows.append(
+                [
+                    f"{result['settings']['dataset']}, {model}, {way}",
+                    f"{flips} of {found['n_flips']}",
+                    change(effect["all accuracy"]),
+                    change(effect["kept accuracy"]),
+                    f"{effect['removed tpr_at_fpr_0.01']['everything'][0]:.3f}",
+                    change(effect["kept tpr_at_fpr_0.01"]),
+                    change(effect["kept newly_exposed"]),
+                    change(effect["all exposed"]),
+                ]
+            )
+    header = [
+        "set, model, a tenth taken out",
+        "flips in it",
+        "accuracy, all",
+        "accuracy, kept",
+        "attack on the removed before",
+        "attack on the kept",
+        "kept, newly exposed",
+        "exposed, all",
+    ]
+    return table(header, rows)
+
+
+def change(arms):
+    """Value in the arm without random samples, in the filtered one, the difference."""
+    before, after = arms["random"][0], arms["filtered"][0]
+    gap, low, high, verdict = arms["filtered"][3:]
+    mark = {"higher": " +", "lower": " -", "even": ""}[verdict]
+    return f"{before:.3f} to {after:.3f}, {gap:+.3f} ({low:+.3f} to {high:+.3f}){mark}"
+
+
 def arguments_of():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", choices=SETS, required=True)
+    parser.add_argument("--dataset", help="name of a set, without .csv.gz")
     parser.add_argument("--finetune", action="store_true", help="MiniLM, not its probe")
     parser.add_argument("--work-folder", type=Path, help="of memorization.py")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="for the JSON")
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--n-shadow", type=int, default=24)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int, default=1)
+    parser.add_argument("--write", action="store_true", help="update the page")
     given = parser.parse_args()
     if given.finetune and not given.work_folder:
         parser.error("--finetune needs --work-folder")
@@ -98,17 +162,22 @@ def arguments_of():
 
 def main():
     given = arguments_of()
-    if not (DATA / f"{given.dataset}.csv.gz").exists():
-        print(f"Skipped: no {given.dataset} in {DATA}; set SMILEARN_DATA.")
-        return
-    settings = Settings(given.dataset, 2_000, given.n_shadow, given.epochs, 0)
-    pool = pool_of(settings)
-    result = {"settings": asdict(settings), "finetune": given.finetune}
-    result["filters"] = dict(effects(pool, settings, given))
-    given.results.mkdir(parents=True, exist_ok=True)
-    ending = "-finetune" if given.finetune else ""
-    path = given.results / f"filtering-{given.dataset}{ending}.json"
-    path.write_text(json.dumps(rounded(result)) + "\n")
+    if given.dataset:
+        if not (DATA / f"{given.dataset}.csv.gz").exists():
+            print(f"Skipped: no {given.dataset} in {DATA}; set SMILEARN_DATA.")
+            return
+        settings = Settings(given.dataset)
+        pool = pool_of(settings)
+        result = {"settings": asdict(settings), "finetune": given.finetune}
+        result["filters"] = dict(effects(pool, settings, given))
+        ending = "-finetune" if given.finetune else ""
+        path = RESULTS / f"filtering-{given.dataset}{ending}.json"
+        path.write_text(json.dumps(rounded(result)) + "\n")
+    if given.write:
+        paths = sorted(RESULTS.glob("filtering-*.json"))
+        put(
+            "benchmark", "filters", removals([json.loads(p.read_text()) for p in paths])
+        )
 
 
 if __name__ == "__main__":

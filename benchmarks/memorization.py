@@ -1,46 +1,53 @@
-"""Does a score foretell what real fine-tunes memorize? An audit, and all its rivals.
+"""Which texts will be memorized, and what does it cost to know? The price list.
 
     python benchmarks/memorization.py --dataset rt_human --work-folder work
     python benchmarks/memorization.py --write
 
-Reads ``*.csv.gz`` in the folder in SMILEARN_DATA (default ``../shared/data``). Of a set
-2,000 texts are drawn, and 3.3 % of them get a wrong label, drawn evenly among the wrong
-ones. The truth is a `ShadowAudit` of MiniLM, whose two upper layers are fine-tuned to
-the end: 24 models, each on half of the texts, each the target once. What is to foretell
-it comes from two runs of the same kind, on the half of the first model and on the other
-half, so that each text is scored by a run that trains on it: before any training,
-half-way to the early point, at it, and an epoch later. The layer is chosen by the
-mean log probability of the labels, never by the truth.
+The first makes the truth of a set, about an hour on one core. Of ``<set>.csv.gz`` in
+the folder in SMILEARN_DATA (default ``../shared/data``) 2,000 texts are drawn, and one
+label in 30 is replaced by a wrong one, drawn evenly. A `ShadowAudit` of MiniLM, whose
+two upper layers are fine-tuned for 6 epochs, trains 24 models in pairs of halves. Then
+each step is asked: scores before any training, at the early point of one training on
+all texts, and of runs on halves of 1, 2 and 3 epochs. What is finished is kept in the
+work folder, and a command that was killed goes on from there. The result is
+``benchmarks/truth/<set>.npz``: numbers of rows, labels, flips, who was in which model,
+logit gaps and scores of the steps, and no texts.
 
-With ``--n-shadow 0`` there is no audit, and scores are compared with the flips and with
-what people say alone.
-
-One command a set. What is finished is kept in the work folder, and a command that was
-killed goes on from there. The result is ``benchmarks/results/memorization-<set>.json``;
-``--write`` turns all of them into the tables of docs/benchmark.md.
+The second measures all steps by these files, in a minute: 20 times, six of the twelve
+pairs are drawn as the truth, the top tenth by LiRA, and the others are the audits.
+Twelve models against the other twelve are the ceiling. Costs are in units of one full
+training (6 epochs on all texts): runs and shadow models by the epochs that they train,
+what trains nothing by its share of the processor's time. The table and the figure are
+those of docs/moments.md; the numbers are in ``benchmarks/results/memorization.json``.
 """
 
 import argparse
-import csv
-import gzip
 import json
-import os
+import time
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
-import memorization_page
 import numpy as np
-from memorization_moments import MOMENTS, moments_of
-from memorization_scores import compared
-from sklearn.model_selection import StratifiedKFold
+from pages import DATA, HERE, keep, put, table
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from truth import FOLDER, TPR, Truth, measures_of, rows_of
 
-from smilearn import FineTunedClassifier, ShadowAudit
+from smilearn import (
+    FineTunedClassifier,
+    FineTunedEmbedder,
+    HeldOutScorer,
+    HiddenStateEmbedder,
+    ShadowAudit,
+    SlicedMIScorer,
+)
 from smilearn.datasets import flip_labels, packaged_minilm
 
-HERE = Path(__file__).parent
-DATA = Path(os.environ.get("SMILEARN_DATA", HERE.parent.parent / "shared" / "data"))
-RESULTS = HERE / "results"
+FIGURE = HERE.parent / "docs" / "price-list.svg"
 SHARE = 0.033  # of labels that are flipped
+LOOKS, SIZES, N_DRAWS, N_BOOTSTRAP = (1, 2, 3), (2, 4, 6, 8), 20, 300
+PAPER = {"pooled": False, "density": "gaussian", "leave_one_out": False}
+SCORE, LOSS = "before: score", "early: loss"
 
 
 @dataclass
@@ -48,15 +55,15 @@ class Settings:
     """What a result depends on."""
 
     dataset: str
-    pool: int
-    n_shadow: int
-    epochs: int
-    random_state: int
+    pool: int = 2_000
+    n_shadow: int = 24
+    epochs: int = 6
+    random_state: int = 0
     freeze_layers: int = 4
     learning_rate: float = 2e-4
     max_length: int = 256
 
-    def training(self, device):
+    def training(self, device, **changed):
         """Parameters of a fine-tune, the same for shadow models and for the runs."""
         return {
             "model": packaged_minilm(),
@@ -66,58 +73,28 @@ class Settings:
             "max_length": self.max_length,
             "device": device,
             "random_state": self.random_state,
+            **changed,
         }
 
 
 @dataclass
 class Pool:
-    """Texts, their labels with flips, and what people say of the labels."""
+    """Texts, their rows in the file, and their labels with flips."""
 
+    rows: np.ndarray
     texts: list
     y: np.ndarray
     flipped: np.ndarray
-    disagreement: np.ndarray | None  # share of raters, NaN where it is not known
-    found_wrong: np.ndarray | None
-
-
-def in_training(row):
-    return row["split"] == "train" and row.get("domain") != "oos"
-
-
-def any_row(row):
-    return True
-
-
-SETS = {
-    "rt_human": ("label", any_row),
-    "sst2_sentences": ("label", in_training),
-    "ag_news_8k": ("label", in_training),
-    "clinc150_small": ("domain", in_training),
-    "ethics_justice": ("label", in_training),
-    "mmlu_redux": ("label", any_row),
-    "sms_spam": ("label", any_row),
-}  # column of the label, which rows
 
 
 def pool_of(settings):
-    """Draw the texts of a set, each once, and flip some labels."""
-    label, wanted = SETS[settings.dataset]
-    path = DATA / f"{settings.dataset}.csv.gz"
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        rows = {row["text"]: row for row in csv.DictReader(file) if wanted(row)}
+    """Draw the texts of a set, and flip some labels."""
+    rows = rows_of(settings.dataset)
     rng = np.random.default_rng(settings.random_state)
-    texts = list(rows)
-    texts = [texts[i] for i in rng.permutation(len(texts))[: settings.pool]]
-    rows = [rows[text] for text in texts]
-    labels = [row[label] for row in rows]
+    drawn = [rows[i] for i in rng.permutation(len(rows))[: settings.pool]]
+    numbers, texts, labels = map(list, zip(*drawn, strict=True))
     y, flipped = flip_labels(labels, SHARE, random_state=settings.random_state)
-    disagreement = found_wrong = None
-    if "human_agree" in rows[0]:
-        agree = [float(row["human_agree"] or "nan") for row in rows]
-        disagreement = 1 - np.array(agree)
-    if "error_type" in rows[0]:
-        found_wrong = np.array([r["error_type"] == "wrong groundtruth" for r in rows])
-    return Pool(texts, y, flipped, disagreement, found_wrong)
+    return Pool(np.array(numbers), texts, y, flipped)
 
 
 def claim(folder, settings):
@@ -144,82 +121,226 @@ def audit_of(pool, settings, folder, device, n_jobs):
     return audit.fit(pool.texts, pool.y)
 
 
-def facts_of(pool, audit):
-    """What the shadow models learnt and memorized, clean labels and flips apart."""
-    correct, inside = audit.statistic_ > 0, audit.shadow_in_
-    clean = np.broadcast_to(~pool.flipped, inside.shape)
-    table = audit.attack()
-    return {
-        "class_sizes": np.unique(pool.y, return_counts=True)[1].tolist(),
-        "accuracy_on_unseen": float(correct[~inside & clean].mean()),
-        "accuracy_on_seen": float(correct[inside & clean].mean()),
-        "flips_learnt": float(correct[inside & ~clean].mean()),
-        "n_flips": int(pool.flipped.sum()),
-        "flips_memorized": float(audit.memorized_[pool.flipped].mean()),
-        "flips_among_memorized": float(pool.flipped[audit.memorized_].mean()),
-        "attack": {
-            name: [float(table[column][row]) for column in ("value", "low", "high")]
-            for row, name in enumerate(table["measure"].tolist())
-        },
+def early_of(texts, y, training, path):
+    """One training up to the early point, and the seconds that a full one takes."""
+    if not path.exists():
+        begin = time.process_time()
+        early = FineTunedEmbedder(**training)
+        X, epoch = early.fit_transform(texts, y), early.history_[-1]["epoch"]
+        seconds = time.process_time() - begin
+        full = seconds / epoch * training["max_epochs"]
+        np.savez(path, X=X, losses=early.losses_, epoch=epoch, full=full)
+    with np.load(path) as file:
+        return dict(file)
+
+
+def steps_of(pool, settings, folder, device):
+    """Scores of each step but the audits, low = at risk, and what each has cost."""
+    texts, y, seed = pool.texts, pool.y, settings.random_state
+    training = settings.training(device)
+    options = {name: training[name] for name in ("max_length", "device")}
+    paper = SlicedMIScorer(1_000, random_state=seed, **PAPER)
+    begin = time.process_time()
+    X = HiddenStateEmbedder(training["model"], layer="spread", **options)
+    X = X.fit_transform(texts)
+    spent = time.process_time() - begin
+    last = HiddenStateEmbedder(training["model"], **options).fit_transform(texts)
+    lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    lda = HeldOutScorer(lda, n_folds=10, prior=None, random_state=seed)
+    scores = {
+        SCORE: SlicedMIScorer(random_state=seed).fit(X, y).scores_,
+        "before: PSMI of the paper": paper.fit(last, y).scores_,
+        "before: LDA in folds": lda.fit(X, y).scores_,
     }
+    early = early_of(texts, y, training, folder / "early.npz")
+    costs = dict.fromkeys(scores, float(spent / early["full"]))
+    scored = SlicedMIScorer(random_state=seed).fit(early["X"], y)
+    scores["early: score"] = scored.scores_
+    scores["early: PSMI of the paper"] = paper.fit(early["X"], y).scores_
+    scores[LOSS] = -early["losses"]
+    for name in ("early: score", "early: PSMI of the paper", LOSS):
+        costs[name] = float(early["epoch"]) / settings.epochs
+    for n_epochs in LOOKS:
+        model = FineTunedClassifier(**settings.training(device, max_epochs=n_epochs))
+        prior = folder / f"held-out-{n_epochs}"
+        runs = HeldOutScorer(model, random_state=seed, folder=prior).fit(texts, y)
+        for name, own in (("alone", runs.margin_), ("with prior", runs.scores_)):
+            scores[f"held-out, {n_epochs}: {name}"] = own
+            costs[f"held-out, {n_epochs}: {name}"] = runs.cost_ / settings.epochs
+        print(f"{settings.dataset}: held-out, {n_epochs}: {runs.pool_}", flush=True)
+    return scores, costs
 
 
-def halves_of(pool, audit, random_state):
-    """Rows of both runs: those of the first shadow model, and the others."""
-    if audit is None:
-        folds = StratifiedKFold(2, shuffle=True, random_state=random_state)
-        return [rows for _, rows in folds.split(pool.texts, pool.y)]
-    return [np.flatnonzero(audit.shadow_in_[0] == side) for side in (True, False)]
-
-
-def rounded(value):
-    if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [rounded(each) for each in value]
-    return round(value, 4) if isinstance(value, float) else value
-
-
-def run(settings, work_folder, device, n_jobs):
-    """Audit, runs and comparison of a set, and its file of results."""
+def make(settings, work_folder, device, n_jobs):
+    """Shadow models and steps of a set, and the file of the truth."""
     folder = work_folder / settings.dataset
     claim(folder, settings)
     pool = pool_of(settings)
-    training = settings.training(device)
-    audit = None
-    if settings.n_shadow:
-        audit = audit_of(pool, settings, folder, device, n_jobs)
-    halves = halves_of(pool, audit, settings.random_state)
-    moments = [
-        moments_of([pool.texts[i] for i in rows], pool.y[rows], training, folder / name)
-        for name, rows in zip(("first", "second"), halves, strict=True)
+    audit = audit_of(pool, settings, folder, device, n_jobs)
+    scores, costs = steps_of(pool, settings, folder, device)
+    FOLDER.mkdir(exist_ok=True)
+    np.savez_compressed(
+        FOLDER / f"{settings.dataset}.npz",
+        settings=json.dumps(asdict(settings)),
+        row=pool.rows.astype(np.int32),
+        label=pool.y,
+        flipped=pool.flipped,
+        member=audit.shadow_in_,
+        gap=audit.statistic_.astype(np.float16),
+        correct=audit.correct_,
+        step=np.array(list(scores)),
+        score=np.array(list(scores.values()), np.float32),
+        cost=np.array(list(costs.values())),
+    )
+
+
+@cache
+def measures(truth):
+    """AUC and FPR of each step, (1 + N_BOOTSTRAP, 2), and its cost."""
+    scores = dict(zip(truth.step.tolist(), truth.score, strict=True))
+    costs = dict(zip(truth.step.tolist(), truth.cost.tolist(), strict=True))
+    rng, n = np.random.default_rng(0), len(truth.row)
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP)
+    weights = np.vstack([np.ones(n), weights])  # the texts as they are first
+    total, n_pairs = {}, len(truth.member) // 2
+    for _ in range(N_DRAWS):
+        pairs = rng.permutation(n_pairs)
+        models = np.stack([2 * pairs, 2 * pairs + 1], 1).ravel()
+        audit, others = models[: len(models) // 2], models[len(models) // 2 :]
+        risk = {name: -values for name, values in scores.items()}
+        noise = rng.normal(size=n)
+        priors = {"alone": None, "with prior": scores[SCORE], "random": noise}
+        for size in SIZES:
+            for name, prior in priors.items():
+                risk[f"audit, {size}: {name}"] = truth.lira(audit[:size], prior)
+                costs[f"audit, {size}: {name}"] = size / 2
+        risk["ceiling"] = truth.lira(audit)
+        costs["ceiling"] = len(audit) / 2
+        memorized = truth.memorized(others)
+        for name, values in risk.items():
+            found = measures_of(memorized, values, weights)
+            total[name] = total.get(name, 0) + found / N_DRAWS
+    return total, costs
+
+
+def facts(truth):
+    """How well the models did, in words."""
+    inside, clean = truth.member, np.broadcast_to(~truth.flipped, truth.member.shape)
+    shares = {
+        "on texts not seen": truth.correct[~inside & clean].mean(),
+        "on those seen": truth.correct[inside & clean].mean(),
+        "flips learnt": truth.correct[inside & ~clean].mean(),
+    }
+    shares["flips memorized"] = truth.memorized()[truth.flipped].mean()
+    sizes = np.unique(truth.label, return_counts=True)[1]
+    return [
+        truth.name,
+        ", ".join(map(str, sizes)),
+        *(f"{v:.3f}" for v in shares.values()),
     ]
-    print("Runs finished; comparing.", flush=True)
-    result = {"settings": asdict(settings), "audit": audit and facts_of(pool, audit)}
-    result["moments"] = {}
-    for name in MOMENTS:
-        at = [half[name] for half in moments]
-        early = [half["early"] for half in moments]
-        result["moments"][name] = compared(pool, audit, halves, at, early)
-        print(f"{name}: compared", flush=True)
-    return rounded(result)
+
+
+def short(found, k):
+    """A value and its interval."""
+    low, high = np.quantile(found[1:, k], [0.025, 0.975])
+    return f"{found[0, k]:.3f} ({low:.3f} to {high:.3f})"
+
+
+def as_tables(truths):
+    """The price list, differences that are asked about, and facts of the models."""
+    found = [measures(truth)[0] for truth in truths]
+    costs = [measures(truth)[1] for truth in truths]
+    names = [name for name in found[0] if not name.endswith("random")]
+    names.sort(key=lambda name: np.mean([each[name] for each in costs]))
+    titles = [truth.name for truth in truths]
+    parts = []
+    for k, metric in enumerate(("AUC", f"FPR at a TPR of {TPR}")):
+        rows = []
+        for name in names:
+            mean = np.mean([each[name] for each in found], 0)
+            cost = np.mean([each[name] for each in costs])
+            cells = [f"{each[name][0, k]:.3f}" for each in found]
+            rows.append([name, f"{cost:.2f}", short(mean, k), *cells])
+        parts.append(f"{metric}:\n\n" + table(["step", "cost", "mean", *titles], rows))
+    rows = []
+    for one, two in ASKED:
+        gaps = [each[one] - each[two] for each in found]
+        for k, metric in enumerate(("AUC", "FPR")):
+            cells = [signed(gap, k) for gap in (np.mean(gaps, 0), *gaps)]
+            rows.append([f"{one} less {two}, {metric}", *cells])
+    parts.append("Differences:\n\n" + table(["", "mean", *titles], rows))
+    header = ["set", "classes of", "accuracy on texts not seen", "on those seen"]
+    header += ["flips learnt", "flips memorized"]
+    parts.append("The models:\n\n" + table(header, [facts(each) for each in truths]))
+    return "\n".join(parts)
+
+
+ASKED = [
+    (SCORE, "before: LDA in folds"),
+    (SCORE, "before: PSMI of the paper"),
+    (SCORE, LOSS),
+    ("early: score", LOSS),
+    ("held-out, 2: with prior", SCORE),
+    ("held-out, 2: with prior", "held-out, 2: alone"),
+    ("held-out, 2: with prior", "early: PSMI of the paper"),
+    *[(f"audit, {n}: with prior", f"audit, {n}: alone") for n in (2, 4, 8)],
+    ("audit, 4: with prior", "audit, 6: alone"),
+    *[(f"audit, {n}: random", f"audit, {n}: alone") for n in (2, 4, 8)],
+]
+
+
+def signed(gap, k):
+    """A difference, its interval, and + or - where that excludes 0; good is +."""
+    low, high = np.quantile(gap[1:, k], [0.025, 0.975])
+    mark = "" if low <= 0 <= high else " +" if (low > 0) == (k == 0) else " -"
+    return f"{gap[0, k]:+.3f} ({low:+.3f} to {high:+.3f}){mark}"
+
+
+def draw(truths, path):
+    """Cost against AUC, a line a set, and the ceiling of each."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    steps = {
+        "before": SCORE,
+        "early": "early: score",
+        "held-out,\n1 and 2 epochs": "held-out, 1: with prior",
+        "": "held-out, 2: with prior",
+        "audit of 2": "audit, 2: with prior",
+        "4": "audit, 4: with prior",
+        "8": "audit, 8: with prior",
+    }
+    with pyplot.rc_context({"svg.hashsalt": "price list"}):
+        figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+        for k, truth in enumerate(truths):
+            found, costs = measures(truth)
+            x = [costs[step] for step in steps.values()]
+            y = [found[step][0, 0] for step in steps.values()]
+            axes.plot(x, y, marker="o", color=f"C{k}", label=truth.name)
+            axes.axhline(found["ceiling"][0, 0], color=f"C{k}", linestyle=":")
+        for name, step in steps.items():
+            where = np.mean([measures(truth)[1][step] for truth in truths])
+            text = {"ha": "center", "va": "bottom", "fontsize": 8}
+            axes.annotate(
+                name, (where, 1.01), xycoords=("data", "axes fraction"), **text
+            )
+        axes.set(xscale="log", ylabel="AUC for the tenth that is memorized")
+        axes.set_xlabel("cost, in full trainings; dotted: 12 models (6 trainings)")
+        axes.legend(loc="lower right")
+        figure.savefig(path, metadata={"Date": None})
+        pyplot.close(figure)
 
 
 def arguments_of():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", choices=SETS)
+    parser.add_argument("--dataset", help="name of a set, without .csv.gz")
     parser.add_argument("--work-folder", type=Path, help="for what is finished")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="for the JSON")
-    parser.add_argument("--pool", type=int, default=2_000)
-    parser.add_argument("--n-shadow", type=int, default=24)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int, default=1, help="models side by side")
-    parser.add_argument("--write", action="store_true", help="update docs/benchmark.md")
+    parser.add_argument("--write", action="store_true", help="update docs/moments.md")
     arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.write:
-        parser.error("give --dataset, or --write")
     if arguments.dataset and not arguments.work_folder:
         parser.error("--dataset needs --work-folder")
     return arguments
@@ -231,16 +352,23 @@ def main():
         if not (DATA / f"{given.dataset}.csv.gz").exists():
             print(f"Skipped: no {given.dataset} in {DATA}; set SMILEARN_DATA.")
             return
-        settings = Settings(
-            given.dataset, given.pool, given.n_shadow, given.epochs, given.random_state
-        )
-        result = run(settings, given.work_folder, given.device, given.n_jobs)
-        given.results.mkdir(parents=True, exist_ok=True)
-        path = given.results / f"memorization-{given.dataset}.json"
-        path.write_text(json.dumps(result) + "\n")
-        print(memorization_page.as_markdown(given.dataset, result))
+        settings = Settings(given.dataset)
+        make(settings, given.work_folder, given.device, given.n_jobs)
+        return
+    truths = Truth.all()
+    text = as_tables(truths)
+    print(text)
     if given.write:
-        memorization_page.write(given.results)
+        put("moments", "price list", text)
+        draw(truths, FIGURE)
+        kept = {}
+        for truth in truths:
+            found, costs = measures(truth)
+            kept[truth.name] = {
+                name: [costs[name], *np.round(values[0], 4).tolist()]
+                for name, values in found.items()
+            }
+        keep("memorization", kept)
 
 
 if __name__ == "__main__":

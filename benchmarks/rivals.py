@@ -13,14 +13,16 @@ import time
 
 import numpy as np
 from pages import DATA, put, table
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from smilearn import SlicedMIScorer, compare_scorers
+from smilearn import HeldOutScorer, SlicedMIScorer, compare_scorers
 from smilearn.baselines import (
     LDAScorer,
     LeverageScorer,
     MahalanobisScorer,
     NeighborScorer,
-    ProbeScorer,
     logit_scores,
     rank_mean,
     trace_scores,
@@ -33,7 +35,12 @@ MODELS = {
     "`pooled=False`": SlicedMIScorer(1000, pooled=False, random_state=0),
     "LDA, left out": LDAScorer(),
     "30 neighbours": NeighborScorer(),
-    "probe, in folds": ProbeScorer(),
+    "probe, in folds": HeldOutScorer(
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        n_folds=5,
+        prior=None,
+        random_state=0,
+    ),
     "Mahalanobis, in folds": MahalanobisScorer(),
     "leverage, ridge": LeverageScorer(),
     "leverage, softmax": LeverageScorer(link="softmax"),

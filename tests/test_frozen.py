@@ -15,7 +15,7 @@ from smilearn import baselines
 
 # what is computed where and how, and what is shown of it
 HOW = {"n_jobs", "verbose", "device", "batch_size", "block_size", "cache_folder"}
-HOW |= {"local_files_only", "checkpoint_folder"}
+HOW |= {"local_files_only", "checkpoint_folder", "folder"}
 RNG = np.random.default_rng(0)
 Y = np.arange(80) % 2
 X = RNG.normal(size=(80, 6)) + 1.5 * Y[:, None]
@@ -74,6 +74,12 @@ def of_sliced(scorer):
     asked = scores("predict_proba", "predict", "decision_function")(scorer)
     asked["staged"] = list(scorer.staged_score_samples(NEW, LABELS, at=[2, 16]))
     asked["again"] = scorer.score_training_samples(X, Y)
+    asked["table"] = scorer.to_table().frame.to_dict(as_series=False)
+    return asked | {"score": scorer.score(NEW, LABELS), "pool": scorer.pool_}
+
+
+def of_held_out(scorer):
+    asked = scores("predict_proba", "predict", "decision_function")(scorer)
     asked["table"] = scorer.to_table().frame.to_dict(as_series=False)
     return asked | {"score": scorer.score(NEW, LABELS), "pool": scorer.pool_}
 
@@ -180,10 +186,11 @@ CASES = {
         scores("score_table"),
         {"n_neighbors": 2, "weights": "distance", "metric": "cosine"},
     ),
-    "ProbeScorer": (
-        lambda: baselines.ProbeScorer().fit(X, Y),
-        scores("score_table"),
-        {"estimator": GaussianNB(), "kind": "el2n", "cross_fit": None},
+    "HeldOutScorer": (
+        lambda: smilearn.HeldOutScorer(GaussianNB(), random_state=0).fit(X, Y),
+        of_held_out,
+        {"estimator": LogisticRegression(), "n_folds": 3, "prior": None}
+        | {"random_state": 3},
     ),
     "RiskFilter": (
         lambda: a_filter(share=0.1).fit(X, Y),
@@ -232,11 +239,11 @@ CASES = {
     ),
     "ShadowAudit": (
         lambda: smilearn.ShadowAudit(
-            GaussianNB(), n_shadow=8, random_state=0, target=1
+            GaussianNB(), n_shadow=8, random_state=0, target=1, prior=X[:, 0]
         ).fit(X, Y),
         of_audit,
         {"estimator": LogisticRegression(), "n_shadow": 4, "share": 0.2}
-        | {"target": "all", "statistic": "loss", "random_state": 3},
+        | {"target": "all", "statistic": "loss", "random_state": 3, "prior": None},
     ),
 }
 # fitted by a Trainer; it has attributes and no method that answers

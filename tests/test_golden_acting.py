@@ -10,6 +10,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 from smilearn import (
     EarlyPointMonitor,
     FilteredEstimator,
+    HeldOutScorer,
     LayerSelector,
     RiskFilter,
     RiskReweighter,
@@ -171,7 +172,7 @@ def test_comparison_of_scorers():
     audit = audited()
     scorers = {
         "psmi": scorer().fit(X, Y),
-        "loss": baselines.ProbeScorer(logistic(), kind="loss"),
+        "loss": HeldOutScorer(logistic(), prior=None, random_state=0),
         "lda": baselines.LDAScorer(),
     }
     table = compare_scorers(

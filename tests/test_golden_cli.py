@@ -33,7 +33,7 @@ COMMAND = "import sys; sys.argv[0] = 'smilearn'; from smilearn.__main__ import m
 COMMAND += "main()"
 SCORE = ["--label", "label", "--embeddings", "X.npy"]
 GOLDEN = Path(__file__).parent / "golden" / "cli"
-SESSIONS = ["help", "score", "score_texts", "table", "filter", "pipes"]
+SESSIONS = ["help", "score", "score_texts", "table", "filter", "audit", "pipes"]
 SESSIONS += ["mistakes_score", "mistakes_table_filter"]
 HEAVY = "torch transformers numpy scipy sklearn pandas polars pyarrow numba"
 NUMBER = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")

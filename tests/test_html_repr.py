@@ -25,6 +25,7 @@ ESTIMATORS = [
 ]
 NEEDED = {
     "FilteredEstimator": [LogisticRegression()],
+    "HeldOutScorer": [LogisticRegression()],
     "HiddenStateEmbedder": ["folder"],
     "RiskReweighter": [LogisticRegression()],
     "ShadowAudit": [LogisticRegression()],

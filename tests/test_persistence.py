@@ -40,6 +40,7 @@ TEXTS = [
 LABELS = [1, 1, 0, 0] * 4
 NEEDED = {
     "FilteredEstimator": [LogisticRegression()],
+    "HeldOutScorer": [LogisticRegression()],
     "HiddenStateEmbedder": ["folder"],
     "RiskReweighter": [LogisticRegression()],
     "ShadowAudit": [LogisticRegression()],

@@ -15,6 +15,7 @@ PUBLIC = [
     "FilteredEstimator",
     "FineTunedClassifier",
     "FineTunedEmbedder",
+    "HeldOutScorer",
     "HiddenStateEmbedder",
     "LayerSelector",
     "MemorizationCallback",

@@ -1,5 +1,6 @@
 """What taking samples out of a training set does, to them and to others."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -234,7 +235,8 @@ def audit_filter(
             )
     arms = {ALL: everything}
     for arm in list(withheld)[1:]:
-        arms[arm] = run.answers(members, withheld[arm])
+        answers = run.answers(members, withheld[arm])
+        arms[arm] = replace(answers, prior=everything.prior)
     measures = group_measures(list(arms.values()), groups, share, n_bootstrap, rng)
     if reference == "auto":
         reference = RANDOM if control else ALL

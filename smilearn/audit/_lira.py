@@ -21,41 +21,87 @@ usual conjugate result, derived anew)::
 
 So a handful of models never gives a certainty that it cannot bear. Where a side has no
 model left, n is taken as infinite around the mean of the other samples, and the
-variance between samples is added to the scale.
+variance between samples is added to the scale. With columns of a prior score, m and
+what 1 / n stands for are those of :mod:`smilearn.audit._shrinkage`.
 """
 
 import numpy as np
 from scipy.special import digamma, gammaln
+
+from smilearn.audit._shrinkage import Shrinkage
 
 PRIOR_DOF = 4.0  # the typical variance weighs as much as so many models
 _LEAST = 0.25  # of the variance on the other side
 _FLOOR = 1e-16  # of variances, in squares of the typical statistic
 
 
-def log_lira(T, B, *, equal_counts=False):
+def log_lira(T, B, columns=None, *, equal_counts=False):
     """Log likelihood ratio of membership, each model the target once."""
     T = T / _unit(T)  # ratios have no unit; squares now cannot overflow
     sides = [_Side(T, B), _Side(T, ~B)]
     removed = _partner_values(T, B) if equal_counts else T
-    ratios = np.zeros(T.shape)
-    for side, other, sign in zip(sides, sides[::-1], (1, -1), strict=True):
+    left = []
+    for side in sides:
         gone = np.where(side.members, T, removed)
-        ratios += sign * side.log_predictive(
-            T, gone, side.members | equal_counts, _variance(side, other)
-        )
+        left.append(side.without(gone, side.members | equal_counts))
+    variances = _variances(sides)
+    if columns is not None:
+        model = Shrinkage(sides, columns)
+        variances = _variances(sides, model)
+        counts, means, _ = zip(*left, strict=True)
+        shrunk, errors, _ = model.posterior(counts, means)
+    ratios = np.zeros(T.shape)
+    for k, sign in enumerate((1, -1)):
+        count, mean, squares = left[k]
+        dof = PRIOR_DOF + np.maximum(count - 1, 0)
+        squares = squares + PRIOR_DOF * variances[k]  # dof times the variance
+        if columns is None:
+            between = sides[k].between / variances[k]
+            squares *= 1 + np.where(count > 0, 1 / np.maximum(count, 1), between)
+        else:
+            mean, squares = shrunk[k], squares + dof * errors[k]
+        heights = _log_heights(len(T))[np.maximum(count - 1, 0)]
+        tail = np.log1p((T - mean) ** 2 / squares)
+        ratios += sign * (heights - 0.5 * np.log(squares) - 0.5 * (dof + 1) * tail)
     return ratios
 
 
-def difference_of_sides(T, B):
+def difference_of_sides(T, B, columns=None):
     """Mean statistic of the models that a sample is IN, minus that of the others."""
     unit = _unit(T)
     sides = [_Side(T / unit, B), _Side(T / unit, ~B)]
+    if columns is not None:
+        means, error = _shrunk_difference(sides, columns)[:2]
+        return unit * means, unit * np.sqrt(error)
     error = np.zeros(T.shape[1])
-    for side, other in zip(sides, sides[::-1], strict=True):
+    for side, typical in zip(sides, _variances(sides), strict=True):
         dof = PRIOR_DOF + side.counts - 1
-        variance = PRIOR_DOF * _variance(side, other) + side.squares
-        error += variance / (dof * side.counts)
+        error += (PRIOR_DOF * typical + side.squares) / (dof * side.counts)
     return unit * (sides[0].means - sides[1].means), unit * np.sqrt(error)
+
+
+def shrunk_lira_std(T, B, columns):
+    """Standard error of the mean ratio over targets, by that of the difference.
+
+    The ratio is taken as that of a Student density at the difference of the sides.
+    """
+    T = T / _unit(T)
+    sides = [_Side(T, B), _Side(T, ~B)]
+    difference, error, model = _shrunk_difference(sides, columns)
+    out = sides[1]
+    dof = PRIOR_DOF + np.maximum(out.counts - 1, 0)
+    squares = PRIOR_DOF * _variances(sides, model)[1] + out.squares + dof * error
+    slope = (dof + 1) / (squares + difference**2)
+    return slope * np.sqrt(difference**2 * error + error**2 / 2)
+
+
+def _shrunk_difference(sides, columns):
+    """Difference of the posterior means, its variance, and the model."""
+    model = Shrinkage(sides, columns)
+    moments = [[getattr(s, name) for s in sides] for name in ("counts", "means")]
+    means, variances, shared = model.posterior(*moments)
+    error = np.maximum(sum(variances) - 2 * shared, 0)
+    return means[0] - means[1], error, model
 
 
 class _Side:
@@ -78,8 +124,8 @@ class _Side:
         squares = (means**2).sum() - means**2
         self.between = np.maximum(squares / n - self.centre**2, 0)
 
-    def log_predictive(self, T, gone, is_gone, variance):
-        """Log density of each statistic, where one value may be gone from the side."""
+    def without(self, gone, is_gone):
+        """Models, means and squares that are left, where one value may be gone."""
         left = self.counts - is_gone  # (n_models, n_samples)
         any_left = left > 0
         shift = np.where(is_gone, (gone - self.means) / np.maximum(left, 1), 0.0)
@@ -87,20 +133,22 @@ class _Side:
         lost = np.where(is_gone, (gone - self.means) ** 2, 0.0)
         lost = lost * self.counts / np.maximum(left, 1)
         squares = np.where(any_left, np.maximum(self.squares - lost, 0), 0.0)
-        dof = PRIOR_DOF + np.maximum(left - 1, 0)
-        squares = squares + PRIOR_DOF * variance  # dof times the variance
-        extra = np.where(any_left, 1 / np.maximum(left, 1), self.between / variance)
-        squares *= 1 + extra
-        heights = _log_heights(len(T))[np.maximum(left - 1, 0)]
-        tail = np.log1p((T - means) ** 2 / squares)
-        return heights - 0.5 * np.log(squares) - 0.5 * (dof + 1) * tail
+        return left, means, squares
 
 
-def _variance(side, other):
-    """What the prior of each sample is located at: the variance of other samples."""
-    variance = np.where(np.isnan(side.typical), other.typical, side.typical)
-    variance = np.fmax(variance, _LEAST * other.typical)
-    return np.maximum(np.where(np.isnan(variance), side.between, variance), _FLOOR)
+def _variances(sides, model=None):
+    """What the prior of each sample is located at on both sides, by other samples."""
+    typical = [side.typical for side in sides]
+    if model is not None:
+        within = [fit.within for fit in model.sides]
+        typical = np.where(np.isnan(typical), within, typical)
+    variances = []
+    for k, side in enumerate(sides):
+        variance = np.where(np.isnan(typical[k]), typical[1 - k], typical[k])
+        variance = np.fmax(variance, _LEAST * typical[1 - k])
+        variance = np.where(np.isnan(variance), side.between, variance)
+        variances.append(np.maximum(variance, _FLOOR))
+    return variances
 
 
 def _typical_variance(squares, dof):

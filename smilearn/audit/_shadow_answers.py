@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smilearn.audit._lira import difference_of_sides, log_lira
+from smilearn.audit._lira import difference_of_sides, log_lira, shrunk_lira_std
 from smilearn.audit._membership import attack_summary, rmia_scores
+from smilearn.audit._shrinkage import score_columns
 
 
 @dataclass
@@ -18,21 +19,24 @@ class ShadowAnswers:
     correct: np.ndarray = None
     n_infinite: np.ndarray = None  # (n_models,)
     withheld: np.ndarray = None  # (n_samples,): taken out of all models
+    prior: np.ndarray = None  # (n_samples,): scores that few models are shrunk towards
 
     def of(self, models):
         """What these models alone say of lira and accuracy."""
         correct = None if self.correct is None else self.correct[models]
         part = self.members[models], self.statistic[models]
-        return ShadowAnswers(*part, correct=correct, withheld=self.withheld)
+        more = {"withheld": self.withheld, "prior": self.prior}
+        return ShadowAnswers(*part, correct=correct, **more)
 
     def log_lira(self, *, equal_counts=False):
         """Log likelihood ratios, each model the target once; in nats."""
         if self.withheld is None:
-            return log_lira(self.statistic, self.members, equal_counts=equal_counts)
+            part = self.statistic, self.members, self._columns()
+            return log_lira(*part, equal_counts=equal_counts)
         ratios = np.empty(self.members.shape)
         for rows in (~self.withheld, self.withheld):
-            T, B = self.statistic[:, rows], self.members[:, rows]
-            ratios[:, rows] = log_lira(T, B, equal_counts=equal_counts)
+            part = self.statistic[:, rows], self.members[:, rows], self._columns(rows)
+            ratios[:, rows] = log_lira(*part, equal_counts=equal_counts)
         return ratios
 
     def lira(self, target=None):
@@ -40,7 +44,12 @@ class ShadowAnswers:
         return self._over_targets(self.log_lira(), target)
 
     def lira_std(self, target=None):
-        """Standard error of `lira`, by leaving out each model in turn."""
+        """Standard error of `lira`, by leaving out each model in turn.
+
+        With a prior and over all targets, that of the posterior, also of two models.
+        """
+        if self.prior is not None and target is None:
+            return shrunk_lira_std(self.statistic, self.members, self._columns())
         models = np.arange(len(self.members))
         left_out = models[models != target] if target is not None else models
         truths = []
@@ -66,6 +75,13 @@ class ShadowAnswers:
 
     def memorization(self):
         """Share of models IN that are right, minus that of models OUT; its error."""
+        if self.prior is not None:
+            part = self.correct.astype(np.float64), self.members, self._columns()
+            difference, error = difference_of_sides(*part)
+            count = self.members.sum(0)
+            # as if one answer of all were another: none is known for certain
+            floor = (1 / count + 1 / (len(self.members) - count)) / self.members.size
+            return np.clip(difference, -1, 1), np.sqrt(error**2 + floor)
         shares, error = [], 0.0
         for members in (self.members, ~self.members):
             count, right = members.sum(0), (self.correct & members).sum(0)
@@ -76,12 +92,15 @@ class ShadowAnswers:
 
     def memorization_gap(self):
         """Mean statistic of models IN, minus that of models OUT; its error."""
-        return difference_of_sides(self.statistic, self.members)
+        return difference_of_sides(self.statistic, self.members, self._columns())
 
     def accuracy(self):
         """Share of the models OUT that are right about each sample, (n_samples,)."""
         out = ~self.members
         return (self.correct & out).sum(0) / out.sum(0)
+
+    def _columns(self, rows=...):
+        return None if self.prior is None else score_columns(self.prior[rows])
 
     def _over_targets(self, scores, target):
         if target is not None:

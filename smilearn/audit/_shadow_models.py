@@ -1,31 +1,24 @@
 """Shadow models: who is IN which, how they are trained, what they answer."""
 
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
-import joblib
 import numpy as np
-from joblib.parallel import get_active_backend
-from sklearn.base import clone
-from threadpoolctl import ThreadpoolController
-from tqdm import tqdm
 
 from smilearn.audit._shadow_answers import ShadowAnswers
 from smilearn.audit._shadow_folder import (
     FORMAT,
     ShadowFolder,
-    check_no_folder,
-    name_of,
-    params_named,
-    pretrained_files,
 )
-from smilearn.baselines._training import log_probabilities
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._answers import log_probabilities
 from smilearn.utils._files import digest
 from smilearn.utils._indexing import is_aligned, take_samples
+from smilearn.utils._naming import check_no_folder, name_of, pretrained_files
+from smilearn.utils._parallel import side_by_side
+from smilearn.utils._random import seeded_clone
 
 _NAMES = ("log_own", "log_other", "correct", "lowest")  # of answers
 _TRADES = 10  # rounds in which each model trades samples with another one
@@ -80,13 +73,16 @@ class ShadowRun:
         """Draw who is IN which model, (n_shadow, n_samples)."""
         n_in = models_a_sample(self.n_shadow, self.share)
         rng = np.random.default_rng([self.seed, 0])
-        members = balanced_members(self.codes, self.n_shadow, n_in, rng)
+        if 2 * n_in == self.n_shadow:
+            members = paired_members(self.codes, self.n_shadow, rng)
+        else:
+            members = balanced_members(self.codes, self.n_shadow, n_in, rng)
         check_classes_seen(members, self.codes, self.classes)
         return members
 
     def answers(self, members, withheld=None):
         """Train the models, less samples that are withheld, and ask them of all."""
-        check_no_folder(self.estimator)
+        check_no_folder(self.estimator, "checkpoint_folder to the audit")
         trained = members if withheld is None else members & ~withheld
         seeds = np.random.default_rng([self.seed, 1]).integers(2**31, size=len(members))
         jobs = list(zip(seeds.tolist(), trained, strict=True))
@@ -97,24 +93,11 @@ class ShadowRun:
             folder and folder.load(m, trained[m], names) for m in range(len(jobs))
         ]
         todo = [m for m, answers in enumerate(results) if answers is None]
-        n_workers = max(joblib.effective_n_jobs(self.n_jobs), 1)
-        n_threads = max(joblib.cpu_count() // min(n_workers, max(len(todo), 1)), 1)
-        bar = tqdm(
-            desc="shadow models",
-            total=len(jobs),
-            initial=len(jobs) - len(todo),
-            disable=not self.verbose,
-        )
-        # as they come, where the backend can; joblib knows some that cannot
-        streams = getattr(get_active_backend()[0], "supports_return_generator", False)
-        parallel = joblib.Parallel(
-            self.n_jobs, return_as="generator_unordered" if streams else "list"
-        )
-        calls = (joblib.delayed(self._train)(m, *jobs[m], folder) for m in todo)
-        with bar, at_most_threads(n_threads):
-            for m, answers in parallel(calls):
-                results[m] = answers
-                bar.update()
+        calls = [(m, *jobs[m], folder) for m in todo]
+        options = {"title": "shadow models", "total": len(jobs)}
+        options["verbose"] = self.verbose
+        for m, answers in side_by_side(self._train, calls, self.n_jobs, **options):
+            results[m] = answers
         whole = comparable_answers(results, trained.sum(1).max(), self.statistic)
         return ShadowAnswers(members, **whole, withheld=withheld)
 
@@ -123,6 +106,8 @@ class ShadowRun:
         if not self.checkpoint_folder:
             return None
         path, facts = Path(self.checkpoint_folder), self.facts | {"seed": self.seed}
+        if facts["share"] == 0.5:  # pairs, of which a longer run only adds some
+            del facts["n_shadow"]
         if withheld is not None:
             facts["withheld"] = digest(withheld)
             path = path / f"without-{facts['withheld']}"
@@ -143,27 +128,6 @@ class ShadowRun:
         if folder is not None:
             folder.save(m, members, answers)
         return m, answers
-
-
-@contextmanager
-def at_most_threads(n_threads):
-    """Lower the threads of BLAS and OpenMP in this process; raise those of none."""
-    libraries = ThreadpoolController()
-    with ExitStack() as limits:
-        for library in libraries.info():
-            if library["num_threads"] > n_threads:
-                selected = libraries.select(filepath=library["filepath"])
-                limits.enter_context(selected.limit(limits=n_threads))
-        yield
-
-
-def seeded_clone(estimator, seed):
-    """Clone an estimator, with seeds of its own in each `random_state`."""
-    model = clone(estimator)
-    names = params_named(model, "random_state")
-    seeds = np.random.SeedSequence(seed).generate_state(len(names))
-    seeds = (seeds >> 1).tolist()  # some estimators take 31 bits
-    return model.set_params(**dict(zip(names, seeds, strict=True)))
 
 
 def shadow_answers(model, X, y, rows, params, classes, statistic):
@@ -226,6 +190,20 @@ def models_a_sample(n_shadow, share):
             f"an n_shadow that is a multiple of {max(share.denominator, 2)}."
         )
     return n_in
+
+
+def paired_members(codes, n_shadow, rng):
+    """Draw pairs of complementary halves; the first of a longer draw are the same."""
+    members = np.zeros((n_shadow, len(codes)), bool)
+    for pair in range(0, n_shadow, 2):
+        longer = 0  # halves of an odd class differ by one; the longer goes in turn
+        for label in rng.permutation(codes.max() + 1):
+            rows = rng.permutation(np.flatnonzero(codes == label))
+            n_first = (len(rows) + 1 - longer) // 2
+            longer ^= len(rows) % 2
+            members[pair, rows[:n_first]] = True
+            members[pair + 1, rows[n_first:]] = True
+    return members
 
 
 def balanced_members(codes, n_shadow, n_in, rng):

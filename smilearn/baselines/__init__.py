@@ -8,7 +8,6 @@ from smilearn.baselines._lda import LDAScorer
 from smilearn.baselines._leverage import LeverageScorer
 from smilearn.baselines._mahalanobis import MahalanobisScorer
 from smilearn.baselines._neighbors import NeighborScorer
-from smilearn.baselines._probe import ProbeScorer
 from smilearn.baselines._training import logit_scores, rank_mean, trace_scores
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "LeverageScorer",
     "MahalanobisScorer",
     "NeighborScorer",
-    "ProbeScorer",
     "logit_scores",
     "rank_mean",
     "trace_scores",

@@ -169,10 +169,8 @@ def folds_of(X, codes, n_folds):
     """Deal the samples of each class out to folds, evenly; equal samples together."""
     line = generator_from(0, "folds").standard_normal(X.shape[1])
     line /= 1024 * np.linalg.norm(line)  # so that no sum overflows
-    if issparse(X):
-        keys = X @ line
-    else:  # row after row, not a product: that rounds by where a row stands
-        keys = np.array([(row * line).sum() for row in X - X.min(0)])
+    # row after row, not a product: that rounds by where a row stands
+    keys = np.array([(row * line).sum() for row in X - X.min(0)])
     first = np.full(codes.max() + 1, np.inf)
     np.minimum.at(first, codes, keys)
     place = np.argsort(np.argsort(first))[codes]  # of the class, by its smallest key

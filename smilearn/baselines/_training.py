@@ -7,11 +7,8 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._indexing import take_samples
 from smilearn.utils._validation import as_numpy
 
-_TRIED = 64  # samples on which a decision function is compared with probabilities
-_ALIKE = 1e-5  # how far its softmax may be from them
 KINDS = ("loss", "margin", "el2n", "entropy", "grand")
 
 
@@ -305,53 +302,3 @@ def rank_mean(*scores):
     ]
     check_consistent_length(*checked)
     return np.mean([rankdata(each) for each in checked], axis=0) / len(checked[0])
-
-
-def log_probabilities(model, X, classes):
-    """Log probability of each class, as exact as the model lets it be known."""
-    seen = getattr(model, "classes_", classes)
-    if not np.array_equal(seen, classes):
-        raise InvalidInputError(
-            f"{type(model).__name__} must know the classes {classes.tolist()}, in this "
-            f"order; its classes_ are {np.asarray(seen).tolist()}."
-        )
-    table = from_decisions(model, X, len(classes))
-    if table is None:
-        table = log_probabilities_as_told(model, X)
-    if table.ndim != 2 or table.shape[1] != len(classes) or np.isnan(table).any():
-        raise InvalidInputError(
-            f"{type(model).__name__} must give a probability for each of "
-            f"{len(classes)} classes; got shape {table.shape}, with "
-            f"{np.isnan(table).sum()} NaN."
-        )
-    return table
-
-
-def log_probabilities_as_told(model, X):
-    """Log of what a model gives as probabilities, where 0 gives minus infinity."""
-    with np.errstate(divide="ignore"):
-        if hasattr(model, "predict_log_proba"):
-            return np.array(model.predict_log_proba(X), np.float64)
-        return np.log(np.asarray(model.predict_proba(X), np.float64))
-
-
-def decisions_of(model, X):
-    """Decision function as columns, one a class if they are of two."""
-    decisions = np.asarray(model.decision_function(X), np.float64)
-    if decisions.ndim == 1:
-        return np.stack([np.zeros_like(decisions), decisions], 1)
-    return decisions
-
-
-def from_decisions(model, X, n_classes):
-    """Log probabilities from a decision function, or None where it does not serve."""
-    if not hasattr(model, "decision_function"):
-        return None
-    decisions = decisions_of(model, X)
-    n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
-    if decisions.shape != (n_samples, n_classes) or not np.isfinite(decisions).all():
-        return None
-    table = log_softmax(decisions, axis=1)
-    rows = np.unique(np.linspace(0, n_samples - 1, _TRIED).astype(int))
-    p = np.asarray(model.predict_proba(take_samples(X, rows)), np.float64)
-    return table if np.abs(np.exp(table[rows]) - p).max() <= _ALIKE else None

@@ -5,7 +5,7 @@ Heavy modules are imported inside the functions, so that ``--help`` is immediate
 
 import typer
 
-from smilearn.cli import _demo, _filter, _score, _table
+from smilearn.cli import _audit, _demo, _filter, _score, _table
 from smilearn.cli._exit_codes import Commands
 
 app = typer.Typer(
@@ -17,5 +17,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (_score.score, _filter.filter_, _table.table, _demo.demo):
+for command in (
+    _score.score,
+    _filter.filter_,
+    _table.table,
+    _audit.audit,
+    _demo.demo,
+):
     app.command(command.__name__.strip("_"))(command)

@@ -45,7 +45,7 @@ def demo(
     texts, labels = reviews.texts, np.array(reviews.target_names)[codes]
     options = {"model": packaged_minilm(), "seed": seed, "verbose": messages.progress}
     with messages.warnings():
-        before = score_texts(texts, labels, early=False, **options)
+        before = score_texts(texts, labels, moment="before", **options)
         early = score_texts(texts, labels, max_epochs=max_epochs, **options)
     risks = {
         "risk, before any training": before.table["risk"],

@@ -7,11 +7,19 @@ from typing import Annotated
 
 import typer
 
-from smilearn.cli._options import Json, Quiet, Seed, check_output, that
-from smilearn.cli._terminal import Messages, early_line, print_riskiest, write_to_stdout
+from smilearn.cli._options import Json, Quiet, Seed, check_folder, check_output, that
+from smilearn.cli._terminal import (
+    Messages,
+    early_line,
+    print_riskiest,
+    spent_line,
+    write_to_stdout,
+)
 from smilearn.exceptions import InvalidInputError
 
-Moment = StrEnum("Moment", "EARLY BEFORE")
+Moment = StrEnum(
+    "Moment", {"EARLY": "early", "BEFORE": "before", "HELD_OUT": "held-out"}
+)
 Layers = StrEnum("Layers", "SPREAD SENTENCE")
 Format = StrEnum("Format", "CSV JSONL")
 
@@ -50,13 +58,16 @@ def score(
     ] = None,
     moment: Annotated[
         Moment,
-        typer.Option(help="Fine-tune to the early point, or use the base model."),
+        typer.Option(
+            help="Fine-tune to the early point, use the base model, or fine-tune twice "
+            "on half of the data and score what each run has not seen."
+        ),
     ] = Moment.EARLY,
     layers: Annotated[
         Layers,
         typer.Option(
             help="Three layers of the model side by side, or the sentence embedding of "
-            "a sentence-transformers model (before)."
+            "a sentence-transformers model (before, held-out)."
         ),
     ] = Layers.SPREAD,
     embeddings: Annotated[
@@ -78,15 +89,25 @@ def score(
         ),
     ] = True,
     max_epochs: Annotated[
-        int, typer.Option(min=1, help="Passes over the data at most (early).")
-    ] = 5,
+        int | None,
+        typer.Option(
+            min=1, help="Epochs of each run; 5 at most (early), or 2 (held-out)."
+        ),
+    ] = None,
     learning_rate: Annotated[
         float,
         typer.Option(
             callback=that(lambda rate: 0 < rate < float("inf"), "a number above 0"),
-            help="Largest learning rate (early).",
+            help="Largest learning rate (early, held-out).",
         ),
     ] = 5e-5,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Keep what is trained here, and go on from it (early, held-out).",
+        ),
+    ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -95,6 +116,10 @@ def score(
     from smilearn.cli import _inputs, _workflow
     from smilearn.tables._io import file_kind, read_frame, write_frame
 
+    if moment == Moment.HELD_OUT and not pooled:
+        raise InvalidInputError(
+            "--moment held-out has a pooled score; leave out --no-pooled."
+        )
     dash = str(data) == "-"
     out = None if str(out) == "-" else out
     messages = Messages(quiet=quiet, as_json=as_json, data_on_stdout=out is None)
@@ -102,6 +127,16 @@ def score(
         raise InvalidInputError(
             "--embeddings stand for a model; give one of --embeddings and --model."
         )
+    if embeddings and moment == Moment.HELD_OUT:
+        raise InvalidInputError(
+            "--moment held-out fine-tunes a model on texts; leave out --embeddings."
+        )
+    if folder:
+        if embeddings or moment == Moment.BEFORE:
+            raise InvalidInputError(
+                "--folder keeps what is trained, and here nothing is; leave it out."
+            )
+        check_folder(folder, folder)
     if not (embeddings or text):
         raise InvalidInputError("Name the column of the texts with --text.")
     if data is None and not stdin:
@@ -133,12 +168,13 @@ def score(
             X = _inputs.load_embeddings(embeddings, len(labels))
             scored = _workflow.score_embeddings(X, labels, texts=texts, **options)
         else:
-            options |= {"model": model, "verbose": messages.progress}
-            if early := moment == Moment.EARLY:
-                options |= {"max_epochs": max_epochs, "learning_rate": learning_rate}
-            else:
+            options |= {"model": model, "verbose": messages.progress, "folder": folder}
+            if moment != Moment.BEFORE:
+                epochs = max_epochs or (5 if moment == Moment.EARLY else 2)
+                options |= {"max_epochs": epochs, "learning_rate": learning_rate}
+            if moment != Moment.EARLY:
                 options["sentence"] = layers == Layers.SENTENCE
-            scored = _workflow.score_texts(texts, labels, early=early, **options)
+            scored = _workflow.score_texts(texts, labels, moment=moment, **options)
     if out:
         write_frame(scored.table.frame, out)
     else:
@@ -150,6 +186,8 @@ def score(
         f"{facts['out']}: {facts['n_samples']} samples, {facts['n_classes']} classes; "
         f"slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}."
     )
+    if scored.runs is not None:
+        sentence = f"{spent_line(scored.runs)}\n{sentence}"
     if scored.embedder is not None:
         sentence = f"{early_line(scored.embedder)}\n{sentence}"
     messages.say(sentence, facts)

@@ -132,6 +132,16 @@ def print_table(frame, n_rows, most=None):
         typer.echo(f"{len(head)} of {n_rows} rows; {more}--out FILE writes them.")
 
 
+def spent_line(runs):
+    """Say in a line what held-out runs have cost, and what they weigh."""
+    epochs, weights = runs.estimator.max_epochs, runs.pool_["weights"]
+    return (
+        f"spent: two runs, epochs: {epochs}, each on half of the data; as much as "
+        f"{runs.cost_:.1f} epochs of a training on all. Weights: runs "
+        f"{weights['held_out']:.2f}, embeddings {weights['prior_scorer']:.2f}."
+    )
+
+
 def early_line(embedder):
     """Say in a line where a fine-tune stopped."""
     last = embedder.history_[-1]

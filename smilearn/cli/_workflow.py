@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, field
 
+from sklearn.pipeline import make_pipeline
+
 from smilearn.datasets import packaged_minilm
 from smilearn.embedding._hidden_states import HiddenStateEmbedder
 from smilearn.embedding._pretrained import DEFAULT_MODEL
 from smilearn.embedding._sentence import SentenceEmbedder
 from smilearn.exceptions import MissingDependencyError
+from smilearn.finetuning._classifier import FineTunedClassifier
 from smilearn.finetuning._embedder import FineTunedEmbedder
+from smilearn.finetuning._held_out import HeldOutScorer
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._validation import check_labelled_texts, check_labels
@@ -21,6 +25,7 @@ class Scored:
     scorer: SlicedMIScorer
     model: str = ""
     embedder: FineTunedEmbedder | None = field(default=None, repr=False)
+    runs: HeldOutScorer | None = field(default=None, repr=False)
 
     @property
     def facts(self):
@@ -33,6 +38,9 @@ class Scored:
         }
         if self.model:
             facts["model"] = self.model
+        if self.runs is not None:
+            facts["epochs_spent"] = round(self.runs.cost_, 4)
+            facts["weights"] = self.runs.pool_["weights"]
         if self.embedder is not None:
             facts["early_point_reached"] = self.embedder.early_point_reached_
             facts["history"] = self.embedder.history_
@@ -44,27 +52,37 @@ def score_texts(
     labels,
     *,
     model=None,
-    early=True,
+    moment="early",
     sentence=False,
     seed=0,
     verbose=False,
     ids=None,
     scorer=None,
+    folder=None,
     **tuning,
 ):
-    """Score texts with the base model, or at the early point of a fine-tune."""
+    """Score texts with the base model, at an early point, or by runs on halves."""
     # sentence: with the sentence embedding instead of three layers of the base model
     texts, *_ = check_labelled_texts(texts, labels)
     model, options = model or default_model(), {"verbose": verbose}
-    if early:
-        embedder = FineTunedEmbedder(model, random_state=seed, **options, **tuning)
+    if moment == "early":
+        tuning |= {"random_state": seed, "checkpoint_folder": folder}
+        embedder = FineTunedEmbedder(model, **options, **tuning)
     elif sentence:
         embedder = SentenceEmbedder(model, **options)
     else:
         embedder = HiddenStateEmbedder(model, layer="spread", **options)
+    if moment == "held-out":
+        base = SlicedMIScorer(random_state=seed, **(scorer or {}))
+        options |= {"random_state": seed, "folder": folder}
+        options["prior"] = make_pipeline(embedder, base)
+        runs = HeldOutScorer(FineTunedClassifier(model, **tuning), **options)
+        runs.fit(texts, check_labels(labels))
+        table = runs.to_table(texts=texts, ids=ids)
+        return Scored(table, runs.prior_scorer_[-1], model, runs=runs)
     X = embedder.fit_transform(texts, labels)
     scored = score_embeddings(X, labels, texts=texts, ids=ids, seed=seed, scorer=scorer)
-    scored.model, scored.embedder = model, embedder if early else None
+    scored.model, scored.embedder = model, embedder if moment == "early" else None
     return scored
 
 

@@ -4,8 +4,10 @@ import inspect
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils.metadata_routing import get_routing_for_object
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._sklearn_compat import routing_enabled
 
 
 def score_samples(estimator, X, y=None):
@@ -95,3 +97,24 @@ def layers(estimator):
             inside.append(getattr(last, "estimator_", last.estimator))
         else:
             return inside
+
+
+def name_of_weights(estimator):
+    """Name under which an estimator takes weights, such as ``svc__sample_weight``."""
+    if routing_enabled():
+        routing = get_routing_for_object(estimator)
+        if not routing.consumes("fit", ["sample_weight"]):
+            raise InvalidInputError(
+                "The estimator does not request sample_weight under this name; call "
+                "set_fit_request(sample_weight=True) of it or of its last step."
+            )
+        return "sample_weight"
+    inside = layers(estimator)
+    prefix = [f"{each.steps[-1][0]}__" for each in inside if hasattr(each, "steps")]
+    takes = inspect.signature(inside[-1].fit).parameters.values()
+    if not any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in takes):
+        raise InvalidInputError(
+            f"{type(inside[-1]).__name__}.fit takes no sample_weight. Use "
+            "an estimator that takes weights, or go without them."
+        )
+    return "".join(prefix) + "sample_weight"

@@ -1,25 +1,22 @@
 """Fit an estimator with less weight on the samples at risk."""
 
-import inspect
 from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.utils.metadata_routing import get_routing_for_object
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._filter import RiskFilter
 from smilearn.filtering._meta import MetaEstimator
-from smilearn.filtering._pipelines import layers
+from smilearn.filtering._pipelines import name_of_weights
 from smilearn.utils._indexing import check_aligned
 from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
     fit_context,
-    routing_enabled,
 )
 
 
@@ -125,7 +122,7 @@ class RiskReweighter(MetaEstimator):
         InvalidInputError
             If the estimator takes no weights, or a function of one's own gives none.
         """
-        name = _name_of_weights(self.estimator)
+        name = name_of_weights(self.estimator)
         own = params.get(name)
         if own is None:
             params.pop(name, None)
@@ -156,27 +153,6 @@ class RiskReweighter(MetaEstimator):
         with np.errstate(over="ignore", invalid="ignore"):  # inf - inf: far above
             weights = expit((threshold - risk) / unit)
         return np.fmax(weights, least)
-
-
-def _name_of_weights(estimator):
-    """Name under which an estimator takes weights, such as ``svc__sample_weight``."""
-    if routing_enabled():
-        routing = get_routing_for_object(estimator)
-        if not routing.consumes("fit", ["sample_weight"]):
-            raise InvalidInputError(
-                "The estimator does not request sample_weight under this name; call "
-                "set_fit_request(sample_weight=True) of it or of its last step."
-            )
-        return "sample_weight"
-    inside = layers(estimator)
-    prefix = [f"{each.steps[-1][0]}__" for each in inside if hasattr(each, "steps")]
-    takes = inspect.signature(inside[-1].fit).parameters.values()
-    if not any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in takes):
-        raise InvalidInputError(
-            f"{type(inside[-1]).__name__}.fit takes no sample_weight; use "
-            "FilteredEstimator, or an estimator that takes weights."
-        )
-    return "".join(prefix) + "sample_weight"
 
 
 def _checked(weights, n_samples):

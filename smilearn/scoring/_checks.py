@@ -70,14 +70,8 @@ def of_known_labels(scorer, X, y, sample_weight=None):
     """Samples whose labels were seen, their codes and weights; warn of the others."""
     X, y = validated(scorer, X, y)
     weight = checked_weights(sample_weight, X)
-    known = np.isin(y, scorer.classes_)
-    if known.any() and not known.all():
-        warnings.warn(
-            f"{(~known).sum()} of {len(y)} samples have labels that were not seen in "
-            "fit; they are left out of the mean log probability.",
-            LowSupportWarning,
-            stacklevel=3,
-        )
+    known = known_labels(scorer.classes_, y)
+    if not known.all():
         X, y = X[known], y[known]
         weight = weight if weight is None else weight[known]
     if weight is not None and not weight.any():
@@ -85,6 +79,20 @@ def of_known_labels(scorer, X, y, sample_weight=None):
             "No sample of a label that was seen in fit has weight above 0."
         )
     return X, encoded(scorer.classes_, y), weight
+
+
+def known_labels(classes, y):
+    """Which labels were seen, all if none was; warns of the others."""
+    known = np.isin(y, classes)
+    if known.any() and not known.all():
+        warnings.warn(
+            f"{(~known).sum()} of {len(y)} samples have labels that were not seen in "
+            "fit; they are left out of the mean log probability.",
+            LowSupportWarning,
+            stacklevel=4,
+        )
+        return known
+    return np.ones(len(y), bool)
 
 
 def batch_weights(sample_weight, X):

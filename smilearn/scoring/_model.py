@@ -131,6 +131,25 @@ class ScoreModel:
             in_threads(work, len(codes), X.numel() * len(self.centre))
         return own, likely
 
+    def left_out_evidence(self, X, codes, weight, settings):
+        """Evidence for each label (n, K) but the log prior's, the sample left out."""
+        left_out = copies_left_out(self, weight)
+        X = features_of(X, self.recipe.projection, settings.device)
+        table = np.empty((len(codes), len(self.classes)))
+        for begin in range(0, len(codes), self._chunk_length):
+            chunk = left_out[begin : begin + self._chunk_length]
+            for rows in split_by_left_out(chunk):
+                rows = begin + rows
+                points = self.centred(rows_of(X, rows), settings)
+                label = torch.as_tensor(codes[rows], device=points.device)
+                asked = points, settings, label, left_out[rows]
+                table[rows] = self.log_posterior(*asked)
+        return self.without_prior(table)
+
+    def without_prior(self, log_posterior):
+        """Evidence that is left of a log posterior (n, K) without the log prior."""
+        return log_posterior - self.pool.prior_weight * self.pool.log_prior
+
     @property
     def _chunk_length(self):
         """Samples whose points and table of probabilities fit in memory."""

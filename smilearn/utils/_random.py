@@ -1,6 +1,9 @@
 """Random streams, and samples drawn in proportion to their classes."""
 
 import numpy as np
+from sklearn.base import clone
+
+from smilearn.utils._naming import params_named
 
 
 def generator_from(random_state, purpose):
@@ -36,3 +39,12 @@ def stratified_rows(codes, n_rows, rng, *, spare=0):
     begins = np.cumsum(counts) - counts
     place = np.arange(len(codes)) - begins[codes[by_class]]
     return np.sort(by_class[place < wanted[codes[by_class]]])
+
+
+def seeded_clone(estimator, seed):
+    """Clone an estimator, with seeds of its own in each `random_state`."""
+    model = clone(estimator)
+    names = params_named(model, "random_state")
+    seeds = np.random.SeedSequence(seed).generate_state(len(names))
+    seeds = (seeds >> 1).tolist()  # some estimators take 31 bits
+    return model.set_params(**dict(zip(names, seeds, strict=True)))

@@ -125,3 +125,15 @@ def _mkl():
         with suppress(OSError, AttributeError):  # no library, or one without MKL
             return ctypes.CDLL(str(library)).MKL_Set_Num_Threads_Local
     return None
+
+
+@contextmanager
+def at_most_threads(n_threads):
+    """Lower the threads of BLAS and OpenMP in this process; raise those of none."""
+    libraries = ThreadpoolController()
+    with ExitStack() as limits:
+        for library in libraries.info():
+            if library["num_threads"] > n_threads:
+                selected = libraries.select(filepath=library["filepath"])
+                limits.enter_context(selected.limit(limits=n_threads))
+        yield

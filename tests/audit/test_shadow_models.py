@@ -38,8 +38,8 @@ from smilearn.audit._shadow_models import (
     seeded_clone,
     shadow_answers,
 )
-from smilearn.baselines._training import log_probabilities
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._answers import log_probabilities
 
 CODES = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [41, 17, 5]))
 

@@ -23,9 +23,9 @@ score_texts = _workflow.score_texts
 def tiny(tiny_encoder, one_thread):
     """A tiny encoder for MiniLM, which learns faster, and enough flips to count."""
 
-    def score(*data, early=True, **options):
-        options |= {"learning_rate": 3e-3} if early else {}
-        return score_texts(*data, early=early, **options)
+    def score(*data, moment="early", **options):
+        options |= {"learning_rate": 3e-3} if moment == "early" else {}
+        return score_texts(*data, moment=moment, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "packaged_minilm", lambda: tiny_encoder)

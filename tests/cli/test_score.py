@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import LABELS, TEXTS, mistake, read, succeed, write
+from sklearn.pipeline import make_pipeline
 
 from smilearn import (
+    FineTunedClassifier,
+    HeldOutScorer,
     HiddenStateEmbedder,
     RiskTable,
     SentenceEmbedder,
@@ -85,6 +88,47 @@ def test_early_scores_warn_in_lines_and_print_json(data, tiny_encoder):
     assert read("again.jsonl") == risk
     score_texts(data, "other.jsonl", *options, "--seed", 1, moment="early")
     assert read("other.jsonl")["risk"] != risk["risk"]
+
+
+def test_held_out_scores_say_what_was_spent(data, tiny_encoder):
+    options = ("--model", tiny_encoder, "--n-slices", 16)
+    done = score_texts(data, "risk.csv", *options, moment="held-out")
+    prior = HiddenStateEmbedder(tiny_encoder, layer="spread")
+    prior = make_pipeline(prior, SlicedMIScorer(16, random_state=0))
+    runs = FineTunedClassifier(tiny_encoder, max_epochs=2)
+    scorer = HeldOutScorer(runs, prior=prior, random_state=0).fit(TEXTS, LABELS)
+    risk = RiskTable.read("risk.csv")
+    np.testing.assert_allclose(risk["risk"], -scorer.scores_, rtol=1e-5)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("spent: two runs, epochs: 2, each on half of the data; as")
+    assert "as much as 2.0 epochs of a training on all. Weights: runs " in first
+    assert second.startswith("risk.csv: 20 samples, 2 classes; slices: 16, ")
+    more = (*options, "--max-epochs", 1, "--json")
+    facts = json.loads(score_texts(data, "x.csv", *more, moment="held-out").stdout)
+    assert facts["epochs_spent"] == 1
+    assert set(facts["weights"]) == {"held_out", "prior_scorer", "prior"}
+    columns = ("--label", "label", "--text", "text", "--moment", "held-out")
+    line = mistake("score", data, *columns, "--no-pooled", "--out", "x.csv")
+    assert "leave out --no-pooled" in line
+    np.save("rows.npy", np.eye(20))
+    line = mistake("score", data, *columns, "--embeddings", "rows.npy")
+    assert "fine-tunes a model on texts; leave out --embeddings" in line
+
+
+@pytest.mark.parametrize("moment", ["early", "held-out"])
+def test_a_folder_keeps_what_is_trained(data, tiny_encoder, moment):
+    options = ("--model", tiny_encoder, "--max-epochs", 1, "--folder", "runs")
+    first = score_texts(data, "first.csv", *options, "--json", moment=moment)
+    kept = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*.*")}
+    assert kept
+    second = score_texts(data, "second.csv", *options, "--json", moment=moment)
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    assert RiskTable.read("first.csv").frame.equals(RiskTable.read("second.csv").frame)
+    facts = json.loads(first.stdout)
+    assert json.loads(second.stdout) == facts | {"out": "second.csv"}
+    columns = ("--label", "label", "--text", "text", "--moment", "before")
+    line = mistake("score", data, *columns, "--folder", "runs")
+    assert "nothing is; leave it out" in line
 
 
 def test_warning_of_cut_texts_is_a_line(tiny_encoder):

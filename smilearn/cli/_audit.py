@@ -1,0 +1,138 @@
+"""The audit command: labelled texts in, what a fine-tune memorizes of them out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smilearn.cli._options import (
+    InFile,
+    Json,
+    Quiet,
+    Seed,
+    check_folder,
+    check_output,
+)
+from smilearn.cli._terminal import Messages, print_table
+from smilearn.exceptions import InvalidInputError
+
+SHOWN = ("rank", "lira", "lira_std", "counterfactual", "label")
+
+
+def audit(
+    data: InFile,
+    label: Annotated[str, typer.Option(help="Column of the labels.")],
+    text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    id_: Annotated[
+        str | None,
+        typer.Option("--id", help="Column of ids to keep; else row numbers."),
+    ] = None,
+    n_shadow: Annotated[
+        int, typer.Option(min=2, help="Models to train, in pairs: an even number.")
+    ] = 4,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Folder or Hub name of an encoder; MiniLM if not given."),
+    ] = None,
+    max_epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the data of each model.")
+    ] = 3,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Rows (.npy) for a logistic regression, instead of a fine-tune.",
+        ),
+    ] = None,
+    prior: Annotated[
+        bool,
+        typer.Option(
+            "--prior/--no-prior",
+            help="Shrink few models towards the risk score of the base model.",
+        ),
+    ] = True,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Keep finished models here, and go on from those that are there.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Table to write.")
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Train models on halves of the data, and tell which samples they memorize."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    from smilearn.audit._audit import ShadowAudit
+    from smilearn.cli import _inputs
+    from smilearn.cli._workflow import default_model
+    from smilearn.embedding._hidden_states import HiddenStateEmbedder
+    from smilearn.finetuning._classifier import FineTunedClassifier
+    from smilearn.scoring._scorer import SlicedMIScorer
+    from smilearn.tables._io import read_frame, write_frame
+    from smilearn.utils._validation import check_labelled_texts, check_labels
+
+    messages = Messages(quiet=quiet, as_json=as_json)
+    if embeddings and model:
+        raise InvalidInputError(
+            "--embeddings stand for a model; give one of --embeddings and --model."
+        )
+    if not (embeddings or text):
+        raise InvalidInputError("Name the column of the texts with --text.")
+    if out:
+        check_output(out, data, embeddings)
+    if folder:
+        check_folder(folder, folder)
+    frame = read_frame(data)
+    labels = _inputs.label_column(frame, label, data)
+    texts = _inputs.column_of(frame, text, data) if text else None
+    ids = _inputs.id_column(frame, id_, data) if id_ else None
+    scorer = SlicedMIScorer(random_state=seed)
+    if embeddings:
+        X = _inputs.load_embeddings(embeddings, len(labels))
+        labels, classifier = check_labels(labels), LogisticRegression(max_iter=1_000)
+    else:
+        texts, *_ = check_labelled_texts(texts, labels)
+        X, model = texts, model or default_model()
+        classifier = FineTunedClassifier(model, max_epochs=max_epochs)
+        scorer = make_pipeline(HiddenStateEmbedder(model, layer="spread"), scorer)
+    shadows = ShadowAudit(
+        classifier,
+        n_shadow=n_shadow,
+        prior=scorer if prior else None,
+        random_state=seed,
+        checkpoint_folder=folder,
+        verbose=messages.progress,
+    )
+    with messages.warnings():
+        shadows.fit(X, labels)
+    table, attack = shadows.to_table(texts=texts, ids=ids).frame, shadows.attack()
+    if out:
+        write_frame(table, out)
+    top = table.sort("rank").head(10)
+    if messages.draws:
+        print_table(top.select(*SHOWN, "id" if texts is None else "text"), len(top))
+        print_table(attack.frame, len(attack))
+    facts = {
+        "out": None if out is None else str(out),
+        "n_samples": len(table),
+        "n_classes": len(shadows.classes_),
+        "n_shadow": n_shadow,
+        "prior": prior,
+        "attack": {row.pop("measure"): row for row in attack.frame.to_dicts()},
+        "riskiest": top["id"].to_list(),
+    }
+    auc = facts["attack"]["auc"]
+    messages.say(
+        f"{out or data}: {len(table)} samples, {facts['n_classes']} classes, "
+        f"{n_shadow} shadow models; AUC of the attack {auc['value']:.3f} "
+        f"({auc['low']:.3f} to {auc['high']:.3f}).",
+        facts,
+    )
