@@ -62,6 +62,7 @@ class Settings:
     freeze_layers: int = 4
     learning_rate: float = 2e-4
     max_length: int = 256
+    mixed_precision: str = "bf16"
 
     def training(self, device, **changed):
         """Parameters of a fine-tune, the same for shadow models and for the runs."""
@@ -71,6 +72,7 @@ class Settings:
             "max_epochs": self.epochs,
             "learning_rate": self.learning_rate,
             "max_length": self.max_length,
+            "mixed_precision": self.mixed_precision,
             "device": device,
             "random_state": self.random_state,
             **changed,
