@@ -42,6 +42,7 @@ from smilearn import (
     SlicedMIScorer,
 )
 from smilearn.datasets import flip_labels, packaged_minilm
+from smilearn.utils._files import replacing
 
 FIGURE = HERE.parent / "docs" / "price-list.svg"
 SHARE = 0.033  # of labels that are flipped
@@ -104,7 +105,8 @@ def claim(folder, settings):
     path, facts = folder / "settings.json", asdict(settings)
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        path.write_text(json.dumps(facts))
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(facts))
     begun = json.loads(path.read_text())
     if begun != facts:
         raise SystemExit(f"{folder} holds a run of {begun}, not of {facts}.")
@@ -131,7 +133,9 @@ def early_of(texts, y, training, path):
         X, epoch = early.fit_transform(texts, y), early.history_[-1]["epoch"]
         seconds = time.process_time() - begin
         full = seconds / epoch * training["max_epochs"]
-        np.savez(path, X=X, losses=early.losses_, epoch=epoch, full=full)
+        facts = {"X": X, "losses": early.losses_, "epoch": epoch, "full": full}
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **facts)
     with np.load(path) as file:
         return dict(file)
 
@@ -148,11 +152,12 @@ def steps_of(pool, settings, folder, device):
     spent = time.process_time() - begin
     last = HiddenStateEmbedder(training["model"], **options).fit_transform(texts)
     lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    lda = HeldOutScorer(lda, n_folds=10, prior=None, random_state=seed)
+    lda = HeldOutScorer(lda, n_folds=10, prior=None, random_state=seed).fit(X, y)
+    own = np.searchsorted(lda.classes_, y)[:, None]
     scores = {
         SCORE: SlicedMIScorer(random_state=seed).fit(X, y).scores_,
         "before: PSMI of the paper": paper.fit(last, y).scores_,
-        "before: LDA in folds": lda.fit(X, y).scores_,
+        "before: LDA in folds": np.take_along_axis(lda.held_out_, own, 1)[:, 0],
     }
     early = early_of(texts, y, training, folder / "early.npz")
     costs = dict.fromkeys(scores, float(spent / early["full"]))
@@ -164,9 +169,15 @@ def steps_of(pool, settings, folder, device):
         costs[name] = float(early["epoch"]) / settings.epochs
     for n_epochs in LOOKS:
         model = FineTunedClassifier(**settings.training(device, max_epochs=n_epochs))
-        prior = folder / f"held-out-{n_epochs}"
-        runs = HeldOutScorer(model, random_state=seed, folder=prior).fit(texts, y)
-        for name, own in (("alone", runs.margin_), ("with prior", runs.scores_)):
+        options = {"random_state": seed, "verbose": 1}
+        options["checkpoint_folder"] = folder / f"held-out-{n_epochs}"
+        alone = HeldOutScorer(model, prior=None, **options).fit(texts, y)
+        runs = HeldOutScorer(model, **options).fit(texts, y)
+        for name, own in (
+            ("runs alone", runs.margin_),
+            ("no prior", alone.scores_),
+            ("with prior", runs.scores_),
+        ):
             scores[f"held-out, {n_epochs}: {name}"] = own
             costs[f"held-out, {n_epochs}: {name}"] = runs.cost_ / settings.epochs
         print(f"{settings.dataset}: held-out, {n_epochs}: {runs.pool_}", flush=True)
@@ -283,7 +294,8 @@ ASKED = [
     (SCORE, LOSS),
     ("early: score", LOSS),
     ("held-out, 2: with prior", SCORE),
-    ("held-out, 2: with prior", "held-out, 2: alone"),
+    ("held-out, 2: with prior", "held-out, 2: runs alone"),
+    ("held-out, 2: with prior", "held-out, 2: no prior"),
     ("held-out, 2: with prior", "early: PSMI of the paper"),
     *[(f"audit, {n}: with prior", f"audit, {n}: alone") for n in (2, 4, 8)],
     ("audit, 4: with prior", "audit, 6: alone"),

@@ -5,7 +5,7 @@ from sklearn.base import clone
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._pipelines import layers
-from smilearn.utils._naming import params_named
+from smilearn.utils._random import seed_where_none
 
 
 def prior_scores(prior, X, labels, seed):
@@ -17,8 +17,7 @@ def prior_scores(prior, X, labels, seed):
         scorer = layers(prior)[-1]
         if not hasattr(scorer, "scores_"):
             prior = clone(prior)
-            names = params_named(prior, "random_state")
-            prior.set_params(**{k: seed for k, v in names.items() if v is None})
+            seed_where_none(prior, seed)
             scorer = layers(prior.fit(X, labels))[-1]
         scores = getattr(scorer, "scores_", None)
         if scores is None:

@@ -74,7 +74,7 @@ def score_texts(
         embedder = HiddenStateEmbedder(model, layer="spread", **options)
     if moment == "held-out":
         base = SlicedMIScorer(random_state=seed, **(scorer or {}))
-        options |= {"random_state": seed, "folder": folder}
+        options |= {"random_state": seed, "checkpoint_folder": folder}
         options["prior"] = make_pipeline(embedder, base)
         runs = HeldOutScorer(FineTunedClassifier(model, **tuning), **options)
         runs.fit(texts, check_labels(labels))

@@ -21,7 +21,14 @@ from smilearn.embedding._hidden_states import HiddenStateEmbedder
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import name_of_weights
 from smilearn.finetuning._base import FineTuning
-from smilearn.finetuning._held_out_runs import Run, answers_of, deal
+from smilearn.finetuning._held_out_runs import (
+    Run,
+    answers_of,
+    deal,
+    evidence_of_all,
+    first_copies,
+    fold_evidence,
+)
 from smilearn.scoring._base import RiskScorer
 from smilearn.scoring._checks import encoded, forget, known_labels
 from smilearn.scoring._evidence import evidence, left_out_evidence
@@ -32,7 +39,12 @@ from smilearn.utils._files import RunFolder
 from smilearn.utils._indexing import take_samples
 from smilearn.utils._naming import check_no_folder, name_of, pretrained_files
 from smilearn.utils._parallel import side_by_side
-from smilearn.utils._random import generator_from, seeded_clone, subsample
+from smilearn.utils._random import (
+    generator_from,
+    seed_where_none,
+    seeded_clone,
+    subsample,
+)
 from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
@@ -47,19 +59,20 @@ from smilearn.utils._validation import (
 )
 from smilearn.utils._weights import checked_weights, enough_weight
 
-_FORMAT = 1  # of the files of a folder
+_FORMAT = 2  # of the files of a folder
 _CELLS = 2**22  # samples times labels on which the pool is fitted
 
 
 class HeldOutScorer(RiskScorer, BaseEstimator):
     """Score each sample by a classifier that has not seen it; low = at risk.
 
-    The samples are dealt into stratified folds, and a classifier is fitted to all
-    samples but those of a fold, for each fold. The log probabilities that it gives to
-    these are pooled with what the embeddings of the base model say, and with the log
-    prior, as :class:`SlicedMIScorer` pools its own kinds of evidence: with the weights
-    that make the labels likeliest, and without any truth about memorization. Two short
-    fine-tunes, each on half of the texts, are a good use of it.
+    The samples are dealt into stratified folds, equal ones into the same, and a
+    classifier is fitted to all samples but those of a fold, for each fold. The log
+    probabilities that it gives to these are pooled with what their embeddings say, in
+    the model before training and, of a :class:`FineTunedClassifier`, in the run that
+    has not seen them, and with the log prior. The weights are those that make the
+    labels likeliest, as in :class:`SlicedMIScorer`, and use no truth about
+    memorization. Two short fine-tunes, each on half of the texts, are a good use of it.
 
     Parameters
     ----------
@@ -78,15 +91,15 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         they speak for. None: the runs alone.
 
     random_state : int, RandomState instance, Generator or None, default=None
-        Seed of the folds, of each run and of "embeddings". It takes the place of any
-        `random_state` of the classifier.
+        Seed of the folds and of each run. It takes the place of any `random_state` of
+        the classifier, and of one of the prior that is None.
 
     n_jobs : int, default=None
         Runs side by side, as in joblib. It changes no result.
 
-    folder : str or path-like, default=None
-        Where each run leaves its log probabilities once it is finished, and a
-        fine-tune its checkpoints until then. A fit that was killed goes on from there
+    checkpoint_folder : str or path-like, default=None
+        Where each run leaves what it says once it is finished, and a fine-tune its
+        checkpoints until then. A fit that was killed goes on from there
         when it is run again, and gives the same scores.
 
     verbose : int or bool, default=0
@@ -122,7 +135,8 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         Threshold of :meth:`predict`: the log of one half.
 
     pool_ : dict
-        `weights` of the evidence of the runs ("held_out"), of the prior scorer
+        `weights` of the evidence: of the runs ("held_out"), of embeddings by a run that
+        has not seen the samples ("held_out_embeddings"), of the prior scorer
         ("prior_scorer") and of the log prior ("prior").
 
     cost_ : float
@@ -131,7 +145,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         without epochs counts as one.
 
     estimators_ : list
-        Classifier of each fold; None where `folder` held what it said.
+        Classifier of each fold; None where `checkpoint_folder` held what it said.
 
     prior_scorer_ : estimator
         The fitted prior, if there is one.
@@ -142,8 +156,10 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
     Notes
     -----
     Evidence is a log probability minus the log share of the label: the log prior enters
-    the pool once. The folds hold as many samples of a class as can be, up to one. A run
-    that has not seen a class gives it the least probability of all.
+    the pool once. Folds differ by one sample of a class at most, where no samples are
+    equal. A run that has not seen a class gives it the least probability of all.
+    Embeddings by a run are scored among those of the same fold, as each run has its own
+    space; a class of which the fold has no other sample gets no evidence, 0.
 
     Examples
     --------
@@ -165,7 +181,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         "prior": [StrOptions({"embeddings"}), HasMethods("fit"), None],
         "random_state": ["random_state", np.random.Generator],
         "n_jobs": [Integral, None],
-        "folder": [str, os.PathLike, None],
+        "checkpoint_folder": [str, os.PathLike, None],
         "verbose": ["verbose"],
     }
 
@@ -177,7 +193,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         prior="embeddings",
         random_state=None,
         n_jobs=None,
-        folder=None,
+        checkpoint_folder=None,
         verbose=0,
     ):
         self.estimator = estimator
@@ -185,7 +201,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         self.prior = prior
         self.random_state = random_state
         self.n_jobs = n_jobs
-        self.folder = folder
+        self.checkpoint_folder = checkpoint_folder
         self.verbose = verbose
 
     def __sklearn_tags__(self):
@@ -223,7 +239,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         ValueError
             If samples and labels do not fit together, a run would see one class only,
             a class has no weight, the classifier takes no weights, "embeddings" has
-            none, or `folder` holds another run.
+            none, or `checkpoint_folder` holds another run.
 
         Warns
         -----
@@ -237,23 +253,26 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
             weight = checked_weights(sample_weight, np.empty((len(y), 1)))
             enough_weight(weight, y)
             name_of_weights(self.estimator)  # refuses those that take none
-        check_no_folder(self.estimator, "folder to the scorer")
+        check_no_folder(self.estimator, "checkpoint_folder to the scorer")
         self.classes_, codes = np.unique(y, return_inverse=True)
-        share = np.bincount(codes, weight) / (
-            len(y) if weight is None else weight.sum()
-        )
-        folder = None if self.folder is None else RunFolder(self.folder)
+        fitted = np.ones(len(y), bool) if weight is None else weight > 0
+        count = np.bincount(codes, weight)
+        log_prior = np.log(np.maximum(count / count.sum(), 1e-300))
+        path = self.checkpoint_folder
+        folder = None if path is None else RunFolder(path)
         seed = folder.seed() if folder and self.random_state is None else None
         if seed is None:
             stream = generator_from(self.random_state, "held-out")
             seed = int(stream.integers(2**31))
-        self.folds_ = deal(codes, self.n_folds, np.random.default_rng([seed, 0]))
-        self._check_folds(codes)
+        copies, rng = first_copies(X), np.random.default_rng([seed, 0])
+        self.folds_ = deal(2 * codes + fitted, copies, self.n_folds, rng)
+        alone = self._check_folds(codes, copies, fitted)
         if folder:
             folder.claim(self._facts(X, y, weight, seed))
-        self._fit_prior(X, y, weight, seed)
-        self._run(X, y, weight, seed, folder)
-        self._fit_pool(X, y, codes, weight, np.log(np.maximum(share, 1e-300)))
+        tables = {"prior_scorer": self._fit_prior(X, y, weight, seed)}
+        states = self._run(X, y, weight, seed, folder)
+        tables |= self._fit_states(states, y, weight, seed)
+        self._fit_pool(tables, codes, weight, log_prior, alone)
         self.labels_, self.offset_ = y, DEFAULT_OFFSET[True]
         return self
 
@@ -280,7 +299,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         ------
         ValueError
             If `y` holds a label that was not seen in :meth:`fit`, or a run is not at
-            hand since `folder` held what it said.
+            hand since `checkpoint_folder` held what it said.
         """
         check_is_fitted(self)
         if y is None:
@@ -321,9 +340,13 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         check_is_fitted(self)
         X, y = self._checked(X, y)
         known = np.flatnonzero(known_labels(self.classes_, y))
-        own = self.score_samples(take_samples(X, known), y[known])
         weight = checked_weights(sample_weight, np.empty((len(y), 1)))
-        weight = None if weight is None else weight[known]
+        weight = np.ones(len(known)) if weight is None else weight[known]
+        if not weight.any():
+            raise InvalidInputError(
+                "No sample of a label that was seen in fit has weight above 0."
+            )
+        own = self.score_samples(take_samples(X, known), y[known])
         return float(np.average(own, weights=weight))
 
     @property
@@ -346,8 +369,8 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
             validate_data(self, X, reset=True, skip_check_array=True)
         return X, y
 
-    def _check_folds(self, codes):
-        """Refuse folds by which a run would see one class; warn of lone samples."""
+    def _check_folds(self, codes, copies, fitted):
+        """Samples that no other one speaks for; refuses folds that fit no classifier"""
         if not len(codes):
             raise InvalidInputError("X and y hold no samples; 2 or more are needed.")
         if len(self.classes_) < 2:
@@ -356,25 +379,30 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
                 f"got 1 class: {self.classes_.tolist()[0]!r} for all {len(codes)} "
                 "samples."
             )
+        distinct = np.unique([copies[fitted], codes[fitted]], axis=1)
+        sizes = np.bincount(distinct[1], minlength=len(self.classes_))
         for fold in range(self.n_folds):
-            if len(np.unique(codes[self.folds_ != fold])) < 2:
+            if len(np.unique(codes[fitted & (self.folds_ != fold)])) < 2:
                 raise InvalidInputError(
                     f"n_folds={self.n_folds} leaves samples of 1 class to a run, and 2 "
-                    f"are needed; classes have {np.bincount(codes)[:10].tolist()} "
-                    "samples. Give two classes or more 2 samples each."
+                    f"are needed; classes have {sizes[:10].tolist()} samples that "
+                    "differ and have weight. Give two classes or more 2 each."
                 )
-        if not (self.folds_ == self.n_folds - 1).any():
+        n_distinct = len(np.unique(copies))
+        if n_distinct < self.n_folds:
             raise InvalidInputError(
-                f"n_folds must be at most the {len(codes)} samples; got {self.n_folds}."
+                f"n_folds must be at most the {n_distinct} samples that differ; got "
+                f"{self.n_folds}."
             )
-        alone = self.classes_[np.bincount(codes) < 2]
-        if len(alone):
+        if (sizes < 2).any():
+            few = self.classes_[sizes < 2]
             warnings.warn(
-                f"{len(alone)} classes have one sample, which scores the log of its "
-                f"share: {alone[:5].tolist()}.",
+                f"{len(few)} classes have one sample, or copies of one, and score the "
+                f"log of their share: {few[:5].tolist()}.",
                 LowSupportWarning,
                 stacklevel=3,
             )
+        return fitted & (sizes[codes] < 2)
 
     def _facts(self, X, y, weight, seed):
         """What the log probabilities depend on."""
@@ -382,7 +410,9 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
             "format": _FORMAT,
             "n_folds": int(self.n_folds),
             "estimator": name_of(self.estimator),
-            "pretrained_files": pretrained_files(self.estimator, self.folder),
+            "pretrained_files": pretrained_files(
+                self.estimator, self.checkpoint_folder
+            ),
             "X": name_of(X),
             "y": name_of(y),
             "sample_weight": name_of(weight),
@@ -390,12 +420,13 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         }
 
     def _fit_prior(self, X, y, weight, seed):
-        """Fit the prior scorer, and keep what it says of each sample, left out."""
-        self._prior, self._prior_table = None, None
+        """Fit the prior scorer; what it says of each sample, left out, or None."""
+        self._prior = None
         if self.prior is None:
-            return
+            return None
         named = isinstance(self.prior, str)
-        prior = self._embeddings(X, seed) if named else clone(self.prior)
+        prior = self._embeddings(X) if named else clone(self.prior)
+        seed_where_none(prior, seed)
         steps = getattr(prior, "steps", [("", prior)])
         if not isinstance(steps[-1][1], SlicedMIScorer):
             raise InvalidInputError(
@@ -407,12 +438,12 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         X = X if before is None else before.fit_transform(X, y)
         scorer.fit(X, y, weight)
         self._prior, self.prior_scorer_ = (before, scorer), prior
-        self._prior_table = left_out_evidence(scorer, X, y, weight)
         self.psmi_ = scorer.psmi_
+        return left_out_evidence(scorer, X, y, weight)
 
-    def _embeddings(self, X, seed):
+    def _embeddings(self, X):
         """The scorer that "embeddings" stands for."""
-        scorer = SlicedMIScorer(random_state=seed)
+        scorer = SlicedMIScorer()
         params = self.estimator.get_params()
         for each in (self.estimator, *params.values()):
             if isinstance(each, FineTuning):
@@ -431,7 +462,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         """Fit the classifier of each fold that is not done, and ask it."""
         seeds = np.random.default_rng([seed, 1]).integers(2**31, size=self.n_folds)
         runs = [
-            Run(fold, seeded_clone(self.estimator, each), self.folds_, folder)
+            Run(fold, seeded_clone(self.estimator, each), self.folds_ == fold, folder)
             for fold, each in enumerate(seeds.tolist())
         ]
         answers = [run.load(len(self.classes_)) for run in runs]
@@ -444,70 +475,83 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         options["verbose"] = self.verbose
         for fold, known in side_by_side(Run.fit, calls, self.n_jobs, **options):
             answers[fold] = known
-        tables, epochs, self.estimators_ = zip(*answers, strict=True)
-        self.estimators_ = list(self.estimators_)
+        self.estimators_ = [answer.model for answer in answers]
         table = np.empty((len(y), len(self.classes_)))
-        for fold, answer in enumerate(tables):
-            table[self.folds_ == fold] = answer
+        for fold, answer in enumerate(answers):
+            table[self.folds_ == fold] = answer.table
         trained = 1 - np.bincount(self.folds_) / len(y)
-        self.cost_ = float(trained @ np.array(epochs))
+        self.cost_ = float(trained @ [answer.epochs for answer in answers])
         finite = table.min(where=np.isfinite(table), initial=0.0)
         self._least = min(finite, -np.log(len(y))) - np.log(2)
         self.held_out_ = np.maximum(table, self._least)
+        return [answer.states for answer in answers]
 
-    def _fit_pool(self, X, y, codes, weight, log_prior):
-        """Weigh the runs, the prior scorer and the log prior, and score the samples."""
-        tables = self._tables(self.held_out_, log_prior, self._prior_table)
-        fitted = np.ones(len(y), bool) if weight is None else weight > 0
-        count = np.bincount(codes, fitted)
-        alone = fitted & (count[codes] < 2)
-        rows = np.flatnonzero(fitted & ~alone)
+    def _fit_states(self, states, y, weight, seed):
+        """Score the states of each fold by the run that has not seen it, left out."""
+        self._state_scorers = []
+        if states[0] is None:
+            return {}
+        table = np.zeros(self.held_out_.shape)
+        weight = np.ones(len(y)) if weight is None else weight
+        for fold, X in enumerate(states):
+            rows = np.flatnonzero(self.folds_ == fold)
+            scorer, own = fold_evidence(X, y[rows], weight[rows], self.classes_, seed)
+            self._state_scorers.append(scorer)
+            table[rows] = own
+        return {"held_out_embeddings": table}
+
+    def _fit_pool(self, tables, codes, weight, log_prior, alone):
+        """Weigh the runs, the embeddings and the log prior, and score the samples."""
+        tables = _members(self.held_out_, log_prior, tables)
+        rows = np.flatnonzero(~alone if weight is None else ~alone & (weight > 0))
         most = max(2048, _CELLS // len(self.classes_))
         if len(rows):
             rows = rows[subsample(codes[rows], most, np.random.default_rng(0))]
         else:  # classes of one sample each
-            rows = np.arange(len(y))
+            rows = np.arange(len(codes))
         some = {name: table[rows] for name, table in tables.items()}
         weight = None if weight is None else weight[rows]
         self._pool, _ = fit_pool(some, codes[rows], log_prior, weight)
         table = self._pool.log_posterior(tables)
         table[alone] = log_prior
-        own = np.arange(len(y)), codes
+        own = np.arange(len(codes)), codes
         self.scores_ = table[own]
         self.probability_ = np.exp(self.scores_)
         self.likely_labels_ = self.classes_[table.argmax(1)]
         others = self.held_out_.copy()
         others[own] = -np.inf
         self.margin_ = self.held_out_[own] - others.max(1)
-        del self._prior_table
-
-    @staticmethod
-    def _tables(held_out, log_prior, prior_table):
-        tables = {"held_out": held_out - log_prior}
-        if prior_table is not None:
-            tables["prior_scorer"] = prior_table
-        return tables
 
     def _log_probability(self, X):
         X = as_numpy(read_column(X))
         if None in self.estimators_:
             raise InvalidInputError(
-                "The runs of this scorer were read from folder, which holds what they "
-                "said of the training samples and not the models. For new samples, fit "
-                "without it or in a new one."
+                "The runs of this scorer were read from checkpoint_folder, which holds "
+                "what they said of the training samples and not the models. For new "
+                "samples, fit without it or in a new one."
             )
-        answers = [
-            np.maximum(answers_of(model, X, self.classes_), self._least)
-            for model in self.estimators_
-        ]
-        held_out = logsumexp(answers, axis=0) - np.log(len(answers))
-        prior_table = None
+        answers = [answers_of(model, X, self.classes_) for model in self.estimators_]
+        held_out = [np.maximum(table, self._least) for table, _ in answers]
+        held_out = logsumexp(held_out, axis=0) - np.log(len(answers))
+        tables = {"prior_scorer": None}
         if self._prior is not None:
             before, scorer = self._prior
-            X = X if before is None else before.transform(X)
-            prior_table = evidence(scorer, X)
-        tables = self._tables(held_out, self._pool.log_prior, prior_table)
+            tables["prior_scorer"] = evidence(
+                scorer, X if before is None else before.transform(X)
+            )
+        if self._state_scorers:
+            total = np.zeros(held_out.shape)
+            for scorer, (_, states) in zip(self._state_scorers, answers, strict=True):
+                total += evidence_of_all(scorer, states, self.classes_)
+            tables["held_out_embeddings"] = total / len(answers)
+        tables = _members(held_out, self._pool.log_prior, tables)
         return self._pool.log_posterior(tables)
+
+
+def _members(held_out, log_prior, tables):
+    """Evidence that is there, by name; that of the runs without the log prior."""
+    tables = {"held_out": held_out - log_prior, **tables}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def _holds_texts(X):

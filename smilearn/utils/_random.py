@@ -48,3 +48,9 @@ def seeded_clone(estimator, seed):
     seeds = np.random.SeedSequence(seed).generate_state(len(names))
     seeds = (seeds >> 1).tolist()  # some estimators take 31 bits
     return model.set_params(**dict(zip(names, seeds, strict=True)))
+
+
+def seed_where_none(estimator, seed):
+    """Give a seed to each `random_state` of an estimator that is None."""
+    names = params_named(estimator, "random_state")
+    estimator.set_params(**{k: seed for k, state in names.items() if state is None})

@@ -178,7 +178,7 @@ def test_two_samples_of_a_class_and_probabilities_of_0_are_bounded():
     [
         ([0, 0, 0, 0], 2, "2 classes or more"),
         ([0, 0, 0, 1], 2, "1 class to a run"),
-        ([0, 0, 1, 1], 5, "at most the 4 samples"),
+        ([0, 0, 1, 1], 5, "at most the 4 samples that differ"),
     ],
 )
 def test_too_little_is_refused(y, n_folds, message):
@@ -235,7 +235,7 @@ def test_weights_that_cannot_be_used_are_refused_before_anything_is_fitted(prior
 
 def test_two_classes_of_which_one_has_one_sample_are_refused():
     y = np.arange(300) == 0
-    with pytest.raises(InvalidInputError, match="two classes or more 2 samples each"):
+    with pytest.raises(InvalidInputError, match="two classes or more 2 each"):
         scorer(n_folds=5).fit(X, y)
 
 
@@ -305,7 +305,9 @@ class Killed(LogisticRegression):
 def test_a_killed_fit_goes_on(tmp_path, monkeypatch, random_state):
     monkeypatch.setattr(Killed, "fits", 0)
     monkeypatch.setattr(Killed, "dies_at", 3)
-    one = scorer(Killed(), n_folds=4, random_state=random_state, folder=tmp_path / "x")
+    one = scorer(
+        Killed(), n_folds=4, random_state=random_state, checkpoint_folder=tmp_path / "x"
+    )
     with pytest.raises(KeyboardInterrupt):
         one.fit(X, LABELS)
     monkeypatch.setattr(Killed, "dies_at", None)
@@ -314,7 +316,7 @@ def test_a_killed_fit_goes_on(tmp_path, monkeypatch, random_state):
     assert [each is None for each in one.estimators_] == [True, True, False, False]
     seed = json.loads((tmp_path / "x" / "run.json").read_text())["seed"]
     again = scorer(
-        Killed(), n_folds=4, random_state=random_state, folder=tmp_path / "x"
+        Killed(), n_folds=4, random_state=random_state, checkpoint_folder=tmp_path / "x"
     )
     np.testing.assert_array_equal(again.fit(X, LABELS).scores_, one.scores_)
     assert Killed.fits == 5
@@ -323,19 +325,19 @@ def test_a_killed_fit_goes_on(tmp_path, monkeypatch, random_state):
         whole = scorer(Killed(), n_folds=4).fit(X, LABELS)
         np.testing.assert_array_equal(whole.scores_, one.scores_)
     assert isinstance(seed, int)
-    with pytest.raises(InvalidInputError, match="read from folder"):
+    with pytest.raises(InvalidInputError, match="read from checkpoint_folder"):
         one.score_samples(NEW)
 
 
 def test_a_folder_of_another_run_is_refused_and_a_damaged_file_made_again(tmp_path):
-    one = scorer(folder=tmp_path).fit(X, LABELS)
+    one = scorer(checkpoint_folder=tmp_path).fit(X, LABELS)
     with pytest.raises(InvalidInputError, match="a run with other estimator"):
-        scorer(GaussianNB(), folder=tmp_path).fit(X, LABELS)
+        scorer(GaussianNB(), checkpoint_folder=tmp_path).fit(X, LABELS)
     with pytest.raises(InvalidInputError, match="a run with other y"):
-        scorer(folder=tmp_path).fit(X, 1 - (LABELS > 0))
+        scorer(checkpoint_folder=tmp_path).fit(X, 1 - (LABELS > 0))
     (tmp_path / "run-001.npz").write_bytes(b"PK")
     with pytest.warns(CacheWarning, match=r"run-001\.npz is damaged"):
-        again = scorer(folder=tmp_path).fit(X, LABELS)
+        again = scorer(checkpoint_folder=tmp_path).fit(X, LABELS)
     np.testing.assert_array_equal(again.scores_, one.scores_)
 
 
@@ -392,7 +394,12 @@ def test_a_fine_tune_and_the_embeddings_of_its_base_model(tuned, tiny_encoder):
     seed = tuned.prior_scorer_[-1].random_state
     alone = SlicedMIScorer(random_state=seed).fit(X, Y)
     np.testing.assert_array_equal(alone.psmi_, tuned.psmi_)
-    assert set(tuned.pool_["weights"]) == {"held_out", "prior_scorer", "prior"}
+    assert set(tuned.pool_["weights"]) == {
+        "held_out",
+        "held_out_embeddings",
+        "prior_scorer",
+        "prior",
+    }
     assert tuned.predict_proba(TEXTS[:5]).sum(1) == pytest.approx(1)
 
 
@@ -403,7 +410,7 @@ def test_a_killed_fine_tune_goes_on_from_its_checkpoint(
     from smilearn.finetuning import _training
 
     classifier = make(tiny_encoder, FineTunedClassifier, max_epochs=2)
-    one = HeldOutScorer(classifier, random_state=0, folder=tmp_path)
+    one = HeldOutScorer(classifier, random_state=0, checkpoint_folder=tmp_path)
     evaluate, calls = _training.Watcher.evaluate, []
 
     def dies(self, step, epoch):
@@ -428,5 +435,5 @@ def test_a_killed_fine_tune_goes_on_from_its_checkpoint(
 
 def test_checkpoints_of_ones_own_are_refused(tiny_encoder, tmp_path):
     classifier = make(tiny_encoder, FineTunedClassifier, checkpoint_folder=tmp_path)
-    with pytest.raises(InvalidInputError, match="give folder to the scorer"):
+    with pytest.raises(InvalidInputError, match="give checkpoint_folder to the scorer"):
         HeldOutScorer(classifier).fit(TEXTS, Y)
