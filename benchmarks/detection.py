@@ -9,8 +9,7 @@ the base model, and its sentence embedding. Memorized is the top tenth by LiRA. 
 AUC / FPR at TPR 0.75 of the score and of simpler ones at each moment, the mean over the
 sentence embedding and the last layer of checkpoints up to epoch 2.5, the mean later,
 differences of the former with 95 % bootstrap intervals over samples, and what the pool
-has chosen. ``--write`` puts
-the tables into docs/detection.md.
+has chosen. ``--write`` puts the tables into docs/detection.md.
 """
 
 import argparse
@@ -95,6 +94,8 @@ def evaluate(data):
     gaps = {}
     for name in NAMES[1:]:
         some = [m for m in early if name in found[m]]
+        if not some:
+            continue
         gap = np.mean([found[m]["default"] - found[m][name] for m in some], 0)
         gaps[name] = np.stack([gap[0], *np.quantile(gap[1:], [0.025, 0.975], axis=0)])
     return {
@@ -132,11 +133,12 @@ def as_markdown(name, result):
         for name, values in result["default_minus"].items()
     ]
     sizes = ", ".join(map(str, result["class_sizes"]))
+    when = MEANS[0] if MEANS[0] in result["quality"] else "mean before training"
     return "\n".join(
         [
             f"### {name}, classes of {sizes}\n",
             table(["moment", *NAMES, *pool_names], rows),
-            table(["default minus, mean up to epoch 2.5", "AUC", "FPR"], gaps),
+            table([f"default minus, {when}", "AUC", "FPR"], gaps),
         ]
     )
 

@@ -175,9 +175,8 @@ def main():
         path.write_text(json.dumps(rounded(result)) + "\n")
     if given.write:
         paths = sorted(RESULTS.glob("filtering-*.json"))
-        put(
-            "benchmark", "filters", removals([json.loads(p.read_text()) for p in paths])
-        )
+        found = [json.loads(path.read_text()) for path in paths]
+        put("filtering", "filters", removals(found))
 
 
 if __name__ == "__main__":

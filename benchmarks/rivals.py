@@ -54,7 +54,10 @@ def scores_at(data, moment):
     y = data["y"]
     X = data["X_sentence" if moment == "before" else f"X_{moment}_last"]
     X = X.astype(np.float64)
-    scores = {name: model.fit(X, y).scores_ for name, model in MODELS.items()}
+    scores = {}
+    for name, model in MODELS.items():
+        fitted = model.fit(X, y)
+        scores[name] = getattr(fitted, "margin_", fitted.scores_)
     if moment == "before":
         return scores
     logits = data[f"logits_{moment}"].astype(np.float64)

@@ -123,7 +123,7 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
 
     lira_std_ : ndarray of shape (n_samples,)
         Its standard error by jackknife over models, infinite where there are too few;
-        with a prior, from the variance of what is shrunk.
+        with a prior and all targets, from the variance of what is shrunk.
 
     memorized_ : ndarray of bool of shape (n_samples,)
         The 10 % of the samples with the highest `lira_`.
@@ -345,7 +345,9 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
         return self.audited_ & (rank <= max(round(share * self.audited_.sum()), 1))
 
     def lira_of(self, models):
-        """Compute the ratios from some of the models alone.
+        """Compute the ratios from some of the models alone, without the prior.
+
+        So they are a truth by which the prior can be judged, too.
 
         Parameters
         ----------
@@ -355,8 +357,8 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         lira : ndarray of shape (n_samples,)
-            As `lira_` over all targets; 0 for a sample that none of them was trained
-            on, which they tell nothing of.
+            As `lira_` over all targets without `prior`; 0 for a sample that none of
+            them was trained on, which they tell nothing of.
 
         Raises
         ------
@@ -371,7 +373,8 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
                 f"models must be numbers from 0 to {len(self.shadow_in_) - 1}, each "
                 f"once; got {models.tolist()}."
             )
-        return np.nan_to_num(self._answers.of(models).lira())
+        answers = replace(self._answers.of(models), prior=None)
+        return np.nan_to_num(answers.lira())
 
     def rmia(self, gamma=1.0):
         """Compute the relative membership attack (RMIA), which needs few models.
@@ -409,8 +412,9 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
             The attack. For "lira" one model of the other side is left out with the
             target: else the number of models that are left gives membership away, and
             attacks on models that memorize nothing come out worse than chance. Of 2
-            models none is left, and samples are compared with other samples: with 1,000
-            that are not memorized, that comes out at 0.48 rather than 0.5.
+            models none is left, and samples are compared with other samples: where none
+            is memorized, that comes out below 0.5, the more so the fewer the samples
+            (of 1,000 at 0.47, or 0.49 with a prior).
 
         gamma : float, default=1.0
             For "rmia".

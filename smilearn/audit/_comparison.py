@@ -90,6 +90,7 @@ def compare_scorers(
 
     audit : ShadowAudit, default=None
         Stands for `lira`, `truth` and `n_models`: intervals are over its models too.
+        Its `prior`, which would favour the scorer it is, is left out.
 
     lira : array-like of shape (n_samples,), default=None
         How much each sample is memorized, such as the log likelihood ratio of an audit;

@@ -8,10 +8,12 @@ import typer
 from smilearn.cli._options import (
     InFile,
     Json,
+    LearningRate,
     Quiet,
     Seed,
     check_folder,
     check_output,
+    tuning_of,
 )
 from smilearn.cli._terminal import Messages, print_table
 from smilearn.exceptions import InvalidInputError
@@ -35,8 +37,10 @@ def audit(
         typer.Option(help="Folder or Hub name of an encoder; MiniLM if not given."),
     ] = None,
     max_epochs: Annotated[
-        int, typer.Option(min=1, help="Passes over the data of each model.")
-    ] = 3,
+        int | None,
+        typer.Option(min=1, help="Passes over the data of each model; 3 if not given."),
+    ] = None,
+    learning_rate: LearningRate = None,
     embeddings: Annotated[
         Path | None,
         typer.Option(
@@ -84,6 +88,16 @@ def audit(
         raise InvalidInputError(
             "--embeddings stand for a model; give one of --embeddings and --model."
         )
+    if n_shadow % 2:
+        raise InvalidInputError(
+            "--n-shadow must be even, as models are trained in pairs of halves; got "
+            f"{n_shadow}."
+        )
+    if quiet and not (out or folder):
+        raise InvalidInputError(
+            "--quiet shows nothing, and nothing is kept; name a file with --out."
+        )
+    tuning = tuning_of(max_epochs, learning_rate, 3, not embeddings)
     if not (embeddings or text):
         raise InvalidInputError("Name the column of the texts with --text.")
     if out:
@@ -101,7 +115,7 @@ def audit(
     else:
         texts, *_ = check_labelled_texts(texts, labels)
         X, model = texts, model or default_model()
-        classifier = FineTunedClassifier(model, max_epochs=max_epochs)
+        classifier = FineTunedClassifier(model, **tuning)
         scorer = make_pipeline(HiddenStateEmbedder(model, layer="spread"), scorer)
     shadows = ShadowAudit(
         classifier,
@@ -118,7 +132,8 @@ def audit(
         write_frame(table, out)
     top = table.sort("rank").head(10)
     if messages.draws:
-        print_table(top.select(*SHOWN, "id" if texts is None else "text"), len(top))
+        shown = top.select(*SHOWN, "id" if texts is None else "text")
+        print_table(shown, len(table if out is None else top))
         print_table(attack.frame, len(attack))
     facts = {
         "out": None if out is None else str(out),
@@ -129,9 +144,16 @@ def audit(
         "attack": {row.pop("measure"): row for row in attack.frame.to_dicts()},
         "riskiest": top["id"].to_list(),
     }
-    auc = facts["attack"]["auc"]
+    auc, spent = facts["attack"]["auc"], ""
+    if tuning:
+        facts["epochs_spent"] = n_shadow / 2 * tuning["max_epochs"]
+        spent = (
+            f"spent: {n_shadow} models of {tuning['max_epochs']} epochs, each on half "
+            f"of the data; as much as {facts['epochs_spent']:.0f} epochs of a training "
+            "on all.\n"
+        )
     messages.say(
-        f"{out or data}: {len(table)} samples, {facts['n_classes']} classes, "
+        f"{spent}{out or data}: {len(table)} samples, {facts['n_classes']} classes, "
         f"{n_shadow} shadow models; AUC of the attack {auc['value']:.3f} "
         f"({auc['low']:.3f} to {auc['high']:.3f}).",
         facts,

@@ -30,6 +30,13 @@ def that(test, wanted):
 
 
 is_finite = that(math.isfinite, "a finite number")
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        callback=that(lambda rate: 0 < rate < math.inf, "a number above 0"),
+        help="Largest learning rate of a fine-tune; 5e-5 if not given.",
+    ),
+]
 
 
 def one_of(**options):
@@ -38,6 +45,21 @@ def one_of(**options):
     if len(given) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InvalidInputError(f"{names} exclude each other; give one of them.")
+
+
+def tuning_of(max_epochs, learning_rate, usual, tunes):
+    """Options of a fine-tune with their defaults; refused where there is none."""
+    given = {"max_epochs": max_epochs, "learning_rate": learning_rate}
+    if tunes:
+        defaults = {"max_epochs": usual, "learning_rate": 5e-5}
+        return defaults | {n: v for n, v in given.items() if v is not None}
+    for name, value in given.items():
+        if value is not None:
+            raise InvalidInputError(
+                f"--{name.replace('_', '-')} is of a fine-tune, and here nothing is "
+                "trained so; leave it out."
+            )
+    return {}
 
 
 def check_output(out, *inputs):

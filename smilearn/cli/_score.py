@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from smilearn.cli._options import Json, Quiet, Seed, check_folder, check_output, that
+from smilearn.cli._options import (
+    Json,
+    LearningRate,
+    Quiet,
+    Seed,
+    check_folder,
+    check_output,
+    tuning_of,
+)
 from smilearn.cli._terminal import (
     Messages,
     early_line,
@@ -94,13 +102,7 @@ def score(
             min=1, help="Epochs of each run; 5 at most (early), or 2 (held-out)."
         ),
     ] = None,
-    learning_rate: Annotated[
-        float,
-        typer.Option(
-            callback=that(lambda rate: 0 < rate < float("inf"), "a number above 0"),
-            help="Largest learning rate (early, held-out).",
-        ),
-    ] = 5e-5,
+    learning_rate: LearningRate = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -137,6 +139,9 @@ def score(
                 "--folder keeps what is trained, and here nothing is; leave it out."
             )
         check_folder(folder, folder)
+    usual = 5 if moment == Moment.EARLY else 2
+    tunes = not embeddings and moment != Moment.BEFORE
+    tuning = tuning_of(max_epochs, learning_rate, usual, tunes)
     if not (embeddings or text):
         raise InvalidInputError("Name the column of the texts with --text.")
     if data is None and not stdin:
@@ -169,9 +174,7 @@ def score(
             scored = _workflow.score_embeddings(X, labels, texts=texts, **options)
         else:
             options |= {"model": model, "verbose": messages.progress, "folder": folder}
-            if moment != Moment.BEFORE:
-                epochs = max_epochs or (5 if moment == Moment.EARLY else 2)
-                options |= {"max_epochs": epochs, "learning_rate": learning_rate}
+            options |= tuning
             if moment != Moment.EARLY:
                 options["sentence"] = layers == Layers.SENTENCE
             scored = _workflow.score_texts(texts, labels, moment=moment, **options)

@@ -138,7 +138,9 @@ def spent_line(runs):
     return (
         f"spent: two runs, epochs: {epochs}, each on half of the data; as much as "
         f"{runs.cost_:.1f} epochs of a training on all. Weights: runs "
-        f"{weights['held_out']:.2f}, embeddings {weights['prior_scorer']:.2f}."
+        f"{weights['held_out']:.2f}, their embeddings "
+        f"{weights['held_out_embeddings']:.2f}, those of the base model "
+        f"{weights['prior_scorer']:.2f}."
     )
 
 

@@ -49,7 +49,10 @@ def test_texts_are_fine_tuned_and_it_goes_on_from_the_folder(data, tiny_encoder)
     assert list(read("two.csv")) == COLUMNS
     kept = sorted(path.name for path in Path("run").glob("shadow-*"))
     assert kept == ["shadow-00000.npz", "shadow-00001.npz"]
-    succeed("audit", data, *options, "--out", "four.csv")
+    options.remove("--quiet")
+    done = succeed("audit", data, *options, "--out", "four.csv")
+    assert "spent: 4 models of 1 epochs" in done.stdout
+    assert "as much as 2 epochs" in done.stdout
     model = FineTunedClassifier(tiny_encoder, max_epochs=1)
     spread = HiddenStateEmbedder(tiny_encoder, layer="spread")
     prior = make_pipeline(spread, SlicedMIScorer(random_state=0))
@@ -72,7 +75,10 @@ def test_ids_of_ones_own(data):
 
 
 def test_mistakes(data):
-    assert "multiple of 2" in mistake("audit", data, *ROWS, "--n-shadow", 3)
+    assert "must be even" in mistake("audit", data, *ROWS, "--n-shadow", 3)
+    assert "name a file with --out" in mistake("audit", data, *ROWS, "--quiet")
+    line = mistake("audit", data, *ROWS, "--max-epochs", 2)
+    assert "--max-epochs is of a fine-tune" in line
     assert "--text" in mistake("audit", data, "--label", "label")
     assert "give one of" in mistake("audit", data, *ROWS, "--model", "m")
     assert "same file" in mistake("audit", data, *ROWS, "--out", data)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from finetuning_data import TEXTS, Y, make
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
@@ -214,6 +215,54 @@ def test_weights_go_to_all_parts():
     np.testing.assert_allclose(plain.scores_, scorer().fit(X, LABELS).scores_)
 
 
+def test_samples_without_weight_are_scored_and_not_trained_on():
+    weight = np.where(np.arange(300) < 60, 0.0, 1.0)
+    one = scorer(prior=None).fit(X, LABELS, sample_weight=weight)
+    used = weight > 0
+    for fold in range(2):
+        held = one.folds_ == fold
+        counts = np.bincount(LABELS[held & used])
+        assert np.ptp(counts - np.bincount(LABELS[~held & used])) <= 1
+        model = LogisticRegression().fit(X[~held & used], LABELS[~held & used])
+        expected = model.predict_log_proba(X[held])
+        np.testing.assert_allclose(one.held_out_[held], expected, atol=1e-9)
+    with pytest.raises(InvalidInputError, match=r"1 class to a run.*have weight"):
+        scorer(prior=None).fit(X, LABELS > 0, np.arange(300) % 150 < 2)
+    with pytest.raises(InvalidInputError, match="weight above 0"):
+        one.score(X, LABELS, np.zeros(300))
+
+
+CONTAINERS = {
+    "dense": np.asarray,
+    "frame": pd.DataFrame,
+    "sparse": csr_array,
+    "texts": lambda X: [" ".join(map(str, row)) for row in X],
+    "series": lambda X: pd.Series([" ".join(map(str, row)) for row in X]),
+    "objects": lambda X: X.astype(object),
+}
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_equal_samples_share_a_fold(kind):
+    X, y = np.arange(40) // 2 % 7 + np.zeros((3, 1)), np.arange(40) % 3
+    given = CONTAINERS[kind](X.T)
+    model = DummyClassifier()
+    one = scorer(model, prior=None, n_folds=3).fit(given, y)
+    for value in range(7):
+        assert len(set(one.folds_[X[0] == value])) == 1
+    assert sorted(set(one.folds_)) == [0, 1, 2]
+    with pytest.raises(InvalidInputError, match="most the 7 samples that differ"):
+        scorer(model, prior=None, n_folds=8).fit(given, y)
+
+
+def test_a_class_of_copies_of_one_sample_scores_the_log_of_its_share():
+    rows, y = X.copy(), np.where(np.isin(np.arange(300), [7, 8]), 9, LABELS)
+    rows[8] = rows[7]
+    with pytest.warns(LowSupportWarning, match="copies of one"):
+        one = scorer(n_folds=3).fit(rows, y)
+    np.testing.assert_allclose(one.scores_[[7, 8]], np.log(2 / 300))
+
+
 def test_weights_reach_the_last_step_of_a_pipeline():
     weight = np.where(WRONG, 0.0, 1.0)
     alone = scorer(prior=None).fit(X, LABELS, sample_weight=weight)
@@ -401,6 +450,34 @@ def test_a_fine_tune_and_the_embeddings_of_its_base_model(tuned, tiny_encoder):
         "prior",
     }
     assert tuned.predict_proba(TEXTS[:5]).sum(1) == pytest.approx(1)
+
+
+def test_embeddings_of_the_run_that_has_not_seen_them_are_evidence(tuned, tiny_encoder):
+    """The pool of what is told of each fold, from the runs as they were kept."""
+    log_prior = np.log(np.bincount(Y) / len(Y))
+    seed = tuned.prior_scorer_[-1].random_state
+    table = np.zeros(tuned.held_out_.shape)
+    for fold, run in enumerate(tuned.estimators_):
+        rows = np.flatnonzero(tuned.folds_ == fold)
+        states = run._read([TEXTS[row] for row in rows])[0]
+        alone = SlicedMIScorer(random_state=seed).fit(states, Y[rows])
+        own = alone.scores_ - log_prior[Y[rows]]
+        table[rows, Y[rows]] = own
+        table[rows, 1 - Y[rows]] = (
+            np.log1p(-np.exp(alone.scores_)) - (log_prior[1 - Y[rows]])
+        )
+    one = HeldOutScorer(
+        make(tiny_encoder, FineTunedClassifier, max_epochs=2),
+        prior=None,
+        random_state=0,
+    ).fit(TEXTS, Y)
+    weights = one.pool_["weights"]
+    assert set(weights) == {"held_out", "held_out_embeddings", "prior"}
+    logits = weights["prior"] * log_prior
+    logits = logits + weights["held_out"] * (one.held_out_ - log_prior)
+    logits = logits + weights["held_out_embeddings"] * table
+    expected = log_softmax(logits, axis=1)[np.arange(len(Y)), Y]
+    np.testing.assert_allclose(one.scores_, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
