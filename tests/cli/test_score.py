@@ -106,7 +106,8 @@ def test_held_out_scores_say_what_was_spent(data, tiny_encoder):
     more = (*options, "--max-epochs", 1, "--json")
     facts = json.loads(score_texts(data, "x.csv", *more, moment="held-out").stdout)
     assert facts["epochs_spent"] == 1
-    assert set(facts["weights"]) == {"held_out", "prior_scorer", "prior"}
+    names = {"held_out", "held_out_embeddings", "prior_scorer", "prior"}
+    assert set(facts["weights"]) == names
     columns = ("--label", "label", "--text", "text", "--moment", "held-out")
     line = mistake("score", data, *columns, "--no-pooled", "--out", "x.csv")
     assert "leave out --no-pooled" in line
