@@ -228,8 +228,13 @@ def test_samples_without_weight_are_scored_and_not_trained_on():
         np.testing.assert_allclose(one.held_out_[held], expected, atol=1e-9)
     with pytest.raises(InvalidInputError, match=r"1 class to a run.*have weight"):
         scorer(prior=None).fit(X, LABELS > 0, np.arange(300) < 2)
-    with pytest.raises(InvalidInputError, match="weight above 0"):
-        one.score(X, LABELS, np.zeros(300))
+    more, labels = np.vstack([X, X[:1]]), np.append(LABELS, 7)
+    weighed = np.append(np.zeros(300), 1)
+    with (
+        pytest.warns(LowSupportWarning, match="not seen"),
+        pytest.raises(InvalidInputError, match="weight above 0"),
+    ):
+        one.score(more, labels, weighed)
 
 
 CONTAINERS = {
