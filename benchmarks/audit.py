@@ -29,6 +29,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from pages import DATA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -44,7 +45,6 @@ from smilearn.audit._shadow_models import balanced_members
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
 
 RESULTS = Path(__file__).parent / "results" / "audit.json"
-DATA = Path(os.environ.get("SMILEARN_DATA", "../shared/data"))
 N_SAMPLES, N_DRAWS = 1_000, 40
 SIZES, PRIOR_DRAWS = (2, 4, 6, 8, 12), 20
 

@@ -15,10 +15,11 @@ logit gaps and scores of the steps, and no texts.
 
 The second measures all steps by these files, in a minute: 20 times, six of the twelve
 pairs are drawn as the truth, the top tenth by LiRA, and the others are the audits.
-Twelve models against the other twelve are the ceiling. Costs are in units of one full
-training (6 epochs on all texts): runs and shadow models by the epochs that they train,
-what trains nothing by its share of the processor's time. The table and the figure are
-those of docs/moments.md; the numbers are in ``benchmarks/results/memorization.json``.
+Twelve models against the other twelve are called the ceiling. Costs are in units of one
+full training (6 epochs on all texts): runs and shadow models by the epochs that they
+train, what trains nothing by its share of the processor's time. The table and the
+figure are those of docs/moments.md; the numbers are in
+``benchmarks/results/memorization.json``.
 """
 
 import argparse
@@ -42,7 +43,7 @@ from smilearn import (
     SlicedMIScorer,
 )
 from smilearn.datasets import flip_labels, packaged_minilm
-from smilearn.utils._files import replacing
+from smilearn.utils._files import replacing, save_arrays
 
 FIGURE = HERE.parent / "docs" / "price-list.svg"
 SHARE = 0.033  # of labels that are flipped
@@ -134,8 +135,7 @@ def early_of(texts, y, training, path):
         seconds = time.process_time() - begin
         full = seconds / epoch * training["max_epochs"]
         facts = {"X": X, "losses": early.losses_, "epoch": epoch, "full": full}
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **facts)
+        save_arrays(path, **facts)
     with np.load(path) as file:
         return dict(file)
 

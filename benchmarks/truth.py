@@ -36,8 +36,7 @@ def measures_of(memorized, risk, weights=None):
     order = np.argsort(-risk, kind="stable")
     weights, truth = weights[:, order], memorized[order]
     true, false = np.cumsum(weights * truth, 1), np.cumsum(weights * ~truth, 1)
-    below = 1 - (false - 0.5 * weights * ~truth) / false[:, -1:]
-    area = (weights * truth * below).sum(1) / true[:, -1]
+    area = (weights * truth * (1 - false / false[:, -1:])).sum(1) / true[:, -1]
     found = np.argmax(true >= TPR * true[:, -1:], axis=1)
     alarms = false[np.arange(len(weights)), found] / false[:, -1]
     return np.stack([area, alarms], axis=1)

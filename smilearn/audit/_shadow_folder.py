@@ -1,12 +1,11 @@
 """Finished shadow models on disk, and what a run of them depends on."""
 
-import os
 import warnings
 
 import numpy as np
 
 from smilearn.exceptions import CacheWarning
-from smilearn.utils._files import RunFolder, replacing
+from smilearn.utils._files import RunFolder, save_arrays
 
 FORMAT = 4  # of the files; a folder of another format is another run
 _DTYPES = {
@@ -25,10 +24,7 @@ class ShadowFolder(RunFolder):
 
     def save(self, model, members, answers):
         """Keep what a model answered, and which samples it was trained on."""
-        with replacing(self._file(model)) as temporary, temporary.open("wb") as file:
-            np.savez(file, members=members, **answers)
-            file.flush()
-            os.fsync(file.fileno())
+        save_arrays(self._file(model), members=members, **answers)
 
     def load(self, model, members, names):
         """What a model answered, or None where it is to be trained (again)."""

@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from smilearn.audit._shadow_answers import ShadowAnswers
-from smilearn.audit._shadow_folder import (
-    FORMAT,
-    ShadowFolder,
-)
+from smilearn.audit._shadow_folder import FORMAT, ShadowFolder
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._answers import log_probabilities
 from smilearn.utils._files import digest

@@ -1,6 +1,5 @@
 """Runs of a classifier that do not see a fold of the samples, and what they say."""
 
-import os
 import shutil
 import warnings
 from contextlib import suppress
@@ -19,7 +18,7 @@ from smilearn.scoring._checks import encoded
 from smilearn.scoring._evidence import evidence, left_out_evidence
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.utils._answers import log_probabilities
-from smilearn.utils._files import RunFolder, replacing
+from smilearn.utils._files import RunFolder, save_arrays
 from smilearn.utils._indexing import take_samples
 
 
@@ -88,16 +87,13 @@ class Run:
     def _save(self, answer):
         states = answer.states
         states = np.empty((len(answer.table), 0)) if states is None else states
-        with replacing(self._file) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                table=answer.table,
-                states=states.astype(np.float32),
-                epochs=answer.epochs,
-                held_out=self.held,
-            )
-            file.flush()
-            os.fsync(file.fileno())
+        save_arrays(
+            self._file,
+            table=answer.table,
+            states=states.astype(np.float32),
+            epochs=answer.epochs,
+            held_out=self.held,
+        )
 
     @property
     def _file(self):

@@ -29,6 +29,14 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
+def save_arrays(path, **arrays):
+    """Write a file of arrays (npz), to the disk before it gets its name."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _umask():
     mask = os.umask(0)
     os.umask(mask)
