@@ -81,7 +81,7 @@ def audit(
     from smilearn.finetuning._classifier import FineTunedClassifier
     from smilearn.scoring._scorer import SlicedMIScorer
     from smilearn.tables._io import read_frame, write_frame
-    from smilearn.utils._validation import check_labelled_texts, check_labels
+    from smilearn.utils._labels import check_labelled_texts, class_labels
 
     messages = Messages(quiet=quiet, as_json=as_json)
     if embeddings and model:
@@ -111,7 +111,7 @@ def audit(
     scorer = SlicedMIScorer(random_state=seed)
     if embeddings:
         X = _inputs.load_embeddings(embeddings, len(labels))
-        labels, classifier = check_labels(labels), LogisticRegression(max_iter=1_000)
+        labels, classifier = class_labels(labels), LogisticRegression(max_iter=1_000)
     else:
         texts, *_ = check_labelled_texts(texts, labels)
         X, model = texts, model or default_model()

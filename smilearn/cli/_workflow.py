@@ -14,7 +14,7 @@ from smilearn.finetuning._embedder import FineTunedEmbedder
 from smilearn.finetuning._held_out import HeldOutScorer
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
-from smilearn.utils._validation import check_labelled_texts, check_labels
+from smilearn.utils._labels import check_labelled_texts, class_labels
 
 
 @dataclass
@@ -77,7 +77,7 @@ def score_texts(
         options |= {"random_state": seed, "checkpoint_folder": folder}
         options["prior"] = make_pipeline(embedder, base)
         runs = HeldOutScorer(FineTunedClassifier(model, **tuning), **options)
-        runs.fit(texts, check_labels(labels))
+        runs.fit(texts, class_labels(labels))
         table = runs.to_table(texts=texts, ids=ids)
         return Scored(table, runs.prior_scorer_[-1], model, runs=runs)
     X = embedder.fit_transform(texts, labels)
@@ -89,7 +89,7 @@ def score_texts(
 def score_embeddings(X, labels, *, texts=None, ids=None, seed=0, scorer=None):
     """Score labelled embeddings; scorer holds options of SlicedMIScorer."""
     scorer = SlicedMIScorer(random_state=seed, **(scorer or {}))
-    scorer.fit(X, check_labels(labels))
+    scorer.fit(X, class_labels(labels))
     return Scored(scorer.to_table(X, texts=texts, ids=ids), scorer)
 
 

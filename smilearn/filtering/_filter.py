@@ -26,11 +26,10 @@ from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._indexing import (
     check_aligned,
-    class_labels,
     index_of,
-    require_labels,
     take_samples,
 )
+from smilearn.utils._labels import one_label_each
 from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
@@ -255,7 +254,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             If `min_per_class` keeps samples that the rule would have removed.
         """
         rule = self._rule()
-        labels = class_labels(y)
+        labels = one_label_each(y, type(self).__name__)
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)  # of samples that had some
         if X is not None:
@@ -311,7 +310,6 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         InvalidInputError
             As :meth:`fit`, and if something does not hold one value for each sample.
         """
-        require_labels(y)
         check_aligned(X, {"y": y, **aligned})
         asked = ()
         if routing_enabled():

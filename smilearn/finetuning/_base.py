@@ -31,10 +31,11 @@ from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device
 from smilearn.utils._documentation import Documented
 from smilearn.utils._files import RunFolder, digest
+from smilearn.utils._labels import check_labelled_texts
 from smilearn.utils._optional import require
 from smilearn.utils._random import generator_from, stratified_rows
 from smilearn.utils._sklearn_compat import Interval, StrOptions
-from smilearn.utils._validation import check_labelled_texts, check_texts, warn_truncated
+from smilearn.utils._validation import check_texts, warn_truncated
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})

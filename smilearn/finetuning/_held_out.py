@@ -37,6 +37,7 @@ from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.scoring._threshold import DEFAULT_OFFSET
 from smilearn.utils._files import RunFolder
 from smilearn.utils._indexing import take_samples
+from smilearn.utils._labels import check_classes, check_labels
 from smilearn.utils._naming import check_no_folder, name_of, pretrained_files
 from smilearn.utils._parallel import side_by_side
 from smilearn.utils._random import (
@@ -53,8 +54,6 @@ from smilearn.utils._sklearn_compat import (
 )
 from smilearn.utils._validation import (
     as_numpy,
-    check_class_labels,
-    check_labels,
     read_column,
 )
 from smilearn.utils._weights import checked_weights, enough_weight
@@ -356,14 +355,10 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
 
     def _checked(self, X, y, *, reset=False):
         """Samples in their container, and labels as an array."""
-        if y is None:
-            raise InvalidInputError(
-                "HeldOutScorer requires y to be passed, but the target y is None."
-            )
-        if not np.iterable(y) and hasattr(y, "__array__"):
-            y = np.asarray(y)
-        X, y = as_numpy(read_column(X)), check_labels(as_numpy(y))
-        check_class_labels(y)
+        y = check_labels(y, type(self).__name__)
+        if reset:
+            check_classes(y)
+        X = as_numpy(read_column(X))
         check_consistent_length(X, y)
         if reset:
             validate_data(self, X, reset=True, skip_check_array=True)
