@@ -72,21 +72,19 @@ def check_labels(y, caller="The estimator"):
 
 def check_classes(labels):
     """Refuse labels that name no classes; warn of those that may be typos."""
-    check_classification_targets(labels)
-    if labels.dtype.kind not in "OU" or not len(labels):
-        return
-    classes = np.unique(labels)
+    strings = labels.dtype.kind in "OU" and isinstance(next(iter(labels), 0), str)
+    classes = np.unique(labels) if strings else labels[:0]
     if len(labels) >= _FEW and len(classes) > 0.9 * len(labels):
         raise InvalidInputError(
             f"The {len(labels)} samples have {len(classes)} different labels, such as "
             f"{_short(classes[0])}: nearly every sample is a class of its own. Give "
             "the column of the labels, not that of the texts or ids."
         )
+    check_classification_targets(labels)
     alike = {}
-    for name in classes.tolist() if len(classes) < len(labels) else ():
-        if isinstance(name, str):
-            plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-            alike.setdefault(plain, []).append(name)
+    for name in classes.tolist():
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        alike.setdefault(plain, []).append(name)
     pairs = [names for names in alike.values() if len(names) > 1]
     if pairs:
         shown = "; ".join(" and ".join(map(_short, names)) for names in pairs[:3])
@@ -108,8 +106,9 @@ def class_labels(y, caller="The estimator"):
 def one_label_each(y, caller):
     """Labels that name classes, from a column or from one 1 in each row of a table."""
     y = y.toarray() if issparse(y) else y
-    shape = getattr(y, "shape", ())
-    if len(shape) != 2 or shape[1] == 1:
+    if getattr(y, "shape", ())[1:] == (1,):
+        y = y[next(iter(y.columns))] if hasattr(y, "columns") else y[:, 0]
+    if len(getattr(y, "shape", ())) != 2:
         labels = class_labels(y, caller)
         if not len(labels):
             raise InvalidInputError("y holds no labels; one sample or more is needed.")
@@ -165,6 +164,8 @@ def _one_column(y):
     if isinstance(y, (str, bytes)) or not (np.iterable(y) or hasattr(y, "__array__")):
         raise InvalidInputError(f"labels must be a sequence; got {y!r}.")
     if not np.iterable(y):
+        y = np.asarray(y)
+    if isinstance(y, (list, tuple)) and y and isinstance(y[0], (list, np.ndarray)):
         y = np.asarray(y)
     if len(getattr(y, "shape", (0,))) != 1:
         y = column_or_1d(np.asarray(y), warn=True)
