@@ -35,7 +35,7 @@ from smilearn.utils._sklearn_compat import (
     fit_context,
     routing_enabled,
 )
-from smilearn.utils._validation import check_texts
+from smilearn.utils._validation import check_texts, refuse_masked
 
 _COLUMNS = (
     "lira",
@@ -281,6 +281,7 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
             has a `checkpoint_folder` of its own, or `prior` gives no finite score for
             each of the samples.
         """
+        refuse_masked(X, "X")
         labels = one_label_each(y, type(self).__name__)
         check_aligned(X, {"y": labels})
         target = None if isinstance(self.target, str) else int(self.target)

@@ -55,6 +55,7 @@ from smilearn.utils._sklearn_compat import (
 from smilearn.utils._validation import (
     as_numpy,
     read_column,
+    refuse_masked,
 )
 from smilearn.utils._weights import checked_weights, enough_weight
 
@@ -358,7 +359,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         y = check_labels(y, type(self).__name__)
         if reset:
             check_classes(y)
-        X = as_numpy(read_column(X))
+        X = _samples(X)
         check_consistent_length(X, y)
         if reset:
             validate_data(self, X, reset=True, skip_check_array=True)
@@ -518,7 +519,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         self.margin_ = self.held_out_[own] - others.max(1)
 
     def _log_probability(self, X):
-        X = as_numpy(read_column(X))
+        X = _samples(X)
         if None in self.estimators_:
             raise InvalidInputError(
                 "The runs of this scorer were read from checkpoint_folder, which holds "
@@ -541,6 +542,12 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
             tables["held_out_embeddings"] = total / len(answers)
         tables = _members(held_out, self._pool.log_prior, tables)
         return self._pool.log_posterior(tables)
+
+
+def _samples(X):
+    """Samples in a container whose rows can be taken."""
+    refuse_masked(X, "X")
+    return as_numpy(read_column(X))
 
 
 def _members(held_out, log_prior, tables):
