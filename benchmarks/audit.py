@@ -8,16 +8,6 @@ and cut off at half and taken up again, which must give the same numbers. Then t
 of membership inference on statistics that are pure noise, with 4 to 64 models: once
 with the target alone left out, once with a model of the other side as well, as
 `ShadowAudit.attack` does. 0.5 is right. ``--write`` keeps all in results/audit.json.
-
-    python benchmarks/audit.py --prior [--write]
-
-How much does the risk score add to a small audit? 24 shadow models of logistic
-regressions on embeddings of 2,000 film reviews, and, where SMILEARN_DATA (default
-``../shared/data``) has them, those of two fine-tunes. 12 models drawn at random, in
-pairs where there are pairs, are the truth: the top tenth by `lira_`. Of the other 12
-the first 2, 4, 6, 8 and 12 are the audit: alone, with the score of the base model as
-prior, and with random numbers. Prints the mean AUC over 20 draws, and the mean
-difference of a random prior with twice its standard deviation over draws.
 """
 
 import argparse
@@ -29,24 +19,16 @@ import time
 from pathlib import Path
 
 import numpy as np
-from pages import DATA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from smilearn import (
-    HiddenStateEmbedder,
-    SentenceEmbedder,
-    ShadowAudit,
-    SlicedMIScorer,
-)
+from smilearn import SentenceEmbedder, ShadowAudit
 from smilearn.audit._lira import log_lira
-from smilearn.audit._shadow_answers import ShadowAnswers
 from smilearn.audit._shadow_models import balanced_members
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
 
 RESULTS = Path(__file__).parent / "results" / "audit.json"
 N_SAMPLES, N_DRAWS = 1_000, 40
-SIZES, PRIOR_DRAWS = (2, 4, 6, 8, 12), 20
 
 
 def reviews(n_samples, cache):
@@ -116,71 +98,6 @@ def noise(n_shadow):
     return np.mean(found, 0).tolist(), (np.std(found, 0) / N_DRAWS**0.5).tolist()
 
 
-def audits(arguments):
-    """Name, statistic, who is IN, score, and models that are drawn together."""
-    loaded = load_rotten_tomatoes(arguments.samples, random_state=0)
-    embedder = HiddenStateEmbedder(
-        packaged_minilm(), layer="spread", cache_folder=arguments.cache
-    )
-    X, y = embedder.fit_transform(loaded.texts), loaded.labels
-    score = SlicedMIScorer(random_state=0).fit(X, y).scores_
-    for C in (1.0, 100.0):
-        model = LogisticRegression(C=C, max_iter=1_000)
-        audit = ShadowAudit(model, n_shadow=24, n_jobs=arguments.jobs, random_state=0)
-        audit.fit(X, y)
-        yield f"logistic, C = {C:g}", audit.statistic_, audit.shadow_in_, score, 2
-    for path in sorted((DATA / "lira").glob("*.npz")):
-        with np.load(path) as file:
-            X, y = file["X_base_low"].astype(np.float64), file["y"]
-            T, B = file["shadow_gap"][1:].astype(np.float64), file["shadow_in"][1:]
-        score = SlicedMIScorer(random_state=0).fit(X, y).scores_
-        yield f"fine-tune, {path.stem}", T, B.astype(bool), score, 1
-
-
-def with_and_without(T, B, score, together):
-    """AUC of small audits against other models, (n_draws, n_sizes, 3)."""
-    found = np.empty((PRIOR_DRAWS, len(SIZES), 3))
-    for draw in range(PRIOR_DRAWS):
-        rng = np.random.default_rng(draw)
-        order = rng.permutation(len(T) // together) * together
-        order = (order[:, None] + np.arange(together)).ravel()
-        priors = (None, score, rng.normal(size=len(score)))
-        rest = order[12:]
-        truth = ShadowAnswers(B[rest], T[rest]).lira()
-        for place, size in enumerate(SIZES):
-            audited = order[:size]
-            seen = B[audited].any(0) & ~np.isnan(truth)
-            memorized = truth[seen] >= np.quantile(truth[seen], 0.9)
-            for kind, prior in enumerate(priors):
-                answers = ShadowAnswers(B[audited], T[audited], prior=prior)
-                found[draw, place, kind] = roc_auc_score(
-                    memorized, answers.lira()[seen]
-                )
-    return found
-
-
-def prior_tables(arguments):
-    """Print, and keep, what small audits find with and without a prior."""
-    means = {}
-    print("| models | " + " | ".join(map(str, SIZES)) + " |")
-    for name, *audit in audits(arguments):
-        found = with_and_without(*audit)
-        for kind, prior in enumerate(("alone", "the score", "random numbers")):
-            means[f"{name}: {prior}"] = found[:, :, kind].mean(0).tolist()
-        harm = found[:, :, 2] - found[:, :, 0]
-        means[f"{name}: random less alone"] = harm.mean(0).tolist()
-        means[f"{name}: 2 std of it"] = (2 * harm.std(0)).tolist()
-    for prior in ("alone", "the score", "random numbers"):
-        rows = [row for name, row in means.items() if name.endswith(f": {prior}")]
-        means[f"mean of all: {prior}"] = np.mean(rows, 0).tolist()
-    for name, row in means.items():
-        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in row) + " |")
-    if arguments.write:
-        raw = {"sizes": SIZES, "draws": PRIOR_DRAWS, "samples": arguments.samples}
-        path = RESULTS.with_name("audit-prior.json")
-        path.write_text(json.dumps(raw | {"auc": means}, indent=1) + "\n")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=2_000)
@@ -188,11 +105,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cache", help="folder in which embeddings are kept")
     parser.add_argument("--write", action="store_true", help=f"keep in {RESULTS.name}")
-    parser.add_argument("--prior", action="store_true", help="small audits alone")
     arguments = parser.parse_args()
-    if arguments.prior:
-        prior_tables(arguments)
-        return
     X, y, flipped = reviews(arguments.samples, arguments.cache)
     models = [one_model(C, X, y, flipped, arguments) for C in (1.0, 100.0)]
     print("\nAUC on noise: target left out | a model of the other side as well")

@@ -47,7 +47,7 @@ from smilearn.utils._files import replacing, save_arrays
 
 FIGURE = HERE.parent / "docs" / "price-list.svg"
 SHARE = 0.033  # of labels that are flipped
-LOOKS, SIZES, N_DRAWS, N_BOOTSTRAP = (1, 2, 3), (2, 4, 6, 8), 20, 300
+LOOKS, SIZES, N_DRAWS, N_BOOTSTRAP = (1, 2, 3), (2, 4, 6, 8), 20, 200
 PAPER = {"pooled": False, "density": "gaussian", "leave_one_out": False}
 SCORE, LOSS = "before: score", "early: loss"
 
@@ -222,10 +222,13 @@ def measures(truth):
         audit, others = models[: len(models) // 2], models[len(models) // 2 :]
         risk = {name: -values for name, values in scores.items()}
         noise = rng.normal(size=n)
-        priors = {"alone": None, "with prior": scores[SCORE], "random": noise}
+        priors = {"LiRA": None, "with prior": scores[SCORE], "random prior": noise}
+        priors["held-out prior"] = scores["held-out, 2: with prior"]
         for size in SIZES:
             for name, prior in priors.items():
                 risk[f"audit, {size}: {name}"] = truth.lira(audit[:size], prior)
+            risk[f"audit, {size}: gap"] = truth.gaps(audit[:size])
+            for name in (*priors, "gap"):
                 costs[f"audit, {size}: {name}"] = size / 2
         risk["ceiling"] = truth.lira(audit)
         costs["ceiling"] = len(audit) / 2
@@ -263,7 +266,7 @@ def as_tables(truths):
     """The price list, differences that are asked about, and facts of the models."""
     found = [measures(truth)[0] for truth in truths]
     costs = [measures(truth)[1] for truth in truths]
-    names = [name for name in found[0] if not name.endswith("random")]
+    names = [name for name in found[0] if not name.endswith("random prior")]
     names.sort(key=lambda name: np.mean([each[name] for each in costs]))
     titles = [truth.name for truth in truths]
     parts = []
@@ -297,9 +300,11 @@ ASKED = [
     ("held-out, 2: with prior", "held-out, 2: runs alone"),
     ("held-out, 2: with prior", "held-out, 2: no prior"),
     ("held-out, 2: with prior", "early: PSMI of the paper"),
-    *[(f"audit, {n}: with prior", f"audit, {n}: alone") for n in (2, 4, 8)],
-    ("audit, 4: with prior", "audit, 6: alone"),
-    *[(f"audit, {n}: random", f"audit, {n}: alone") for n in (2, 4, 8)],
+    *[(f"audit, {n}: with prior", f"audit, {n}: LiRA") for n in (2, 4, 8)],
+    *[(f"audit, {n}: with prior", f"audit, {n}: gap") for n in (2, 4, 8)],
+    ("audit, 4: with prior", "audit, 6: LiRA"),
+    ("audit, 4: with prior", "ceiling"),
+    *[(f"audit, {n}: random prior", f"audit, {n}: gap") for n in (2, 4, 8)],
 ]
 
 

@@ -72,6 +72,15 @@ class Truth:
         """Ratios by some of the models."""
         return ShadowAnswers(self.member[models], self.gap[models], prior=prior).lira()
 
+    def gaps(self, models=...):
+        """Mean gap of some of the models IN, less that of those OUT."""
+        gap, member = self.gap[models], self.member[models]
+        inside, outside = (
+            np.where(where, gap, 0).sum(0) / np.maximum(where.sum(0), 1)
+            for where in (member, ~member)
+        )
+        return inside - outside
+
     def memorized(self, models=..., share=0.1):
         """Whether a text is in the top share by LiRA."""
         lira = self.lira(models)

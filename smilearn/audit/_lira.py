@@ -22,7 +22,9 @@ usual conjugate result, derived anew)::
 So a handful of models never gives a certainty that it cannot bear. Where a side has no
 model left, n is taken as infinite around the mean of the other samples, and the
 variance between samples is added to the scale. With columns of a prior score, m and
-what 1 / n stands for are those of :mod:`smilearn.audit._shrinkage`.
+what 1 / n stands for are those of :mod:`smilearn.audit._shrinkage`; and the mean over
+targets, which of a few models is mostly the chance of their own values, is what is to
+be expected of it.
 """
 
 import numpy as np
@@ -80,19 +82,23 @@ def difference_of_sides(T, B, columns=None):
     return unit * (sides[0].means - sides[1].means), unit * np.sqrt(error)
 
 
-def shrunk_lira_std(T, B, columns):
-    """Standard error of the mean ratio over targets, by that of the difference.
+def shrunk_lira(T, B, columns):
+    """Ratio to be expected of a target that a sample is IN, with a prior; its error.
 
-    The ratio is taken as that of a Student density at the difference of the sides.
+    What a target would add by chance is left out: the Student density OUT is asked at
+    the difference d of the posterior means, with the variance v that is typical and the
+    variance V of d, and the sign of d::
+
+        (PRIOR_DOF + 1) / 2 * log(1 + d^2 / (PRIOR_DOF * (v + V)))
     """
     T = T / _unit(T)
     sides = [_Side(T, B), _Side(T, ~B)]
     difference, error, model = _shrunk_difference(sides, columns)
-    out = sides[1]
-    dof = PRIOR_DOF + np.maximum(out.counts - 1, 0)
-    squares = PRIOR_DOF * _variances(sides, model)[1] + out.squares + dof * error
-    slope = (dof + 1) / (squares + difference**2)
-    return slope * np.sqrt(difference**2 * error + error**2 / 2)
+    squares = PRIOR_DOF * (_variances(sides, model)[1] + error)
+    ratio = (PRIOR_DOF + 1) / 2 * np.log1p(difference**2 / squares)
+    slope = (PRIOR_DOF + 1) / (squares + difference**2)
+    spread = np.sqrt(difference**2 * error + error**2 / 2)
+    return np.sign(difference) * ratio, slope * spread
 
 
 def _shrunk_difference(sides, columns):

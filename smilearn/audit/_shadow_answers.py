@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smilearn.audit._lira import difference_of_sides, log_lira, shrunk_lira_std
+from smilearn.audit._lira import difference_of_sides, log_lira, shrunk_lira
 from smilearn.audit._membership import attack_summary, rmia_scores
 from smilearn.audit._shrinkage import score_columns
 
@@ -30,18 +30,24 @@ class ShadowAnswers:
 
     def log_lira(self, *, equal_counts=False):
         """Log likelihood ratios, each model the target once; in nats."""
-        if self.withheld is None:
-            part = self.statistic, self.members, self._columns()
-            return log_lira(*part, equal_counts=equal_counts)
         ratios = np.empty(self.members.shape)
-        for rows in (~self.withheld, self.withheld):
+        for rows in self._parts():
             part = self.statistic[:, rows], self.members[:, rows], self._columns(rows)
             ratios[:, rows] = log_lira(*part, equal_counts=equal_counts)
         return ratios
 
     def lira(self, target=None):
-        """Mean ratio of each sample over the targets that it is IN, (n_samples,)."""
-        return self._over_targets(self.log_lira(), target)
+        """Mean ratio of each sample over the targets that it is IN, (n_samples,).
+
+        With a prior and over all targets, what is to be expected of that mean.
+        """
+        if self.prior is None or target is not None:
+            return self._over_targets(self.log_lira(), target)
+        ratios = np.empty(self.members.shape[1])
+        for rows in self._parts():
+            part = self.statistic[:, rows], self.members[:, rows], self._columns(rows)
+            ratios[rows] = shrunk_lira(*part)[0]
+        return ratios
 
     def lira_std(self, target=None):
         """Standard error of `lira`, by leaving out each model in turn.
@@ -49,7 +55,7 @@ class ShadowAnswers:
         With a prior and over all targets, that of the posterior, also of two models.
         """
         if self.prior is not None and target is None:
-            return shrunk_lira_std(self.statistic, self.members, self._columns())
+            return shrunk_lira(self.statistic, self.members, self._columns())[1]
         models = np.arange(len(self.members))
         left_out = models[models != target] if target is not None else models
         truths = []
@@ -98,6 +104,12 @@ class ShadowAnswers:
         """Share of the models OUT that are right about each sample, (n_samples,)."""
         out = ~self.members
         return (self.correct & out).sum(0) / out.sum(0)
+
+    def _parts(self):
+        """Samples that are compared with one another: those withheld by themselves."""
+        if self.withheld is None:
+            return [slice(None)]
+        return [~self.withheld, self.withheld]
 
     def _columns(self, rows=...):
         return None if self.prior is None else score_columns(self.prior[rows])

@@ -148,8 +148,7 @@ def test_a_prior_that_is_wrong_on_purpose_fades():
     lost = {
         n: (recovered(n, "none") - recovered(n, "wrong")).mean() for n in (4, 8, 128)
     }
-    assert lost[8] > lost[128]
-    assert max(lost.values()) < 0.03
+    assert max(lost.values()) < 0.01
     assert lost[128] < 0.002
     T, B, score, gain = simulated(128, 0)
     shrunk = ShadowAnswers(B, T, prior=wrong(score, gain))
