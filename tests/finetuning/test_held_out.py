@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -485,9 +486,9 @@ def test_embeddings_of_the_run_that_has_not_seen_them_are_evidence(tuned, tiny_e
     np.testing.assert_allclose(one.scores_, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(("n_jobs", "damaged"), [(1, False), (2, False), (1, True)])
 def test_a_killed_fine_tune_goes_on_from_its_checkpoint(
-    tuned, tiny_encoder, tmp_path, monkeypatch, n_jobs
+    tuned, tiny_encoder, tmp_path, monkeypatch, n_jobs, damaged
 ):
     from smilearn.finetuning import _training
 
@@ -507,7 +508,16 @@ def test_a_killed_fine_tune_goes_on_from_its_checkpoint(
             one.fit(TEXTS, Y)
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {"run.json", "run-000.npz", "run-001"}
-    one.set_params(n_jobs=n_jobs).fit(TEXTS, Y)
+    one.set_params(n_jobs=n_jobs)
+    if damaged:
+        newest = max(tmp_path.glob("run-001/checkpoint-*/optimizer.pt"))
+        newest.write_bytes(newest.read_bytes()[:-9])
+    with (
+        pytest.warns(CacheWarning, match=r"run-001.*optimizer.pt is damaged")
+        if damaged
+        else nullcontext()
+    ):
+        one.fit(TEXTS, Y)
     np.testing.assert_allclose(one.held_out_, tuned.held_out_, atol=1e-6)
     np.testing.assert_allclose(one.scores_, tuned.scores_, atol=1e-6)
     assert one.cost_ == tuned.cost_
