@@ -3,6 +3,7 @@
 import json
 import pickle
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -390,10 +391,25 @@ def test_a_folder_of_another_run_is_refused_and_a_damaged_file_made_again(tmp_pa
         scorer(GaussianNB(), checkpoint_folder=tmp_path).fit(X, LABELS)
     with pytest.raises(InvalidInputError, match="a run with other y"):
         scorer(checkpoint_folder=tmp_path).fit(X, 1 - (LABELS > 0))
-    (tmp_path / "run-001.npz").write_bytes(b"PK")
-    with pytest.warns(CacheWarning, match=r"run-001\.npz is damaged"):
-        again = scorer(checkpoint_folder=tmp_path).fit(X, LABELS)
-    np.testing.assert_array_equal(again.scores_, one.scores_)
+    file = tmp_path / "run-001.npz"
+    with np.load(file) as arrays:
+        arrays = dict(arrays)
+    forged = [
+        {"table": np.zeros_like(arrays["table"])},
+        {"table": arrays["table"] * np.nan},
+        {"table": arrays["table"].astype(object)},
+        {"table": arrays["table"].astype(np.float32)},
+        {"states": arrays["states"][:-1]},
+        {"epochs": np.array(np.nan)},
+    ]
+    damages = [partial(np.savez, file, **arrays | each) for each in forged]
+    damages.append(partial(np.savez_compressed, file, **arrays))
+    damages.append(partial(file.write_bytes, b"PK"))
+    for damage in damages:
+        damage()
+        with pytest.warns(CacheWarning, match=r"run-001\.npz is damaged"):
+            again = scorer(checkpoint_folder=tmp_path).fit(X, LABELS)
+        np.testing.assert_array_equal(again.scores_, one.scores_)
 
 
 def test_one_bar_shows_the_runs(capsys):
