@@ -22,7 +22,7 @@ ARROWS = {
     "finetuning": "embedding filtering scoring tables utils",
     "filtering": "scoring tables utils",
     "scoring": "tables utils",
-    "embedding": "utils",
+    "embedding": "datasets utils",  # for the packaged model
     "tables": "utils",
     "utils": "",
     # beside the rooms
