@@ -76,8 +76,8 @@ def audit(
 
     from smilearn.audit._audit import ShadowAudit
     from smilearn.cli import _inputs
-    from smilearn.cli._workflow import default_model
     from smilearn.embedding._hidden_states import HiddenStateEmbedder
+    from smilearn.embedding._pretrained import default_model
     from smilearn.finetuning._classifier import FineTunedClassifier
     from smilearn.scoring._scorer import SlicedMIScorer
     from smilearn.tables._io import read_frame, write_frame

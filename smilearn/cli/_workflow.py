@@ -4,11 +4,9 @@ from dataclasses import dataclass, field
 
 from sklearn.pipeline import make_pipeline
 
-from smilearn.datasets import packaged_minilm
 from smilearn.embedding._hidden_states import HiddenStateEmbedder
-from smilearn.embedding._pretrained import DEFAULT_MODEL
+from smilearn.embedding._pretrained import default_model
 from smilearn.embedding._sentence import SentenceEmbedder
-from smilearn.exceptions import MissingDependencyError
 from smilearn.finetuning._classifier import FineTunedClassifier
 from smilearn.finetuning._embedder import FineTunedEmbedder
 from smilearn.finetuning._held_out import HeldOutScorer
@@ -91,11 +89,3 @@ def score_embeddings(X, labels, *, texts=None, ids=None, seed=0, scorer=None):
     scorer = SlicedMIScorer(random_state=seed, **(scorer or {}))
     scorer.fit(X, class_labels(labels))
     return Scored(scorer.to_table(X, texts=texts, ids=ids), scorer)
-
-
-def default_model():
-    """The packaged MiniLM if it is installed, else its name on the Hub."""
-    try:
-        return packaged_minilm()
-    except MissingDependencyError:
-        return DEFAULT_MODEL

@@ -19,7 +19,8 @@ class SentenceEmbedder(TextEmbedder):
     Parameters
     ----------
     model : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
-        A folder or a name on the Hugging Face Hub.
+        A folder or a name on the Hugging Face Hub. The default is read from the package
+        of the extra ``demo``, without a network, where that is installed.
 
     batch_size : int, default=32
         Texts in a forward pass. Texts are sorted by their number of tokens first.
