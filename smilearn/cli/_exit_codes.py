@@ -6,6 +6,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from typer.core import TyperGroup
 
@@ -21,7 +22,9 @@ class Commands(TyperGroup):
     def main(self, *args, **kwargs):
         """Run a command and exit."""
         if sys.stdout is None:  # it was closed
-            sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+            sys.stdout = _unread()
+        if sys.stderr is None:
+            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False}) or 0
             sys.stdout.flush()
@@ -40,6 +43,15 @@ class Commands(TyperGroup):
         if code == INTERRUPTED:
             tell("stopped.")
         sys.exit(code)
+
+
+def _unread():
+    """Standard output as a pipe whose reader has gone."""
+    ends = os.pipe()
+    os.dup2(ends[1], 1)
+    for end in {*ends} - {1}:
+        os.close(end)
+    return os.fdopen(1, "w")
 
 
 def message_of(error):
