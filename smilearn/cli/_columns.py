@@ -78,6 +78,6 @@ def is_odd(values):
 def type_of(values):
     """Type of a column, in words where polars has none."""
     if values.dtype == pl.Object:
-        return "several types, or what is too large or no Unicode"
+        return "several types, or what is too large, too deep or no Unicode"
     # a list of lists of lists may be too deep to be written out
     return values.dtype.base_type() if values.dtype.is_nested() else values.dtype

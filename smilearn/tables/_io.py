@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,7 @@ from smilearn.exceptions import FileFormatError, InvalidInputError
 from smilearn.utils._files import file_kind, replacing
 
 _VERSION = 1  # of the schema; under the key smilearn in the metadata of Parquet files
+_DEEPEST = 32  # lists and objects in each other, of JSON
 _DIGITS = 6  # significant ones of a score, in CSV and JSON Lines
 _NAMES = ("id", "label", "most_likely_label", "group")  # columns that hold no score
 _FORMULA = re.compile(r"^[=+\-@\t\r]")  # what a spreadsheet may run begins so
@@ -173,6 +175,9 @@ def checked_csv(path, delimiter):
 
 def _read_jsonl(path):
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    # polars takes minutes over lists in lists that are deeper
+    if any(sum(map(line.count, (b"[", b"{"))) > _DEEPEST for line in BytesIO(content)):
+        return _checked_jsonl(path, content.decode())
     try:
         frame = pl.read_ndjson(content, infer_schema_length=None)
     except (PolarsError, PanicException):
@@ -212,12 +217,22 @@ def _checked_jsonl(path, content):
 def json_column(name, values):
     """Values of JSON as a series; as objects where they are of several types."""
     kinds = set(map(type, values)) - {type(None)}
-    if len(kinds) < 2 or kinds == {int, float}:
+    if (len(kinds) < 2 or kinds == {int, float}) and not _is_deep(values):
         try:
             return pl.Series(name, values, strict=len(kinds) < 2)
         except (PolarsError, TypeError, ValueError, OverflowError):
             pass  # lists of several types, large numbers, text that is not Unicode
     return pl.Series(name, values, dtype=pl.Object)
+
+
+def _is_deep(values):
+    """Whether lists and objects stand in each other deeper than polars can bear."""
+    for _ in range(_DEEPEST):
+        nested = [v for v in values if isinstance(v, (list, dict))]
+        if not nested:
+            return False
+        values = [i for v in nested for i in (v.values() if type(v) is dict else v)]
+    return True
 
 
 def _read_parquet(path):
