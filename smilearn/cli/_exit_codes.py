@@ -31,7 +31,7 @@ class Commands(TyperGroup):
         except (Exception, SystemExit) as error:
             # of a broken pipe typer makes an exit
             if any(isinstance(e, BrokenPipeError) for e in (error, error.__context__)):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for unwritten output
+                _drop_output()
                 sys.exit(BROKEN_PIPE)
             is_usage = hasattr(error, "format_message")
             if not (
@@ -39,10 +39,17 @@ class Commands(TyperGroup):
             ):
                 raise
             tell(error.format_message() if is_usage else message_of(error))
+            if isinstance(error, OSError):  # maybe of unwritten output
+                _drop_output()
             sys.exit(MISTAKE)
         if code == INTERRUPTED:
             tell("stopped.")
         sys.exit(code)
+
+
+def _drop_output():
+    """Let nothing that is still to be written to standard output fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _unread():

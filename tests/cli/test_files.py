@@ -43,7 +43,7 @@ def test_views_of_arrow():
     assert pl.read_parquet("k.parquet").equals(pl.read_parquet("v.parquet"))
     views["risk"] = np.arange(20.0)
     parquet.write_table(pa.table(views), "t.parquet")
-    assert succeed("table", "t.parquet", "--head", 1).stdout.split()[-5] == "k19"
+    assert "\nk19  pos " in succeed("table", "t.parquet", "--head", 1).stdout
     line = mistake("score", "v.parquet", *SCORE, "--id", "raw", "--out", "x.csv")
     assert "column 'raw' holds Binary" in line
 
