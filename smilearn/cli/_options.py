@@ -135,7 +135,7 @@ def check_output(out, *inputs):
                 f"{out} is the same file as {path}, which is read or written too; name "
                 "another file."
             )
-    check_folder(Path(os.path.realpath(out)).parent, out)
+    check_folder((out.resolve() if out.is_symlink() else out).parent, out)
 
 
 def check_folder(folder, out):
