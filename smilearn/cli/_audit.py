@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from smilearn.cli._options import (
+    Delimiter,
     InFile,
     Json,
     LearningRate,
@@ -13,6 +14,7 @@ from smilearn.cli._options import (
     Seed,
     check_folder,
     check_output,
+    only_csv,
     tuning_of,
 )
 from smilearn.cli._terminal import Messages, print_table
@@ -66,6 +68,7 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Table to write.")
     ] = None,
+    delimiter: Delimiter = ",",
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -81,6 +84,7 @@ def audit(
     from smilearn.finetuning._classifier import FineTunedClassifier
     from smilearn.scoring._scorer import SlicedMIScorer
     from smilearn.tables._io import read_frame, write_frame
+    from smilearn.utils._files import file_kind
     from smilearn.utils._labels import check_labelled_texts, class_labels
 
     messages = Messages(quiet=quiet, as_json=as_json)
@@ -104,7 +108,8 @@ def audit(
         check_output(out, data, embeddings)
     if folder:
         check_folder(folder, folder)
-    frame = read_frame(data)
+    only_csv(data, file_kind(data), delimiter=delimiter != ",")
+    frame = read_frame(data, delimiter=delimiter)
     labels = _inputs.label_column(frame, label, data)
     texts = _inputs.column_of(frame, text, data) if text else None
     ids = _inputs.id_column(frame, id_, data) if id_ else None

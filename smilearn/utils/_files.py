@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import warnings
 from contextlib import contextmanager
@@ -12,20 +13,69 @@ from pathlib import Path
 
 import numpy as np
 
-from smilearn.exceptions import CacheWarning, InvalidInputError
+from smilearn.exceptions import CacheWarning, FileFormatError, InvalidInputError
+
+_SUFFIXES = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+_PACKED = {".gz": "gunzip -k", ".bz2": "bunzip2 -k", ".xz": "unxz -k", ".zip": "unzip"}
+_PACKED[".zst"] = "unzstd"
+_LONGEST = 255  # bytes of a name
+
+
+def file_kind(path):
+    """Format of a table by the suffix of its file."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SUFFIXES:
+        unpack = _PACKED.get(suffix)
+        raise FileFormatError(
+            f"{path}: files must end in {', '.join(_SUFFIXES)}; got {suffix!r}."
+            + (f" Unpack it first: {unpack} {path}" if unpack else "")
+        )
+    return _SUFFIXES[suffix]
+
+
+def check_writable(path):
+    """Refuse to write over what is protected, or no ordinary file."""
+    path = Path(path)
+    for part in path.parts:
+        if len(os.fsencode(part)) > _LONGEST:
+            raise InvalidInputError(
+                f"{path} cannot be written: names have up to {_LONGEST} bytes, and one "
+                f"has {len(os.fsencode(part))}; name another file."
+            )
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise InvalidInputError(
+            f"{path} cannot be written: it is no ordinary file; name another file."
+        )
+    # the mode as well, as root may write over everything
+    if not (path.stat().st_mode & 0o222 and os.access(path, os.W_OK)):
+        raise InvalidInputError(
+            f"{path} cannot be written: it is read-only; allow it with chmod u+w, or "
+            "name another file."
+        )
 
 
 @contextmanager
 def replacing(path):
     """Give a temporary name beside a file, and rename it over the file on success."""
-    path = Path(path)
+    check_writable(path)
+    path = Path(os.path.realpath(path))  # a link stays, and what it points to is new
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    mode = 0o666 & ~_umask()  # of a new file; mkstemp gives 0600
+    if path.exists():
+        mode = stat.S_IMODE(path.stat().st_mode)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:16]}.", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp gives 0600; a new file gets this
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
