@@ -19,11 +19,13 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
       +-- TruncationWarning           texts were longer than the model reads
       +-- LowSupportWarning           a class is too small to be scored well
       +-- UnknownTokensWarning        texts are mostly tokens that the model lacks
+      +-- BackendWarning              a backend cannot run a model; torch does
       +-- CacheWarning                rows of a cache are damaged or cannot be kept
 """
 
 __all__ = [
     "AdapterError",
+    "BackendWarning",
     "CacheError",
     "CacheWarning",
     "DeviceMemoryError",
@@ -105,6 +107,10 @@ class UnknownTokensWarning(SmilearnWarning):
 
 class LowSupportWarning(SmilearnWarning):
     """A class has too few samples for a score of its own."""
+
+
+class BackendWarning(SmilearnWarning):
+    """The backend asked for cannot run a model; torch runs it."""
 
 
 class CacheWarning(SmilearnWarning):
