@@ -60,7 +60,7 @@ class _ByOpenVINO(_ByTorch):
             if self._works:
                 try:
                     if self._compiled is None:
-                        self._compiled = self._compile(tensors)
+                        self._compile(tensors)
                     return self._infer(tensors)
                 except Exception as error:  # of many kinds, by model
                     self._give_up(
@@ -104,7 +104,6 @@ class _ByOpenVINO(_ByTorch):
             gap, norm = (got - want)[real].norm(), want[real].norm()
             if not gap <= most * norm:
                 raise ValueError(f"states differ by {gap / norm:.1e} of their norm")
-        return self._compiled
 
 
 class _Traced(torch.nn.Module):

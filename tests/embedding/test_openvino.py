@@ -161,7 +161,7 @@ def test_states_that_differ_from_those_of_torch_are_refused(monkeypatch):
 
     convert = openvino.convert_model
 
-    def static(traced):  # a model whose mask is not heeded
+    def deaf(traced):  # to the mask
         model = convert(traced)
         mask = model.inputs[1]
         ones = openvino.opset13.shape_of(model.inputs[0])
@@ -170,7 +170,7 @@ def test_states_that_differ_from_those_of_torch_are_refused(monkeypatch):
             target.replace_source_output(ones.output(0))
         return model
 
-    monkeypatch.setattr(openvino, "convert_model", static)
+    monkeypatch.setattr(openvino, "convert_model", deaf)
     embedder = hidden(tiny.folder("bert")).fit(TEXTS)
     with pytest.warns(BackendWarning, match="states differ by"):
         X = embedder.transform(TEXTS)
