@@ -78,10 +78,10 @@ class HiddenReader:
         """Choose layers and pooling, and see what a row looks like."""
         batch = self._padded(self._probe)
         if self.source.wrapped is not None:
-            last_states = partial(self._states, self.backbone, *batch, wanted=False)
+            last_states = partial(self._states, *batch, self.backbone, wanted=False)
             check_effect(self.source.wrapped, last_states, self.source.adapter)
         with torch.inference_mode():
-            n_states = len(self._states(self.backbone, *batch, wanted=True))
+            n_states = len(self._states(*batch, self.backbone, wanted=True))
         self.layers = _chosen(layer, n_states)
         self.single = isinstance(layer, Integral)
         self.last = n_states - 1
@@ -188,11 +188,11 @@ class HiddenReader:
     def _chosen_states(self, network, input_ids, attention_mask):
         """Hidden states (B, T, d) of the layers that are read, a tuple."""
         states = self._states(
-            network, input_ids, attention_mask, wanted=self._before_last
+            input_ids, attention_mask, network, wanted=self._before_last
         )
         return tuple(states[each if each < self.last else -1] for each in self.layers)
 
-    def _states(self, network, tokens, mask, *, wanted):
+    def _states(self, tokens, mask, network, *, wanted):
         """Hidden states (B, T, d) of each layer; those not wanted may be missing."""
         options = {"use_cache": False} if "use_cache" in self._takes else {}
         options["output_hidden_states"] = wanted or False
