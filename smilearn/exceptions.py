@@ -20,11 +20,13 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
       +-- LowSupportWarning           a class is too small to be scored well
       +-- SimilarLabelsWarning        labels differ by case or blanks alone
       +-- UnknownTokensWarning        texts are mostly tokens that the model lacks
+      +-- BackendWarning              a backend cannot run a model; torch does
       +-- CacheWarning                rows of a cache are damaged or cannot be kept
 """
 
 __all__ = [
     "AdapterError",
+    "BackendWarning",
     "CacheError",
     "CacheWarning",
     "DeviceMemoryError",
@@ -111,6 +113,10 @@ class LowSupportWarning(SmilearnWarning):
 
 class SimilarLabelsWarning(SmilearnWarning):
     """Labels differ by case or blanks alone, and may be typos of one class."""
+
+
+class BackendWarning(SmilearnWarning):
+    """The backend asked for cannot run a model; torch runs it."""
 
 
 class CacheWarning(SmilearnWarning):
