@@ -57,7 +57,9 @@ docs: $(VENV)/.ready-docs
 bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/time_grid.py
 	$(BIN)/python benchmarks/embedding.py
+	$(BIN)/python benchmarks/embedding.py --backends
 	$(BIN)/python benchmarks/to_099.py
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/rivals.py

@@ -1,6 +1,6 @@
 """How many texts a second, against the libraries beneath? What does a cache save?
 
-    python benchmarks/embedding.py [--texts 2000] [--repeats 5] [--write]
+    python benchmarks/embedding.py [--backends] [--texts 2000] [--repeats 5] [--write]
 
 Sentences of film reviews through the packaged MiniLM on the CPU, by each way in turn,
 in one process: a bare loop of transformers (tokenized once, sorted by length, padded a
@@ -8,32 +8,33 @@ batch at a time, mean of the last hidden states), `SentenceTransformer.encode`,
 `SentenceEmbedder`, `HiddenStateEmbedder`, and `SentenceEmbedder` with a cache: a first
 call into an empty folder and a second one. Models are loaded and warm. A ratio is that
 of two times of the same turn; figures are medians over the turns, with their range.
+
+With ``--backends``: the bare loop and both embedders by torch and by openvino, compiled
+before. A ratio is that of the medians over the turns. Goal: 1.4 times the bare loop.
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
 import tempfile
 import time
-from pathlib import Path
+
+from pages import keep, put, table
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-RESULTS = Path(__file__).parent / "results" / "embedding.json"
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-MARKERS = "<!-- embedding -->\n", "<!-- end of embedding -->"
-HEADER = (
-    "| way | texts a second (range) | over the bare loop (range) | "
-    f"over `encode` (range) |\n|{'---|' * 4}"
-)
+HEADER = ["way", "texts a second (range)", "over the bare loop (range)"]
 BATCH_SIZE = 32
 BARE, ENCODE = "bare loop of transformers", "`SentenceTransformer.encode`"
 SENTENCE, HIDDEN = "`SentenceEmbedder`", "`HiddenStateEmbedder`"
 FIRST, SECOND = f"{SENTENCE}, cache, first call", f"{SENTENCE}, cache, second call"
-EXACT = 1e-4  # largest difference of an entry between two ways
+OPENVINO, BFLOAT16 = ', `backend="openvino"`', ', `dtype="bfloat16"`'
+EXACT, ROUGH = (
+    1e-4,
+    2e-2,
+)  # of bfloat16; largest difference of an entry between two ways
 
 
 def bare_loop(folder):
@@ -87,6 +88,23 @@ def ways(folder):
     return found
 
 
+def backends(folder):
+    """The bare loop, and each embedder by each backend, loaded."""
+    from smilearn import HiddenStateEmbedder, SentenceEmbedder
+
+    found = {BARE: bare_loop(folder)}
+    for name, kind in ((SENTENCE, SentenceEmbedder), (HIDDEN, HiddenStateEmbedder)):
+        for more, options in (("", {}), (OPENVINO, {"backend": "openvino"})):
+            embedder = kind(folder, device="cpu", **options)
+            found[name + more] = embedder.fit([]).transform
+    for more, options in (("", {}), (OPENVINO, {"backend": "openvino"})):
+        embedder = HiddenStateEmbedder(
+            folder, device="cpu", dtype="bfloat16", **options
+        )
+        found[HIDDEN + BFLOAT16 + more] = embedder.fit([]).transform
+    return found
+
+
 def timed(function, texts):
     begin = time.perf_counter()
     rows = function(texts)
@@ -104,20 +122,26 @@ def same_direction(rows, others):
 
 
 def one_turn(found, texts, folder):
-    """Seconds of each way, and the largest difference of any from the bare loop."""
-    from smilearn import SentenceEmbedder
-
+    """Seconds of each way; an error if one has other rows than the bare loop."""
     seconds, rows = {}, {}
     for name, embed in found.items():
         seconds[name], rows[name] = timed(embed, texts)
+    if ENCODE in found:
+        time_cache(texts, folder, seconds, rows)
+    for name in rows:
+        off = same_direction(rows[name], rows[BARE])
+        if off > (ROUGH if BFLOAT16 in name else EXACT):
+            raise SystemExit(f"{name} differs by {off:.1e}; there is no comparing it.")
+    return seconds
+
+
+def time_cache(texts, folder, seconds, rows):
+    from smilearn import SentenceEmbedder
+
     with tempfile.TemporaryDirectory() as cache:
         embedder = SentenceEmbedder(folder, device="cpu", cache_folder=cache).fit([])
         for name in (FIRST, SECOND):
             seconds[name], rows[name] = timed(embedder.transform, texts)
-    off = max(same_direction(each, rows[BARE]) for each in rows.values())
-    if off > EXACT:
-        raise SystemExit(f"The ways differ by {off:.1e}; nothing is to be compared.")
-    return seconds
 
 
 def with_range(values, digits):
@@ -125,20 +149,24 @@ def with_range(values, digits):
     return f"{statistics.median(values):,.{digits}f} ({low} to {high})"
 
 
-def as_markdown(name, turns, n_texts):
-    speeds = [n_texts / turn[name] for turn in turns]
-    over = {
-        other: [turn[other] / turn[name] for turn in turns] for other in (BARE, ENCODE)
-    }
-    ratios = " | ".join(with_range(values, 2) for values in over.values())
-    return f"| {name} | {with_range(speeds, 0)} | {ratios} |"
+def as_row(name, turns, n_texts):
+    speeds = with_range([n_texts / turn[name] for turn in turns], 0)
+    others = [other for other in (BARE, ENCODE) if other in turns[0]]
+    over = ([turn[other] / turn[name] for turn in turns] for other in others)
+    return [name, speeds, *(with_range(values, 2) for values in over)]
+
+
+def ratios_of_medians(turns):
+    medians = {n: statistics.median(turn[n] for turn in turns) for n in turns[0]}
+    return {name: medians[BARE] / medians[name] for name in medians}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backends", action="store_true", help="torch and openvino")
     parser.add_argument("--texts", type=int, default=2_000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help=f"keep in {RESULTS.name}")
+    parser.add_argument("--write", action="store_true", help="docs/performance.md")
     arguments = parser.parse_args()
     import torch
 
@@ -146,26 +174,37 @@ def main():
 
     texts = load_rotten_tomatoes(arguments.texts, random_state=0).texts
     folder = str(packaged_minilm())
-    found = ways(folder)
+    found = (backends if arguments.backends else ways)(folder)
     one_turn(found, texts[: 4 * BATCH_SIZE], folder)  # all imported and warm
     turns = [one_turn(found, texts, folder) for _ in range(arguments.repeats)]
-    saved = [turn[FIRST] / turn[SECOND] for turn in turns]
-    rows = [as_markdown(name, turns, len(texts)) for name in turns[0]]
-    table = "\n".join([HEADER, *rows])
-    table += (
-        f"\n\n{len(texts):,} sentences, batches of {BATCH_SIZE}, "
-        f"{torch.get_num_threads()} thread(s). The second call with the cache is "
-        f"{with_range(saved, 0)} times as fast as the first.\n"
-    )
-    print(table)
+    rows = [as_row(name, turns, len(texts)) for name in turns[0]]
+    about = f"{len(texts):,} sentences, {torch.get_num_threads()} thread(s)."
+    results = {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "texts": len(texts),
+        "batch_size": BATCH_SIZE,
+        "seconds": turns,
+    }
+    if arguments.backends:
+        ratios = ratios_of_medians(turns)
+        name, mark = "embedding-openvino", "openvino"
+        header = [*HEADER, "ratio of medians"]
+        rows = [[*row, f"{ratios[row[0]]:.2f}"] for row in rows]
+        results["over_bare_loop"] = ratios
+    else:
+        saved = with_range([turn[FIRST] / turn[SECOND] for turn in turns], 0)
+        name = mark = "embedding"
+        header = [*HEADER, "over `encode` (range)"]
+        about += (
+            f" The second call with the cache is {saved} times as fast as the first."
+        )
+    text = f"{table(header, rows)}\n{about}\n"
+    print(text)
     if arguments.write:
-        machine = {"machine": platform.machine(), "cores": os.cpu_count()}
-        settings = {"texts": len(texts), "batch_size": BATCH_SIZE, "seconds": turns}
-        RESULTS.write_text(json.dumps(machine | settings, indent=1) + "\n")
-        start, end = MARKERS
-        head, rest = PAGE.read_text().split(start)
-        tail = rest.split(end)[1]
-        PAGE.write_text(f"{head}{start}{table}{end}{tail}")
+        keep(name, results)
+        put("performance", mark, text)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,6 @@ __all__ = [
     "baselines",
     "compare_scorers",
     "datalab",
-    "datasets",
     "embedding",
     "exceptions",
     "filtering",
@@ -65,10 +64,10 @@ __version__ = version("smilearn")
 def __getattr__(name):
     if name in _ROOMS:
         return getattr(import_module(f"smilearn.{_ROOMS[name]}"), name)
-    if name in __all__:
+    if name in __all__ or name == "datasets":  # which a * import would shadow
         return import_module(f"smilearn.{name}")
     raise AttributeError(f"module 'smilearn' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "datasets"})

@@ -18,12 +18,15 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
       +-- EarlyPointWarning           training ended before the early point
       +-- TruncationWarning           texts were longer than the model reads
       +-- LowSupportWarning           a class is too small to be scored well
+      +-- SimilarLabelsWarning        labels differ by case or blanks alone
       +-- UnknownTokensWarning        texts are mostly tokens that the model lacks
+      +-- BackendWarning              a backend cannot run a model; torch does
       +-- CacheWarning                rows of a cache are damaged or cannot be kept
 """
 
 __all__ = [
     "AdapterError",
+    "BackendWarning",
     "CacheError",
     "CacheWarning",
     "DeviceMemoryError",
@@ -36,6 +39,7 @@ __all__ = [
     "MissingTextError",
     "ModelUnavailableError",
     "ReliabilityWarning",
+    "SimilarLabelsWarning",
     "SmilearnError",
     "SmilearnWarning",
     "TruncationWarning",
@@ -105,6 +109,14 @@ class UnknownTokensWarning(SmilearnWarning):
 
 class LowSupportWarning(SmilearnWarning):
     """A class has too few samples for a score of its own."""
+
+
+class SimilarLabelsWarning(SmilearnWarning):
+    """Labels differ by case or blanks alone, and may be typos of one class."""
+
+
+class BackendWarning(SmilearnWarning):
+    """The backend asked for cannot run a model; torch runs it."""
 
 
 class CacheWarning(SmilearnWarning):

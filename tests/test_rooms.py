@@ -22,7 +22,7 @@ ARROWS = {
     "finetuning": "embedding filtering scoring tables utils",
     "filtering": "scoring tables utils",
     "scoring": "tables utils",
-    "embedding": "utils",
+    "embedding": "datasets utils",  # for the packaged model
     "tables": "utils",
     "utils": "",
     # beside the rooms
@@ -138,7 +138,7 @@ def test_no_circle_inside_a_room(room):
 
 def test_tests_mirror_the_rooms():
     rooms = {path.name for path in TESTS.iterdir() if any(path.glob("test_*.py"))}
-    assert rooms == set(ARROWS) - ROOT
+    assert rooms - {"chaos"} == set(ARROWS) - ROOT
 
 
 @pytest.mark.parametrize("folder", [PACKAGE, TESTS], ids=["smilearn", "tests"])

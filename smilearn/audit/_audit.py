@@ -25,7 +25,8 @@ from smilearn.exceptions import InvalidInputError
 from smilearn.tables._columns import as_series
 from smilearn.tables._table import Table
 from smilearn.utils._documentation import Documented
-from smilearn.utils._indexing import check_aligned, class_labels
+from smilearn.utils._indexing import check_aligned
+from smilearn.utils._labels import one_label_each
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import (
     HasMethods,
@@ -34,7 +35,7 @@ from smilearn.utils._sklearn_compat import (
     fit_context,
     routing_enabled,
 )
-from smilearn.utils._validation import check_texts
+from smilearn.utils._validation import check_texts, refuse_masked
 
 _COLUMNS = (
     "lira",
@@ -285,7 +286,8 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
             has a `checkpoint_folder` of its own, or `prior` gives no finite score for
             each of the samples.
         """
-        labels = class_labels(y)
+        refuse_masked(X, "X")
+        labels = one_label_each(y, type(self).__name__)
         check_aligned(X, {"y": labels})
         target = None if isinstance(self.target, str) else int(self.target)
         if target is not None and target >= self.n_shadow:

@@ -13,7 +13,8 @@ from smilearn.audit._membership import attack_draws, half_width
 from smilearn.audit._shadow_models import check_classes_seen
 from smilearn.exceptions import InvalidInputError
 from smilearn.tables._table import WideTable
-from smilearn.utils._indexing import check_aligned, class_labels
+from smilearn.utils._indexing import check_aligned
+from smilearn.utils._labels import one_label_each
 from smilearn.utils._ranks import ranks_of
 
 ALL, FILTERED, RANDOM = "everything", "filtered", "random"
@@ -190,7 +191,7 @@ def audit_filter(
     >>> exposed[-3:].tolist()  # of the removed: with everything, filtered, random
     [1.0, 0.0, 1.0]
     """
-    labels = class_labels(y)
+    labels = one_label_each(y, "audit_filter")
     check_aligned(X, {"y": labels})
     gone = removed_samples(removed, len(labels))
     if not 0 < share < 1 or n_bootstrap < 2:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from smilearn.exceptions import CacheWarning
-from smilearn.utils._files import RunFolder, save_arrays
+from smilearn.utils._files import RunFolder, load_arrays, save_arrays
 
 FORMAT = 4  # of the files; a folder of another format is another run
 _DTYPES = {
@@ -32,8 +32,7 @@ class ShadowFolder(RunFolder):
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                answers = {name: file[name] for name in (*names, "members")}
+            answers = load_arrays(path, (*names, "members"))
             sound = _are_sound(answers, members)
         except Exception:  # whatever a damaged archive makes NumPy raise
             sound = False
@@ -61,6 +60,9 @@ def _are_sound(answers, members):
         return False
     with np.errstate(over="ignore"):
         total = np.exp(answers["log_own"]) + np.exp(answers["log_other"])
+    is_best = answers["log_own"] >= answers["log_other"]
+    if (answers["correct"] > is_best).any():  # of equal ones another may be chosen
+        return False
     finite = (answers[name] for name in ("lowest", "statistic") if name in answers)
     possible = (total <= _SUM).all() and (total > 0).all() and answers["lowest"] <= 0
     return bool(possible) and all(np.isfinite(v).all() for v in finite)

@@ -9,9 +9,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._documentation import Documented, documentation_url, page_template
+from smilearn.utils._labels import check_labels, class_labels, same_kind
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import Interval, fit_context
-from smilearn.utils._validation import as_numpy, check_class_labels
+from smilearn.utils._validation import as_numpy, numbers_expected
 
 FOLDS = [Interval(Integral, 2, None, closed="left"), None]  # of `cross_fit`
 COVARIANCE = "it needs a covariance, a dense matrix of n_features rows."
@@ -53,8 +54,8 @@ class LabelScorer(Documented, BaseEstimator):
             If `X` holds NaN or infinity, or is sparse where it must be dense, if `y` is
             not made of labels of 2 classes or more, or if folds cannot be left out.
         """
-        X, y = self._validated(X, as_numpy(y), reset=True, ensure_min_samples=2)
-        check_class_labels(y)
+        y = class_labels(y, type(self).__name__)
+        X, y = self._validated(X, y, reset=True, ensure_min_samples=2)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InvalidInputError(
@@ -92,7 +93,8 @@ class LabelScorer(Documented, BaseEstimator):
         check_is_fitted(self)
         if y is None:
             return self.score_table(X).max(1)
-        X, y = self._validated(X, as_numpy(y))
+        X, y = self._validated(X, check_labels(y, type(self).__name__))
+        same_kind(y, self.classes_)
         unseen = ~np.isin(y, self.classes_)
         if unseen.any():
             raise InvalidInputError(
@@ -126,6 +128,7 @@ class LabelScorer(Documented, BaseEstimator):
                 "it to a few hundred dense features first, with "
                 "sklearn.decomposition.TruncatedSVD."
             )
+        numbers_expected(X)
         checks |= {"dtype": np.float64, "accept_sparse": "csr"}
         checked = validate_data(self, as_numpy(X), y, reset=reset, **checks)
         if isinstance(checked, tuple):

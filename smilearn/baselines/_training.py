@@ -7,6 +7,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._labels import check_labels
 from smilearn.utils._validation import as_numpy
 
 KINDS = ("loss", "margin", "el2n", "entropy", "grand")
@@ -96,7 +97,7 @@ def checked_logits(logits, ndim=2):
 
 def codes_of(y, n_columns, classes=None):
     """Find the column of each label."""
-    y = column_or_1d(as_numpy(y))
+    y = check_labels(y, "The formula")
     if classes is None:
         classes = _classes_in(np.unique(y), n_columns)
     classes = column_or_1d(as_numpy(classes))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from smilearn.cli._options import (
+    Delimiter,
     InFile,
     Json,
     LearningRate,
@@ -13,6 +14,7 @@ from smilearn.cli._options import (
     Seed,
     check_folder,
     check_output,
+    only_csv,
     tuning_of,
 )
 from smilearn.cli._terminal import Messages, print_table
@@ -66,6 +68,7 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Table to write.")
     ] = None,
+    delimiter: Delimiter = ",",
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -76,12 +79,13 @@ def audit(
 
     from smilearn.audit._audit import ShadowAudit
     from smilearn.cli import _inputs
-    from smilearn.cli._workflow import default_model
     from smilearn.embedding._hidden_states import HiddenStateEmbedder
+    from smilearn.embedding._pretrained import default_model
     from smilearn.finetuning._classifier import FineTunedClassifier
     from smilearn.scoring._scorer import SlicedMIScorer
     from smilearn.tables._io import read_frame, write_frame
-    from smilearn.utils._validation import check_labelled_texts, check_labels
+    from smilearn.utils._files import file_kind
+    from smilearn.utils._labels import check_labelled_texts, class_labels
 
     messages = Messages(quiet=quiet, as_json=as_json)
     if embeddings and model:
@@ -104,14 +108,15 @@ def audit(
         check_output(out, data, embeddings)
     if folder:
         check_folder(folder, folder)
-    frame = read_frame(data)
+    only_csv(data, file_kind(data), delimiter=delimiter != ",")
+    frame = read_frame(data, delimiter=delimiter)
     labels = _inputs.label_column(frame, label, data)
     texts = _inputs.column_of(frame, text, data) if text else None
     ids = _inputs.id_column(frame, id_, data) if id_ else None
     scorer = SlicedMIScorer(random_state=seed)
     if embeddings:
         X = _inputs.load_embeddings(embeddings, len(labels))
-        labels, classifier = check_labels(labels), LogisticRegression(max_iter=1_000)
+        labels, classifier = class_labels(labels), LogisticRegression(max_iter=1_000)
     else:
         texts, *_ = check_labelled_texts(texts, labels)
         X, model = texts, model or default_model()

@@ -33,7 +33,10 @@ def refuse_doubles(ids, path):
 
 
 def whole_numbers(values):
-    """Floats that are all whole as integers; any other column as it is."""
+    """Numbers that are all whole as integers of 64 bits; other columns as they are."""
+    if values.dtype == pl.Int128:
+        narrow = values.cast(pl.UInt64, strict=False)
+        return values if narrow.null_count() > values.null_count() else narrow
     if not values.dtype.is_float():
         return values
     whole = ((values.abs() < 2**63) & (values == values.round())).all()
@@ -48,7 +51,19 @@ def as_ids(values, path):
             f"holds {type_of(values)}."
         )
     values = whole_numbers(values)
-    return values.cast(pl.String) if values.dtype.is_temporal() else values
+    kept = values.dtype.is_float() or is_label(values)
+    return values if kept else values.cast(pl.String)
+
+
+def is_label(values):
+    """Whether a column holds text, whole numbers of 64 bits or booleans."""
+    is_whole = values.dtype.is_integer() and values.dtype != pl.Int128
+    return is_whole or values.dtype in (
+        pl.String,
+        pl.Boolean,
+        pl.Categorical,
+        pl.Enum,
+    )
 
 
 def is_odd(values):
@@ -62,4 +77,7 @@ def is_odd(values):
 
 def type_of(values):
     """Type of a column, in words where polars has none."""
-    return "several types" if values.dtype == pl.Object else values.dtype
+    if values.dtype == pl.Object:
+        return "several types, or what is too large, too deep or no Unicode"
+    # a list of lists of lists may be too deep to be written out
+    return values.dtype.base_type() if values.dtype.is_nested() else values.dtype

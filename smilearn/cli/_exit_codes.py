@@ -6,6 +6,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from typer.core import TyperGroup
 
@@ -21,14 +22,16 @@ class Commands(TyperGroup):
     def main(self, *args, **kwargs):
         """Run a command and exit."""
         if sys.stdout is None:  # it was closed
-            sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+            sys.stdout = _unread()
+        if sys.stderr is None:
+            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False}) or 0
             sys.stdout.flush()
         except (Exception, SystemExit) as error:
             # of a broken pipe typer makes an exit
             if any(isinstance(e, BrokenPipeError) for e in (error, error.__context__)):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for unwritten output
+                _drop_output()
                 sys.exit(BROKEN_PIPE)
             is_usage = hasattr(error, "format_message")
             if not (
@@ -36,10 +39,26 @@ class Commands(TyperGroup):
             ):
                 raise
             tell(error.format_message() if is_usage else message_of(error))
+            if isinstance(error, OSError):  # maybe of unwritten output
+                _drop_output()
             sys.exit(MISTAKE)
         if code == INTERRUPTED:
             tell("stopped.")
         sys.exit(code)
+
+
+def _drop_output():
+    """Let nothing that is still to be written to standard output fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _unread():
+    """Standard output as a pipe whose reader has gone."""
+    ends = os.pipe()
+    os.dup2(ends[1], 1)
+    for end in {*ends} - {1}:
+        os.close(end)
+    return os.fdopen(1, "w")
 
 
 def message_of(error):

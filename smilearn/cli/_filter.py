@@ -6,13 +6,17 @@ from typing import Annotated
 import typer
 
 from smilearn.cli._options import (
+    Delimiter,
     InFile,
     Json,
     Quiet,
+    SafeCsv,
     check_output,
     is_finite,
+    is_table,
     one_of,
-    that,
+    only_csv,
+    share_of,
 )
 from smilearn.cli._terminal import Messages
 from smilearn.exceptions import InvalidInputError
@@ -22,7 +26,12 @@ def filter_(
     data: InFile,
     risk: Annotated[
         Path,
-        typer.Option(exists=True, dir_okay=False, help="Risk table of the same rows."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            callback=is_table,
+            help="Risk table of the same rows.",
+        ),
     ],
     out: Annotated[
         Path,
@@ -48,10 +57,7 @@ def filter_(
     ] = None,
     share: Annotated[
         float | None,
-        typer.Option(
-            callback=that(lambda share: 0 <= share < 1, "from 0 to below 1"),
-            help="Share of the rows to remove.",
-        ),
+        typer.Option(parser=share_of, help="Share of the rows to remove: 0.05 or 5%."),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -68,13 +74,15 @@ def filter_(
     min_per_class: Annotated[
         int, typer.Option(min=0, help="Rows each class keeps in any case.")
     ] = 1,
+    delimiter: Delimiter = ",",
+    safe_csv: SafeCsv = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ):
     """Write the data without the rows most at risk; they are never held whole."""
     from smilearn.cli._rows import match, write_rows
     from smilearn.filtering._filter import RiskFilter
-    from smilearn.tables._io import file_kind
+    from smilearn.utils._files import file_kind
 
     messages = Messages(quiet=quiet, as_json=as_json)
     one_of(share=share, threshold=threshold, n_remove=n_remove)
@@ -85,12 +93,14 @@ def filter_(
                 f"{path}: rows stay in the format of {data}; end the name in "
                 f"{data.suffix}."
             )
-    rows = match(data, risk, id_, label)
+    only_csv(data, file_kind(data), delimiter=delimiter != ",", safe_csv=safe_csv)
+    rows = match(data, risk, id_, label, delimiter)
     rule = {"share": share, "threshold": threshold, "n_remove": n_remove}
     rule |= {"by_class": by_class, "min_per_class": min_per_class}
     with messages.warnings():
         keep = RiskFilter(rows, **rule).fit(None, rows["label"]).support_
-    write_rows(data, {out: keep} | ({removed: ~keep} if removed else {}))
+    masks = {out: keep} | ({removed: ~keep} if removed else {})
+    write_rows(data, masks, delimiter, safe_csv)
     n_kept = int(keep.sum())
     messages.say(
         f"{out}: kept {n_kept} of {len(keep)} rows, removed {len(keep) - n_kept}.",

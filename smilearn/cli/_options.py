@@ -9,9 +9,59 @@ import typer
 
 from smilearn.exceptions import InvalidInputError
 
+
+def is_table(path: Path | None):
+    """Refuse a file of another format, before anything heavy is imported."""
+    from smilearn.utils._files import file_kind
+
+    if path is not None and str(path) != "-":
+        file_kind(path)
+    return path
+
+
+def share_of(text):
+    """A share as 0.05 or as 5%."""
+    number, percent, rest = text.partition("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = math.nan
+    if rest or not 0 <= share < 1:
+        raise typer.BadParameter(
+            f"{text} is not from 0 to below 1, or 0% to below 100%; give 0.05 or 5%."
+        )
+    return share
+
+
+def delimiter_of(text):
+    """A character between cells; tabs may be written as such."""
+    delimiter = "\t" if text in ("\\t", "tab") else text
+    if len(delimiter.encode("utf-8", "surrogateescape")) != 1 or delimiter in '"\r\n':
+        raise typer.BadParameter(
+            f"{text!r} is not one character, such as ';' or '\\t' for a tab."
+        )
+    return delimiter
+
+
 InFile = Annotated[
     Path,
-    typer.Argument(exists=True, dir_okay=False, help="CSV, JSON Lines or Parquet."),
+    typer.Argument(
+        exists=True,
+        dir_okay=False,
+        callback=is_table,
+        help="CSV, JSON Lines or Parquet.",
+    ),
+]
+Delimiter = Annotated[
+    str,
+    typer.Option(parser=delimiter_of, help="Between the cells of a CSV file of data."),
+]
+SafeCsv = Annotated[
+    bool,
+    typer.Option(
+        "--safe-csv",
+        help="Put ' before text in CSV that a spreadsheet would run as a formula.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
@@ -47,6 +97,16 @@ def one_of(**options):
         raise InvalidInputError(f"{names} exclude each other; give one of them.")
 
 
+def only_csv(path, kind, **given):
+    """Refuse options that are of CSV alone where a file has another format."""
+    for name, value in given.items():
+        if value and kind != "csv":
+            raise InvalidInputError(
+                f"--{name.replace('_', '-')} is of CSV, which {path} is not; leave it "
+                "out."
+            )
+
+
 def tuning_of(max_epochs, learning_rate, usual, tunes):
     """Options of a fine-tune with their defaults; refused where there is none."""
     given = {"max_epochs": max_epochs, "learning_rate": learning_rate}
@@ -64,9 +124,10 @@ def tuning_of(max_epochs, learning_rate, usual, tunes):
 
 def check_output(out, *inputs):
     """Refuse an output that cannot be written, or would overwrite another file."""
-    from smilearn.tables._io import file_kind
+    from smilearn.utils._files import check_writable, file_kind
 
     file_kind(out)
+    check_writable(out)
     for path in filter(None, inputs):
         same = out.exists() and path.exists() and out.samefile(path)
         if same or out.resolve() == path.resolve():
@@ -74,7 +135,7 @@ def check_output(out, *inputs):
                 f"{out} is the same file as {path}, which is read or written too; name "
                 "another file."
             )
-    check_folder(out.parent, out)
+    check_folder((out.resolve() if out.is_symlink() else out).parent, out)
 
 
 def check_folder(folder, out):

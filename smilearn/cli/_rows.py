@@ -13,7 +13,14 @@ from smilearn.cli._columns import (
     refuse_empty,
 )
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.tables._io import checked_csv, file_kind, json_column, require_columns
+from smilearn.tables._io import (
+    checked_csv,
+    file_kind,
+    json_column,
+    not_utf8,
+    require_columns,
+    safe_cells,
+)
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._files import replacing
 
@@ -21,11 +28,11 @@ _ROW = "row of the file, counted from 0"  # a column that no file has
 _ADVICE = "Score this very file first."
 
 
-def match(data, risk, id_column=None, label_column=None):
+def match(data, risk, id_column=None, label_column=None, delimiter=","):
     """Read the risk table in the order of the data, matched by id."""
     scores = read_columns(risk, ["id", "risk", "label"])
     names = dict.fromkeys(filter(None, (id_column, label_column)))
-    rows = read_columns(data, list(names))
+    rows = read_columns(data, list(names), delimiter)
     ids = as_text(rows[id_column or _ROW], data)
     table_ids = as_text(scores["id"], risk)
     refuse_doubles(table_ids, risk)
@@ -76,13 +83,13 @@ def refuse_other_labels(labels, table_labels, data, risk):
         )
 
 
-def read_columns(path, names):
+def read_columns(path, names, delimiter=","):
     """Read some columns of a file, and the numbers of its rows."""
     with reading(path):
         if file_kind(path) == "jsonl":
             frame = read_json_columns(path, names)
         else:
-            frame = on_rows(path, lambda rows: selected(rows, names, path))
+            frame = on_rows(path, lambda rows: selected(rows, names, path), delimiter)
     if not len(frame):
         raise FileFormatError(f"{path}: holds no rows.")
     for name in names:
@@ -97,16 +104,16 @@ def selected(rows, names, path):
     return rows.collect(engine="streaming")
 
 
-def on_rows(path, work):
+def on_rows(path, work, delimiter):
     """Work on the rows of a file; in memory on those of CSV that polars refuses."""
     try:
-        return work(scan(path))
+        return work(scan(path, delimiter))
     except pl.exceptions.NoDataError:
         raise
     except pl.exceptions.PolarsError:
         if file_kind(path) != "csv":
             raise
-        rows = checked_csv(path).lazy()
+        rows = checked_csv(path, delimiter).lazy()
         return work(rows.with_columns(pl.all().replace({"": None})))
 
 
@@ -120,6 +127,8 @@ def read_json_columns(path, names):
             try:
                 row = json.loads(line)
                 columns |= row.items()
+            except UnicodeDecodeError:
+                raise
             except (ValueError, RecursionError, AttributeError) as error:
                 raise FileFormatError(
                     f"{path}, line {number}: not a JSON object: {error}."
@@ -133,11 +142,11 @@ def read_json_columns(path, names):
     return pl.DataFrame([pl.Series(_ROW, range(n_rows), pl.UInt32), *series])
 
 
-def scan(path):
+def scan(path, delimiter):
     """Rows of CSV, cells as the text they are, or of Parquet, with their types."""
     if file_kind(path) == "parquet":
         return pl.scan_parquet(path, glob=False)
-    rows = pl.scan_csv(path, infer_schema=False, glob=False)
+    rows = pl.scan_csv(path, infer_schema=False, glob=False, separator=delimiter)
     names = rows.collect_schema().names()
     for name in names:
         if f"{name}_duplicated_0" in names:
@@ -153,20 +162,21 @@ def reading(path):
     except pl.exceptions.NoDataError as error:
         raise FileFormatError(f"{path}: holds no rows.") from error
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason}).") from error
+        raise not_utf8(path) from error
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]  # without advice for who calls polars
         raise FileFormatError(f"{path}: cannot be read: {reason}") from error
 
 
-def write_rows(data, masks):
+def write_rows(data, masks, delimiter=",", safe=False):
     """Copy rows of a data file to the files that masks name; all appear, or none."""
     with ExitStack() as stack, reading(data):
         for path, mask in masks.items():
-            copy_rows(data, stack.enter_context(replacing(path)), mask)
+            path = stack.enter_context(replacing(path))
+            copy_rows(data, path, mask, delimiter, safe)
 
 
-def copy_rows(data, path, mask):
+def copy_rows(data, path, mask, delimiter, safe):
     """Copy the rows of a mask, in the format that they have."""
     kind = file_kind(data)
     if kind == "jsonl":
@@ -180,10 +190,11 @@ def copy_rows(data, path, mask):
         rows = rows.with_row_index(_ROW)
         rows = rows.join(others, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
         if kind == "csv":
-            rows.sink_csv(path)
+            rows = safe_cells(rows) if safe else rows
+            rows.sink_csv(path, separator=delimiter)
             return
         metadata = pl.read_parquet_metadata(data)
         metadata.pop("ARROW:schema", None)  # written anew
         rows.sink_parquet(path, row_group_size=2**13, metadata=metadata)
 
-    on_rows(data, sink)
+    on_rows(data, sink, delimiter)

@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from smilearn.cli._options import (
+    Delimiter,
     Json,
     LearningRate,
     Quiet,
+    SafeCsv,
     Seed,
     check_folder,
     check_output,
+    is_table,
+    only_csv,
     tuning_of,
 )
 from smilearn.cli._terminal import (
@@ -36,7 +40,10 @@ def score(
     label: Annotated[str, typer.Option(help="Column of the labels.")],
     data: Annotated[
         Path | None,
-        typer.Argument(help="CSV, JSON Lines or Parquet file; - is standard input."),
+        typer.Argument(
+            callback=is_table,
+            help="CSV, JSON Lines or Parquet file; - is standard input.",
+        ),
     ] = None,
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Read the data from standard input.")
@@ -59,6 +66,10 @@ def score(
     id_: Annotated[
         str | None,
         typer.Option("--id", help="Column of ids to keep; else row numbers."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Column to keep in the table; may be given several times."),
     ] = None,
     model: Annotated[
         str | None,
@@ -110,6 +121,8 @@ def score(
             help="Keep what is trained here, and go on from it (early, held-out).",
         ),
     ] = None,
+    delimiter: Delimiter = ",",
+    safe_csv: SafeCsv = False,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -159,8 +172,15 @@ def score(
     if out:
         check_output(out, path, embeddings)
     kind = format_ or ("csv" if path and file_kind(path) == "csv" else "jsonl")
-    frame = read_frame(path) if path else _inputs.read_stdin(kind)
     name = path or _inputs.STANDARD_INPUT
+    kinds = [file_kind(file) if file else kind for file in (path, out)]
+    only_csv(name, kinds[0], delimiter=delimiter != ",")
+    only_csv(out or "standard output", kinds[1], safe_csv=safe_csv)
+    if path:
+        frame = read_frame(path, delimiter=delimiter)
+    else:
+        frame = _inputs.read_stdin(kind, delimiter)
+    kept = _inputs.kept_columns(frame, keep or [], name)
     labels = _inputs.label_column(frame, label, name)
     texts = _inputs.column_of(frame, text, name) if text else None
     options = {
@@ -178,10 +198,12 @@ def score(
             if moment != Moment.EARLY:
                 options["sentence"] = layers == Layers.SENTENCE
             scored = _workflow.score_texts(texts, labels, moment=moment, **options)
+    written = scored.table.frame.hstack(kept)
+    options = {"exact": kept.columns, "safe": safe_csv}
     if out:
-        write_frame(scored.table.frame, out)
+        write_frame(written, out, **options)
     else:
-        write_to_stdout(scored.table.frame, kind)
+        write_to_stdout(written, kind, **options)
     if messages.draws and sys.stdout.isatty():
         print_riskiest(scored.table)
     facts = {"out": str(out or "standard output"), **scored.facts}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from smilearn.cli._options import InFile, Json, Quiet, check_output, one_of
+from smilearn.cli._options import InFile, Json, Quiet, check_output, is_table, one_of
 from smilearn.cli._terminal import Messages, print_table
 from smilearn.exceptions import InvalidInputError
 
@@ -37,7 +37,10 @@ def table(
     compare: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="Another table of the same samples."
+            exists=True,
+            dir_okay=False,
+            callback=is_table,
+            help="Another table of the same samples.",
         ),
     ] = None,
     out: Annotated[

@@ -63,13 +63,13 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_to_stdout(frame, kind):
+def write_to_stdout(frame, kind, **options):
     """Write a frame to standard output, as it would stand in a file."""
     from smilearn.tables._io import write_frame
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"table.{kind}"
-        write_frame(frame, path)
+        write_frame(frame, path, **options)
         if sys.stdout.isatty():
             with path.open(encoding="utf-8") as file:
                 for line in file:

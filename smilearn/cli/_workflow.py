@@ -4,17 +4,15 @@ from dataclasses import dataclass, field
 
 from sklearn.pipeline import make_pipeline
 
-from smilearn.datasets import packaged_minilm
 from smilearn.embedding._hidden_states import HiddenStateEmbedder
-from smilearn.embedding._pretrained import DEFAULT_MODEL
+from smilearn.embedding._pretrained import default_model
 from smilearn.embedding._sentence import SentenceEmbedder
-from smilearn.exceptions import MissingDependencyError
 from smilearn.finetuning._classifier import FineTunedClassifier
 from smilearn.finetuning._embedder import FineTunedEmbedder
 from smilearn.finetuning._held_out import HeldOutScorer
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
-from smilearn.utils._validation import check_labelled_texts, check_labels
+from smilearn.utils._labels import check_labelled_texts, class_labels
 
 
 @dataclass
@@ -77,7 +75,7 @@ def score_texts(
         options |= {"random_state": seed, "checkpoint_folder": folder}
         options["prior"] = make_pipeline(embedder, base)
         runs = HeldOutScorer(FineTunedClassifier(model, **tuning), **options)
-        runs.fit(texts, check_labels(labels))
+        runs.fit(texts, class_labels(labels))
         table = runs.to_table(texts=texts, ids=ids)
         return Scored(table, runs.prior_scorer_[-1], model, runs=runs)
     X = embedder.fit_transform(texts, labels)
@@ -89,13 +87,5 @@ def score_texts(
 def score_embeddings(X, labels, *, texts=None, ids=None, seed=0, scorer=None):
     """Score labelled embeddings; scorer holds options of SlicedMIScorer."""
     scorer = SlicedMIScorer(random_state=seed, **(scorer or {}))
-    scorer.fit(X, check_labels(labels))
+    scorer.fit(X, class_labels(labels))
     return Scored(scorer.to_table(X, texts=texts, ids=ids), scorer)
-
-
-def default_model():
-    """The packaged MiniLM if it is installed, else its name on the Hub."""
-    try:
-        return packaged_minilm()
-    except MissingDependencyError:
-        return DEFAULT_MODEL

@@ -59,6 +59,9 @@ class TextEmbedder(
         AdapterError
             If the adapter belongs to another base model, or changes nothing.
 
+        MissingDependencyError
+            If the backend, or peft for an adapter, is not installed.
+
         InvalidInputError
             If the model does not have what the parameters ask for (layers, tokens,
             features, a prompt, a head to follow), or has fewer embeddings than the
@@ -103,6 +106,9 @@ class TextEmbedder(
 
         Warns
         -----
+        BackendWarning
+            If openvino cannot run the model; once.
+
         TruncationWarning
             If texts are longer than the model reads.
 

@@ -106,8 +106,8 @@ class RowCache:
         about = [[_FORMAT, each, self._part_shape, self.dtype.str] for each in keys]
         texts = [json.dumps(each, sort_keys=True) for each in about]
         self._prefixes = [digest(text) for text in texts]
-        with _database(self.folder):  # an error here comes before any work
-            pass
+        with _database(self.folder) as db:  # an error here comes before any work
+            self._limit(db)
 
     def rows(self, texts, compute):
         """Give the row of each text, from the cache or computed.
@@ -250,8 +250,14 @@ class RowCache:
         return True
 
     def _limit(self, db):
-        query = "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'max_bytes'"
-        return self.max_bytes or (db.execute(query).fetchone() or [None])[0]
+        query = "SELECT value FROM settings WHERE name = 'max_bytes'"
+        [limit] = db.execute(query).fetchone() or [None]
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise CacheError(
+                f"The limit in the cache folder {str(self.folder)!r} is {limit!r}, no "
+                "number of bytes. Set it again with limit_cache."
+            )
+        return self.max_bytes or limit
 
 
 def limit_cache(folder, max_bytes):
@@ -367,8 +373,10 @@ def _set_aside(path, error):
 
 def _connected(path):
     """Open a database, and make it where there is none; read-only where it must be."""
-    if path.exists() and not path.is_file():
-        raise OSError(f"{_FILE} is no file")
+    for end in ("", "-wal", "-shm", "-journal"):  # a FIFO would be waited for
+        each = Path(f"{path}{end}")
+        if each.exists() and not each.is_file():
+            raise OSError(f"{each.name} is no file")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or all(os.access(p, os.W_OK) for p in (path, path.parent)):
         return _opened(path, "rwc")

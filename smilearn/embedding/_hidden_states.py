@@ -71,6 +71,11 @@ class HiddenStateEmbedder(TextEmbedder):
         Of the weights that are loaded; "auto" is that of the checkpoint. Embeddings are
         float32 in any case; bfloat16 weights make errors of up to a hundredth.
 
+    backend : {"torch", "openvino"}, default="torch"
+        What runs the model. "openvino", of the extra of that name, compiles it for the
+        CPU at the first batch, of any shape; what it cannot run is left to torch. With
+        `dtype` "bfloat16" it computes in that, from the same weights.
+
     template : str, default=None
         What stands around each text, as in ``"Review: {text} Sentiment:"``. Texts that
         are too long lose their end, the template loses nothing.
@@ -155,6 +160,7 @@ class HiddenStateEmbedder(TextEmbedder):
         "batch_size": [_POSITIVE, StrOptions({"auto"})],
         "device": [str],
         "dtype": [StrOptions({"float32", "auto", "bfloat16", "float16"})],
+        "backend": [StrOptions({"torch", "openvino"})],
         "template": [str, None],
         "cache_folder": [str, os.PathLike, None],
         "local_files_only": ["boolean"],
@@ -176,6 +182,7 @@ class HiddenStateEmbedder(TextEmbedder):
         batch_size="auto",
         device="auto",
         dtype="float32",
+        backend="torch",
         template=None,
         cache_folder=None,
         local_files_only=False,
@@ -193,6 +200,7 @@ class HiddenStateEmbedder(TextEmbedder):
         self.batch_size = batch_size
         self.device = device
         self.dtype = dtype
+        self.backend = backend
         self.template = template
         self.cache_folder = cache_folder
         self.local_files_only = local_files_only
@@ -271,7 +279,7 @@ class HiddenStateEmbedder(TextEmbedder):
         source = load_source(*(settings[name] for name in names), options)
         device = settings["device"]
         stays = source.given and device == "auto"
-        names = ("layer", "pooling", "max_length", "batch_size")
+        names = ("layer", "pooling", "max_length", "batch_size", "backend")
         return HiddenReader(
             source,
             device=None if stays else resolve_device(device),

@@ -1,12 +1,18 @@
 """Loading of pretrained models, with errors that say what to do."""
 
+import functools
 import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
 
+from smilearn.datasets import packaged_minilm
 from smilearn.embedding._tokens import check_rows, check_words, no_tokenizer
-from smilearn.exceptions import InvalidInputError, ModelUnavailableError
+from smilearn.exceptions import (
+    InvalidInputError,
+    MissingDependencyError,
+    ModelUnavailableError,
+)
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _MOST_TOKENS = 512  # for models that state no limit
@@ -16,6 +22,15 @@ _PICKLES = {
     "adapter_model.bin": "adapter_model.safetensors",
 }
 _TWO_WAY = {"bert-generation", "xlnet"}
+
+
+@functools.cache  # its files are hashed
+def default_model():
+    """The packaged MiniLM if it is installed, else its name on the Hub."""
+    try:
+        return packaged_minilm()
+    except MissingDependencyError:
+        return DEFAULT_MODEL
 
 
 def load_pretrained(loader, model, *, trust_remote_code=False, **options):
@@ -42,6 +57,8 @@ def load_tokenizer(model, **options):
 def fetch(loader, model, **options):
     """Call a loader with a folder or Hub name; its errors say what to do."""
     name = os.fspath(model)
+    if name == DEFAULT_MODEL and options.get("revision") is None:
+        name = default_model()
     is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
     if is_path and not Path(name).is_dir():
         raise ModelUnavailableError(f"No folder {name!r} to load a model from.")

@@ -15,6 +15,7 @@ from smilearn.embedding._fingerprints import (
     model_fingerprint,
     tokenizer_fingerprint,
 )
+from smilearn.embedding._openvino import forward_by
 from smilearn.embedding._pooling import (
     POOLINGS,
     has_head,
@@ -41,7 +42,16 @@ _SCHEMA = 2  # of what a row means; to be raised when it changes
 
 class HiddenReader:
     def __init__(
-        self, source, *, device, layer, pooling, max_length, template, batch_size
+        self,
+        source,
+        *,
+        device,
+        layer,
+        pooling,
+        max_length,
+        template,
+        batch_size,
+        backend,
     ):
         self.source, self.network = source, source.network
         if device is not None:
@@ -60,20 +70,23 @@ class HiddenReader:
         with self._ready():
             self._settle(layer, pooling)
         self.in_batches = Batches(batch_size, self.device)
+        self._backend, self._state = backend, None
+        self._make_forward()
         tokenize([""], tokenizer, self.max_length, template)  # if it fits at all
 
     def _settle(self, layer, pooling):
         """Choose layers and pooling, and see what a row looks like."""
         batch = self._padded(self._probe)
         if self.source.wrapped is not None:
-            last_states = partial(self._states, *batch, wanted=False)
+            last_states = partial(self._states, *batch, self.backbone, wanted=False)
             check_effect(self.source.wrapped, last_states, self.source.adapter)
         with torch.inference_mode():
-            n_states = len(self._states(*batch, wanted=True))
+            n_states = len(self._states(*batch, self.backbone, wanted=True))
         self.layers = _chosen(layer, n_states)
         self.single = isinstance(layer, Integral)
         self.last = n_states - 1
         self._before_last = [each for each in self.layers if each < self.last]
+        self._forward = forward_by("torch", self._chosen_states, self.backbone)
         self.pooling = self._auto_pooling() if pooling == "auto" else pooling
         rows = self._pooled(self._probe)
         if not np.isfinite(rows).all():
@@ -120,6 +133,7 @@ class HiddenReader:
             "dtype": str(self.backbone.dtype),
             "template": self.template,
             "tokenizer": tokenizer_fingerprint(self.tokenizer),
+            **self._forward.key,
         }
         keys = [key | {"layers": layer} for layer in self.layers]
         return keys[0] if self.single else keys
@@ -136,6 +150,7 @@ class HiddenReader:
         return name
 
     def batches(self, texts, verbose=False):
+        self._make_forward()
         work = (self._tokens, lambda _, input_ids: self._pooled(input_ids))
         with self._ready():
             yield from read_texts(texts, *work, self.in_batches, verbose=verbose)
@@ -156,17 +171,32 @@ class HiddenReader:
     def _pooled(self, input_ids):
         """Rows of one batch, (B, *row_shape), float32."""
         tokens, mask = self._padded(input_ids)
-        states = self._states(tokens, mask, wanted=self._before_last)
+        chosen = self._forward(input_ids=tokens, attention_mask=mask)
         mask = mask_of_head(tokens, mask, self._passed_over)
-        chosen = [states[each if each < self.last else -1] for each in self.layers]
         pooled = [pool(self.pooling, hidden, mask).cpu() for hidden in chosen]
         return (pooled[0] if self.single else torch.stack(pooled, 1)).numpy()
 
-    def _states(self, tokens, mask, *, wanted):
+    def _make_forward(self):
+        """Choose what runs the model; anew where the user has trained it on."""
+        state = ""
+        if self.source.given and self._backend != "torch":
+            state = model_fingerprint(self.backbone) + adapter_state(self.backbone)
+        if state != self._state:
+            work = (self._backend, self._chosen_states, self.backbone)
+            self._forward, self._state = forward_by(*work), state
+
+    def _chosen_states(self, network, input_ids, attention_mask):
+        """Hidden states (B, T, d) of the layers that are read, a tuple."""
+        states = self._states(
+            input_ids, attention_mask, network, wanted=self._before_last
+        )
+        return tuple(states[each if each < self.last else -1] for each in self.layers)
+
+    def _states(self, tokens, mask, network, *, wanted):
         """Hidden states (B, T, d) of each layer; those not wanted may be missing."""
         options = {"use_cache": False} if "use_cache" in self._takes else {}
         options["output_hidden_states"] = wanted or False
-        output = self.backbone(input_ids=tokens, attention_mask=mask, **options)
+        output = network(input_ids=tokens, attention_mask=mask, **options)
         before = output.hidden_states[:-1] if wanted else ()
         return (*before, output.last_hidden_state)
 

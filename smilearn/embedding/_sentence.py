@@ -7,7 +7,7 @@ from typing import ClassVar
 from smilearn.embedding._base import TextEmbedder
 from smilearn.embedding._pretrained import DEFAULT_MODEL
 from smilearn.embedding._sentence_reader import SentenceReader
-from smilearn.utils._sklearn_compat import Interval
+from smilearn.utils._sklearn_compat import Interval, StrOptions
 
 
 class SentenceEmbedder(TextEmbedder):
@@ -19,7 +19,8 @@ class SentenceEmbedder(TextEmbedder):
     Parameters
     ----------
     model : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
-        A folder or a name on the Hugging Face Hub.
+        A folder or a name on the Hugging Face Hub. The default is read from the package
+        of the extra ``demo``, without a network, where that is installed.
 
     batch_size : int, default=32
         Texts in a forward pass. Texts are sorted by their number of tokens first.
@@ -30,6 +31,10 @@ class SentenceEmbedder(TextEmbedder):
     device : str or list of str, default="auto"
         Torch device; "auto" takes cuda, mps or cpu. Of a list each has a process of its
         own; a script then needs ``if __name__ == "__main__"``.
+
+    backend : {"torch", "openvino"}, default="torch"
+        What runs the model. "openvino", of the extra of that name, compiles it for the
+        CPU at the first batch, of any shape; what it cannot run is left to torch.
 
     prompt : str, default=None
         Put before each text, as some models expect. None takes the model's own default,
@@ -93,6 +98,7 @@ class SentenceEmbedder(TextEmbedder):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "normalize": ["boolean"],
         "device": [str, list],
+        "backend": [StrOptions({"torch", "openvino"})],
         "prompt": [str, None],
         "prompt_name": [str, None],
         "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
@@ -110,6 +116,7 @@ class SentenceEmbedder(TextEmbedder):
         batch_size=32,
         normalize=False,
         device="auto",
+        backend="torch",
         prompt=None,
         prompt_name=None,
         truncate_dim=None,
@@ -123,6 +130,7 @@ class SentenceEmbedder(TextEmbedder):
         self.batch_size = batch_size
         self.normalize = normalize
         self.device = device
+        self.backend = backend
         self.prompt = prompt
         self.prompt_name = prompt_name
         self.truncate_dim = truncate_dim

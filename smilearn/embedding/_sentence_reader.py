@@ -9,6 +9,7 @@ import numpy as np
 
 from smilearn.embedding._batches import Batches, read_texts
 from smilearn.embedding._fingerprints import encoder_fingerprint
+from smilearn.embedding._openvino import forward_by, warn_torch
 from smilearn.embedding._pretrained import (
     check_complete,
     check_finite,
@@ -48,6 +49,12 @@ class SentenceReader:
         self.max_length = self.encoder.max_seq_length  # None where there is no limit
         self.prompt = self._chosen_prompt()
         self.row_shape = (self._n_features(),)
+        self._key = {}
+        if settings["backend"] == "openvino":
+            if self._network is not None and isinstance(self.devices, str):
+                self._key = _run_by_openvino(self._network)
+            else:
+                warn_torch("openvino runs one transformer, on one device")
 
     def key(self):
         if self._fingerprint is None:
@@ -58,6 +65,7 @@ class SentenceReader:
             "prompt": self.prompt,
             "normalize": bool(self._settings["normalize"]),
             "max_seq_length": self.max_length,
+            **self._key,
         }
 
     def n_longer(self, texts):
@@ -145,6 +153,23 @@ def _network(encoder):
 
     networks = (each for each in encoder.modules() if isinstance(each, PreTrainedModel))
     return next(networks, None)
+
+
+def _run_by_openvino(network):
+    """Have openvino run the transformer of an encoder; give what rows depend on."""
+    from transformers.modeling_outputs import BaseModelOutput
+
+    def states(network, **tensors):
+        output = type(network).forward(network, **tensors, return_dict=True)
+        return (output.last_hidden_state,)
+
+    def forward(return_dict=True, **tensors):
+        [last] = run(**tensors)
+        return BaseModelOutput(last_hidden_state=last)
+
+    run = forward_by("openvino", states, network)
+    network.forward = forward
+    return run.key
 
 
 def _missing_weights(encoder, model, hub):

@@ -21,13 +21,15 @@ from smilearn.embedding._pretrained import (
     load_weights,
     refuse_pickles,
 )
-from smilearn.embedding._tokens import check_rows, check_words
+from smilearn.embedding._tokens import check_rows, check_words, embedding_rows
 from smilearn.exceptions import AdapterError, InvalidInputError, ModelUnavailableError
 from smilearn.utils._optional import require
 
 _PREFIX = "base_model.model."
 _HEADS = ("score.weight", "classifier.weight", "out_proj.weight")
 _POOLINGS = {"cls": "cls", "mean": "mean", "lasttoken": "last"}  # and our names
+_OF_ADAPTERS = ["adapter_*", "*token*", "vocab*", "merges.txt", "*.model"]
+_TOKENIZER = "tokenizer_config.json"
 _FLAG = r"pooling_mode_(.+?)(_tokens?)?$"
 _TASKS = {
     "SEQ_CLS": "ForSequenceClassification",
@@ -43,7 +45,7 @@ def fetch_adapter(adapter, options):
 
     if Path(adapter).is_dir():
         return os.fspath(adapter)
-    return fetch(snapshot_download, adapter, allow_patterns=["adapter_*"], **options)
+    return fetch(snapshot_download, adapter, allow_patterns=_OF_ADAPTERS, **options)
 
 
 def read_adapter(folder):
@@ -96,6 +98,9 @@ def put_on(network, folder, settings, weights):
     for path in sorted(key.removeprefix(_PREFIX) for key in weights):
         if not any(path.rsplit(".", drop)[0] in modules for drop in (1, 2)):
             raise _another_base(folder, settings, path)
+    n_rows = _rows_of_embeddings(network, weights)
+    if n_rows not in (None, embedding_rows(network)):  # tokens were added
+        network.resize_token_embeddings(n_rows, mean_resizing=False)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -111,6 +116,17 @@ def put_on(network, folder, settings, weights):
     if any("missing adapter keys" in str(each.message) for each in caught):
         raise _another_base(folder, settings, min(weights).removeprefix(_PREFIX))
     return wrapped
+
+
+def _rows_of_embeddings(network, weights):
+    """Count the tokens that an adapter brings embeddings of; None if it brings none."""
+    table = network.get_input_embeddings()
+    name = next(name for name, each in network.named_modules() if each is table)
+    for end, axis in (("weight", 0), ("base_layer.weight", 0), ("lora_embedding_A", 1)):
+        found = weights.get(f"{_PREFIX}{name}.{end}")
+        if found is not None:
+            return found.shape[axis]
+    return None
 
 
 def _another_base(adapter, settings, path):
@@ -181,7 +197,7 @@ def _from_files(model, adapter, tokenizer, dtype, options):
     inside = {key: folder.pop(key) for key in [*folder] if key == "subfolder"}
     options = hub | inside | {"trust_remote_code": options["trust_remote_code"]}
     network, wrapped, adapter = _load_network(model, adapter, dtype, options, hub)
-    tokenizer = _load_tokenizer(tokenizer, model, options)
+    tokenizer = _load_tokenizer(tokenizer, adapter, model, options)
     return Source(network, tokenizer, name, wrapped, adapter, **folder)
 
 
@@ -218,12 +234,13 @@ def _loaded(model, adapter, tokenizer, dtype, options):
             f"a PeftModel of peft; got {type(model).__name__}."
         )
     name, label = network.config.name_or_path, f"given ({type(network).__name__})"
-    tokenizer = _load_tokenizer(tokenizer, name, options, loaded=True)
     if adapter is not None:
         if wrapped is not None:
             raise InvalidInputError("adapter is given, and model has one already.")
         local = {"local_files_only": options["local_files_only"]}
         adapter = fetch_adapter(adapter, local)
+    tokenizer = _load_tokenizer(tokenizer, adapter, name, options, loaded=True)
+    if adapter is not None:
         wrapped = put_on(copy.deepcopy(network), adapter, *read_adapter(adapter))
         network = wrapped.get_base_model()
     elif wrapped is not None:
@@ -251,7 +268,10 @@ def _newest(options):
     return {key: each for key, each in options.items() if key != "revision"}
 
 
-def _load_tokenizer(tokenizer, model, options, loaded=False):
+def _load_tokenizer(tokenizer, adapter, model, options, loaded=False):
+    """Take the tokenizer that is given, else that beside the adapter or the model."""
+    if tokenizer is None and adapter and Path(adapter, _TOKENIZER).is_file():
+        tokenizer = adapter
     if tokenizer is not None and not isinstance(tokenizer, (str, os.PathLike)):
         check_words(tokenizer, getattr(tokenizer, "name_or_path", "") or "tokenizer=")
         return tokenizer

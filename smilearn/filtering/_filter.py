@@ -26,11 +26,10 @@ from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._indexing import (
     check_aligned,
-    class_labels,
     index_of,
-    require_labels,
     take_samples,
 )
+from smilearn.utils._labels import one_label_each
 from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
@@ -40,6 +39,7 @@ from smilearn.utils._sklearn_compat import (
 )
 
 _RULES = ("share", "threshold", "n_remove", "alpha")
+_LEAST = 0.05  # probability of a label below which a sample goes, if nothing is asked
 
 
 def ranked_removal(name, value, scores, groups):
@@ -104,8 +104,9 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
     ``imblearn.pipeline`` is fitted and lets samples pass when it predicts. For
     pipelines of scikit-learn, and where weights go with the samples, see
     `FilteredEstimator`. At most one of `share`, `threshold`, `n_remove` and `alpha`
-    says how many go; with none of them, those below the `offset_` of the scorer do. A
-    table has no `offset_`: it needs one of the first three.
+    says how many go. With none of them, those go whose label has a probability below 5
+    % where another label is likelier; without probabilities, or where `contamination`
+    of the scorer is set, those below its `offset_`.
 
     Parameters
     ----------
@@ -190,6 +191,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
     ((99, 8), 'sample 1')
     """
 
+    _sampling_type = "bypass"  # what ensembles of imbalanced-learn ask a sampler
     _parameter_constraints: ClassVar[dict] = {
         "scorer": [HasMethods("fit"), RiskTable, None],
         "share": [Interval(Real, 0, 1, closed="left"), None],
@@ -255,12 +257,12 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             If `min_per_class` keeps samples that the rule would have removed.
         """
         rule = self._rule()
-        labels = class_labels(y)
+        labels = one_label_each(y, type(self).__name__)
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)  # of samples that had some
         if X is not None:
             validate_data(self, X, reset=True, skip_check_array=True)
-        offset, self.false_flag_rate_ = 0.0, None
+        offset, self.false_flag_rate_ = np.log(_LEAST), None
         if isinstance(self.scorer, RiskTable):
             self.scorer_ = self.scorer
             self.risk_table_ = self._rows_of_table(X, labels)
@@ -268,7 +270,9 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             self.scorer_ = self._fitted_scorer(X, labels, params)
             self.risk_table_ = _table_of(self.scorer_, X, labels)
             last = layers(self.scorer_)[-1]
-            offset = float(getattr(last, "offset_", 0.0))
+            asked = getattr(last, "contamination", None) is not None
+            if asked or "probability" not in self.risk_table_.columns:
+                offset = float(getattr(last, "offset_", 0.0))
             self.false_flag_rate_ = getattr(last, "false_flag_rate_", None)
         self.scores_ = 0.0 - self.risk_table_["risk"]
         check_consistent_length(self.scores_, labels)
@@ -311,7 +315,6 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         InvalidInputError
             As :meth:`fit`, and if something does not hold one value for each sample.
         """
-        require_labels(y)
         check_aligned(X, {"y": y, **aligned})
         asked = ()
         if routing_enabled():
@@ -345,10 +348,11 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             raise InvalidInputError(
                 f"Set one of share, threshold, n_remove and alpha; got {rules}."
             )
-        if not rules and isinstance(self.scorer, RiskTable):
+        table = self.scorer if isinstance(self.scorer, RiskTable) else None
+        if not rules and table is not None and "probability" not in table.columns:
             raise InvalidInputError(
-                "A risk table has no threshold of its own; set share, threshold or "
-                "n_remove."
+                "A risk table without probabilities has no threshold of its own; set "
+                "share, threshold or n_remove."
             )
         name, value = next(iter(rules.items()), (None, None))
         if self.by_class and name not in ("share", "n_remove"):
@@ -421,6 +425,9 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         else:
             risks = float(value if name == "threshold" else -offset)
             remove = -self.scores_ > risks
+            if name is None and "most_likely_label" in self.risk_table_.columns:
+                table = self.risk_table_
+                remove &= table["most_likely_label"] != table["label"]
         self.threshold_ = np.broadcast_to(risks, len(self.classes_)).copy()
         return remove
 
@@ -465,6 +472,7 @@ def _table_of(scorer, X, labels):
         for name in ("probability", "psmi", "std"):
             attribute = "scores_std_" if name == "std" else f"{name}_"
             known[name] = getattr(last, attribute, None)
+        known["most_likely_label"] = getattr(last, "likely_labels_", None)
     else:
         raise InvalidInputError(
             f"scorer must have scores_ after fit, one for each training sample; "

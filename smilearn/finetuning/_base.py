@@ -31,10 +31,11 @@ from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device
 from smilearn.utils._documentation import Documented
 from smilearn.utils._files import RunFolder, digest
+from smilearn.utils._labels import check_labelled_texts
 from smilearn.utils._optional import require
 from smilearn.utils._random import generator_from, stratified_rows
 from smilearn.utils._sklearn_compat import Interval, StrOptions
-from smilearn.utils._validation import check_labelled_texts, check_texts, warn_truncated
+from smilearn.utils._validation import check_texts, warn_truncated
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
@@ -51,7 +52,8 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
     Parameters
     ----------
     model : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
-        An encoder or decoder: a folder or a name on the Hugging Face Hub.
+        An encoder or decoder: a folder or a name on the Hugging Face Hub. The default
+        is read from the package of the extra ``demo`` where that is installed.
 
     lora : None, bool, int or dict, default=None
         Train low-rank adapters instead of the weights of the model (needs peft). True
@@ -405,15 +407,11 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         warn_truncated(self.n_truncated_, len(self.losses_), self._most_tokens)
         if self.early_point is None or self.early_point_reached_:
             return
-        name, advice = "median", ", or lower loss_drop"
-        other, value = "early point at", point.threshold
-        if self.early_point != "median-loss":
-            name, advice = "mean", ""
-            other, value = "of held-out texts", last.get("validation_loss", np.nan)
+        advice = ", or lower loss_drop" if self.early_point == "median-loss" else ""
         warnings.warn(
-            f"max_epochs={self.max_epochs} passed before the early point: {name} loss "
-            f"{last[f'{name}_loss']:.3f}, {other} {value:.3f}. Raise max_epochs or "
-            f"learning_rate{advice}; the result is that of the last step.",
+            f"max_epochs={self.max_epochs} passed before the early point: "
+            f"{point.shortfall()}. Raise max_epochs or learning_rate{advice}; the "
+            "result is that of the last step.",
             EarlyPointWarning,
             stacklevel=4,
         )

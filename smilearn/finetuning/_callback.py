@@ -360,18 +360,19 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
         args, state, control, **kwargs : object
             What a Trainer hands to its callbacks.
         """
-        best, which, reached = None, "", self._tracker.point.reached
+        best, which, point = None, "", self._tracker.point
         if not self._scored:
             if args.load_best_model_at_end and state.best_model_checkpoint is not None:
                 best = state.best_global_step  # its weights are in the model by now
                 which = ", the best checkpoint"
             self._score(args, state, control, kwargs["model"], best)
         self._tracker = None
-        if not reached:
+        if not point.reached:
             _warn(
                 f"The training ended after {state.global_step} steps and before the "
-                f'early point (rule="{self.rule}"); the scores are those of step '
-                f"{self.early_step_}{which}. Train longer, or take another rule."
+                f'early point (rule="{self.rule}"): {point.shortfall()}. The scores '
+                f"are those of step {self.early_step_}{which}. Train longer, or take "
+                "another rule."
             )
 
     def _write(self, table, name, state):

@@ -79,6 +79,20 @@ class EarlyPoint:
             return math.nan
         return (1 - self.loss_drop) * self.first_loss
 
+    def shortfall(self):
+        """What the last evaluation gave, and what the rule asks for, in words."""
+        last = self.history[-1]
+        if self.rule == "epochs":
+            return f"{last['epoch']:.2f} epochs, early point after {self.stop_epoch:g}"
+        if self.rule == "gap":
+            last = next((e for e in self.history[::-1] if "validation_loss" in e), None)
+            if last is None:
+                return "no loss of held-out samples was measured"
+            goal = f"below {GAP * last['validation_loss']:.3f} ({GAP:g} of held-out)"
+            return f"mean loss {last['mean_loss']:.3f}, early point {goal}"
+        median = last["median_loss"]
+        return f"median loss {median:.3f}, early point at {self.threshold:.3f}"
+
     def stop_step(self, n_steps):
         """Step after which "epochs" holds, at so many steps an epoch."""
         return math.ceil(self.stop_epoch * n_steps - 1e-9)

@@ -37,6 +37,7 @@ from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.scoring._threshold import DEFAULT_OFFSET
 from smilearn.utils._files import RunFolder
 from smilearn.utils._indexing import take_samples
+from smilearn.utils._labels import check_classes, check_labels
 from smilearn.utils._naming import check_no_folder, name_of, pretrained_files
 from smilearn.utils._parallel import side_by_side
 from smilearn.utils._random import (
@@ -53,9 +54,8 @@ from smilearn.utils._sklearn_compat import (
 )
 from smilearn.utils._validation import (
     as_numpy,
-    check_class_labels,
-    check_labels,
     read_column,
+    refuse_masked,
 )
 from smilearn.utils._weights import checked_weights, enough_weight
 
@@ -356,14 +356,10 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
 
     def _checked(self, X, y, *, reset=False):
         """Samples in their container, and labels as an array."""
-        if y is None:
-            raise InvalidInputError(
-                "HeldOutScorer requires y to be passed, but the target y is None."
-            )
-        if not np.iterable(y) and hasattr(y, "__array__"):
-            y = np.asarray(y)
-        X, y = as_numpy(read_column(X)), check_labels(as_numpy(y))
-        check_class_labels(y)
+        y = check_labels(y, type(self).__name__)
+        if reset:
+            check_classes(y)
+        X = _samples(X)
         check_consistent_length(X, y)
         if reset:
             validate_data(self, X, reset=True, skip_check_array=True)
@@ -523,7 +519,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         self.margin_ = self.held_out_[own] - others.max(1)
 
     def _log_probability(self, X):
-        X = as_numpy(read_column(X))
+        X = _samples(X)
         if None in self.estimators_:
             raise InvalidInputError(
                 "The runs of this scorer were read from checkpoint_folder, which holds "
@@ -546,6 +542,12 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
             tables["held_out_embeddings"] = total / len(answers)
         tables = _members(held_out, self._pool.log_prior, tables)
         return self._pool.log_posterior(tables)
+
+
+def _samples(X):
+    """Samples in a container whose rows can be taken."""
+    refuse_masked(X, "X")
+    return as_numpy(read_column(X))
 
 
 def _members(held_out, log_prior, tables):

@@ -18,7 +18,7 @@ from smilearn.scoring._checks import encoded
 from smilearn.scoring._evidence import evidence, left_out_evidence
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.utils._answers import log_probabilities
-from smilearn.utils._files import RunFolder, save_arrays
+from smilearn.utils._files import RunFolder, load_arrays, save_arrays
 from smilearn.utils._indexing import take_samples
 
 
@@ -67,11 +67,13 @@ class Run:
         """The answer of a run that is done, without its model; None if not done."""
         if not self.folder or not self._file.is_file():
             return None
-        with suppress(Exception), np.load(self._file, allow_pickle=False) as file:
+        with suppress(Exception):
+            file = load_arrays(self._file, ("table", "states", "epochs", "held_out"))
             answer = Answer(file["table"], file["states"], float(file["epochs"]))
             table, states = answer.table, answer.states
             sound = table.shape == (self.held.sum(), n_classes)
             sound &= table.dtype == np.float64 and bool((table <= 0).all())
+            sound &= bool((np.exp(table).sum(1) < 1.001).all())  # rounded
             sound &= states.dtype == np.float32 and len(states) == len(table)
             sound &= bool(np.isfinite(states).all()) and answer.epochs > 0
             if sound and np.array_equal(file["held_out"], self.held):

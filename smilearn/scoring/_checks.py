@@ -5,14 +5,16 @@ import warnings
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
+from smilearn.utils._labels import check_labels, same_kind
 from smilearn.utils._validation import (
-    checked_labels,
     checked_tensor,
     is_tensor,
+    numbers_expected,
     read_column,
     with_number_type,
 )
@@ -21,16 +23,18 @@ from smilearn.utils._weights import checked_weights
 
 def validated(scorer, X, *y, reset=False, least=None):
     """Check X, or X and y, by scikit-learn's rules; X floating."""
-    X, *y = map(read_column, (X, *y))
+    X = read_column(X)
+    numbers_expected(X)
+    y = [check_labels(labels, type(scorer).__name__) for labels in y]
     least = least or (2 if reset else 1)
     if is_tensor(X):
         X = checked_tensor(scorer, X, reset=reset, least=least)
-        return (X, checked_labels(*y, X)) if y else X
+        check_consistent_length(X, *y)
+        return (X, *y) if y else X
     if hasattr(X, "iloc") and hasattr(X, "sparse"):
         X = X.sparse.to_dense()
     X, dtype = with_number_type(X)
     options = {"dtype": dtype, "ensure_min_samples": least, "accept_sparse": "csr"}
-    y = [labels.cpu() if is_tensor(labels) else labels for labels in y]
     checked = validate_data(scorer, X, *y, reset=reset, **options)
     X = checked[0] if y else checked
     if issparse(X) and not X.has_canonical_format:
@@ -56,6 +60,7 @@ def with_codes(scorer, X, y):
 
 def encoded(classes, y):
     """Places of labels among the classes; refuses those that are not there."""
+    same_kind(y, classes)
     codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
     unknown = np.unique(y[classes[codes] != y])
     if len(unknown):

@@ -17,7 +17,9 @@ from smilearn.utils._weights import checked_weights
 
 def holds_indicators(y):
     """Tell whether y says of each of several labels whether a sample has it."""
-    return is_multilabel(y.cpu().numpy() if is_tensor(y) else y)
+    y = y.cpu().numpy() if is_tensor(y) else y
+    rows = isinstance(y, (list, tuple)) and len(y) and isinstance(y[0], (list, tuple))
+    return bool(rows or len(getattr(y, "shape", ())) == 2) and is_multilabel(y)
 
 
 def fit_labels(scorer, X, y, sample_weight):

@@ -21,8 +21,8 @@ from smilearn.scoring._recipe import stream_recipe
 from smilearn.scoring._threshold import DEFAULT_OFFSET, set_threshold
 from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device, working_on
+from smilearn.utils._labels import class_labels
 from smilearn.utils._sklearn_compat import Interval, StrOptions, fit_context
-from smilearn.utils._validation import check_class_labels
 from smilearn.utils._weights import checked_weights
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -264,10 +264,10 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         if _multilabel.holds_indicators(y):
             _checks.forget(self)
             return _multilabel.fit_labels(self, X, y, sample_weight)
+        y = class_labels(y, type(self).__name__)
         if isinstance(X, np.memmap) and X.ndim == 2 and X.size > _batches.BATCH_NUMBERS:
             return self.fit_batches(_batches.ArrayBatches(X, y, sample_weight))
         X, y = _checks.validated(self, X, y, reset=True)
-        check_class_labels(y)
         weight = checked_weights(sample_weight, X)
         at_hand = not (issparse(X) and _batches.n_batches(X) > 1)
         batches = [(X, y, weight)] if at_hand else _batches.ArrayBatches(X, y, weight)

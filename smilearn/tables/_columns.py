@@ -5,8 +5,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.utils._labels import check_labels
 from smilearn.utils._validation import (
-    check_labels,
     check_texts,
     is_missing,
     read_column,

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -10,41 +11,48 @@ from polars import selectors
 from polars.exceptions import PanicException, PolarsError
 
 from smilearn.exceptions import FileFormatError, InvalidInputError
-from smilearn.utils._files import replacing
+from smilearn.utils._files import file_kind, replacing
 
-_SUFFIXES = {
-    ".csv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-}
 _VERSION = 1  # of the schema; under the key smilearn in the metadata of Parquet files
+_DEEPEST = 32  # lists and objects in each other, of JSON
 _DIGITS = 6  # significant ones of a score, in CSV and JSON Lines
 _NAMES = ("id", "label", "most_likely_label", "group")  # columns that hold no score
+_FORMULA = re.compile(r"^[=+\-@\t\r]")  # what a spreadsheet may run begins so
 
 
-def file_kind(path):
-    """Format of a file by its suffix."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise FileFormatError(
-            f"{path}: files must end in {', '.join(_SUFFIXES)}; got {suffix!r}."
-        )
-    return _SUFFIXES[suffix]
-
-
-def read_frame(path, types=None):
+def read_frame(path, types=None, delimiter=","):
     """Read a polars frame; cells of CSV are text where `types` names no other dtype."""
     kind, path = file_kind(path), Path(path)
     if not path.is_file():
         raise FileFormatError(f"{path}: no such file.")
     try:
-        frame = _read_csv(path, types or {}) if kind == "csv" else _READERS[kind](path)
+        if kind == "csv":
+            frame = _read_csv(path, types or {}, delimiter)
+        else:
+            frame = _READERS[kind](path)
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text ({error.reason}).") from error
+        raise not_utf8(path) from error
     if frame.is_empty():
         raise FileFormatError(f"{path}: holds no rows.")
     return frame
+
+
+def not_utf8(path):
+    """Make the error of a file that is not UTF-8, with the line where it is not."""
+    with Path(path).open("rb") as lines:
+        wrong = (n for n, line in enumerate(lines, 1) if not _is_utf8(line))
+        return FileFormatError(
+            f"{path}, line {next(wrong, 1)}: not UTF-8 text. Convert the file from the "
+            "encoding it has, such as by iconv -f LATIN1 -t UTF-8."
+        )
+
+
+def _is_utf8(line):
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def require_columns(names, columns, path):
@@ -52,7 +60,9 @@ def require_columns(names, columns, path):
     for name in names:
         if name in columns:
             continue
-        advice = ""
+        columns = list(columns)
+        near = [c for c in columns if c.strip().lower() == name.strip().lower()]
+        advice = f" Did you mean {near[0]!r}?" if near else _other_delimiter(columns)
         if name == "risk" and "psmi" in columns:
             advice = (
                 " Tables are ranked by risk (nats, high = at risk): write the table "
@@ -63,24 +73,49 @@ def require_columns(names, columns, path):
         )
 
 
-def write_frame(frame, path):
+def _other_delimiter(header):
+    """Advice where the only column of a header looks like several."""
+    for delimiter in ";\t|":
+        if len(header) == 1 and delimiter in header[0]:
+            return (
+                f" Are its cells separated by {delimiter!r}? score, filter and audit "
+                f"read that with --delimiter {delimiter!r}."
+            )
+    return ""
+
+
+def write_frame(frame, path, *, exact=(), safe=False):
     """Write a polars frame; the file appears whole or not at all."""
+    # exact: names of columns whose numbers keep all digits; safe: for spreadsheets
     kind = file_kind(path)
     with replacing(path) as temporary, temporary.open("wb") as file:
         try:
             if kind == "parquet":
                 frame.write_parquet(file, metadata={"smilearn": str(_VERSION)})
             elif kind == "csv":
-                _rounded(frame).write_csv(file)
+                frame = _rounded(frame, exact)
+                (safe_cells(frame) if safe else frame).write_csv(file)
             else:
-                _without_infinity(_rounded(frame)).write_ndjson(file)
+                _without_infinity(_rounded(frame, exact)).write_ndjson(file)
         except (PolarsError, PanicException) as error:
             raise InvalidInputError(f"{path}: cannot be written: {error}") from error
 
 
-def _rounded(frame):
+def safe_cells(frame):
+    """Texts and names that a spreadsheet may run behind an apostrophe; no numbers."""
+    text = selectors.string()
+    is_number = text.cast(pl.Float64, strict=False).is_not_null()
+    acts = text.str.contains(_FORMULA.pattern) & ~is_number
+    frame = frame.with_columns(
+        pl.when(acts).then(text.str.replace("^", "'")).otherwise(text)
+    )
+    names = frame.collect_schema().names()
+    return frame.rename({n: f"'{n}" for n in names if _FORMULA.match(n)})
+
+
+def _rounded(frame, exact):
     """Scores with few digits; ids and labels that are floats stay as they are."""
-    scores = selectors.float() - selectors.by_name(*_NAMES, require_all=False)
+    scores = selectors.float() - selectors.by_name(*_NAMES, *exact, require_all=False)
     rounded = scores.round_sig_figs(_DIGITS)
     return frame.with_columns(
         pl.when(scores.is_finite()).then(rounded).otherwise(scores)
@@ -97,28 +132,30 @@ def _without_infinity(frame):
     return frame.with_columns(pl.col(infinite).cast(pl.String))
 
 
-def _read_csv(path, types):
+def _read_csv(path, types, delimiter):
     csv.field_size_limit(2**31 - 1)  # texts may be long
     with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(filter(None, csv.reader(file)), [])
+        header = next(filter(None, csv.reader(file, delimiter=delimiter)), [])
     if len(set(header)) < len(header):
         raise FileFormatError(f"{path}: two columns share a name: {header}.")
     types = {name: types[name] for name in header if name in types}
     try:
         with path.open("rb") as file:
-            frame = pl.read_csv(file, infer_schema=False, schema_overrides=types)
+            frame = pl.read_csv(
+                file, infer_schema=False, schema_overrides=types, separator=delimiter
+            )
     except PolarsError:
-        return checked_csv(path)
+        return checked_csv(path, delimiter)
     # polars ends short rows with null, as it reads cells that are empty
     if frame.columns != header or frame[header[-1]].null_count():
-        return checked_csv(path)
+        return checked_csv(path, delimiter)
     return frame.with_columns(pl.col(pl.String).fill_null(""))
 
 
-def checked_csv(path):
+def checked_csv(path, delimiter):
     """Read CSV by the standard library, which names the line of a mistake."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             header = next(filter(None, reader), [])
             rows = []
@@ -126,7 +163,7 @@ def checked_csv(path):
                 if len(row) != len(header):
                     raise FileFormatError(
                         f"{path}, line {reader.line_num}: {len(row)} fields where the "
-                        f"header has {len(header)}."
+                        f"header has {len(header)}.{_other_delimiter(header)}"
                     )
                 rows.append(row)
         except csv.Error as error:
@@ -138,6 +175,9 @@ def checked_csv(path):
 
 def _read_jsonl(path):
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    # polars takes minutes over lists in lists that are deeper
+    if any(sum(map(line.count, (b"[", b"{"))) > _DEEPEST for line in BytesIO(content)):
+        return _checked_jsonl(path, content.decode())
     try:
         frame = pl.read_ndjson(content, infer_schema_length=None)
     except (PolarsError, PanicException):
@@ -177,12 +217,22 @@ def _checked_jsonl(path, content):
 def json_column(name, values):
     """Values of JSON as a series; as objects where they are of several types."""
     kinds = set(map(type, values)) - {type(None)}
-    if len(kinds) < 2 or kinds == {int, float}:
+    if (len(kinds) < 2 or kinds == {int, float}) and not _is_deep(values):
         try:
             return pl.Series(name, values, strict=len(kinds) < 2)
         except (PolarsError, TypeError, ValueError, OverflowError):
             pass  # lists of several types, large numbers, text that is not Unicode
     return pl.Series(name, values, dtype=pl.Object)
+
+
+def _is_deep(values):
+    """Whether lists and objects stand in each other deeper than polars can bear."""
+    for _ in range(_DEEPEST):
+        nested = [v for v in values if isinstance(v, (list, dict))]
+        if not nested:
+            return False
+        values = [i for v in nested for i in (v.values() if type(v) is dict else v)]
+    return True
 
 
 def _read_parquet(path):

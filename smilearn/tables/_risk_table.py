@@ -22,7 +22,7 @@ from smilearn.tables._table import Table, checked_count
 _NUMBERS = ("risk", "probability", "psmi", "std")
 _TYPES = dict.fromkeys(_NUMBERS, pl.Float64)
 _TYPES |= {"rank": pl.Int64, "class_support": pl.Int64}
-_COLUMNS = ("id", "label", "text", *_TYPES, "most_likely_label")
+COLUMNS = ("id", "label", "text", *_TYPES, "most_likely_label")
 
 
 class RiskTable(Table):
@@ -132,7 +132,7 @@ class RiskTable(Table):
         require_columns(("risk", "label"), frame.columns, path)
         table = object.__new__(cls)
         try:
-            columns = {n: frame[n] for n in _COLUMNS if n in frame.columns}
+            columns = {n: frame[n] for n in COLUMNS if n in frame.columns}
             if file_kind(path) == "csv":
                 columns = _typed(columns)
             table.frame = _complete(columns)
@@ -312,7 +312,7 @@ def _complete(columns):
     }
     frame = pl.DataFrame(columns)
     frame = frame.with_columns(**{n: e for n, e in made.items() if n not in columns})
-    return frame.select(name for name in _COLUMNS if name in frame.columns)
+    return frame.select(name for name in COLUMNS if name in frame.columns)
 
 
 def _typed(columns):

@@ -38,10 +38,18 @@ class Table:
     def __len__(self):
         return len(self.frame)
 
-    def __getitem__(self, name):
-        if name not in self.columns:
-            raise KeyError(f"no column {name!r}; columns are: {self.columns}")
-        return self.frame[name].to_numpy(writable=True)
+    def __getitem__(self, key):
+        """A column by its name; rows by a number, a slice, indices or a mask."""
+        if isinstance(key, str):
+            if key not in self.columns:
+                raise KeyError(f"no column {key!r}; columns are: {self.columns}")
+            return self.frame[key].to_numpy(writable=True)
+        return self.take(np.arange(len(self))[key] if isinstance(key, slice) else key)
+
+    def __getattr__(self, name):
+        if name in getattr(vars(self).get("frame"), "columns", ()):
+            raise AttributeError(f"columns are taken as table[{name!r}]")
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def head(self, n=5):
         """Give the first rows as they stand.

@@ -7,12 +7,10 @@ import tempfile
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._sklearn_compat import take
-from smilearn.utils._validation import check_labels, is_tensor
 
 
 def take_samples(X, indices):
@@ -71,43 +69,6 @@ def is_aligned(values, n_samples):
 def index_of(X):
     """The index of a pandas frame or series, or None."""
     return X.index if hasattr(X, "iloc") else None
-
-
-def require_labels(y):
-    """Refuse to go without labels, in the words of scikit-learn."""
-    if y is None:
-        raise InvalidInputError(
-            "RiskFilter requires y to be passed, but the target y is None."
-        )
-
-
-def class_labels(y):
-    """One class label a sample."""
-    require_labels(y)
-    if is_tensor(y):
-        y = y.detach().cpu().numpy()
-    if sp.issparse(y):
-        y = y.toarray()
-    if not np.iterable(y) and hasattr(y, "__array__"):
-        y = np.asarray(y)
-    if len(getattr(y, "shape", ())) == 2:
-        table = np.asarray(y)
-        if table.shape[1] == 1:
-            return class_labels(table[:, 0])
-        if not (np.isin(table, (0, 1)).all() and (table.sum(1) == 1).all()):
-            raise InvalidInputError(
-                "Multilabel and multioutput targets are not supported. Samples with "
-                "several labels are scored by SlicedMIScorer; cut them by its scores_."
-            )
-        return table.argmax(1)
-    labels = check_labels(y)
-    if not len(labels):
-        raise InvalidInputError("y holds no labels; a filter needs samples.")
-    nullable = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
-    if nullable is not None and labels.dtype != nullable:
-        labels = labels.astype(nullable)
-    check_classification_targets(labels)
-    return labels
 
 
 class _Writable:

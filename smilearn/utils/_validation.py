@@ -5,8 +5,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from smilearn.exceptions import (
@@ -93,25 +91,67 @@ def checked_tensor(estimator, X, *, reset, least):
     return X
 
 
-def checked_labels(y, X):
-    """Labels as a NumPy array, as many as samples."""
-    if is_tensor(y):
-        y = y.detach().cpu().numpy()
-    y = column_or_1d(np.asarray(y) if isinstance(y, list) else y, warn=True)
-    check_consistent_length(X, y)
-    return y
+def refuse_masked(values, name):
+    """Refuse a masked array, whose mask scikit-learn would not look at."""
+    if np.ma.isMaskedArray(values):
+        raise InvalidInputError(
+            f"{name} must not be a masked array ({np.ma.count_masked(values)} values "
+            "are masked): leave masked rows out, or fill them with filled()."
+        )
 
 
-def check_class_labels(y):
-    """Refuse missing labels, and numbers that are no labels."""
-    if y.dtype == object:
-        missing = [i for i, label in enumerate(y) if is_missing(label)]
-        if missing:
-            raise InvalidInputError(
-                f"y must hold a label for each sample; {len(missing)} are missing, the "
-                f"first in row {missing[0]}."
-            )
-    check_classification_targets(y)
+def numbers_expected(X):
+    """Refuse what is no matrix of numbers, and say what to do."""
+    refuse_masked(X, "X")
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        first = zip(X.columns, X.iloc[0], strict=True) if len(X) else ()
+        for name, value in first:
+            if isinstance(value, (list, tuple, np.ndarray)):
+                raise InvalidInputError(
+                    f"Column {name!r} of X holds a list in each row; give "
+                    f"np.stack(frame[{name!r}])."
+                )
+            if _is_text(value):
+                raise _texts_for_numbers(f"column {name!r} holds texts")
+        return
+    kind = getattr(getattr(X, "dtype", None), "kind", "O")
+    if kind not in "OTU" or is_tensor(X) or not hasattr(X, "__len__") or not len(X):
+        return
+    rows = X.to_pylist() if hasattr(X, "to_pylist") else X
+    first = next(iter(rows))
+    if _is_text(first) or (type(first) in _ROWS and any(map(_is_text, first))):
+        raise _texts_for_numbers("got texts")
+    if not set(map(type, rows)) <= _ROWS:
+        return
+    lengths = [len(row) for row in rows]
+    odd = next((row for row, n in enumerate(lengths) if n != lengths[0]), None)
+    if odd is not None:
+        raise InvalidInputError(
+            f"Rows of X must have one length; row 0 has {lengths[0]} values and row "
+            f"{odd} (counted from 0) {lengths[odd]}."
+        )
+    if getattr(X, "ndim", 2) == 1:  # an array or a series of lists
+        raise InvalidInputError("X holds a list in each row; give np.stack(X).")
+
+
+_ROWS = {list, tuple}
+
+
+def _texts_for_numbers(got):
+    return InvalidInputError(
+        f"X must be numbers, n_samples rows of n_features; {got}. Embed texts first: "
+        "make_pipeline(HiddenStateEmbedder(model), scorer)."
+    )
+
+
+def _is_text(value):
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False
 
 
 def refuse_tables(values, name):
@@ -170,63 +210,45 @@ def check_texts(texts, *, again=False):
         raise InvalidInputError(f"texts must be a sequence of strings; got {texts!r}.")
     values = list(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)
     if set(map(type, values)) <= {str}:
-        return values
+        return _unicode(values)
     missing = [row for row, value in enumerate(values) if is_missing(value)]
     if missing:
         raise MissingTextError(
-            f"{len(missing)} of {len(values)} texts are missing, in {_rows(missing)} "
-            "(counted from 0). Drop these rows or fill them in."
+            f"{len(missing)} of {len(values)} texts are missing, in "
+            f"{named_rows(missing)} (counted from 0). Drop these rows or fill them in."
         )
     other = [row for row, value in enumerate(values) if not isinstance(value, str)]
     if other:
         raise InvalidInputError(
-            f"texts must be strings; {_rows(other)} (counted from 0) hold "
+            f"texts must be strings; {named_rows(other)} (counted from 0) hold "
             f"{type(values[other[0]]).__name__}, such as {values[other[0]]!r}."
         )
-    return [str(value) for value in values]
+    return _unicode([str(value) for value in values])
 
 
-def check_labelled_texts(texts, y):
-    """Check texts and their class labels together."""
-    texts, y = check_texts(texts), check_labels(y)
-    check_consistent_length(texts, y)
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
+def _unicode(texts):
+    """Texts, none of which holds half a character, which no tokenizer reads."""
+    row = first_surrogate(texts, texts)
+    if row is not None:
         raise InvalidInputError(
-            f"y must hold 2 classes or more; got {classes.tolist()} only."
+            f"texts must be Unicode; row {row} (counted from 0) holds half a "
+            f"character: {texts[row][:60]!a}. Read the file with the encoding it has, "
+            'or drop such characters: text.encode("utf-8", "ignore").decode().'
         )
-    return texts, classes, codes
+    return texts
 
 
-def check_labels(y):
-    """Check that no label is missing and that all are of one kind."""
-    if not (hasattr(y, "columns") and len(y.columns) == 1):  # taken, with a warning
-        refuse_tables(y, "labels")
-    y = read_column(y)
-    if isinstance(y, (str, bytes)) or not np.iterable(y):
-        raise InvalidInputError(f"labels must be a sequence; got {y!r}.")
-    if _plainly_whole(y):
-        return column_or_1d(y, warn=True)
-    missing = [row for row, value in enumerate(y) if is_missing(value)]
-    if missing:
-        raise InvalidInputError(
-            f"{len(missing)} labels are missing, in {_rows(missing)} (counted from 0). "
-            "Drop these rows or fill them in."
-        )
-    if len({isinstance(value, str) for value in y}) > 1:
-        raise InvalidInputError("labels mix strings and other values; use one kind.")
-    return column_or_1d(y, warn=True)
+def first_surrogate(some, values):
+    """Place among the values of the first that is not Unicode; `some` are tried."""
+    try:
+        "".join(some).encode()
+    except UnicodeEncodeError:
+        return next(row for row, value in enumerate(values) if _is_cut(value))
+    return None
 
 
-def _plainly_whole(y):
-    """Whether the type of the values alone says that none is missing, and no mix."""
-    if isinstance(y, np.ndarray) and y.dtype.kind != "O":
-        return y.dtype.kind in "biuSU"
-    if not isinstance(y, (list, tuple, np.ndarray)):
-        return False
-    kinds = set(map(type, y))
-    return kinds == {str} or kinds == {int}
+def _is_cut(text):
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def warn_truncated(n_truncated, n_texts, most_tokens):
@@ -260,7 +282,7 @@ def is_missing(value):
     return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
 
 
-def _rows(rows, shown=5):
+def named_rows(rows, shown=5):
     listed = ", ".join(map(str, rows[:shown]))
     more = f" and {len(rows) - shown} more" if len(rows) > shown else ""
     return f"row{'s' if len(rows) > 1 else ''} {listed}{more}"

@@ -48,6 +48,12 @@ def rewritten(path, **changes):
     np.savez(path, **{k: values for k, values in arrays.items() if values is not None})
 
 
+def compressed(path):
+    """As a bomb is: a few bytes that unfold to any size."""
+    with np.load(path) as file:
+        np.savez_compressed(path, **file)
+
+
 DAMAGE = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-300]),
     "empty": lambda path: path.write_bytes(b""),
@@ -63,6 +69,8 @@ DAMAGE = {
     "shape": lambda path: rewritten(path, correct=lambda v: v[:-1]),
     "type": lambda path: rewritten(path, correct=lambda v: v.astype(float)),
     "objects": lambda path: rewritten(path, correct=lambda v: v.astype(object)),
+    "contradiction": lambda path: rewritten(path, correct=np.ones_like),
+    "compressed": compressed,
     "missing": lambda path: rewritten(path, lowest=lambda v: None),
 }
 

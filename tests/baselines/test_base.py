@@ -78,7 +78,7 @@ def test_samples_without_a_label_take_their_best(scorer):
     ("y", "message"),
     [
         (["a"] * 8, "2 classes or more"),
-        (["a", "b", "a", None, *"abab"], "first in row 3"),
+        (["a", "b", "a", None, *"abab"], "1 missing, in row 3"),
         (["a"] * 7 + ["b"], "cross_fit=10 leaves samples of 1"),
     ],
 )

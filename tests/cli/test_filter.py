@@ -183,10 +183,10 @@ def test_blank_lines_are_no_rows():
     ("file", "content", "message"),
     [
         ("d.csv", b"a,a\n1,2\n", "two columns share the name 'a'"),
-        ("d.csv", b"a\ncaf\xe9\n", "not UTF-8 text"),
+        ("d.csv", b"a\ncaf\xe9\n", "line 2: not UTF-8 text"),
         ("d.jsonl", b'{"a": 1}\n\n{"a"\n', "line 3: not a JSON object"),
         ("d.jsonl", b'{"a": 1}\n[]\n', "line 2: not a JSON object"),
-        ("d.jsonl", b'{"a": "caf\xe9"}\n', "line 1: not a JSON object"),
+        ("d.jsonl", b'{"a": 1}\n{"a": "caf\xe9"}\n', "line 2: not UTF-8"),
         ("d.parquet", b"PAR1", "cannot be read"),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from command_line import LABELS, TEXTS, mistake, read, succeed, write
 from sklearn.pipeline import make_pipeline
+from transformers import AutoModel
 
 from smilearn import (
     FineTunedClassifier,
@@ -88,6 +89,14 @@ def test_early_scores_warn_in_lines_and_print_json(data, tiny_encoder):
     assert read("again.jsonl") == risk
     score_texts(data, "other.jsonl", *options, "--seed", 1, moment="early")
     assert read("other.jsonl")["risk"] != risk["risk"]
+
+
+@pytest.mark.parametrize("moment", ["before", "early", "held-out"])
+def test_a_model_without_a_tokenizer_is_a_mistake(data, tiny_encoder, moment):
+    AutoModel.from_pretrained(tiny_encoder).save_pretrained("bare")
+    options = ("--text", "text", "--label", "label", "--moment", moment)
+    line = mistake("score", data, *options, "--model", "bare")
+    assert "'bare' has no tokenizer of its own" in line
 
 
 def test_held_out_scores_say_what_was_spent(data, tiny_encoder):

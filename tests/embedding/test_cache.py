@@ -214,11 +214,21 @@ def test_a_database_damaged_while_rows_are_computed(tmp_path):
 
 
 @pytest.mark.parametrize("make", ["mkfifo", "mkdir"])
-def test_something_else_in_the_place_of_the_database(tmp_path, make):
-    getattr(os, make)(tmp_path / FILE)
+@pytest.mark.parametrize("end", ["", "-wal", "-shm", "-journal"])
+def test_something_else_in_the_place_of_a_file(tmp_path, make, end):
+    if end:
+        computed(tmp_path)
+    getattr(os, make)(tmp_path / f"{FILE}{end}")
+    match = rf"rows\.sqlite{end} is no file\)\. Give cach"
     for use in (computed, clear_cache, lambda folder: limit_cache(folder, 10**6)):
-        with pytest.raises(CacheError, match=r"rows\.sqlite is no file\)\. Give cach"):
+        with pytest.raises(CacheError, match=match):
             use(tmp_path)
+
+
+def test_other_special_files_in_the_folder_are_left_alone(tmp_path):
+    os.mkfifo(tmp_path / "0.rows")
+    assert len(computed(tmp_path)) == len(TEXTS)
+    assert computed(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_to_is_an_error_up_front(tmp_path):
@@ -363,6 +373,16 @@ def test_a_limit_that_is_none_is_refused(tmp_path, max_bytes):
     with pytest.raises(InvalidInputError, match="max_bytes must be a whole number"):
         limit_cache(tmp_path, max_bytes)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["many", "12", -5, 2.5, b"\x00\xff", 0])
+def test_a_limit_on_disk_that_is_none_is_refused(tmp_path, value):
+    limit_cache(tmp_path, 10**6)
+    statement(tmp_path, "UPDATE settings SET value = ?", value)
+    with pytest.raises(CacheError, match=r"no number of bytes\. Set it again with lim"):
+        RowCache(tmp_path, KEY, (3,))
+    limit_cache(tmp_path, 10**6)
+    assert len(computed(tmp_path)) == len(TEXTS)
 
 
 def test_parts_of_a_row_are_found_by_their_own_keys(tmp_path):

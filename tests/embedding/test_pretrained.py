@@ -31,11 +31,13 @@ from smilearn import (
     HiddenStateEmbedder,
     SentenceEmbedder,
 )
-from smilearn.embedding import _sentence_reader
+from smilearn.datasets import packaged_minilm
+from smilearn.embedding import _pretrained, _sentence_reader
 from smilearn.embedding._pretrained import is_causal
 from smilearn.exceptions import (
     AdapterError,
     InvalidInputError,
+    MissingDependencyError,
     ModelUnavailableError,
 )
 
@@ -85,6 +87,37 @@ def test_a_gated_model(monkeypatch):
     match = r"'some/model' is gated\. Accept its terms at .*co/some/model, then log in"
     with pytest.raises(ModelUnavailableError, match=match):
         HiddenStateEmbedder("some/model").fit(TEXTS)
+
+
+def test_the_default_model_is_the_packaged_one_where_that_is_installed(no_network):
+    name, folder = "sentence-transformers/all-MiniLM-L6-v2", packaged_minilm()
+    for default, packaged in (
+        (SentenceEmbedder(), SentenceEmbedder(folder)),
+        (HiddenStateEmbedder(name), HiddenStateEmbedder(folder)),
+    ):
+        rows = default.fit_transform(TEXTS)
+        np.testing.assert_array_equal(rows, packaged.fit_transform(TEXTS))
+    tuned = FineTunedEmbedder(**START).fit(TEXTS, Y)
+    assert tuned.n_features_out_ == 384
+
+
+def test_another_revision_of_it_is_asked_of_the_hub():
+    with pytest.raises(ModelUnavailableError, match="No model 'sentence-transformers"):
+        SentenceEmbedder(revision="v1").fit(TEXTS)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_without_the_package_the_default_is_asked_of_the_hub(monkeypatch):
+    def missing():
+        raise MissingDependencyError("no package")
+
+    monkeypatch.setattr(_pretrained, "packaged_minilm", missing)
+    _pretrained.default_model.cache_clear()
+    try:
+        with pytest.raises(ModelUnavailableError, match=r"or install .smilearn.demo."):
+            SentenceEmbedder().fit(TEXTS)
+    finally:
+        _pretrained.default_model.cache_clear()
 
 
 @pytest.fixture

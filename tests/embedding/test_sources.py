@@ -151,6 +151,56 @@ def test_an_adapter_of_a_language_model_finds_its_modules(kind, head, task):
     np.testing.assert_allclose(X, expected, atol=1e-5)
 
 
+N_MORE = 200  # tokens, so that the base model has no rows for them
+MORE = ["[new7] film", "good [new150] plot", *TEXTS]
+LAYERS = ("embed_tokens", "q_proj")
+
+
+def adapter_of_more_tokens(kind, head, task, path, **settings):
+    """A folder of an adapter that learnt new tokens, and its rows one by one."""
+    words, network = tiny.tokenizer(kind), tiny.model(kind, head)
+    words.add_tokens([f"[new{i}]" for i in range(N_MORE)])
+    network.config.name_or_path = network.name_or_path = tiny.folder(kind, head)
+    network.resize_token_embeddings(len(words), mean_resizing=False)
+    wrapped = tiny.with_lora(network, kind, task_type=task, **settings)
+    wrapped.save_pretrained(path)
+    words.save_pretrained(path)
+    states = tiny.states_one_by_one(wrapped.get_base_model().base_model, words, MORE)
+    pool = POOL["last" if kind in tiny.DECODERS else "mean"]
+    return path, np.stack([pool(each)[-1].numpy() for each in states])
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "task", "settings"),
+    [
+        *((kind, "Model", None, {}) for kind in ("bert", "roberta", "gpt2", "qwen2")),
+        ("llama", "ForCausalLM", "CAUSAL_LM", {}),
+        ("llama", "Model", None, {"modules_to_save": ["embed_tokens"]}),
+        ("llama", "Model", None, {"target_modules": LAYERS}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning")
+def test_an_adapter_may_bring_new_tokens(kind, head, task, settings, tmp_path):
+    adapter, rows = adapter_of_more_tokens(kind, head, task, tmp_path, **settings)
+    X = HiddenStateEmbedder(adapter).fit_transform(MORE)
+    np.testing.assert_allclose(X, rows, atol=1e-5)
+    network = tiny.model(kind, head)
+    embedder = HiddenStateEmbedder(network, adapter=adapter)
+    np.testing.assert_allclose(embedder.fit_transform(MORE), rows, atol=1e-5)
+    assert network.get_input_embeddings().num_embeddings == 160
+    words = tiny.tokenizer(kind)  # one that is given is the one that counts
+    X = HiddenStateEmbedder(adapter, tokenizer=words).fit_transform(TEXTS)
+    np.testing.assert_allclose(X, rows[2:], atol=1e-5)
+
+
+def test_new_tokens_that_the_adapter_has_no_rows_for(tmp_path):
+    words = tiny.tokenizer("bert")
+    words.add_tokens([f"[new{i}]" for i in range(N_MORE)])
+    words.save_pretrained(copied(tiny.adapter_folder("bert"), tmp_path))
+    with pytest.raises(InvalidInputError, match=r"up to 229, .* 160 rows"):
+        HiddenStateEmbedder(tmp_path).fit(TEXTS)
+
+
 def test_a_fresh_adapter_has_no_effect():
     adapter = tiny.adapter_folder("llama", trained=False)
     match = f"{adapter!r} has no effect .* B matrices are all 0, as in a fresh LoRA"

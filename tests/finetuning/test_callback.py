@@ -1,6 +1,7 @@
 """The callback, on Trainers as their owners write them: 2 epochs of 5 steps."""
 
 import math
+import re
 import warnings
 
 import numpy as np
@@ -132,8 +133,12 @@ def test_not_reached_scores_the_end_and_warns(tiny_encoder, tmp_path):
     """The last evaluation that was due is after step 8 of 9."""
     callback = early(rule="median-loss", loss_drop=0.999, evaluations_per_epoch=2)
     trainer = make_trainer(tiny_encoder, tmp_path, callback, max_steps=9)
-    with pytest.warns(EarlyPointWarning, match=r"after 9 steps .* of step 9. Train"):
+    match = r"after 9 steps .*: median loss (.*), early point at (.*)\. The .* step 9\."
+    with pytest.warns(EarlyPointWarning, match=match) as caught:
         trainer.train()
+    said = re.search(match, str(caught[0].message)).groups()
+    medians = [entry["median_loss"] for entry in callback.history_]
+    assert said == (f"{medians[-1]:.3f}", f"{0.001 * medians[0]:.3f}")
     assert (callback.reached_, callback.early_step_) == (False, 9)
     assert callback.file_.name == "risk-step-9.csv"
     assert [entry["step"] for entry in callback.history_] == [0, 3, 5, 8, 9]

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -389,10 +391,25 @@ def test_a_folder_of_another_run_is_refused_and_a_damaged_file_made_again(tmp_pa
         scorer(GaussianNB(), checkpoint_folder=tmp_path).fit(X, LABELS)
     with pytest.raises(InvalidInputError, match="a run with other y"):
         scorer(checkpoint_folder=tmp_path).fit(X, 1 - (LABELS > 0))
-    (tmp_path / "run-001.npz").write_bytes(b"PK")
-    with pytest.warns(CacheWarning, match=r"run-001\.npz is damaged"):
-        again = scorer(checkpoint_folder=tmp_path).fit(X, LABELS)
-    np.testing.assert_array_equal(again.scores_, one.scores_)
+    file = tmp_path / "run-001.npz"
+    with np.load(file) as arrays:
+        arrays = dict(arrays)
+    forged = [
+        {"table": np.zeros_like(arrays["table"])},
+        {"table": arrays["table"] * np.nan},
+        {"table": arrays["table"].astype(object)},
+        {"table": arrays["table"].astype(np.float32)},
+        {"states": arrays["states"][:-1]},
+        {"epochs": np.array(np.nan)},
+    ]
+    damages = [partial(np.savez, file, **arrays | each) for each in forged]
+    damages.append(partial(np.savez_compressed, file, **arrays))
+    damages.append(partial(file.write_bytes, b"PK"))
+    for damage in damages:
+        damage()
+        with pytest.warns(CacheWarning, match=r"run-001\.npz is damaged"):
+            again = scorer(checkpoint_folder=tmp_path).fit(X, LABELS)
+        np.testing.assert_array_equal(again.scores_, one.scores_)
 
 
 def test_one_bar_shows_the_runs(capsys):
@@ -485,9 +502,9 @@ def test_embeddings_of_the_run_that_has_not_seen_them_are_evidence(tuned, tiny_e
     np.testing.assert_allclose(one.scores_, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(("n_jobs", "damaged"), [(1, False), (2, False), (1, True)])
 def test_a_killed_fine_tune_goes_on_from_its_checkpoint(
-    tuned, tiny_encoder, tmp_path, monkeypatch, n_jobs
+    tuned, tiny_encoder, tmp_path, monkeypatch, n_jobs, damaged
 ):
     from smilearn.finetuning import _training
 
@@ -507,7 +524,16 @@ def test_a_killed_fine_tune_goes_on_from_its_checkpoint(
             one.fit(TEXTS, Y)
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {"run.json", "run-000.npz", "run-001"}
-    one.set_params(n_jobs=n_jobs).fit(TEXTS, Y)
+    one.set_params(n_jobs=n_jobs)
+    if damaged:
+        newest = max(tmp_path.glob("run-001/checkpoint-*/optimizer.pt"))
+        newest.write_bytes(newest.read_bytes()[:-9])
+    with (
+        pytest.warns(CacheWarning, match=r"run-001.*optimizer.pt is damaged")
+        if damaged
+        else nullcontext()
+    ):
+        one.fit(TEXTS, Y)
     np.testing.assert_allclose(one.held_out_, tuned.held_out_, atol=1e-6)
     np.testing.assert_allclose(one.scores_, tuned.scores_, atol=1e-6)
     assert one.cost_ == tuned.cost_

@@ -18,12 +18,12 @@ from smilearn.exceptions import InvalidInputError
 from smilearn.utils import _indexing
 from smilearn.utils._indexing import (
     check_aligned,
-    class_labels,
     index_of,
     is_aligned,
     large_array,
     take_samples,
 )
+from smilearn.utils._labels import one_label_each
 
 NUMBERS = [3, 1, 4, 1, 5]
 ROWS = np.array([4, 0, 0])
@@ -105,15 +105,15 @@ LABELS = {
         ([[1, 1], [0, 1]], "Multilabel and multioutput"),
         ([[0, 0], [0, 1]], "Multilabel and multioutput"),
         ([[0, 2], [0, 1]], "Multilabel and multioutput"),
-        (["a", None], "1 labels are missing, in row 1"),
+        (["a", None], "1 missing, in row 1"),
         ([0.5, 1.5], "Unknown label type"),
-        (pd.DataFrame({"label": ["a", None]}), "1 labels are missing, in row 1"),
+        (pd.DataFrame({"label": ["a", None]}), "1 missing, in row 1"),
     ],
 )
 def test_what_is_no_label_is_refused(y, said):
     y = np.array(y) if isinstance(y, list) and isinstance(y[0], list) else y
     with pytest.raises(ValueError, match=said):
-        class_labels(y)
+        one_label_each(y, "RiskFilter")
 
 
 @pytest.mark.parametrize(

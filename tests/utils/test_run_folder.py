@@ -1,5 +1,6 @@
 """Runs that are killed and go on: the same bits in the end."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import torch
 from finetuning_data import TEXTS, Y
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import CacheWarning, InvalidInputError
 from smilearn.finetuning import _training
 from smilearn.utils._files import RunFolder
 
@@ -109,6 +110,85 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(
     (last / "smilearn.json").unlink()  # killed while it was written
     (last / "optimizer.pt").write_bytes(b"half")
     same(embedder.fit(TEXTS, Y), whole)
+
+
+def flipped(file):
+    """Turn a bit in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+def halved(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.fixture(scope="module")
+def killed_run(tiny_encoder, tmp_path_factory, one_thread):
+    """A run killed at step 9, with checkpoints of steps 5 and 8; the whole one."""
+    folder = tmp_path_factory.mktemp("killed") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        killed_at(9, make(tiny_encoder, folder), monkeypatch)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["checkpoint-5", "checkpoint-8", "run.json"]
+    return folder, make(tiny_encoder, None).fit(TEXTS, Y)
+
+
+_FLIPPED = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"]
+_FLIPPED += ["trainer_state.json", "smilearn.json"]
+_HALVED = ["model.safetensors", "trainer_state.json", "smilearn.json"]
+_MISSING = ["model.safetensors", "optimizer.pt", "rng_state.pth"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "file"),
+    [
+        *((flipped, file) for file in _FLIPPED),
+        *((halved, file) for file in _HALVED),
+        *((os.remove, file) for file in _MISSING),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
+    killed_run, tiny_encoder, tmp_path, file, damage
+):
+    killed, whole = killed_run
+    run = shutil.copytree(killed, tmp_path / "run")
+    damage(run / "checkpoint-8" / file)
+    match = rf"checkpoint-8.{file} is damaged or missing\. The training goes on from"
+    with pytest.warns(CacheWarning, match=match) as caught:
+        same(make(tiny_encoder, run).fit(TEXTS, Y), whole)
+    assert len(caught) == 1
+
+
+def test_without_a_whole_checkpoint_a_run_starts_anew(
+    killed_run, tiny_encoder, tmp_path
+):
+    killed, whole = killed_run
+    run = shutil.copytree(killed, tmp_path / "run")
+    for step in (5, 8):
+        flipped(run / f"checkpoint-{step}" / "optimizer.pt")
+    with pytest.warns(CacheWarning, match="damaged or missing") as caught:
+        same(make(tiny_encoder, run).fit(TEXTS, Y), whole)
+    assert len(caught) == 2
+    names = sorted(path.name for path in run.iterdir())
+    assert names == ["checkpoint-13", "checkpoint-15", "run.json"]
+
+
+def test_what_is_no_checkpoint_is_passed_over(killed_run, tmp_path):
+    run = shutil.copytree(killed_run[0], tmp_path / "run")
+    (run / "checkpoint-8").rename(run / "checkpoint-old")
+    (run / "checkpoint-9").mkdir()
+    os.mkfifo(run / "checkpoint-9" / "smilearn.json")
+    assert RunFolder(run).latest()[0] == run / "checkpoint-5"
+
+
+def test_a_flipped_bit_in_the_facts_of_a_run_is_found(finished_run, tmp_path):
+    """Not all of them are asked for: the seed may be that of the folder."""
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(facts | {"seed": facts["seed"] ^ 1}))
+    with pytest.raises(InvalidInputError, match=r"its checksum is another .*Delete"):
+        RunFolder(run).seed()
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from oracles import embeddings, fitted
 
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError, MissingTextError
+from smilearn.utils._labels import check_labelled_texts, check_labels
 from smilearn.utils._validation import (
-    check_labelled_texts,
-    check_labels,
     check_texts,
 )
 
