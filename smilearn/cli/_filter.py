@@ -79,7 +79,11 @@ def filter_(
     quiet: Quiet = False,
     as_json: Json = False,
 ):
-    """Write the data without the rows most at risk; they are never held whole."""
+    """Write the data without the rows most at risk; they are never held whole.
+
+    Without --share, --threshold or --n-remove those go whose label has a probability
+    below 5 %, where another one is likelier.
+    """
     from smilearn.cli._rows import match, write_rows
     from smilearn.filtering._filter import RiskFilter
     from smilearn.utils._files import file_kind
@@ -94,7 +98,9 @@ def filter_(
                 f"{data.suffix}."
             )
     only_csv(data, file_kind(data), delimiter=delimiter != ",", safe_csv=safe_csv)
-    rows = match(data, risk, id_, label, delimiter)
+    asked = not (share is threshold is n_remove is None)
+    more = () if asked else ("probability", "most_likely_label")
+    rows = match(data, risk, id_, label, delimiter, more)
     rule = {"share": share, "threshold": threshold, "n_remove": n_remove}
     rule |= {"by_class": by_class, "min_per_class": min_per_class}
     with messages.warnings():
@@ -102,7 +108,8 @@ def filter_(
     masks = {out: keep} | ({removed: ~keep} if removed else {})
     write_rows(data, masks, delimiter, safe_csv)
     n_kept = int(keep.sum())
+    why = "" if asked else " (labels of a probability below 5 %, others likelier)"
     messages.say(
-        f"{out}: kept {n_kept} of {len(keep)} rows, removed {len(keep) - n_kept}.",
+        f"{out}: kept {n_kept} of {len(keep)} rows, removed {len(keep) - n_kept}{why}.",
         {"out": str(out), "n_kept": n_kept, "removed": (~keep).nonzero()[0].tolist()},
     )

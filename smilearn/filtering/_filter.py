@@ -413,7 +413,9 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             own, labels = _as_text(own), _as_text(labels)
         if len(own) != len(labels) or (own != labels).any():
             raise InvalidInputError(
-                "The labels of the risk table are not y; score this very data first."
+                "The labels of the risk table are not y, in this order. For a part of "
+                'the samples give match="index" and a pandas X whose index holds '
+                "their ids; else score this very data first."
             )
         return table
 

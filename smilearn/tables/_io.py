@@ -68,6 +68,8 @@ def require_columns(names, columns, path):
                 " Tables are ranked by risk (nats, high = at risk): write the table "
                 "anew, or add a column 'risk', such as minus psmi."
             )
+        if name == "probability":
+            advice = " Without it, say how many go: --share, --threshold or --n-remove."
         raise FileFormatError(
             f"{path}: no column {name!r}; columns are: {', '.join(columns)}.{advice}"
         )
