@@ -31,7 +31,6 @@ PUBLIC = [
     "baselines",
     "compare_scorers",
     "datalab",
-    "datasets",
     "embedding",
     "exceptions",
     "filtering",
@@ -105,6 +104,15 @@ def test_public_names_are_pinned():
 def test_public_name_resolves(name):
     thing = getattr(smilearn, name)
     assert thing.__name__ in (name, f"smilearn.{name}")
+
+
+def test_a_star_import_leaves_the_datasets_of_hugging_face():
+    import smilearn.datasets
+
+    names = {"datasets": "of Hugging Face"}
+    exec("from smilearn import *", names)
+    assert names["datasets"] == "of Hugging Face"
+    assert smilearn.datasets.__name__ == "smilearn.datasets"
 
 
 def test_unknown_name_is_an_attribute_error():

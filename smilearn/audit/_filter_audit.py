@@ -79,6 +79,12 @@ class FilterAudit(WideTable):
         super().__init__(frame, reference, "samples and shadow models")
         self.samples, self.audit = samples, audit
 
+    def _html_note(self):
+        """Also say of whom the rows do not speak by themselves."""
+        n_others = int((self.samples["group"] == "random").sum())
+        more = f"; {n_others} that the control took out are in all" if n_others else ""
+        return f"{super()._html_note()}{more}"
+
 
 def audit_filter(
     audit,

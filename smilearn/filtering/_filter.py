@@ -262,7 +262,7 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             vars(self).pop(name, None)  # of samples that had some
         if X is not None:
             validate_data(self, X, reset=True, skip_check_array=True)
-        offset, self.false_flag_rate_ = np.log(_LEAST), None
+        offset, self.false_flag_rate_ = None, None
         if isinstance(self.scorer, RiskTable):
             self.scorer_ = self.scorer
             self.risk_table_ = self._rows_of_table(X, labels)
@@ -425,11 +425,12 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             groups = codes if self.by_class else np.zeros_like(codes)
             remove, risks = ranked_removal(name, value, self.scores_, groups)
         else:
-            risks = float(value if name == "threshold" else -offset)
+            least = np.log(_LEAST) if offset is None else offset
+            risks = float(value if name == "threshold" else -least)
             remove = -self.scores_ > risks
-            if name is None and "most_likely_label" in self.risk_table_.columns:
-                table = self.risk_table_
-                remove &= table["most_likely_label"] != table["label"]
+            table, likely = self.risk_table_, "most_likely_label"
+            if name is None and offset is None and likely in table.columns:
+                remove &= table[likely] != table["label"]
         self.threshold_ = np.broadcast_to(risks, len(self.classes_)).copy()
         return remove
 

@@ -149,6 +149,24 @@ def test_an_error_half_way_leaves_what_was_there():
     }
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_without_an_amount_unlikely_labels_go(suffix):
+    risk = {"id": range(4), "risk": SCORE, "label": ROWS["label"]}
+    files = ["rows.csv", "--risk", f"r{suffix}", "--out", "k.csv"]
+    write(risk, f"r{suffix}")
+    line = mistake("filter", *files)
+    assert "no column 'probability'" in line and "--n-remove" in line
+    risk["probability"] = [0.01, 0.2, 0.04, 0.9]
+    risk["risk"] = -np.log(risk["probability"])
+    likely = ["another", ROWS["label"][1], ROWS["label"][2], ROWS["label"][3]]
+    write(risk | {"most_likely_label": likely}, f"r{suffix}")
+    done = succeed("filter", *files)
+    assert "kept 3 of 4 rows, removed 1 (labels of a probability below 5 %" in (
+        done.stdout
+    )
+    assert read("k.csv")["text"] == ROWS["text"][1:]
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -167,7 +185,8 @@ def test_tables_that_cannot_be_used(columns, message, suffix):
     write(
         {"id": range(4), "risk": SCORE, "label": ROWS["label"]} | columns, f"r{suffix}"
     )
-    line = mistake("filter", "rows.csv", "--risk", f"r{suffix}", "--out", "k.csv")
+    files = ["rows.csv", "--risk", f"r{suffix}", "--out", "k.csv"]
+    line = mistake("filter", *files, "--n-remove", 1)
     assert line.startswith(f"smilearn: r{suffix}: ")
     assert message in line
 

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imblearn.ensemble import BalancedBaggingClassifier
 from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
@@ -98,10 +99,10 @@ def test_a_share_goes_and_each_class_keeps_its_safest(
 @pytest.mark.parametrize(
     ("rule", "match"),
     [
-        ({}, "A risk table has no threshold of its own; set share, threshold or n_r"),
+        ({}, "without probabilities has no threshold of its own; set share, threshold"),
         ({"share": 0.1, "n_remove": 1}, "Set one of share, threshold, n_remove and"),
         ({"share": 0, "threshold": 0.0}, "Set one of share, threshold, n_remove and"),
-        ({"by_class": True}, "A risk table has no threshold of its own"),
+        ({"by_class": True}, "A risk table without probabilities has no threshold"),
         ({"threshold": 0.0, "by_class": True}, "by_class=True needs share or n_remov"),
         ({"n_remove": 11}, r"n_remove=11 .* 10 samples of the dat"),
         ({"n_remove": 5, "by_class": True}, r"n_remove=5 .* 4 samples of a class"),
@@ -211,6 +212,41 @@ def test_scorer_gets_the_weights_that_it_requests(data):
     expected = clone(SCORER).fit(X, y, sample_weight=weight)
     np.testing.assert_array_equal(weighted.scores_, expected.scores_)
     assert (weighted.scores_ != clone(SCORER).fit(X, y).scores_).any()
+
+
+def test_without_a_rule_labels_of_less_than_5_percent_go(data):
+    X, y = data
+    pooled = clone(SCORER).set_params(pooled=True)
+    cleaner, one = RiskFilter(pooled).fit(X, y), clone(pooled).fit(X, y)
+    unlikely = (one.probability_ < 0.05) & (one.likely_labels_ != one.labels_)
+    assert 0 < unlikely.sum() < 20
+    np.testing.assert_array_equal(~cleaner.support_, unlikely)
+    assert cleaner.threshold_.tolist() == [-np.log(0.05)] * 2
+    table = RiskFilter(one.to_table(X)).fit(None, y)
+    np.testing.assert_array_equal(table.support_, cleaner.support_)
+    asked = clone(pooled).set_params(contamination=0.2)
+    cut = RiskFilter(asked).fit(X, y)
+    np.testing.assert_array_equal(
+        cut.support_, cut.scorer_.scores_ >= cut.scorer_.offset_
+    )
+
+
+def test_many_classes_keep_labels_that_are_the_likeliest_though_unlikely():
+    labels = np.array(["a", "b", "c"])
+    probability, likely = [0.04, 0.04, 0.9], ["a", "c", "c"]
+    table = RiskTable(
+        np.log(probability), labels, probability=probability, most_likely_label=likely
+    )
+    kept = RiskFilter(table, min_per_class=0).fit(None, labels)
+    assert kept.support_.tolist() == [True, False, True]
+
+
+def test_ensembles_of_imbalanced_learn_take_it(data):
+    X, y = data
+    ensemble = BalancedBaggingClassifier(
+        LogisticRegression(), n_estimators=2, sampler=RiskFilter(SCORER, n_remove=5)
+    )
+    assert ensemble.fit(X, y).predict(X).shape == y.shape
 
 
 def test_alpha_draws_the_line_by_shuffled_labels(data):
