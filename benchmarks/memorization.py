@@ -6,16 +6,17 @@
 The first makes the truth of a set, about an hour on one core. Of ``<set>.csv.gz`` in
 the folder in SMILEARN_DATA (default ``../shared/data``) 2,000 texts are drawn, and one
 label in 30 is replaced by a wrong one, drawn evenly. A `ShadowAudit` of MiniLM, whose
-two upper layers are fine-tuned for 6 epochs, trains 24 models in pairs of halves. Then
-each step is asked: scores before any training, at the early point of one training on
+two upper layers are fine-tuned for 6 epochs, trains 24 models in pairs of halves (with
+``--n-shadow`` fewer at first: the two sets of the longest texts have 16). Then each
+step is asked: scores before any training, at the early point of one training on
 all texts, and of runs on halves of 1, 2 and 3 epochs. What is finished is kept in the
 work folder, and a command that was killed goes on from there. The result is
 ``benchmarks/truth/<set>.npz``: numbers of rows, labels, flips, who was in which model,
 logit gaps and scores of the steps, and no texts.
 
-The second measures all steps by these files, in a minute: 20 times, six of the twelve
-pairs are drawn as the truth, the top tenth by LiRA, and the others are the audits.
-Twelve models against the other twelve are called the ceiling. Costs are in units of one
+The second measures all steps by these files, in a minute: 20 times, half of the pairs
+are drawn as the truth, the top tenth by LiRA, and the others are the audits. One half
+against the other, by LiRA, is called the ceiling. Costs are in units of one
 full training (6 epochs on all texts): runs and shadow models by the epochs that they
 train, what trains nothing by its share of the processor's time. The table and the
 figure are those of docs/moments.md; the numbers are in
@@ -104,6 +105,7 @@ def pool_of(settings):
 def claim(folder, settings):
     """Refuse a folder in which another benchmark was begun."""
     path, facts = folder / "settings.json", asdict(settings)
+    del facts["n_shadow"]  # may be raised
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         with replacing(path) as temporary:
@@ -335,8 +337,8 @@ def draw(truths, path):
         figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
         for k, truth in enumerate(truths):
             found, costs = measures(truth)
-            x = [costs[step] for step in steps.values()]
-            y = [found[step][0, 0] for step in steps.values()]
+            line = sorted((costs[step], found[step][0, 0]) for step in steps.values())
+            x, y = zip(*line, strict=True)
             axes.plot(x, y, marker="o", color=f"C{k}", label=truth.name)
             axes.axhline(found["ceiling"][0, 0], color=f"C{k}", linestyle=":")
         for name, step in steps.items():
@@ -346,8 +348,8 @@ def draw(truths, path):
                 name, (where, 1.01), xycoords=("data", "axes fraction"), **text
             )
         axes.set(xscale="log", ylabel="AUC for the tenth that is memorized")
-        axes.set_xlabel("cost, in full trainings; dotted: 12 models (6 trainings)")
-        axes.legend(loc="lower right")
+        axes.set_xlabel("cost, in full trainings; dotted: the ceiling")
+        figure.legend(loc="outside right upper")
         figure.savefig(path, metadata={"Date": None})
         pyplot.close(figure)
 
@@ -357,6 +359,7 @@ def arguments_of():
     parser.add_argument("--dataset", help="name of a set, without .csv.gz")
     parser.add_argument("--work-folder", type=Path, help="for what is finished")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--n-shadow", type=int, default=24)
     parser.add_argument("--n-jobs", type=int, default=1, help="models side by side")
     parser.add_argument("--write", action="store_true", help="update docs/moments.md")
     arguments = parser.parse_args()
@@ -371,7 +374,7 @@ def main():
         if not (DATA / f"{given.dataset}.csv.gz").exists():
             print(f"Skipped: no {given.dataset} in {DATA}; set SMILEARN_DATA.")
             return
-        settings = Settings(given.dataset)
+        settings = Settings(given.dataset, n_shadow=given.n_shadow)
         make(settings, given.work_folder, given.device, given.n_jobs)
         return
     truths = Truth.all()
