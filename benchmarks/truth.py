@@ -2,11 +2,11 @@
 
 Each ``truth/<set>.npz`` holds, for 2,000 texts of the set, the number of the row in its
 CSV file (`row`), the label as it was trained on (`label`), whether that was flipped on
-purpose (`flipped`), and of 24 models (or 16), in pairs of complementary halves, who was trained
-on which text (`member`), how high the log probability of the label was above that of
-the next one (`gap`, in nats) and whether the model was right (`correct`). Scores of
-all steps but the audits are there too (`step`, `score`, low = at risk, `cost` in full
-trainings). A new idea is scored against them in a minute::
+purpose (`flipped`), and of 24 models (or 16), in pairs of complementary halves, who was
+trained on which text (`member`), how high the log probability of the label was above
+that of the next one (`gap`, in nats) and whether the model was right (`correct`).
+Scores of all steps but the audits are there too (`step`, `score`, low = at risk, `cost`
+in full trainings). A new idea is scored against them in a minute::
 
     from truth import Truth, measures_of
 
