@@ -214,13 +214,14 @@ CASES = {
         READ_CHANGES
         | {"adapter": "nowhere", "tokenizer": "nowhere", "layer": 0, "pooling": "cls"}
         | {"max_length": 3, "dtype": "bfloat16", "template": "so {text}"}
-        | {"concatenate": True},
+        | {"concatenate": True, "backend": "openvino"},
     ),
     "SentenceEmbedder": (
         lambda: smilearn.SentenceEmbedder(tiny.folder("bert")).fit(TEXTS),
         of_texts,
         READ_CHANGES
-        | {"normalize": True, "prompt": "film ", "prompt_name": "x", "truncate_dim": 2},
+        | {"normalize": True, "prompt": "film ", "prompt_name": "x", "truncate_dim": 2}
+        | {"backend": "openvino"},
     ),
     "FineTunedEmbedder": (
         lambda: tuned(smilearn.FineTunedEmbedder),

@@ -143,7 +143,7 @@ def test_labels_without_an_order_and_labels_as_keys(make):
             use()
     one = SlicedMIScorer(4)
     for method in (one.fit, one.partial_fit, LDAScorer().fit):
-        with pytest.raises(ValueError, match="y should be a 1d array"):
+        with pytest.raises(InvalidInputError, match="one column of labels expected"):
             method(X, names)
 
 

@@ -30,7 +30,7 @@ _ADVICE = "Score this very file first."
 
 def match(data, risk, id_column=None, label_column=None, delimiter=",", more=()):
     """Read the risk table in the order of the data, matched by id; more columns too."""
-    scores = read_columns(risk, ["id", "risk", "label", *more])
+    scores = read_columns(risk, ["id", "risk", "label"])
     names = dict.fromkeys(filter(None, (id_column, label_column)))
     rows = read_columns(data, list(names), delimiter)
     ids = as_text(rows[id_column or _ROW], data)
@@ -48,13 +48,14 @@ def match(data, risk, id_column=None, label_column=None, delimiter=",", more=())
     risks = scores["risk"].cast(pl.Float64, strict=False).fill_nan(None)
     refuse_empty(risks, risk)
     columns = [table_ids.alias("id"), risks, as_text(scores["label"], risk)]
-    columns += [as_text(scores[name], risk).alias(name) for name in more]
+    columns.append(pl.Series("row", range(len(risks))))
     places = pl.DataFrame({"id": ids}).with_row_index(_ROW)
     table = places.join(pl.DataFrame(columns), on="id").sort(_ROW)
     if label_column is not None:
         labels = as_text(rows[label_column], data)
         refuse_other_labels(labels, table["label"], data, risk)
-    known = {name: table[name] for name in more}
+    known = read_columns(risk, list(more)) if more else pl.DataFrame()
+    known = {name: as_text(known[name], risk).gather(table["row"]) for name in more}
     if "probability" in known:
         known["probability"] = known["probability"].cast(pl.Float64, strict=False)
     return RiskTable(0.0 - table["risk"].to_numpy(), table["label"].to_list(), **known)

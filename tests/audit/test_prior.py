@@ -152,7 +152,8 @@ def test_a_prior_that_is_wrong_on_purpose_fades():
     assert lost[128] < 0.002
     T, B, score, gain = simulated(128, 0)
     shrunk = ShadowAnswers(B, T, prior=wrong(score, gain))
-    assert np.corrcoef(ShadowAnswers(B, T).lira(), shrunk.lira())[0, 1] > 0.99
+    gaps = ShadowAnswers(B, T).memorization_gap()[0], shrunk.memorization_gap()[0]
+    assert np.corrcoef(gaps)[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("n_shadow", [2, 4, 8])

@@ -212,7 +212,7 @@ def test_labels_keep_their_type(data, labels, classes):
         (
             "label",
             [["a"]] * 20,
-            "strings or whole numbers; column 'label' holds List(String)",
+            "strings or whole numbers; column 'label' holds List",
         ),
         ("label", ["a", None] * 10, "'label' is empty in 10 of 20 rows"),
         ("label", ["a", ""] * 10, "0: 1, 3, 5, 7, 9, ...)"),

@@ -39,7 +39,7 @@ def test_batches_halve_where_memory_ends_and_stay_small(batch_size, monkeypatch)
     failed = out_of_memory(
         monkeypatch, _reader.HiddenReader, "_states", 40, torch.numel
     )
-    np.testing.assert_allclose(embedder.transform(TEXTS), X, atol=1e-6)
+    np.testing.assert_allclose(embedder.transform(TEXTS), X, atol=1e-5)
     assert failed
     assert embedder.batch_size_ == {"auto": 40, 8: 2}[batch_size]
     n_failed = len(failed)
@@ -51,7 +51,7 @@ def test_batches_of_sentences_halve_too(monkeypatch):
     embedder = SentenceEmbedder(tiny.folder("bert")).fit([])
     X = embedder.transform(TEXTS)
     failed = out_of_memory(monkeypatch, SentenceTransformer, "encode", 2, len)
-    np.testing.assert_allclose(embedder.transform(TEXTS), X, atol=1e-6)
+    np.testing.assert_allclose(embedder.transform(TEXTS), X, atol=1e-5)
     assert failed == [5]
 
 

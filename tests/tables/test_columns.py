@@ -82,9 +82,9 @@ def test_ids_of_no_one_type_are_refused(values, match):
 @pytest.mark.parametrize(
     ("labels", "match"),
     [
-        (["a", None], "labels are missing"),
-        (["a", float("nan")], "labels are missing"),
-        (["a", 1], "labels mix"),
+        (["a", None], "1 missing, in row 1"),
+        (["a", float("nan")], "1 missing, in row 1"),
+        (["a", 1], "labels must be of one kind"),
         ([2**64, -1], "numbers of 64 bits"),
         (pl.Series(["a", None]), "1 are missing"),
     ],
