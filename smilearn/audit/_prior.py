@@ -27,9 +27,9 @@ def prior_scores(prior, X, labels, seed):
                 "that ends in it."
             )
         own = getattr(scorer, "labels_", labels)
-        if not np.array_equal(own, labels):
+        if not np.array_equal(_codes(own), _codes(labels)):
             raise InvalidInputError(
-                "prior is fitted to other samples than these, in this order. Give one "
+                "prior is fitted to other labels than these, in this order. Give one "
                 "that is not fitted: clone(scorer)."
             )
     scores = np.asarray(scores)
@@ -44,3 +44,7 @@ def prior_scores(prior, X, labels, seed):
             f"Scores of prior must be finite; {np.sum(~np.isfinite(scores))} are not."
         )
     return scores
+
+
+def _codes(labels):
+    return np.unique(labels, return_inverse=True)[1]

@@ -11,6 +11,7 @@ from smilearn.cli._options import (
     Json,
     LearningRate,
     Quiet,
+    SafeCsv,
     Seed,
     check_folder,
     check_output,
@@ -69,6 +70,7 @@ def audit(
         Path | None, typer.Option(dir_okay=False, help="Table to write.")
     ] = None,
     delimiter: Delimiter = ",",
+    safe_csv: SafeCsv = False,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -109,6 +111,8 @@ def audit(
     if folder:
         check_folder(folder, folder)
     only_csv(data, file_kind(data), delimiter=delimiter != ",")
+    if safe_csv:
+        only_csv(out or "standard output", out and file_kind(out), safe_csv=True)
     frame = read_frame(data, delimiter=delimiter)
     labels = _inputs.label_column(frame, label, data)
     texts = _inputs.column_of(frame, text, data) if text else None
@@ -134,7 +138,7 @@ def audit(
         shadows.fit(X, labels)
     table, attack = shadows.to_table(texts=texts, ids=ids).frame, shadows.attack()
     if out:
-        write_frame(table, out)
+        write_frame(table, out, safe=safe_csv)
     top = table.sort("rank").head(10)
     if messages.draws:
         shown = top.select(*SHOWN, "id" if texts is None else "text")

@@ -157,7 +157,8 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         Texts are not kept.
 
     threshold_ : ndarray of shape (n_classes,)
-        Risk above which samples of each class go, before `min_per_class`; where a share
+        Risk above which samples of each class go, before `min_per_class` (that of the
+        probability of 5 %, where nothing is asked for); where a share
         or a number was asked for, half-way between the last that goes and the first
         that stays. Infinite where none goes.
 
@@ -429,8 +430,10 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             risks = float(value if name == "threshold" else -least)
             remove = -self.scores_ > risks
             table, likely = self.risk_table_, "most_likely_label"
-            if name is None and offset is None and likely in table.columns:
-                remove &= table[likely] != table["label"]
+            if name is None and offset is None:
+                remove = table["probability"] < _LEAST
+                if likely in table.columns:
+                    remove &= table[likely] != table["label"]
         self.threshold_ = np.broadcast_to(risks, len(self.classes_)).copy()
         return remove
 

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 from scipy.special import log_softmax
 from sklearn.utils.validation import _num_samples
 
-from smilearn.exceptions import CacheWarning, LowSupportWarning
+from smilearn.exceptions import CacheWarning, InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import name_of_weights
 from smilearn.finetuning._base import FineTuning
 from smilearn.scoring._checks import encoded
@@ -20,6 +20,8 @@ from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.utils._answers import log_probabilities
 from smilearn.utils._files import RunFolder, load_arrays, save_arrays
 from smilearn.utils._indexing import take_samples
+
+_SUM = 1.001  # of probabilities, rounded
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Run:
         model, checkpoints = self.model, None
         last = _last(model)
         if self.folder and isinstance(last, FineTuning):
-            checkpoints = self.folder.path / f"run-{self.fold:03d}"
+            checkpoints = self._checkpoints
             last.set_params(checkpoint_folder=checkpoints)
         more = {} if weight is None else {name_of_weights(model): weight[rows]}
         model.fit(take_samples(X, rows), y[rows], **more)
@@ -73,11 +75,12 @@ class Run:
             table, states = answer.table, answer.states
             sound = table.shape == (self.held.sum(), n_classes)
             sound &= table.dtype == np.float64 and bool((table <= 0).all())
-            sound &= bool((np.exp(table).sum(1) < 1.001).all())  # rounded
+            sound &= bool((np.exp(table).sum(1) < _SUM).all())
             sound &= states.dtype == np.float32 and len(states) == len(table)
             sound &= bool(np.isfinite(states).all()) and answer.epochs > 0
             if sound and np.array_equal(file["held_out"], self.held):
                 answer.states = states if states.shape[1] else None
+                shutil.rmtree(self._checkpoints, ignore_errors=True)
                 return answer
         warnings.warn(
             f"{self._file} is damaged or of another run; this run is made again.",
@@ -98,8 +101,12 @@ class Run:
         )
 
     @property
+    def _checkpoints(self):
+        return self.folder.path / f"run-{self.fold:03d}"
+
+    @property
     def _file(self):
-        return self.folder.path / f"run-{self.fold:03d}.npz"
+        return self._checkpoints.with_suffix(".npz")
 
 
 def answers_of(model, X, classes):
@@ -112,6 +119,12 @@ def answers_of(model, X, classes):
         known = log_softmax(logits.astype(np.float64), axis=1)
     else:
         known = np.minimum(log_probabilities(model, X, seen), 0)
+        total = np.exp(known).sum(1).max(initial=0)
+        if total >= _SUM:
+            raise InvalidInputError(
+                f"Probabilities of {type(model).__name__} must sum to 1 for each "
+                f"sample; got {total:.3f}."
+            )
     table = np.full((_num_samples(X), len(classes)), -np.inf)
     table[:, encoded(classes, seen)] = known
     return table, states
@@ -167,7 +180,7 @@ def first_copies(X):
     elif isinstance(X, np.ndarray) and X.dtype != object:
         keys = [row.tobytes() for row in X]
     else:
-        keys = map(repr, X)
+        keys = (repr(x.tolist() if isinstance(x, np.ndarray) else x) for x in X)
     first = {}
     places = [first.setdefault(key, place) for place, key in enumerate(keys)]
     return np.array(places, np.int64)

@@ -38,6 +38,9 @@ class Table:
     def __len__(self):
         return len(self.frame)
 
+    def __contains__(self, name):
+        return name in self.columns
+
     def __getitem__(self, key):
         """A column by its name; rows by a number, a slice, indices or a mask."""
         if isinstance(key, str):

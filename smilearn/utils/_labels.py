@@ -42,6 +42,12 @@ def check_labels(y, caller="The estimator"):
     if isinstance(y, np.ndarray) and y.dtype.kind in "fc":
         _refuse_missing(np.flatnonzero(np.isnan(y)))
         return y
+    if isinstance(y, np.ndarray) and y.dtype.kind in "mM":
+        _refuse_missing(np.flatnonzero(np.isnat(y)))
+        raise InvalidInputError(
+            f"labels must be strings, numbers or booleans; got {y.dtype}. Turn dates "
+            "into strings."
+        )
     if isinstance(y, np.ndarray) and y.dtype.kind == "U":
         _check_strings(np.unique(y).tolist(), y)
         return y
@@ -160,6 +166,8 @@ def _one_column(y):
     y = read_column(y)
     if is_tensor(y):
         y = y.detach().cpu().numpy()
+    if hasattr(y, "iloc") and isinstance(y.dtype, np.dtype) and y.dtype.kind != "O":
+        y = y.to_numpy()
     refuse_masked(y, "labels")
     if isinstance(y, (str, bytes)) or not (np.iterable(y) or hasattr(y, "__array__")):
         raise InvalidInputError(f"labels must be a sequence; got {y!r}.")

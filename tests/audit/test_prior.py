@@ -6,6 +6,7 @@ from shadow_models import Breaking, Lookup, X, Y, audited, same
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -366,10 +367,20 @@ def test_a_prior_may_be_a_scorer_fitted_or_not_a_pipeline_or_scores():
         (["a"] * 60, "got <U1"),
         (np.where(np.arange(60), 0, np.nan), "must be finite; 1 are not"),
         (Unscored(), "Unscored has none"),
-        (SlicedMIScorer(16).fit(X, Y[::-1]), "fitted to other samples"),
+        (SlicedMIScorer(16).fit(X, Y[::-1]), "fitted to other labels"),
         (3, "'prior' parameter"),
     ],
 )
 def test_mistakes(prior, message):
     with pytest.raises(ValueError, match=message):
         audited(n_shadow=4, prior=prior)
+
+
+def test_a_fitted_prior_goes_with_labels_in_any_form():
+    rows, labels = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2
+    prior = SlicedMIScorer(16, random_state=0).fit(rows, np.array(["a", "b"])[labels])
+    audit = ShadowAudit(GaussianNB(), n_shadow=4, prior=prior, random_state=0)
+    audit.fit(rows, np.eye(2, dtype=int)[labels])
+    np.testing.assert_array_equal(audit.prior_scores_, prior.scores_)
+    with pytest.raises(InvalidInputError, match="fitted to other labels"):
+        audit.fit(rows, labels[::-1])

@@ -69,6 +69,14 @@ def test_json_for_scripts(data):
     assert facts["out"] is None
 
 
+def test_cells_that_are_safe_in_a_spreadsheet(data):
+    options = ["--id", "text", "--safe-csv", "--out"]
+    succeed("audit", data, *ROWS, *options, "audit.csv")
+    assert "--safe-csv is of CSV" in mistake(
+        "audit", data, *ROWS, *options, "audit.jsonl"
+    )
+
+
 def test_ids_of_ones_own(data):
     succeed("audit", data, *ROWS, "--id", "text", "--out", "audit.jsonl")
     assert read("audit.jsonl")["id"] == TEXTS

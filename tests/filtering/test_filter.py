@@ -231,6 +231,14 @@ def test_without_a_rule_labels_of_less_than_5_percent_go(data):
     )
 
 
+def test_it_is_the_probability_of_a_table_that_counts():
+    labels = np.repeat(["a", "b"], 4)
+    probability = np.tile([0.01, 0.04, 0.06, 0.9], 2)
+    table = RiskTable(np.full(8, -9.0), labels, probability=probability)
+    kept = RiskFilter(table).fit(None, labels).support_
+    np.testing.assert_array_equal(kept, probability >= 0.05)
+
+
 def test_many_classes_keep_labels_that_are_the_likeliest_though_unlikely():
     labels = np.array(["a", "b", "c"])
     probability, likely = [0.04, 0.04, 0.9], ["a", "c", "c"]

@@ -262,6 +262,26 @@ def test_equal_samples_share_a_fold(kind):
         scorer(model, prior=None, n_folds=8).fit(given, y)
 
 
+def test_rows_that_print_alike_are_not_equal():
+    rows = np.zeros((40, 1200))
+    rows[:, 600] = np.arange(40) / 1e12
+    for given in (rows.astype(object), list(rows)):
+        one = scorer(DummyClassifier(), prior=None, n_folds=40)
+        assert len(set(one.fit(given, np.arange(40) % 2).folds_)) == 40
+
+
+class Unsure(LogisticRegression):
+    def predict_proba(self, X):
+        return np.full((len(X), 3), 0.8)
+
+    decision_function = predict_log_proba = property()
+
+
+def test_probabilities_that_sum_to_more_than_1_are_refused():
+    with pytest.raises(InvalidInputError, match=r"sum to 1 for each sample; got 2\.4"):
+        scorer(Unsure(), prior=None).fit(X, LABELS)
+
+
 def test_a_class_of_copies_of_one_sample_scores_the_log_of_its_share():
     rows, y = X.copy(), np.where(np.isin(np.arange(300), [7, 8]), 9, LABELS)
     rows[8] = rows[7]

@@ -25,6 +25,8 @@ KEPT = {
     "view": (pa.array(["a", "b"], pa.string_view()), ["a", "b"]),
     "chunks": (pa.chunked_array([["a"], ["b"]]), ["a", "b"]),
     "StringDType": (np.array(["a", "b"], np.dtypes.StringDType()), ["a", "b"]),
+    "int8": (pd.Series([1, 2], dtype="int8"), [1, 2]),
+    "uint64": (pd.Series([2**63, 1], dtype="uint64"), [2**63, 1]),
     "objects": (np.array([1, BIG], object), [1, BIG]),
     "numbers of NumPy": ([np.int64(1), np.int8(2)], [1, 2]),
     "big-endian": (np.array([1, 2], ">i8"), [1, 2]),
@@ -58,6 +60,7 @@ REFUSED = {
     "two columns": (pd.DataFrame({"y": [1], "z": [2]}), r"give ds\['y'\]"),
     "a table": (pa.table({"y": [1], "z": [2]}), r"give ds\['y'\]"),
     "rows": ([[1, 2], [3, 4]], "1d array"),
+    "dates": (np.array(["2020-01-01", "2020-01-02"], "M8[ns]"), "into strings"),
     "nothing": (None, "requires y to be passed"),
 }
 
