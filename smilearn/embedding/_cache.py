@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import stat
 import time
 import warnings
 from numbers import Integral
@@ -374,9 +375,9 @@ def _set_aside(path, error):
 def _connected(path):
     """Open a database, and make it where there is none; read-only where it must be."""
     for end in ("", "-wal", "-shm", "-journal"):  # a FIFO would be waited for
-        each = Path(f"{path}{end}")
-        if each.exists() and not each.is_file():
-            raise OSError(f"{each.name} is no file")
+        with contextlib.suppress(FileNotFoundError):  # asked once: others come and go
+            if not stat.S_ISREG(Path(f"{path}{end}").stat().st_mode):
+                raise OSError(f"{_FILE}{end} is no file")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or all(os.access(p, os.W_OK) for p in (path, path.parent)):
         return _opened(path, "rwc")
