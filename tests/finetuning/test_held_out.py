@@ -34,6 +34,7 @@ from smilearn import (
     compare_scorers,
 )
 from smilearn.exceptions import CacheWarning, InvalidInputError, LowSupportWarning
+from smilearn.finetuning._held_out_runs import fold_evidence
 
 QUICK = SlicedMIScorer(32, random_state=0)
 
@@ -566,3 +567,13 @@ def test_checkpoints_of_ones_own_are_refused(tiny_encoder, tmp_path):
     classifier = make(tiny_encoder, FineTunedClassifier, checkpoint_folder=tmp_path)
     with pytest.raises(InvalidInputError, match="give checkpoint_folder to the scorer"):
         HeldOutScorer(classifier).fit(TEXTS, Y)
+
+
+def test_classes_without_others_in_a_fold_get_no_evidence():
+    rows, y = X[:41], np.append(np.arange(40) % 2, 2)
+    fitted, table = fold_evidence(rows, y, np.ones(41), np.arange(4), 0)
+    assert fitted.classes_.tolist() == [0, 1, 2]
+    assert table[40, 2] == 0
+    assert (table[:, 3] == 0).all()
+    assert (table[:40, :2] != 0).all()
+    assert fold_evidence(rows, np.ones(41), np.ones(41), np.arange(2), 0)[0] is None
