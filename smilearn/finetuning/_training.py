@@ -8,6 +8,7 @@ from numbers import Real
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PrinterCallback, Trainer, TrainerCallback, set_seed
 
@@ -104,11 +105,24 @@ def train(network, samples, point, arguments, per_epoch, folder, callbacks):
         callbacks=[watcher, *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    with _naming(folder):
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     for wrapper in ("forward", "_original_forward"):  # of mixed precision
         vars(network).pop(wrapper, None)
     training = time.perf_counter() - start - (watcher.seconds - before)
     return watcher.seconds / training
+
+
+@contextmanager
+def _naming(folder):
+    """Make errors of libraries that cannot write a checkpoint name its folder."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error)
+        if folder and ("I/O error" in reason or "PytorchStreamWriter" in reason):
+            raise OSError(0, reason, str(folder.path)) from error
+        raise
 
 
 def loss_weights(class_weight, classes, codes, sample_weight):

@@ -77,6 +77,11 @@ def replacing(path):
         yield temporary
         temporary.chmod(mode)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # some libraries name no file of a full disk
+            reason = error.strerror or str(error)
+            raise OSError(error.errno or 0, reason, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
