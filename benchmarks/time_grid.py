@@ -1,6 +1,6 @@
 """Does `fit` take a time that the size does not explain? A grid over n, d and K.
 
-    python benchmarks/time_grid.py [--threads 1] [--most 60] [--cpu] [--write]
+    python benchmarks/time_grid.py [--threads 2] [--most 60] [--cpu] [--write]
 
 Each cell is `SlicedMIScorer(random_state=0).fit(X, y)` over what cannot be spared, in
 torch, float32, as many threads: ``X @ directions.T`` for the slices that the fit took,
@@ -100,7 +100,7 @@ def as_row(result):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--memory", type=float, default=4.0, help="GiB of a cell")
     parser.add_argument("--most", type=float, default=120.0, help="seconds of a cell")
     parser.add_argument("--until", type=float, help="minutes after which to stop")

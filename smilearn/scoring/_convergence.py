@@ -225,15 +225,15 @@ def _followed(model, points, codes, counts, settings):
     }
     stops = sorted({*counts, *(stop for second in seconds.values() for stop in second)})
     tally = SliceTally(len(points), length)
-    every = np.repeat(np.arange(len(model.classes))[:, None], len(points), axis=1)
-    columns = columns_of("pmi", np.concatenate([codes[None], every]), points)
+    labels = np.concatenate([codes[None], slices.labels(points)])
+    columns = columns_of("pmi", labels, points)
     groups = tally.groups(np.arange(len(slices)))
-    totals, before = np.zeros((len(columns), len(points))), 0
+    totals, before = np.zeros(labels.shape), 0
     contrast, reliability, agreement, sums = [], [], [], {}
-    parts = slices.sums(points, columns, settings, cuts=stops, groups=groups)
-    for stop, read in parts:
-        totals += [total.sum(0) for total, _ in read]
-        tally.add(slice(None), *read[0])
+    parts = slices.sums(points, [columns], settings, cuts=stops, groups=groups)
+    for stop, ((total, squares),) in parts:
+        totals += total.sum(1)
+        tally.add(slice(None), total[0], squares[0])
         tally.count(before, stop)
         before = stop
         if stop not in stops:

@@ -120,10 +120,11 @@ class Fitting:
             codes = torch.as_tensor(codes, device=product.device)
             column = own_column("pmi", codes, self._left_out[rows])
             nodes = self.settings.nodes(moments)
-            part = SliceSums(groups[block], 4, product)
+            part = SliceSums(groups[block], 4, product, column)
             reader = SliceReader(self.settings, moments, nodes, in_range=True)
             reader.add_to([part], product, [column])
-            self.tally.add(rows, *part.values())
+            (total,), (squares,) = part.values()
+            self.tally.add(rows, total, squares)
             bar.update(len(product))
 
         everything = slice(0, len(self.labels))
@@ -159,7 +160,7 @@ class Fitting:
             column = own_column("pmi", labels, left_out[rows])
             known = {"groups": groups, "in_range": bool(left_out[rows].any())}
             parts = model.slices.sums(points, [column], self.settings, **known)
-            for _, ((total, squares),) in parts:
+            for _, (((total,), (squares,)),) in parts:
                 self.tally.add(begin + rows, total, squares)
 
     def _of_slices(self, sums, directions):

@@ -34,14 +34,12 @@ def moments(Z, ends, shift):
 
 
 def look_up(Z, rows, grid, table, offset, group, total, squares):
-    """Read a table for each projection, and add what it says to the sample's sums."""
+    """Read a table for each projection and column, and add what it says to the sums."""
     origin, step, n_nodes = grid
     last = np.int32(n_nodes - 1)
     arguments = Z, rows, origin, 1 / step, last, table, offset, group, total, squares
-    n_samples = Z.shape[1]
-    in_threads(
-        lambda *part: _look_up(*arguments, *part), n_samples, n_samples * len(rows)
-    )
+    size = offset.size * len(rows)
+    in_threads(lambda *part: _look_up(*arguments, *part), Z.shape[1], size)
 
 
 def _mirrored(bits):
@@ -95,25 +93,22 @@ def _look_up(
     for start in range(begin, end, _TILE):
         stop = min(start + _TILE, end)
         length = np.uint64(stop - start)
-        classes, squared = offset[start:stop], squares[start:stop]
         for s in range(len(rows)):
-            z, added, entries = (
-                Z[rows[s]][start:stop],
-                total[group[s]][start:stop],
-                table[s],
-            )
+            z, entries = Z[rows[s]][start:stop], table[s]
             first, scale = origin[s], density[s]
-            for i in range(
-                length
-            ):  # three loops, as only the second cannot be vectorized
+            # three loops, as only that of the table cannot be vectorized
+            for i in range(length):
                 place = (z[i] - first) * scale
                 held = min(max(place, real(0)), real(last))  # or int32 overflows
                 node[i] = min(max(np.int32(held), np.int32(0)), last)  # in any case
                 beyond[i] = held - real(node[i])
-                node[i] += classes[i]
-            for i in range(length):
-                entry = entries[np.uint32(node[i])]
-                value[i] = entry.real + beyond[i] * entry.imag
-            for i in range(length):
-                added[i] += value[i]
-                squared[i] += value[i] * value[i]
+            for c in range(len(offset)):
+                classes = offset[c][start:stop]
+                added = total[c][group[s]][start:stop]
+                squared = squares[c][start:stop]
+                for i in range(length):
+                    entry = entries[np.uint32(node[i] + classes[i])]
+                    value[i] = entry.real + beyond[i] * entry.imag
+                for i in range(length):
+                    added[i] += value[i]
+                    squared[i] += value[i] * value[i]

@@ -164,11 +164,13 @@ class ScoreModel:
         if self.pooled:
             lda = {"lda": _array(self.lda.table(points, settings))}
             own, codes = codes, None
-        labels = self.slices._labels(points, codes)
+        labels = self.slices.labels(points, codes)
         function = "density" if self.pooled else "pmi"
-        columns, totals = columns_of(function, labels, points), 0.0
-        for end, sums in self.slices.sums(points, columns, settings, cuts=counts):
-            totals = totals + np.stack([total.sum(0) for total, _ in sums], 1)
+        columns, totals = [columns_of(function, labels, points)], 0.0
+        for end, ((sums, _),) in self.slices.sums(
+            points, columns, settings, cuts=counts
+        ):
+            totals = totals + sums.sum(1).T
             if end in counts:
                 table = totals / end
                 if self.pooled:

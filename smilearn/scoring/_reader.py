@@ -71,11 +71,11 @@ class Settings:
         return nodes_needed(self.densities(moments), moments)
 
 
-class Column(NamedTuple):
-    """What to read for each sample: a function of its projection and of a label."""
+class Columns(NamedTuple):
+    """What to read for each sample: a function of its projection and of some labels."""
 
     function: str  # "pmi" or "density"
-    codes: torch.Tensor
+    codes: torch.Tensor  # (n_columns, n_samples)
     left_out: bool = False
     weight: torch.Tensor | None = None  # of what is left out, where it is not one copy
 
@@ -91,50 +91,41 @@ class SliceReader:
         self._in_range = in_range  # of the projections that were fitted
 
     def add_to(self, sums, Z, columns):
-        """Add what each column reads of projections (S, n) to its sums."""
-        exactly = [column.weight is not None for column in columns]
+        """Add what columns read of projections (S, n) to their sums; lists of both."""
         for level in np.unique(self.nodes):
             rows = np.flatnonzero(self.nodes == level)
-            for table_only in (False, True):
-                some = [
-                    (each, column)
-                    for each, column, exact in zip(sums, columns, exactly, strict=True)
-                    if table_only != (exact or not level)
-                ]
-                work = self._look_up if table_only else self._compute
-                if some:
-                    work(some, Z, rows, int(level))
+            for each, some in zip(sums, columns, strict=True):
+                exact = some.weight is not None or not level
+                work = self._compute if exact else self._look_up
+                work(each, some, Z, rows, int(level))
 
-    def _function(self, rows, settings, column, weight=1.0):
-        """What a column reads on some slices, as a function of z."""
-        moments, function = self.moments[rows], _FUNCTIONS[column.function]
+    def _function(self, rows, settings, columns, weight=1.0):
+        """What columns read on some slices, as a function of z."""
+        moments, function = self.moments[rows], _FUNCTIONS[columns.function]
         density = settings.densities(moments)
         count = settings.tensor(moments.count)[:, None]
         # a slice on which all samples are one point tells nothing of any label
         flat = torch.as_tensor(moments.total == 0, device=settings.device)
 
         def values(z):
-            options = {"left_out": column.left_out, "weight": weight}
+            options = {"left_out": columns.left_out, "weight": weight}
             result = function(density, count, z, **options)
             result[flat] = 0
             return result
 
         return values
 
-    def _look_up(self, pairs, Z, rows, n_nodes):
+    def _look_up(self, sums, columns, Z, rows, n_nodes):
         for part in chunks(len(rows), n_nodes * len(self.moments.count)):
             low, high = self.moments.low[rows[part]], self.moments.high[rows[part]]
             origin, step = map(self.settings.tensor, grid_of(low, high, n_nodes))
-            grid, tables = (origin, step, n_nodes), {}
-            for sums, column in pairs:
-                kind = column.function, column.left_out
-                if kind not in tables:
-                    tables[kind] = self._table(rows[part], column, grid)
-                sums.look_up(Z, rows[part], grid, tables[kind], column.codes)
-                if not self._in_range:
-                    self._make_good(sums, Z, rows[part], grid, column)
+            grid = origin, step, n_nodes
+            table = self._table(rows[part], columns, grid)
+            sums.look_up(Z, rows[part], grid, table, columns.codes)
+            if not self._in_range:
+                self._make_good(sums, Z, rows[part], grid, columns)
 
-    def _make_good(self, sums, Z, rows, grid, column):
+    def _make_good(self, sums, Z, rows, grid, columns):
         """Put exact values in the place of those read at the ends of tables."""
         origin, step, n_nodes = grid
         low, high = origin[:, None], (origin + step * (n_nodes - 1))[:, None]
@@ -142,13 +133,13 @@ class SliceReader:
         row, sample = ((low > Z) | (high < Z)).nonzero(as_tuple=True)
         for part in chunks(len(row), len(self.moments.count)):
             which, samples = row[part], sample[part]
-            z, own = Z[which, samples], column.codes[samples][:, None]
-            function = self._function(rows[which.cpu().numpy()], self._exactly, column)
+            z, labels = Z[which, samples], columns.codes[:, samples]
+            function = self._function(rows[which.cpu().numpy()], self._exactly, columns)
             ends = torch.minimum(torch.maximum(z, low[which, 0]), high[which, 0])
             at_end, exact = (
-                function(values.to(self._exactly.torch_dtype)[:, None, None])
-                .gather(1, own[..., None])[:, 0, 0]
-                .to(Z)
+                function(values.to(self._exactly.torch_dtype)[:, None, None])[..., 0]
+                .gather(1, labels.T)
+                .T.to(Z)
                 for values in (ends, z)
             )
             sums.replace(rows[which.cpu().numpy()], samples, at_end, exact)
@@ -158,39 +149,38 @@ class SliceReader:
         best = "float32" if self.settings.device.type == "mps" else "float64"
         return replace(self.settings, dtype=best)
 
-    def _table(self, rows, column, grid):
-        """What a column reads at each node of some slices, (len(rows), K * n_nodes)."""
+    def _table(self, rows, columns, grid):
+        """What columns read at each node of some slices, (len(rows), K * n_nodes)."""
         origin, step, n_nodes = grid
 
         def work(begin, end):
-            function = self._function(rows[begin:end], self.settings, column)
+            function = self._function(rows[begin:end], self.settings, columns)
             return tabulate(function, origin[begin:end], step[begin:end], n_nodes)
 
         size = len(rows) * n_nodes * len(self.moments.count)
         return torch.cat(in_threads(work, len(rows), size))
 
-    def _compute(self, pairs, Z, rows, _):
+    def _compute(self, sums, columns, Z, rows, _):
         """Read exactly: for narrow classes, or where no whole copy is left out."""
         settings, n_classes = self._exactly, len(self.moments.count)
-        for sums, column in pairs:
-            for row in rows:
-                values = Z.new_empty((1, Z.shape[1]))
-                for part in chunks(Z.shape[1], n_classes):
-                    weight = 1.0 if column.weight is None else column.weight[part]
-                    function = self._function([row], settings, column, weight)
-                    table = function(Z[row, part].to(settings.torch_dtype)[None, None])
-                    own = table[0].gather(0, column.codes[part][None])
-                    values[:, part] = own.to(Z)
-                sums.add(np.array([row]), values)
+        for row in rows:
+            values = Z.new_empty((len(columns.codes), 1, Z.shape[1]))
+            for part in chunks(Z.shape[1], n_classes):
+                weight = 1.0 if columns.weight is None else columns.weight[part]
+                function = self._function([row], settings, columns, weight)
+                table = function(Z[row, part].to(settings.torch_dtype)[None, None])
+                values[:, 0, part] = table[0].gather(0, columns.codes[:, part]).to(Z)
+            sums.add(np.array([row]), values)
 
 
 class SliceSums:
-    """Sums over a block of slices for each sample, where the projections are."""
+    """Sums over a block of slices for each column and sample, on their device."""
 
-    def __init__(self, groups, n_groups, like):
+    def __init__(self, groups, n_groups, Z, columns):
+        n_columns, n_samples = columns.codes.shape
         self._groups = groups
-        self._total = like.new_zeros((n_groups, like.shape[1]))
-        self._squares = like.new_zeros(like.shape[1])
+        self._total = Z.new_zeros((n_columns, n_groups, n_samples))
+        self._squares = Z.new_zeros((n_columns, n_samples))
 
     def look_up(self, Z, rows, grid, table, codes):
         """Add what a table says of projections on some slices."""
@@ -203,28 +193,32 @@ class SliceSums:
             group = self._groups[rows]
             _kernels.look_up(Z.numpy(), rows, cells, table, offset, group, *sums)
             return
-        for part in chunks(len(rows), Z.shape[1]):
+        for part in chunks(len(rows), offset.numel()):
             place = Z[torch.as_tensor(rows[part], device=Z.device)]
             place = place.sub_(origin[part, None]).mul_(1 / step[part, None])
             node = place.clamp_(0, n_nodes - 1).to(torch.int64)
-            cells = torch.gather(table[part], 1, node + offset)
+            entries = (node + offset[:, None]).movedim(0, 1).flatten(1)
+            cells = torch.gather(table[part], 1, entries)
+            cells = cells.unflatten(1, offset.shape).movedim(1, 0)
             beyond = place.sub_(node)
             self.add(rows[part], torch.addcmul(cells.real, cells.imag, beyond))
 
     def add(self, rows, values):
-        """Add values (len(rows), n_samples) on some slices; they are overwritten."""
+        """Add values (n_columns, len(rows), n_samples); they are overwritten."""
         group = torch.as_tensor(self._groups[rows], device=values.device)
-        member = torch.nn.functional.one_hot(group, len(self._total)).to(values).T
-        self._total.addmm_(member, values)
-        self._squares += values.square_().sum(0)
+        member = torch.nn.functional.one_hot(group, self._total.shape[1]).to(values).T
+        self._total += member @ values
+        self._squares += values.square_().sum(1)
 
     def replace(self, rows, samples, before, after):
-        """Add one value of some samples instead of another that was added."""
+        """Add values (n_columns, m) of some samples instead of others added before."""
         group = torch.as_tensor(self._groups[rows], device=samples.device)
-        self._total.index_put_((group, samples), after - before, accumulate=True)
+        column = torch.arange(len(self._total), device=samples.device)[:, None]
+        at = column, group, samples
+        self._total.index_put_(at, after - before, accumulate=True)
         change = after.square() - before.square()
-        self._squares.index_put_((samples,), change, accumulate=True)
+        self._squares.index_put_((column, samples), change, accumulate=True)
 
     def values(self):
-        """Sums (n_groups, n_samples) and sums of squares (n_samples,), float64."""
+        """Sums (n_columns, n_groups, n_samples) and of squares, float64."""
         return self._total.cpu().double().numpy(), self._squares.cpu().double().numpy()

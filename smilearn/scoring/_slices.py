@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from smilearn.scoring._points import project
-from smilearn.scoring._reader import Column, SliceReader, SliceSums
+from smilearn.scoring._reader import Columns, SliceReader, SliceSums
 from smilearn.scoring._sums import ClassMoments
 from smilearn.utils._devices import in_blocks
 
@@ -30,13 +30,13 @@ class Slices:
 
     def psmi(self, points, codes, settings):
         """PSMI of points with their labels, (n, 1), or without codes: (n, K)."""
-        columns = columns_of("pmi", self._labels(points, codes), points)
-        return self.means(points, columns, settings)
+        columns = columns_of("pmi", self.labels(points, codes), points)
+        return self.means(points, [columns], settings)
 
     def table(self, points, settings):
         """Mean log density of points in each class, (n, K)."""
-        columns = columns_of("density", self._labels(points), points)
-        return self.means(points, columns, settings)
+        columns = columns_of("density", self.labels(points), points)
+        return self.means(points, [columns], settings)
 
     def left_out(self, points, codes, weight, settings, likely=None):
         """The same of training samples, `weight` (n,) copies of each left out.
@@ -47,7 +47,7 @@ class Slices:
         if likely is None:  # all labels but the own one, which is read left out
             likely = (own[:, None] + np.arange(1, n_classes)) % n_classes
         columns = columns_of("density", likely.T, points)
-        columns.append(own_column("density", codes, weight))
+        columns = [columns, own_column("density", codes, weight)]
         fitted = bool(weight.any())
         values = self.means(points, columns, settings, in_range=fitted)
         read = values[:, :-1]
@@ -57,18 +57,18 @@ class Slices:
         return table
 
     def means(self, points, columns, settings, *, in_range=False):
-        """Mean over the slices of what each column reads, (n, n_columns)."""
-        totals = np.zeros((len(columns), len(points)))
+        """Mean over the slices of what all columns read, (n, n_columns)."""
+        totals = 0.0
         for _, sums in self.sums(points, columns, settings, in_range=in_range):
-            totals += [total.sum(0) for total, _ in sums]
+            totals = totals + np.concatenate([total.sum(1) for total, _ in sums])
         return totals.T / len(self)
 
     def sums(self, points, columns, settings, *, cuts=(), groups=None, in_range=False):
-        """Go through the slices: where each piece ends, and what its columns read.
+        """Go through the slices: where each piece ends, and what columns read of it.
 
-        Of each column: sums over the slices of each group (n_groups, n), and of their
-        squares (n,). `groups` (S,) are those of the slices; `cuts` end pieces too;
-        points that were fitted are `in_range`.
+        For each of a list of columns: sums over the slices of each group (n_columns,
+        n_groups, n), and of squares (n_columns, n). `groups` (S,) are those of the
+        slices; `cuts` end pieces too; points that were fitted are `in_range`.
         """
         n_groups = 1 if groups is None else 4  # those of a SliceTally
         groups = np.zeros(len(self), int) if groups is None else groups
@@ -81,14 +81,15 @@ class Slices:
             for begin, end in pairwise([block.start, *inside, block.stop]):
                 piece = slice(begin, end)
                 Z = product[begin - block.start : end - block.start]
-                sums = [SliceSums(groups[piece], n_groups, Z) for _ in columns]
+                sums = [SliceSums(groups[piece], n_groups, Z, each) for each in columns]
                 fitted = settings, self.moments[piece], self.nodes[piece]
                 SliceReader(*fitted, in_range=in_range).add_to(sums, Z, columns)
                 yield end, [each.values() for each in sums]
 
         return in_blocks(work, settings, 0, len(self), len(points))
 
-    def _labels(self, points, codes=None):
+    def labels(self, points, codes=None):
+        """Labels to be read, (n_columns, n): those given, or every one."""
         if codes is not None:
             return np.asarray(codes)[None]
         every = np.arange(len(self.moments.count))
@@ -97,8 +98,8 @@ class Slices:
 
 def columns_of(function, labels, points):
     """Columns of points under some labels, (n_columns, n)."""
-    labels = torch.as_tensor(np.ascontiguousarray(labels), device=points.device)
-    return [Column(function, each) for each in labels]
+    labels = np.ascontiguousarray(labels)
+    return Columns(function, torch.as_tensor(labels, device=points.device))
 
 
 def own_column(function, codes, left_out):
@@ -107,7 +108,7 @@ def own_column(function, codes, left_out):
     Either all of them are above 0 or none is.
     """
     if not left_out.any():
-        return Column(function, codes)
+        return Columns(function, codes[None])
     whole = (left_out == 1).all()
     weight = None if whole else torch.as_tensor(left_out, device=codes.device)
-    return Column(function, codes, True, weight)
+    return Columns(function, codes[None], True, weight)

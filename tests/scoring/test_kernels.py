@@ -36,23 +36,23 @@ def tables(seed, dtype, n_slices, n_classes, n_nodes):
 def test_look_up_is_linear_between_nodes_and_adds_up(
     seed, dtype, n_threads, n_samples, monkeypatch
 ):
-    """On some rows, in several groups, beyond the ends of the grid too."""
+    """On some rows, in two columns and groups, beyond the ends of the grid too."""
     monkeypatch.setattr(_threads, "_LEAST", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
     rng, n_nodes = np.random.default_rng(seed), 16
     Z, rows = rng.normal(size=(7, n_samples)).astype(dtype), np.array([5, 0, 3])
     table = tables(seed, dtype, 3, 4, n_nodes)
     origin, step = np.array([-1, -2, -0.5], dtype), np.array([0.1, 0.3, 0.1], dtype)
-    codes, group = rng.integers(0, 4, n_samples), np.array([1, 0, 1])
-    total, squares = rng.normal(size=(2, n_samples)).astype(dtype), np.ones(n_samples)
-    expected, expected_squares = total.astype(float), squares.copy()
-    squares = squares.astype(dtype)
+    codes, group = rng.integers(0, 4, (2, n_samples)), np.array([1, 0, 1])
+    total = rng.normal(size=(2, 2, n_samples)).astype(dtype)
+    expected, expected_squares = total.astype(float), np.ones((2, n_samples))
+    squares = expected_squares.astype(dtype)
     for s in range(3):
         place = np.clip((Z[rows[s]] - origin[s]) / step[s], 0, n_nodes - 1)
         node = np.floor(place).astype(int)
         entry = table[s, codes * n_nodes + node]
         value = entry.real + (place - node) * entry.imag
-        expected[group[s]] += value
+        expected[:, group[s]] += value
         expected_squares += value**2
     offset = (codes * n_nodes).astype(np.int32)
     grid = origin, step, n_nodes
@@ -104,11 +104,11 @@ def test_no_projection_reads_beyond_its_table():
     """Whatever went wrong before, memory stays safe."""
     Z = np.array([[np.nan, np.inf, -np.inf, 1e38, -1e38, 0.5]], np.float32)
     table, n_samples = np.ones((1, 8), np.complex64), Z.shape[1]
-    total = np.zeros((1, n_samples), np.float32)
+    total = np.zeros((1, 1, n_samples), np.float32)
     grid = np.zeros(1, np.float32), np.full(1, 0.25, np.float32), 8
-    zeros = np.zeros(n_samples, np.int32), np.zeros(1, int)
+    zeros = np.zeros((1, n_samples), np.int32), np.zeros(1, int)
     _kernels.look_up(Z, np.arange(1), grid, table, *zeros, total, total[0].copy())
-    assert (total[0, 3:] >= 1).all()
+    assert (total[0, 0, 3:] >= 1).all()
 
 
 def test_without_compilation_torch_does_the_work(monkeypatch):

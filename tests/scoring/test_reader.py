@@ -9,7 +9,7 @@ from oracles import embeddings, fitted, psmi, wide_and_narrow
 from smilearn import SlicedMIScorer
 from smilearn.scoring import _densities, _kernels, _reader
 from smilearn.scoring._densities import DENSITIES
-from smilearn.scoring._reader import Column, Settings, SliceReader, SliceSums
+from smilearn.scoring._reader import Columns, Settings, SliceReader, SliceSums
 from smilearn.scoring._sums import moments_of
 
 KINDS = sorted(DENSITIES)
@@ -95,20 +95,21 @@ def test_every_slice_is_read_once_under_every_label(seed, most, monkeypatch):
     labels = torch.as_tensor(rng.integers(0, 3, (2, 50)))
     weight = torch.as_tensor(rng.uniform(0.5, 1, 50))
     columns = [
-        Column("pmi", labels[0], left_out=True),
-        Column("density", labels[1]),
-        Column("density", labels[0], left_out=True, weight=weight),
+        Columns("pmi", labels[:1], left_out=True),
+        Columns("density", labels),
+        Columns("density", labels[:1], left_out=True, weight=weight),
     ]
 
     def read(nodes):
-        sums = [SliceSums(np.arange(40), 40, Z) for _ in columns]  # every slice apart
+        # every slice apart
+        sums = [SliceSums(np.arange(40), 40, Z, each) for each in columns]
         SliceReader(settings, moments, nodes).add_to(sums, Z.clone(), columns)
-        return [column.values() for column in sums]
+        return [each.values() for each in sums]
 
     for found, expected in zip(read(nodes), read(0 * nodes), strict=True):
-        assert (np.abs(found[0]).max(1) > 0).all()
+        assert (np.abs(found[0]).max(2) > 0).all()
         assert_allclose(found[0], expected[0], atol=1e-3)
-        assert_allclose(found[1], (found[0] ** 2).sum(0), rtol=1e-9)
+        assert_allclose(found[1], (found[0] ** 2).sum(1), rtol=1e-9)
 
 
 @pytest.mark.parametrize("left_out", [True, False])
