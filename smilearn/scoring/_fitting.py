@@ -1,24 +1,25 @@
-"""Fitting to samples that are all at hand, or come again and again in batches.
+"""Fitting to samples that are all at hand, or come again and again in blocks.
 
 Samples at hand are projected once: the moments of a block of slices are taken and its
-projections looked up while they are there. Batches are gone through twice for each
-extension of the slices, once for the sums and once for the scores. The probabilities
-take one more pass, as the pool is fitted to the sums.
+projections looked up while they are there. Blocks of a stream are gone through twice
+for each extension of the slices, once for the sums and once for the scores. The
+probabilities take one more pass, as the pool is fitted to the sums.
 """
 
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.scoring._blocks import AtHand, Block, Streamed
 from smilearn.scoring._checks import forget
 from smilearn.scoring._model import fit_model, split_by_left_out
 from smilearn.scoring._outliers import find_outliers
-from smilearn.scoring._points import content_keys, features_of, rows_of
+from smilearn.scoring._points import rows_of
 from smilearn.scoring._reader import SliceReader, SliceSums
 from smilearn.scoring._recipe import recipe_of
 from smilearn.scoring._slices import own_column
@@ -34,44 +35,38 @@ from smilearn.utils._weights import enough_weight
 
 
 class Fitting:
-    """One fit; `batches` makes an iterable of (X, y, weight), checked."""
+    """One fit to samples in blocks."""
 
-    def __init__(self, batches, settings, recipe, *, at_hand):
-        self._batches, self.settings, self.recipe = batches, settings, recipe
-        self._at_hand = None
-        if at_hand:
-            ((X, self.labels, self.weight),) = batches()
-            self._at_hand = features_of(X, recipe.projection, settings.device)
-            self._source = X
-        else:
-            self.labels, self.weight = _labels_and_weights(batches())
-        self.classes, self._codes = np.unique(self.labels, return_inverse=True)
+    def __init__(self, blocks, recipe, settings):
+        self.blocks, self.recipe, self.settings = blocks, recipe, settings
+        self.classes, self._codes, self.weight = blocks.labels_and_weights()
         if len(self.classes) < 2:
             raise InvalidInputError(
                 "y must hold 2 classes or more, as the score compares labels; "
                 f"got 1 class: {self.classes.tolist()[0]!r} for all "
-                f"{len(self.labels)} samples."
+                f"{len(self._codes)} samples."
             )
-        enough_weight(self.weight, self.labels)
-        self.outliers = np.zeros(len(self.labels), bool)
-        self._fitted = np.ones(len(self.labels), bool)
+        enough_weight(self.weight, self._codes)
+        self.outliers = np.zeros(len(self._codes), bool)
+        self._fitted = np.ones(len(self._codes), bool)
         if self.weight is not None:
             self._fitted = self.weight > 0
         self.sums = None
 
+    @property
+    def labels(self):
+        """Label of each sample, (n,)."""
+        return self.classes[self._codes]
+
     def set_outliers_aside(self, ratio):
         """Find outliers; they are not fitted, and scored as new samples."""
-
-        def blocks():
-            return ((rows.start, X) for rows, X in self._blocks())
-
-        self.outliers = find_outliers(blocks, self._codes, ratio, self.weight)
+        self.outliers = find_outliers(self.blocks, self._codes, ratio, self.weight)
         self._fitted &= ~self.outliers
 
     def add_slices(self, directions, n_slices, most, *, verbose=False):
         """Fit so many slices; "auto" doubles them until the ranking is reliable."""
         length = directions.n_features if self.recipe.orthogonal else 1
-        self.tally = SliceTally(len(self.labels), length, self.weight)
+        self.tally = SliceTally(len(self._codes), length, self.weight)
         if n_slices == "auto":
             n_slices = min(FIRST_SLICES, most)
         else:
@@ -87,33 +82,28 @@ class Fitting:
     def _extend(self, directions, verbose):
         start = self.tally.n_slices
         fresh = directions[start:]
+        groups = self.tally.groups(start + np.arange(len(fresh)))
         with tqdm(desc="slices", total=len(fresh), disable=not verbose) as bar:
-            if self._at_hand is None:
-                sums = self._stream(fresh, start)
-                bar.update(len(fresh))
+            if self.blocks.at_hand:
+                sums = self._project_once(fresh, groups, bar)
             else:
-                sums = self._project_once(fresh, start, bar)
+                sums = self._stream(fresh, groups)
+                bar.update(len(fresh))
         self.sums = sums if self.sums is None else self.sums.with_slices(sums)
         self.tally.count(start, len(directions))
 
-    def _sums_of(self, X, rows, directions, read=None):
-        """Sums of the fitted samples among some rows; None where there are none."""
-        fitted = np.flatnonzero(self._fitted[rows])
-        if not len(fitted):
-            return None
-        asked = {"pooled": self.recipe.pooled and self.sums is None, "read": read}
-        if asked["pooled"] and self.recipe.projection is not None:
-            asked["keys"] = content_keys(self._source)[fitted]
-        X = rows_of(X, fitted)
-        fitted = fitted + rows.start
-        weight = None if self.weight is None else self.weight[fitted]
-        labels = self.labels[fitted]
-        return Sums.of(X, labels, weight, directions, self.settings, **asked)
+    @property
+    def _for_sums(self):
+        """What `sums_of` is handed, aligned with the samples."""
+        return self._codes, self._fitted, self.weight
 
-    def _project_once(self, directions, start, bar):
+    def _asked(self, directions):
+        pooled = self.recipe.pooled and self.sums is None
+        return self.classes, self.recipe.projection is not None, directions, pooled
+
+    def _project_once(self, directions, groups, bar):
         """Sums and scores from one product: for samples that are all at hand."""
         fitted = np.flatnonzero(self._fitted)
-        groups = self.tally.groups(start + np.arange(len(directions)))
 
         def read(product, moments, order, codes, block):
             rows = fitted[order]
@@ -127,41 +117,31 @@ class Fitting:
             self.tally.add(rows, total, squares)
             bar.update(len(product))
 
-        everything = slice(0, len(self.labels))
-        sums = self._sums_of(self._at_hand, everything, directions, read)
-        if len(fitted) < len(self.labels):
-            model = self._of_slices(sums, directions)
+        asked = *self._for_sums, *self._asked(directions), read
+        sums = sums_of(self.blocks.block, self.settings, *asked)
+        if len(fitted) < len(self._codes):
             others = np.flatnonzero(~self._fitted)
-            self._tally(model, 0, self._at_hand, groups, others)
+            work = partial(tally_of, rows=others)
+            self._tally(self._of_slices(sums, directions), groups, work, others)
         return sums
 
-    def _stream(self, directions, start):
-        """Sums and scores in two passes over the batches."""
-        sums = None
-        for rows, X in self._blocks():
-            with working_on(self.settings.device):
-                fresh = self._sums_of(X, rows, directions)
-            if fresh is not None:
-                sums = fresh if sums is None else sums.merged(fresh, directions)
+    def _stream(self, directions, groups):
+        """Sums and scores in two passes over the blocks."""
+        merge = partial(_merged, directions=directions)
+        shared = self._asked(directions)
+        sums = self.blocks.total(sums_of, merge, self._for_sums, shared)
         model = self._of_slices(sums, directions)
-        groups = self.tally.groups(start + np.arange(len(directions)))
-        for rows, X in self._blocks():
-            with working_on(self.settings.device):
-                self._tally(model, rows.start, X, groups, np.arange(len(X)))
+        self._tally(model, groups, tally_of, slice(None))
         return sums
 
-    def _tally(self, model, begin, X, groups, some):
-        """Add the pmi of some rows of a block to the tally."""
-        block = slice(begin, begin + len(X))
-        codes, left_out = self._codes[block], self._left_out[block]
-        for part in split_by_left_out(left_out[some]):
-            rows = some[part]
-            points, labels = model.labelled(X, codes, rows, self.settings)
-            column = own_column("pmi", labels, left_out[rows])
-            known = {"groups": groups, "in_range": bool(left_out[rows].any())}
-            parts = model.slices.sums(points, [column], self.settings, **known)
-            for _, (((total,), (squares,)),) in parts:
-                self.tally.add(begin + rows, total, squares)
+    def _tally(self, model, groups, work, rows):
+        """Add the pmi of some samples to the tally."""
+        aligned, shared = (self._codes, self._left_out), (model, groups)
+        parts = self.blocks.map(work, aligned, shared)
+        totals, squares = (
+            np.concatenate(each, -1) for each in zip(*parts, strict=True)
+        )
+        self.tally.add(rows, totals, squares)
 
     def _of_slices(self, sums, directions):
         """Model of some slices alone."""
@@ -179,65 +159,85 @@ class Fitting:
         self.reliability = 1.0 if one_direction else self.tally.reliability
         if not self.recipe.pooled:
             return
-        self.log_probability = np.empty(len(self.labels))
-        self.likely = np.empty(len(self.labels), np.int64)
-        for rows, X in self._blocks():
-            with working_on(self.settings.device):
-                own, likely = self.model.left_out_posterior(
-                    X, self._codes[rows], self._left_out[rows], self.settings
-                )
-            prior = self.model.pool.log_prior[self._codes[rows]]
-            bounded = np.where(self.outliers[rows], np.minimum(own, prior), own)
-            self.log_probability[rows], self.likely[rows] = bounded, likely
+        aligned = self._codes, self._left_out
+        parts = self.blocks.map(posterior_of, aligned, (self.model,))
+        own, self.likely = map(np.concatenate, zip(*parts, strict=True))
+        prior = self.model.pool.log_prior[self._codes]
+        bounded = np.minimum(own, prior)
+        self.log_probability = np.where(self.outliers, bounded, own)
 
     @cached_property
     def _left_out(self):
         """Copies of each sample that are left out when it is scored, (n,)."""
         if not self.recipe.leave_one_out:
-            return np.zeros(len(self.labels))
+            return np.zeros(len(self._codes))
         if self.weight is None or (self.weight[self._fitted] % 1 == 0).all():
             return self._fitted.astype(float)
         return np.where(self._fitted, self.weight, 0)
 
-    def _blocks(self):
-        """Rows of each block and their features, the same at each call."""
-        if self._at_hand is not None:
-            yield slice(0, len(self.labels)), self._at_hand
-            return
-        begin = 0
-        for X, y, _ in self._batches():
-            rows = slice(begin, begin + len(y))
-            if not np.array_equal(y, self.labels[rows]):
-                break
-            self._source = X
-            yield rows, features_of(X, self.recipe.projection, self.settings.device)
-            begin += len(y)
-        if begin < len(self.labels):
-            raise InvalidInputError(
-                "batches must give the same samples in the same order each time they "
-                f"are gone through; the {len(self.labels)} labels of the first time "
-                f"did not come again from sample {begin} on."
-            )
+
+def sums_of(
+    block,
+    settings,
+    codes,
+    fitted,
+    weight,
+    classes,
+    keyed,
+    directions,
+    pooled,
+    read=None,
+):
+    """Sums of the fitted samples of a block; None where there are none."""
+    rows = np.flatnonzero(fitted)
+    if not len(rows):
+        return None
+    asked = {"pooled": pooled, "read": read}
+    if pooled and keyed:  # rows that were projected: products round by how they are cut
+        asked["keys"] = block.keys()[rows]
+    weight = None if weight is None else weight[rows]
+    X, labels = rows_of(block.features, rows), classes[codes[rows]]
+    return Sums.of(X, labels, weight, directions, settings, **asked)
 
 
-def _labels_and_weights(batches):
-    """Labels of all samples, and their weights, or None where all are 1."""
-    labels, weights = [], []
-    for _, y, weight in batches:
-        labels.append(y)
-        weights.append(np.ones(len(y)) if weight is None else weight)
-    weight = np.concatenate(weights)
-    return np.concatenate(labels), None if (weight == 1).all() else weight
+def _merged(one, two, directions):
+    """Sums of two sets of samples, of which either may be None."""
+    if one is None or two is None:
+        return two if one is None else one
+    return one.merged(two, directions)
 
 
-def fit_scorer(scorer, batches, size=np.inf, at_hand=False):
-    """Fit a scorer to (X, y, weight) that `batches` makes; give the weights."""
+def tally_of(block, settings, codes, left_out, model, groups, rows=None):
+    """Sums of the pmi of samples over the slices of each group, and of its squares."""
+    rows = np.arange(len(block)) if rows is None else rows
+    totals, squares = np.zeros((4, len(rows))), np.zeros(len(rows))
+    for part in split_by_left_out(left_out[rows]):
+        points, labels = model.labelled(block.features, codes, rows[part], settings)
+        own = left_out[rows[part]]
+        known = {"groups": groups, "in_range": bool(own.any())}
+        columns = [own_column("pmi", labels, own)]
+        for _, ((total, square),) in model.slices.sums(
+            points, columns, settings, **known
+        ):
+            totals[:, part] += total[0]
+            squares[part] += square[0]
+    return totals, squares
+
+
+def posterior_of(block, settings, codes, left_out, model):
+    """Log probability of the own label, and the likeliest, each sample left out."""
+    return model.left_out_posterior(block.features, codes, left_out, settings)
+
+
+def fit_scorer(scorer, make_blocks, size=np.inf):
+    """Fit a scorer to the blocks that `make_blocks(recipe, settings)` gives."""
     forget(scorer)
     recipe, directions = recipe_of(scorer, scorer.n_features_in_, size)
     settings = scorer._settings(recipe)
-    # batches are made by the user's code, with the user's threads
-    with working_on(settings.device) if at_hand else nullcontext():
-        fitting = Fitting(batches, settings, recipe, at_hand=at_hand)
+    blocks = make_blocks(recipe, settings)
+    # other blocks are made by the user's code, with the user's threads
+    with working_on(settings.device) if blocks.at_hand else nullcontext():
+        fitting = Fitting(blocks, recipe, settings)
         if scorer.outliers is not None:
             fitting.set_outliers_aside(scorer.outliers)
         asked = scorer.n_slices, scorer.max_slices
@@ -256,17 +256,25 @@ def fit_scorer(scorer, batches, size=np.inf, at_hand=False):
     return fitting.weight
 
 
+def at_hand(X, y, weight):
+    """Maker of blocks of samples that are in memory."""
+    return partial(AtHand, X, y, weight)
+
+
+def streamed(batches):
+    """Maker of blocks of (X, y, weight) that `batches()` gives again each time."""
+    return partial(Streamed, batches)
+
+
 def with_batch(sums, X, y, weight, recipe, settings):
     """Sums so far (or None) and those of one more batch."""
-    if weight is not None and not weight.all():
-        X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
-    if not X.shape[0]:
-        return sums
+    fitted = np.ones(len(y), bool) if weight is None else weight > 0
+    classes, codes = np.unique(y, return_inverse=True)
     with working_on(settings.device):
-        asked = {"pooled": recipe.pooled}
-        if recipe.projection is not None:
-            asked["keys"] = content_keys(X)
-        X = features_of(X, recipe.projection, settings.device)
-        directions = recipe.directions
-        fresh = Sums.of(X, y, weight, directions, settings, **asked)
-        return fresh if sums is None else sums.merged(fresh, directions)
+        block, directions = (
+            Block(X, recipe.projection, settings.device),
+            recipe.directions,
+        )
+        asked = classes, recipe.projection is not None, directions, recipe.pooled
+        fresh = sums_of(block, settings, codes, fitted, weight, *asked)
+        return _merged(sums, fresh, directions)

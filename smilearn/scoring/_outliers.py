@@ -17,24 +17,16 @@ _ROUNDS = 10  # the farthest samples hide those that are less far
 
 
 def find_outliers(blocks, codes, ratio, weight=None):
-    """Find the samples far from the middle of their class, in two passes or more.
-
-    `blocks` makes an iterable of the first row and the rows, a tensor, of each block.
-    """
+    """Find the samples far from the middle of their class, in two passes or more."""
     codes = np.ascontiguousarray(codes)
     weight = np.ones(len(codes)) if weight is None else np.asarray(weight, float)
     far = np.zeros(len(codes), bool)
     for _ in range(_ROUNDS):
         kept = weight * ~far
         middles = _middles(blocks, codes, kept)
-        parts = [
-            _distances(X, middles, codes[begin : begin + X.shape[0]])
-            for begin, X in blocks()
-        ]
-        distance = np.concatenate(parts)
+        distance = np.concatenate([*blocks.map(_distances, (codes,), (middles,))])
         if not np.isfinite(distance).all():
-            for _, X in blocks():
-                refuse_out_of_range(float(X.abs().max()))
+            refuse_out_of_range(max(blocks.map(_largest)))
         typical = _class_medians(distance, codes, kept)
         middle = weighted_quantile(typical, 0.5, np.bincount(codes, weight))
         unit = np.maximum(typical, middle)
@@ -80,29 +72,26 @@ def _middles(blocks, codes, weight):
     total = np.bincount(codes, weight)
     size = np.bincount(codes[weight > 0], minlength=len(total))
     small = np.flatnonzero((size > 2) & (total <= _FEW))  # of two, it is the mean
-    wanted = np.flatnonzero(np.isin(codes, small) & (weight > 0))
     share = weight / np.where(total > 0, total, 1)[codes]  # no sum leaves the range
-    middles, rows = 0.0, []
-    for begin, X in blocks():
-        block = slice(begin, begin + X.shape[0])
-        middles = middles + _class_sums(X, codes[block], share[block], len(total))
-        inside = wanted[(wanted >= block.start) & (wanted < block.stop)]
-        if len(inside):
-            rows.append(_dense_rows(X, inside - begin))
+    wanted = np.isin(codes, small) & (weight > 0)
+    parts = blocks.map(_class_sums, (codes, share, wanted), (len(total),))
+    sums, rows = zip(*parts, strict=True)
+    middles, rows, wanted = sum(sums), np.concatenate(rows), np.flatnonzero(wanted)
     if len(wanted):
-        rows, order = np.concatenate(rows), np.argsort(codes[wanted], kind="stable")
+        order = np.argsort(codes[wanted], kind="stable")
         for own in np.split(order, np.flatnonzero(np.diff(codes[wanted][order])) + 1):
             label = codes[wanted[own[0]]]
             middles[label] = _medians(rows[own], weight[wanted[own]])
     return middles
 
 
-def _dense_rows(X, rows):
-    return X[torch.as_tensor(rows, device=X.device)].double().cpu().numpy()
+def _largest(block, settings):
+    return float(block.features.abs().max())
 
 
-def _class_sums(X, codes, weight, n_classes):
-    """Weighted sum of each class, (n_classes, n_features)."""
+def _class_sums(block, settings, codes, weight, wanted, n_classes):
+    """Weighted sum of each class, (n_classes, n_features), and the rows wanted."""
+    X = block.features
     index = torch.as_tensor(codes, device=X.device)
     copies = torch.as_tensor(weight, device=X.device)[:, None]
 
@@ -114,8 +103,10 @@ def _class_sums(X, codes, weight, n_classes):
             begin += len(rows)
         return sums
 
+    kept = X[torch.as_tensor(np.flatnonzero(wanted), device=X.device)]
     with own_threads(X.device):
-        return sum(in_threads(work, len(X), X.numel())).cpu().numpy()
+        sums = sum(in_threads(work, len(X), X.numel()))
+    return sums.cpu().numpy(), kept.double().cpu().numpy()
 
 
 def _medians(X, weight):
@@ -130,8 +121,9 @@ def _medians(X, weight):
     return low / 2 + high / 2
 
 
-def _distances(X, middles, codes):
+def _distances(block, settings, codes, middles):
     """Distance of each sample from the middle of its class, (n_samples,)."""
+    X = block.features
     index, middles = (torch.as_tensor(v, device=X.device) for v in (codes, middles))
 
     def work(begin, end):

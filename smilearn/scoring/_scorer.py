@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring import _batches, _checks, _multilabel
 from smilearn.scoring._base import RiskScorer
-from smilearn.scoring._fitting import fit_scorer, with_batch
+from smilearn.scoring._fitting import at_hand, fit_scorer, streamed, with_batch
 from smilearn.scoring._model import fit_model
 from smilearn.scoring._recipe import stream_recipe
 from smilearn.scoring._threshold import DEFAULT_OFFSET, set_threshold
@@ -269,10 +269,11 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             return self.fit_batches(_batches.ArrayBatches(X, y, sample_weight))
         X, y = _checks.validated(self, X, y, reset=True)
         weight = checked_weights(sample_weight, X)
-        at_hand = not (issparse(X) and _batches.n_batches(X) > 1)
-        batches = [(X, y, weight)] if at_hand else _batches.ArrayBatches(X, y, weight)
+        blocks = at_hand(X, y, weight)
+        if issparse(X) and _batches.n_batches(X) > 1:
+            blocks = streamed(_batches.ArrayBatches(X, y, weight).__iter__)
         with self._fit_task(X, y, sample_weight=weight):
-            fit_scorer(self, lambda: iter(batches), X.shape[0] * X.shape[1], at_hand)
+            fit_scorer(self, blocks, X.shape[0] * X.shape[1])
             set_threshold(self, lambda null, y: null.fit(X, y, weight), y, weight)
         return self
 
@@ -303,7 +304,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         """
         _checks.checked_batch(self, *_batches.first_of(batches), reset=True)
         check = partial(_checks.checked_batch, self)
-        weight = fit_scorer(self, lambda: _batches.pieces(batches, check))
+        blocks = streamed(partial(_batches.pieces, batches, check))
+        weight = fit_scorer(self, blocks)
 
         def refit(null, y):
             return null.fit_batches(_batches.Relabelled(batches, y))

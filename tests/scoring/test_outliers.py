@@ -1,5 +1,7 @@
 """Far samples become neither the safest of their class nor the ruin of the others."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,17 +9,21 @@ from oracles import embeddings, fitted
 from sklearn.metrics import roc_auc_score
 
 from smilearn import SlicedMIScorer
+from smilearn.scoring._blocks import Streamed
 from smilearn.scoring._outliers import find_outliers
+from smilearn.scoring._reader import Settings
 
 POOLED = pytest.mark.parametrize("pooled", [True, False])
 
 
 def far_samples(X, y, ratio, weight=None):
     """Outliers among samples that come in two blocks."""
-    X = torch.as_tensor(np.ascontiguousarray(X))
-    half = len(X) // 2
-    blocks = [(0, X[:half]), (half, X[half:])]
-    return find_outliers(lambda: iter(blocks), y, ratio, weight)
+    X, half = np.ascontiguousarray(X), len(X) // 2
+    batches = [(X[:half], y[:half], None), (X[half:], y[half:], None)]
+    settings = Settings("student", torch.device("cpu"), "float64")
+    blocks = Streamed(lambda: batches, SimpleNamespace(projection=None), settings)
+    blocks.labels_and_weights()
+    return find_outliers(blocks, y, ratio, weight)
 
 
 def with_far(X, y, label, n_far, spreads, rng, *, apart=False):
