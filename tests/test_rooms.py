@@ -34,6 +34,8 @@ ARROWS = {
 }
 FOR_ALL = {"exceptions", "metrics"}
 FOR_CLI = {"datasets"}
+# against the arrows, inside a function: the method that writes a table as a report
+LATE = {"tables/_risk_table imports report._report.write_report"}
 PRINTING = {"print": set(), ".print": {"cli/_terminal.py"}}
 
 
@@ -128,7 +130,14 @@ def test_every_room_has_its_arrows():
 
 
 def test_data_flows_one_way():
-    assert arrow_breaches(PACKAGE, ARROWS) == []
+    assert set(arrow_breaches(PACKAGE, ARROWS)) == LATE
+    for breach in LATE:
+        name, _, imported = breach.partition(" imports ")
+        at_top = ast.Module(modules_of(PACKAGE)[name].body, [])
+        at_top.body = [
+            n for n in at_top.body if isinstance(n, (ast.Import, ast.ImportFrom))
+        ]
+        assert imported not in set(imports_of(at_top))
 
 
 @pytest.mark.parametrize("room", sorted(set(ARROWS) - ROOT))

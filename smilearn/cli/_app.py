@@ -5,7 +5,7 @@ Heavy modules are imported inside the functions, so that ``--help`` is immediate
 
 import typer
 
-from smilearn.cli import _audit, _demo, _filter, _score, _table
+from smilearn.cli import _audit, _demo, _filter, _report, _score, _table
 from smilearn.cli._exit_codes import Commands
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ for command in (
     _score.score,
     _filter.filter_,
     _table.table,
+    _report.report,
     _audit.audit,
     _demo.demo,
 ):

@@ -31,6 +31,7 @@ def demo(
     from smilearn.filtering._filter import RiskFilter
     from smilearn.report._report import write_report
     from smilearn.tables._io import write_frame
+    from smilearn.tables._table import Table
 
     messages = Messages(quiet=quiet, as_json=as_json)
     check_folder(out, out)
@@ -61,17 +62,24 @@ def demo(
     write_frame(data.filter(keep), files["kept.csv"])
     n_flips, kept_flips = int(flipped.sum()), int(flipped[keep].sum())
     header = ["predictor", "flips in top 3 %", "flips in top 10 %", "AUC"]
+    facts = {
+        "Data": f"{n_samples} Rotten Tomatoes sentences; {n_flips} labels were flipped "
+        "on purpose, with a fixed seed",
+        **early.report_facts("early"),
+        "Command": f"smilearn demo --n-samples {n_samples} --max-epochs {max_epochs} "
+        f"--seed {seed}",
+    }
     write_report(
         early.table,
         files["report.html"],
         title="Film reviews with flipped labels",
-        facts=[
-            f"{n_samples} Rotten Tomatoes sentences; {n_flips} labels were flipped on "
-            "purpose, with a fixed seed.",
-            "Embeddings of MiniLM, fine-tuned to the early point.",
-        ],
-        tables=[{"title": "Planted flips found", "header": header, "rows": rows}],
+        facts=facts,
+        files={"risk": "risk.csv"},
         embedder=early.embedder,
+        embeddings=early.X,
+        evidence={
+            "Planted flips found": Table(pl.DataFrame(rows, header, orient="row"))
+        },
     )
     if messages.draws:
         print_curve(early.embedder)

@@ -9,6 +9,8 @@ import typer
 
 from smilearn.exceptions import InvalidInputError
 
+REPORTS = (".html", ".md", ".json")
+
 
 def is_table(path: Path | None):
     """Refuse a file of another format, before anything heavy is imported."""
@@ -16,6 +18,15 @@ def is_table(path: Path | None):
 
     if path is not None and str(path) != "-":
         file_kind(path)
+    return path
+
+
+def is_report(path: Path | None):
+    """Refuse a report of another format, before anything heavy is imported."""
+    if path is not None and path.suffix.lower() not in REPORTS:
+        raise typer.BadParameter(
+            f"{path}: reports must end in {', '.join(REPORTS)}; got {path.suffix!r}."
+        )
     return path
 
 
@@ -124,9 +135,16 @@ def tuning_of(max_epochs, learning_rate, usual, tunes):
 
 def check_output(out, *inputs):
     """Refuse an output that cannot be written, or would overwrite another file."""
-    from smilearn.utils._files import check_writable, file_kind
+    from smilearn.utils._files import file_kind
 
     file_kind(out)
+    check_report(out, *inputs)
+
+
+def check_report(out, *inputs):
+    """The same of a file of any format."""
+    from smilearn.utils._files import check_writable
+
     check_writable(out)
     for path in filter(None, inputs):
         same = out.exists() and path.exists() and out.samefile(path)

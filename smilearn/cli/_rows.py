@@ -24,7 +24,7 @@ from smilearn.tables._io import (
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._files import replacing
 
-_ROW = "row of the file, counted from 0"  # a column that no file has
+ROW = "row of the file, counted from 0"  # a column that no file has
 _ADVICE = "Score this very file first."
 
 
@@ -33,7 +33,7 @@ def match(data, risk, id_column=None, label_column=None, delimiter=",", more=())
     scores = read_columns(risk, ["id", "risk", "label"])
     names = dict.fromkeys(filter(None, (id_column, label_column)))
     rows = read_columns(data, list(names), delimiter)
-    ids = as_text(rows[id_column or _ROW], data)
+    ids = as_text(rows[id_column or ROW], data)
     table_ids = as_text(scores["id"], risk)
     refuse_doubles(table_ids, risk)
     if id_column is None and not ids.sort().equals(table_ids.sort()):
@@ -49,8 +49,8 @@ def match(data, risk, id_column=None, label_column=None, delimiter=",", more=())
     refuse_empty(risks, risk)
     columns = [table_ids.alias("id"), risks, as_text(scores["label"], risk)]
     columns.append(pl.Series("row", range(len(risks))))
-    places = pl.DataFrame({"id": ids}).with_row_index(_ROW)
-    table = places.join(pl.DataFrame(columns), on="id").sort(_ROW)
+    places = pl.DataFrame({"id": ids}).with_row_index(ROW)
+    table = places.join(pl.DataFrame(columns), on="id").sort(ROW)
     if label_column is not None:
         labels = as_text(rows[label_column], data)
         refuse_other_labels(labels, table["label"], data, risk)
@@ -88,7 +88,7 @@ def refuse_other_labels(labels, table_labels, data, risk):
         )
 
 
-def read_columns(path, names, delimiter=","):
+def read_columns(path, names, delimiter=",", may_miss=()):
     """Read some columns of a file, and the numbers of its rows."""
     with reading(path):
         if file_kind(path) == "jsonl":
@@ -98,14 +98,15 @@ def read_columns(path, names, delimiter=","):
     if not len(frame):
         raise FileFormatError(f"{path}: holds no rows.")
     for name in names:
-        refuse_empty(frame[name], path)
+        if name not in may_miss:
+            refuse_empty(frame[name], path)
     return frame
 
 
 def selected(rows, names, path):
     """Some columns of rows, and the numbers of the rows."""
     require_columns(names, rows.collect_schema().names(), path)
-    rows = rows.with_row_index(_ROW).select(_ROW, *names)
+    rows = rows.with_row_index(ROW).select(ROW, *names)
     return rows.collect(engine="streaming")
 
 
@@ -144,7 +145,7 @@ def read_json_columns(path, names):
     if n_rows:
         require_columns(names, columns, path)
     series = [json_column(name, values) for name, values in cells.items()]
-    return pl.DataFrame([pl.Series(_ROW, range(n_rows), pl.UInt32), *series])
+    return pl.DataFrame([pl.Series(ROW, range(n_rows), pl.UInt32), *series])
 
 
 def scan(path, delimiter):
@@ -157,6 +158,17 @@ def scan(path, delimiter):
         if f"{name}_duplicated_0" in names:
             raise FileFormatError(f"{path}: two columns share the name {name!r}.")
     return rows.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
+
+
+def changed_lines(lines, changes):
+    """Lines of JSON, those of some rows with another value in one column."""
+    name, new = changes.columns[1], dict(changes.iter_rows())
+    for row, line in enumerate(lines):
+        if row in new:
+            end = b"\r\n" if line.endswith(b"\r\n") else b"\n"
+            values = json.loads(line.decode("utf-8-sig")) | {name: new[row]}
+            line = json.dumps(values, ensure_ascii=False).encode() + end
+        yield line
 
 
 @contextmanager
@@ -173,27 +185,33 @@ def reading(path):
         raise FileFormatError(f"{path}: cannot be read: {reason}") from error
 
 
-def write_rows(data, masks, delimiter=",", safe=False):
+def write_rows(data, masks, delimiter=",", safe=False, changes=None):
     """Copy rows of a data file to the files that masks name; all appear, or none."""
+    # changes: a frame of row numbers and the new values of one column
     with ExitStack() as stack, reading(data):
         for path, mask in masks.items():
             path = stack.enter_context(replacing(path))
-            copy_rows(data, path, mask, delimiter, safe)
+            copy_rows(data, path, mask, delimiter, safe, changes)
 
 
-def copy_rows(data, path, mask, delimiter, safe):
+def copy_rows(data, path, mask, delimiter, safe, changes=None):
     """Copy the rows of a mask, in the format that they have."""
     kind = file_kind(data)
     if kind == "jsonl":
         with data.open("rb") as lines, path.open("wb") as file:
-            file.writelines(compress(filter(bytes.strip, lines), mask))
+            lines = filter(bytes.strip, lines)
+            lines = lines if changes is None else changed_lines(lines, changes)
+            file.writelines(compress(lines, mask))
         return
-    schema = {_ROW: pl.get_index_type()}
-    others = pl.LazyFrame({_ROW: np.flatnonzero(~mask)}, schema)
+    schema = {ROW: pl.get_index_type()}
+    others = pl.LazyFrame({ROW: np.flatnonzero(~mask)}, schema)
 
     def sink(rows):
-        rows = rows.with_row_index(_ROW)
-        rows = rows.join(others, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
+        rows = rows.with_row_index(ROW)
+        rows = rows.join(others, on=ROW, how="anti", maintain_order="left")
+        if changes is not None:
+            rows = rows.update(changes.lazy(), on=ROW, maintain_order="left")
+        rows = rows.drop(ROW)
         if kind == "csv":
             rows = safe_cells(rows) if safe else rows
             rows.sink_csv(path, separator=delimiter)

@@ -1,6 +1,8 @@
 """The score command: labelled texts or embeddings in, a risk table out."""
 
+import shlex
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +18,8 @@ from smilearn.cli._options import (
     Seed,
     check_folder,
     check_output,
+    check_report,
+    is_report,
     is_table,
     only_csv,
     tuning_of,
@@ -121,6 +125,15 @@ def score(
             help="Keep what is trained here, and go on from it (early, held-out).",
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            callback=is_report,
+            help="Report to write, too, with all that is known of the scoring: .html, "
+            ".md or .json.",
+        ),
+    ] = None,
     delimiter: Delimiter = ",",
     safe_csv: SafeCsv = False,
     seed: Seed = 0,
@@ -171,6 +184,8 @@ def score(
         )
     if out:
         check_output(out, path, embeddings)
+    if report:
+        check_report(report)
     kind = format_ or ("csv" if path and file_kind(path) == "csv" else "jsonl")
     name = path or _inputs.STANDARD_INPUT
     kinds = [file_kind(file) if file else kind for file in (path, out)]
@@ -188,7 +203,8 @@ def score(
         "seed": seed,
         "scorer": {"n_slices": n_slices or "auto", "pooled": pooled},
     }
-    with messages.warnings():
+    start = time.monotonic()
+    with messages.warnings() as warned:
         if embeddings:
             X = _inputs.load_embeddings(embeddings, len(labels))
             scored = _workflow.score_embeddings(X, labels, texts=texts, **options)
@@ -204,6 +220,21 @@ def score(
         write_frame(written, out, **options)
     else:
         write_to_stdout(written, kind, **options)
+    if report:
+        from smilearn.report._report import write_report
+
+        facts = {"Data": name} | scored.report_facts(moment, time.monotonic() - start)
+        facts["Command"] = shlex.join(["smilearn", *sys.argv[1:]])
+        write_report(
+            scored.table,
+            report,
+            facts=facts,
+            warnings=[warning.message for warning in warned],
+            files={"data": path, "risk": out, "id": id_, "label": label},
+            columns=kept,
+            embeddings=scored.X,
+            embedder=scored.embedder,
+        )
     if messages.draws and sys.stdout.isatty():
         print_riskiest(scored.table)
     facts = {"out": str(out or "standard output"), **scored.facts}

@@ -49,7 +49,7 @@ class Messages:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", SmilearnWarning)
-            yield
+            yield caught
         for warning in () if self.quiet else caught:
             typer.echo(escaped(f"smilearn: warning: {warning.message}"), err=True)
 

@@ -1,6 +1,9 @@
 """From labelled texts or embeddings to a risk table: what score and demo share."""
 
 from dataclasses import dataclass, field
+from datetime import date
+from importlib.metadata import version
+from platform import python_version
 
 from sklearn.pipeline import make_pipeline
 
@@ -14,6 +17,12 @@ from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._labels import check_labelled_texts, class_labels
 
+MOMENTS = {
+    "before": "before any training",
+    "early": "at the early point of a fine-tune",
+    "held-out": "by two fine-tunes on halves of the data",
+}
+
 
 @dataclass
 class Scored:
@@ -22,8 +31,27 @@ class Scored:
     table: RiskTable
     scorer: SlicedMIScorer
     model: str = ""
+    X: object = field(default=None, repr=False)
     embedder: FineTunedEmbedder | None = field(default=None, repr=False)
     runs: HeldOutScorer | None = field(default=None, repr=False)
+
+    def report_facts(self, moment, seconds=None):
+        """What a report opens with, in words."""
+        facts = {"Model": self.model}
+        cost = [] if seconds is None else [f"{seconds:,.0f} seconds"]
+        if self.model:
+            facts["Moment"] = MOMENTS[moment]
+        if self.embedder is not None:
+            epochs = self.embedder.history_[-1]["epoch"]
+            cost.insert(0, f"{epochs:.2f} epochs of fine-tuning")
+        elif self.runs is not None:
+            cost.insert(0, f"as much as {self.runs.cost_:.1f} epochs of fine-tuning")
+        facts["Cost"] = ", ".join(cost)
+        facts["Date"] = date.today().isoformat()
+        names = ("smilearn", "torch", "transformers") if self.model else ("smilearn",)
+        versions = [f"{name} {version(name)}" for name in names]
+        facts["Versions"] = ", ".join([*versions, f"Python {python_version()}"])
+        return facts
 
     @property
     def facts(self):
@@ -88,4 +116,4 @@ def score_embeddings(X, labels, *, texts=None, ids=None, seed=0, scorer=None):
     """Score labelled embeddings; scorer holds options of SlicedMIScorer."""
     scorer = SlicedMIScorer(random_state=seed, **(scorer or {}))
     scorer.fit(X, class_labels(labels))
-    return Scored(scorer.to_table(X, texts=texts, ids=ids), scorer)
+    return Scored(scorer.to_table(X, texts=texts, ids=ids), scorer, X=X)

@@ -1,58 +1,47 @@
-"""A risk table as a page that opens anywhere, offline."""
+"""A risk table as one file: a page that opens anywhere, Markdown, or JSON."""
 
+import base64
+import hashlib
+import json
+import re
+import shlex
+from importlib.metadata import version
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
+from smilearn.exceptions import InvalidInputError
+from smilearn.report._summary import as_script, audited, summarize
 from smilearn.utils._files import replacing
 
 __all__ = ["write_report"]
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em;
-       padding: 0 1em; color: #222; }
-table { border-collapse: collapse; margin: 1em 0; }
-td, th { padding: .25em .8em; border-bottom: 1px solid #ddd; text-align: left;
-         vertical-align: top; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-svg { background: #fafafa; border: 1px solid #ddd; }
-.note { color: #666; }
-</style></head><body>
-<h1>{{ title }}</h1>
-{% for line in facts %}<p>{{ line }}</p>{% endfor %}
-{% if curve %}
-<h2>Median training loss</h2>
-<svg viewBox="-55 -15 620 250" width="620" role="img" aria-label="median loss">
-<polyline fill="none" stroke="#1f5fa8" stroke-width="2" points="
-{%- for p in curve.points %}{{ p.x }},{{ p.y }} {% endfor %}"/>
-{% for p in curve.points %}<circle cx="{{ p.x }}" cy="{{ p.y }}" r="3" fill="#1f5fa8">
-<title>epoch {{ p.epoch }}: {{ p.loss }} nats</title></circle>
-<text x="{{ p.x }}" y="{{ p.y - 8 }}" font-size="11" text-anchor="middle">
-{{ p.loss }}</text>{% endfor %}
-<line x1="0" x2="540" y1="{{ curve.threshold }}" y2="{{ curve.threshold }}"
- stroke="#b5482f" stroke-dasharray="5 4"/>
-<text x="540" y="{{ curve.threshold - 5 }}" font-size="11" fill="#b5482f"
- text-anchor="end">early point</text>
-<text x="270" y="228" font-size="12" text-anchor="middle">epoch, 0 to
-{{ curve.last_epoch }}</text></svg>
-{% endif %}
-{% for block in tables %}{% set numbers = block.numbers or range(1, 99) %}
-<h2>{{ block.title }}</h2>
-<table><thead><tr>{% for name in block.header -%}
-<th{% if loop.index0 in numbers %} class="number"{% endif %}>{{ name }}</th>{% endfor %}
-</tr></thead><tbody>
-{% for row in block.rows %}<tr>{% for cell in row -%}
-<td{% if loop.index0 in numbers %} class="number"{% endif %}>{{ cell }}</td>
-{%- endfor %}</tr>{% endfor %}</tbody></table>{% endfor %}
-<p class="note">Risk is in nats, high = at risk of being memorized; probability is that
-of the label by all other samples. Written by smilearn.</p>
-</body></html>
-"""
+_TITLE = "Which samples are at risk of being memorized?"
+_KINDS = {".html": "html", ".md": "md", ".json": "json"}
+_GUESS = (
+    "the label errors to expect, or fewer, as texts that are hard to tell count too"
+)
+_N_STATIC = 50  # rows that are there without JavaScript
 
 
-def write_report(table, path, *, title, facts=(), tables=(), embedder=None, n_rows=50):
-    """Write a self-contained HTML page about a risk table.
+def write_report(
+    table,
+    path,
+    *,
+    title=None,
+    facts=None,
+    warnings=(),
+    files=None,
+    embedder=None,
+    columns=None,
+    embeddings=None,
+    audit=None,
+    evidence=None,
+    n_rows=None,
+    texts=True,
+):
+    """Write a report of a risk table: HTML that needs no network, Markdown or JSON.
 
     Parameters
     ----------
@@ -60,27 +49,51 @@ def write_report(table, path, *, title, facts=(), tables=(), embedder=None, n_ro
         The scores.
 
     path : path-like
-        Where to; the file appears whole or not at all.
+        Where to, ending in .html, .md or .json; the file appears whole or not at all.
 
-    title : str
-        Heading of the page.
+    title : str, default=None
+        Heading; None asks which samples are at risk.
 
-    facts : sequence of str, default=()
-        Lines to open with.
+    facts : dict, default=None
+        Names and values to open with, such as the model and the date.
 
-    tables : sequence of dict, default=()
-        More tables: `title`, `header` and `rows`.
+    warnings : sequence of str, default=()
+        Sentences to show beside those that follow from the table.
+
+    files : dict of str to str, default=None
+        Names that `smilearn filter` is to be called with: `data`, `risk`, and the
+        columns `id` and `label`.
 
     embedder : FineTunedEmbedder, default=None
         Draws the fall of its median training loss.
 
-    n_rows : int, default=50
-        Riskiest samples shown.
+    columns : frame or dict, default=None
+        More columns to show, one row a sample, in the order of the table.
+
+    embeddings : array-like of shape (n_samples, n_features), default=None
+        Finds the nearest texts of the given and of the likelier class, by cosine.
+
+    audit : table or frame, default=None
+        What a `ShadowAudit` found, with `id` and `lira`: how well the risk agrees.
+
+    evidence : dict of str to table, default=None
+        More tables of what was checked, such as a `ScorerComparison`, by their titles.
+
+    n_rows : int, default=None
+        Samples to list, 1 or more; None lists 2,000, and 10 in Markdown.
+
+    texts : bool, default=True
+        Whether to show texts, which may be private.
 
     Returns
     -------
     path : Path
-        Where the page is.
+        Where the report is.
+
+    Raises
+    ------
+    InvalidInputError
+        If the table is empty, the suffix is another one, or rows do not match.
 
     Examples
     --------
@@ -93,47 +106,175 @@ def write_report(table, path, *, title, facts=(), tables=(), embedder=None, n_ro
     ...     "buy now" in page.read_text()
     True
     """
-    top = table.riskiest(n_rows)
-    last = "text" if "text" in top.columns else "id"
-    likelier = "most_likely_label" if "most_likely_label" in top.columns else None
-    numbers = [name for name in ("risk", "probability") if name in top.columns]
-    cells = [top["rank"], *(map("{:.3f}".format, top[name]) for name in numbers)]
-    cells += [top["label"], top[likelier] if likelier else [""] * len(top), top[last]]
-    riskiest = {
-        "title": "The riskiest samples",
-        "header": ["rank", *numbers, "label", "likelier", last],
-        "rows": zip(*cells, strict=True),
-        "numbers": range(1 + len(numbers)),
-    }
-    page = jinja2.Environment(autoescape=True).from_string(_PAGE)
-    text = page.render(
-        title=title,
-        facts=facts,
-        tables=[*tables, riskiest],
-        curve=None if embedder is None else _curve(embedder),
-    )
+    kind = report_kind(path)
+    if n_rows is not None and n_rows < 1:
+        raise InvalidInputError(f"n_rows must be 1 or more; got {n_rows}.")
+    n_listed = n_rows or (10 if kind == "md" else 2000)
+    # the last quarter is of classes: a short list is cut from a longer one
+    n_rows = max(2 * n_listed, 2000) if kind == "md" else n_listed
+    options = {"columns": columns, "embeddings": embeddings, "texts": texts}
+    data = summarize(table, n_rows=n_rows, **options)
+    data["title"] = title or _TITLE
+    data["facts"] = {str(k): str(v) for k, v in (facts or {}).items() if v}
+    data["warnings"] += map(str, warnings)
+    data["sentences"] = _sentences(data)
+    data["curve"] = None if embedder is None else _curve(embedder)
+    data["audit"] = None if audit is None else audited(table, audit)
+    data["evidence"] = [_shown(k, t) for k, t in (evidence or {}).items()]
+    data["guess"] = _GUESS
+    data["command"] = _command(files or {})
+    data["version"] = version("smilearn")
+    text = {"html": _page, "md": _markdown, "json": _json}[kind](data, n_listed)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
 
 
-def _curve(embedder, width=540, height=200):
-    """Coordinates of the median loss over the epochs, and of the early point."""
-    history = embedder.history_
-    last = max(entry["epoch"] for entry in history) or 1
-    top = max(entry["median_loss"] for entry in history) or 1
+def report_kind(path):
+    """Format of a report by the suffix of its file."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in _KINDS:
+        raise InvalidInputError(
+            f"{path}: reports must end in .html, .md or .json; got {suffix!r}."
+        )
+    return _KINDS[suffix]
 
-    def level(loss):
-        return round(height * (1 - loss / top), 1)
 
-    points = [
-        {
-            "x": round(entry["epoch"] / last * width, 1),
-            "y": level(entry["median_loss"]),
-            "epoch": round(entry["epoch"], 2),
-            "loss": f"{entry['median_loss']:.3f}",
-        }
-        for entry in history
+def _sentences(data):
+    """What the risk means, what stands out, and what to do next."""
+    n, out = data["n_samples"], data["stand_out"]
+    has_likelier = data["confusions"] is not None
+    if "probability" in data["rows"]:
+        meaning = (
+            "The probability of a sample says how far all other samples lead to its "
+            "label: where it is low, and so the risk is high, a model can fit the "
+            "label only by learning it by heart."
+        )
+        rule = f"with a probability below {out['least']:.0%}"
+        rule += ", where another label is likelier" * has_likelier
+    else:
+        meaning = (
+            "The risk of a sample is high where all other samples do not lead to its "
+            "label: a model can fit such a label only by learning it by heart."
+        )
+        rule = "with a risk far above that of most"
+    if out["n"]:
+        found = f"{out['n']:,} of {n:,} samples stand{'s' * (out['n'] == 1)} out {rule}"
+    else:
+        found = f"None of the {n:,} samples stands out {rule}"
+    if out["n"] and out["expected"] is not None:
+        found += (
+            f"; the others would give about {out['expected']:,.0f} of them another "
+            f"label: {_GUESS}"
+        )
+    todo = (
+        "Read the riskiest samples, mark what to keep, relabel, drop or protect, and "
+        "hand the marks to smilearn filter; or choose a share that is to go."
+    )
+    return [meaning, f"{found}.", todo]
+
+
+def _curve(embedder):
+    """Median loss over the epochs, and the loss of the early point."""
+    return {
+        "epochs": [round(entry["epoch"], 3) for entry in embedder.history_],
+        "losses": [round(entry["median_loss"], 4) for entry in embedder.history_],
+        "early": round(float(embedder.early_point_loss_), 4),
+        "reached": bool(embedder.early_point_reached_),
+    }
+
+
+def _shown(title, table):
+    """A table as it is printed: header, rows of strings, note."""
+    frame, note = table._printed()
+    rows = [
+        [f"{v:.3f}" if isinstance(v, float) else str(v) for v in row]
+        for row in frame.iter_rows()
     ]
-    threshold = level(embedder.early_point_loss_)
-    return {"points": points, "last_epoch": round(last, 2), "threshold": threshold}
+    return {"title": title, "header": frame.columns, "rows": rows, "note": note}
+
+
+def _command(files):
+    """The filter command up to what goes, and what stands behind it."""
+    data = str(files.get("data") or "DATA.csv")
+    words = ["smilearn", "filter", data, "--risk", str(files.get("risk") or "risk.csv")]
+    if files.get("id"):
+        words += ["--id", str(files["id"])]
+    kept = f"kept{Path(data).suffix}"
+    label = shlex.join(["--label", str(files.get("label") or "label")])
+    return {"start": shlex.join(words), "label": label, "end": f"--out {kept}"}
+
+
+def _environment():
+    folder = jinja2.FileSystemLoader(Path(__file__).parent)
+    return jinja2.Environment(
+        loader=folder,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _page(data, n_listed):
+    """The page, with style, script and data in it."""
+    parts = {
+        name: (Path(__file__).parent / f"page.{name}").read_text(encoding="utf-8")
+        for name in ("css", "js")
+    }
+    hashes = {
+        name: base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()
+        for name, part in parts.items()
+    }
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            data,
+            **{name: Markup(part) for name, part in parts.items()},
+            hashes=hashes,
+            content=Markup(as_script(data)),
+            static=_rows(data, min(n_listed, _N_STATIC)),
+        )
+    )
+
+
+def _rows(data, n):
+    """The first rows, riskiest first, as one dict each."""
+    rows, names = data["rows"], data["classes"]
+    n = min(n, len(rows["id"]))
+    order = [
+        {key: values[i] for key, values in rows.items() if key != "own"}
+        for i in range(n)
+    ]
+    for row in order:
+        row["label"] = names[row["label"]]
+        if "likely" in row:
+            row["likely"] = names[row["likely"]]
+        row["percentile"] = percentile(row["order"], data["n_samples"])
+    return order
+
+
+def percentile(order, n_samples):
+    """Share of the samples that are less risky, in percent, never rounded up."""
+    return f"{int((n_samples - order) / n_samples * 1000) / 10:.1f}"
+
+
+def _markdown(data, n_listed):
+    """The same in Markdown, for pull requests and model cards."""
+    environment = _environment()
+    environment.autoescape = False
+    environment.filters["cell"] = _cell
+    template = environment.get_template("page.md")
+    return template.render(data, static=_rows(data, n_listed))
+
+
+def _cell(value):
+    """Text in one line that is no markup in Markdown."""
+    line = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;")
+    line = re.sub(r"([\\`*_{}\[\]()#+!|~>@:])", r"\\\1", line)
+    return line if len(line) <= 240 else f"{line[:239].rstrip(chr(92))}…"
+
+
+def _json(data, n_listed):
+    return json.dumps(data, ensure_ascii=False, indent=1) + "\n"

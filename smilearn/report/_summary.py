@@ -9,7 +9,6 @@ import polars as pl
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import auc
 from smilearn.report._nearest import nearest_rows
-from smilearn.tables._columns import whole_numbers
 from smilearn.utils._files import digest
 
 LEAST = 0.05  # probability of a label below which a sample stands out, as in RiskFilter
@@ -17,7 +16,7 @@ RISKIEST = 0.1  # share of the table that counts as its riskiest samples
 SHARES = [percent / 100 for percent in range(31)]  # places of the slider
 _MOST_COLOURS, _MOST_CLASSES, _N_BINS = 6, 12, 48
 _LARGEST = 1e300  # stands for infinity, which JSON does not have
-_TEXTS, _NEAREST, _OWN = 1_000_000, 300_000, 250_000  # bytes in the page, all together
+_TEXTS, _NEAREST, _OWN = 900_000, 300_000, 250_000  # bytes in the page, all together
 _TICKS = (0.999, 0.99, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01, 1e-3, 1e-4, 1e-6)
 
 
@@ -34,10 +33,15 @@ def summarize(table, *, columns=None, embeddings=None, n_rows=2000, texts=True):
     wrong = 1 - frame["probability"].to_numpy() if known else None
     place = np.empty(len(codes), np.int64)  # 1 for the riskiest of its class
     by_class = np.argsort(codes, kind="stable")
-    place[by_class] = 1 + np.arange(len(codes)) - np.repeat(sizes.cumsum() - sizes, sizes)
+    place[by_class] = (
+        1 + np.arange(len(codes)) - np.repeat(sizes.cumsum() - sizes, sizes)
+    )
     stand_out = _standing_out(risk, wrong, codes, likely)
-    n_each = n_rows / 4 / len(names)
-    shown = np.flatnonzero((np.arange(len(codes)) < n_rows * 3 / 4) | (place <= n_each))
+    shown = np.arange(len(codes))
+    if len(shown) > n_rows:  # some of each class, and else the riskiest of all
+        of_class = place <= n_rows // (4 * np.count_nonzero(sizes))
+        n_others = n_rows - int(of_class.sum())
+        shown = np.flatnonzero(of_class | (np.cumsum(~of_class) <= n_others))
     summary = {
         "key": digest(frame["id"].cast(pl.String), [*map(str, names)], risk),
         "n_samples": len(codes),
@@ -54,8 +58,8 @@ def summarize(table, *, columns=None, embeddings=None, n_rows=2000, texts=True):
         "cuts": _cuts(codes, sizes, place, wrong),
         "warnings": list(_warnings(table, frame, names, sizes, risk)),
     }
-    own = None if columns is None else pl.DataFrame(columns)
-    if own is not None and len(own) != len(table):
+    own = pl.DataFrame(columns)
+    if own.width and len(own) != len(table):
         raise InvalidInputError(
             f"columns must have a row a sample; got {len(own)} for {len(table)}."
         )
@@ -78,7 +82,7 @@ def summarize(table, *, columns=None, embeddings=None, n_rows=2000, texts=True):
             near[near >= 0] = places
             rows["near"] = near.tolist()
             summary["pool"], _ = _fitting(frame["text"][pool].to_list(), _NEAREST, 300)
-    if own is not None and own.width:
+    if own.width:
         cells = own[order[shown]]
         whole = [_plain(cells[name]) for name in cells.columns]
         rows["own"] = [_fitting(c, _OWN // own.width, 300)[0] for c in whole]
@@ -89,9 +93,14 @@ def summarize(table, *, columns=None, embeddings=None, n_rows=2000, texts=True):
 def audited(table, audit):
     """Say how well the risk finds the tenth that an audit found most memorized."""
     frame = audit.frame if hasattr(audit, "frame") else pl.DataFrame(audit)
-    frame = frame.filter(frame["audited"]) if "audited" in frame.columns else frame
-    lira = pl.DataFrame({"id": _as_text(frame["id"]), "lira": frame["lira"]})
-    risk = pl.DataFrame({"id": _as_text(table.frame["id"]), "risk": table.frame["risk"]})
+    if "audited" in frame.columns:
+        frame = frame.filter(frame["audited"].cast(pl.String) == "true")
+    lira = pl.DataFrame(
+        {"id": _as_text(frame["id"]), "lira": frame["lira"].cast(float)}
+    )
+    risk = pl.DataFrame(
+        {"id": _as_text(table.frame["id"]), "risk": table.frame["risk"]}
+    )
     both = risk.join(lira.unique("id"), on="id").drop_nulls()
     n_top = math.ceil(RISKIEST * len(both))
     if len(both) < 2 or n_top == len(both):
@@ -152,17 +161,173 @@ def _class_rows(codes, sizes, risk, wrong):
     """Samples of each class, their medians, and their share of the riskiest."""
     n_top = math.ceil(RISKIEST * len(codes))
     top = np.bincount(codes[:n_top], minlength=len(sizes))
+    rows = []
     for code in np.flatnonzero(sizes):
-        own = codes == code
-        share = float(top[code] / n_top)
-        yield_row = {
-            "label": int(code),
-            "n": int(sizes[code]),
-            "risk": _rounded(np.median(risk[own])),
-            "n_top": int(top[code]),
-            "share": round(share, 4),
-            "ratio": round(share / (sizes[code] / len(codes)), 3),
-        }
+        own, share = codes == code, top[code] / n_top
+        row = {"label": int(code), "n": int(sizes[code]), "n_top": int(top[code])}
+        row["risk"] = _rounded(np.median(risk[own]))
         if wrong is not None:
-            yield_row["probability"] = _rounded(1 - np.median(wrong[own]))
-        yield yield_row
+            row["probability"] = _rounded(1 - np.median(wrong[own]))
+        row["share"] = round(float(share), 4)
+        row["ratio"] = round(float(share / sizes[code] * len(codes)), 3)
+        rows.append(row)
+    return sorted(rows, key=lambda row: (-row["ratio"], row["label"]))
+
+
+def _histogram(codes, sizes, risk, wrong):
+    """Samples by risk and class; what lies far out is in the first or last bin."""
+    low, high = np.quantile(risk, [0.005, 0.995])
+    middle, spread = np.median(risk), np.subtract(*np.quantile(risk, [0.75, 0.25]))
+    if spread > 0:  # a few far samples must not squeeze all others
+        low, high = max(low, middle - 8 * spread), min(high, middle + 8 * spread)
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, _N_BINS + 1)
+    groups, n_named = codes, len(sizes)
+    if np.count_nonzero(sizes) > _MOST_COLOURS:
+        n_named = _MOST_COLOURS - 1
+        named = np.argsort(-sizes, kind="stable")[:n_named]
+        groups = np.full(len(sizes), n_named)
+        groups[named] = np.arange(n_named)
+        groups = groups[codes]
+    else:
+        named = np.flatnonzero(sizes)
+        groups = np.searchsorted(named, codes)
+    bins = np.clip(np.searchsorted(edges, risk, "right") - 1, 0, _N_BINS - 1)
+    counts = np.zeros((groups.max() + 1, _N_BINS), np.int64)
+    np.add.at(counts, (groups, bins), 1)
+    # where risk is minus the log of the probability, the axis says the probability
+    same = wrong is not None and np.allclose(np.exp(-risk), 1 - wrong, atol=1e-3)
+    ticks = [[-math.log(p), f"{p:.10g}"] for p in _TICKS]
+    return {
+        "edges": _rounded(edges),
+        "labels": named.tolist(),
+        "counts": counts.tolist(),
+        "below": int((risk < low).sum()),
+        "above": int((risk > high).sum()),
+        "ticks": [[x, float(p)] for x, p in ticks if low <= x <= high]
+        if same
+        else None,
+    }
+
+
+def _confusions(codes, likely, names):
+    """How often each label looks like each other: `[given, likelier, samples]`."""
+    pairs, counts = np.unique(np.stack([codes, likely]), axis=1, return_counts=True)
+    weight = np.zeros(len(names), np.int64)
+    other = pairs[0] != pairs[1]
+    for side in pairs:
+        np.add.at(weight, side[other], counts[other])
+    shown = np.sort(np.argsort(-weight, kind="stable")[:_MOST_CLASSES])
+    cells = np.isin(pairs, shown).all(axis=0)
+    return {
+        "labels": shown.tolist(),
+        "cells": np.vstack([pairs, counts])[:, cells].T.tolist(),
+        "n_other": int(counts[other].sum()),
+    }
+
+
+def _cuts(codes, sizes, place, wrong):
+    """What goes at each share, over all and in each class; one a class stays."""
+    spared = place == sizes[codes]
+    cuts = {"shares": SHARES}
+    for name in ("overall", "by_class"):
+        counts, expected = [], []
+        for share in SHARES:
+            if name == "overall":
+                goes = np.arange(len(codes)) < int(share * len(codes) + 1e-9)
+            else:
+                goes = place <= (share * sizes + 1e-9).astype(int)[codes]
+            goes &= ~spared
+            counts.append(np.bincount(codes[goes], minlength=len(sizes)).tolist())
+            if wrong is not None:
+                expected.append(round(float(wrong[goes].sum()), 1))
+        cuts[name] = {"counts": counts, "expected": expected}
+    return cuts
+
+
+def _warnings(table, frame, names, sizes, risk):
+    """What to know of the data before the risks are believed."""
+    if not table.is_whole:
+        yield "These are some rows of a larger table: ranks are those of the whole."
+    there = np.flatnonzero(sizes)
+    large, small = there[sizes[there].argmax()], there[sizes[there].argmin()]
+    ratio = sizes[large] / sizes[small]
+    if ratio >= 3:
+        yield (
+            f"Classes differ {ratio:.0f}-fold: {names[large]} has {sizes[large]:,} "
+            f"samples, {names[small]} {sizes[small]:,}. Look at the riskiest of each "
+            "class, too."
+        )
+    few = [names[code] for code in there if sizes[code] < 10]
+    if few:
+        more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+        yield (
+            f"Fewer than 10 samples: {', '.join(few[:5])}{more}. So few tell little of "
+            "what their class looks like."
+        )
+    if "text" in frame.columns:
+        texts = frame.group_by("text").agg(pl.col("label").n_unique())
+        n_twice = int((texts["label"] > 1).sum())
+        if n_twice:
+            yield (
+                f"{n_twice:,} {'texts have' if n_twice > 1 else 'text has'} two labels "
+                "or more: at most one of them can be right."
+            )
+    n_infinite = int((np.abs(risk) >= _LARGEST).sum())
+    if n_infinite:
+        yield f"{n_infinite:,} samples have an infinite risk."
+
+
+def _rounded(values):
+    """Numbers with five significant digits, as JSON has them."""
+    if np.ndim(values) == 0:
+        return float(f"{values:.5g}")
+    return [float(f"{value:.5g}") for value in np.asarray(values).tolist()]
+
+
+def _plain(values):
+    """A column of the user's as numbers or text."""
+    if values.dtype.is_integer() and values.dtype != pl.Int128:
+        return values.to_list()
+    if values.dtype.is_float():
+        finite = values.fill_nan(None).replace([math.inf, -math.inf], [None, None])
+        return [None if v is None else _rounded(v) for v in finite.to_list()]
+    return values.cast(pl.String).fill_null("").to_list()
+
+
+def _fitting(values, budget, limit=None):
+    """Texts cut so that together they need so many bytes, and after what length."""
+    texts, n_rows = list(values), max(len(values), 1)
+
+    def cut(limit):
+        return [
+            f"{v[: limit - 1]}…" if isinstance(v, str) and len(v) > limit else v
+            for v in texts
+        ]
+
+    limit = limit or max((len(v) for v in texts if isinstance(v, str)), default=0)
+    longest, shown = limit, cut(limit)
+    while limit > 8 and len(as_script(shown).encode()) > budget:
+        limit = max(8, min(int(limit * 0.8), 8 * budget // n_rows))
+        shown = cut(limit)
+    return shown, limit if limit < longest else None
+
+
+def as_script(value):
+    """JSON that can stand in a page: nothing in it ends a script or begins a tag."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _checked(embeddings, n_samples):
+    """Embeddings as one row a sample."""
+    X = np.asarray(embeddings)
+    if X.ndim != 2 or len(X) != n_samples or X.dtype.kind not in "fiu":
+        raise InvalidInputError(
+            f"embeddings must be {n_samples} rows of numbers; got shape {X.shape} of "
+            f"{X.dtype}."
+        )
+    return X

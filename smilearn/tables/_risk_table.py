@@ -167,6 +167,12 @@ class RiskTable(Table):
         table.is_whole = False
         return table
 
+    def _html_frame(self):
+        return self.riskiest(10).frame
+
+    def _html_note(self):
+        return f"{super()._html_note()}; riskiest first"
+
     def by(self, key):
         """Summarize the risk by groups of samples.
 
@@ -281,6 +287,32 @@ class RiskTable(Table):
             If the kind is unknown or there is nothing to draw.
         """
         return plot_risk(self, kind, ax)
+
+    def to_html(self, path, **options):
+        """Write a report that opens in any browser, offline; or Markdown, or JSON.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to, ending in .html, .md or .json.
+
+        **options : dict
+            As those of :func:`smilearn.report.write_report`, such as `title`, `facts`,
+            `embeddings` and ``texts=False``.
+
+        Returns
+        -------
+        path : Path
+            Where the report is.
+
+        Raises
+        ------
+        InvalidInputError
+            If the table is empty, the suffix is another one, or rows do not match.
+        """
+        from smilearn.report._report import write_report  # which imports this room
+
+        return write_report(self, path, **options)
 
 
 def _column(name, values):

@@ -193,7 +193,7 @@ class Table:
         return "\n".join([*aligned_lines(frame), *filter(None, [note])])
 
     def _repr_html_(self):
-        header, *rows = _cells(self._printed()[0])
+        header, *rows = _cells(self._html_frame())
         head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
@@ -203,6 +203,9 @@ class Table:
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
             f"<p>{html.escape(self._html_note())}</p>"
         )
+
+    def _html_frame(self):
+        return self._printed()[0]
 
     def _html_note(self):
         return f"{len(self)} {self._rows_are}{self._note}"

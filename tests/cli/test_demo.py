@@ -74,10 +74,12 @@ def check(folder, facts, model, **tuning):
         assert row["top 3 %"] == flipped[order[: round(0.03 * n_samples)]].sum()
         assert row["top 10 %"] == flipped[order[: n_samples // 10]].sum()
         assert row["auc"] == pytest.approx(roc_auc_score(flipped, values), abs=1e-3)
-        numbers = (row["top 3 %"], row["top 10 %"], row["auc"])
-        cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
+        numbers = (row["top 3 %"], row["top 10 %"], f"{row['auc']:.3f}")
+        cells = "".join(f"<td>{number}</td>" for number in numbers)
         assert f"<td>{row['name']}</td>{cells}" in page
-    assert page.count("<circle") == len(facts["history"])
+    losses = [round(entry["median_loss"], 4) for entry in facts["history"]]
+    assert f'"losses":{json.dumps(losses).replace(" ", "")}' in page
+    assert '"near":[[' in page
 
 
 @pytest.mark.filterwarnings("ignore::smilearn.exceptions.SmilearnWarning")

@@ -71,7 +71,7 @@ def test_markup_in_texts_labels_and_ids_is_shown_not_run():
     assert set(page.tags) == {"table", "thead", "tbody", "tr", "th", "td", "p"}
     assert page.texts.count(evil) == 3
     assert page.tags.count("td") == 2 * len(table.columns)
-    assert "2 samples; risk in nats, high = at risk" in page.texts
+    assert "2 samples; risk in nats, high = at risk; riskiest first" in page.texts
 
 
 def test_head_gives_rows_as_they_stand():
