@@ -12,6 +12,7 @@ Each error is also the standard one it refines, so ``except ValueError`` works::
       +-- DeviceMemoryError (MemoryError)
       +-- ModelUnavailableError (OSError)
       +-- CacheError (OSError)
+      +-- ClusterError (RuntimeError)
 
     SmilearnWarning (UserWarning)
       +-- ReliabilityWarning          slices ran out before the ranking settled
@@ -29,6 +30,7 @@ __all__ = [
     "BackendWarning",
     "CacheError",
     "CacheWarning",
+    "ClusterError",
     "DeviceMemoryError",
     "EarlyPointWarning",
     "FileFormatError",
@@ -85,6 +87,10 @@ class ModelUnavailableError(SmilearnError, OSError):
 
 class CacheError(SmilearnError, OSError):
     """The folder of a cache cannot be used."""
+
+
+class ClusterError(SmilearnError, RuntimeError):
+    """A Dask worker or the scheduler was lost before the work was done."""
 
 
 class SmilearnWarning(UserWarning):

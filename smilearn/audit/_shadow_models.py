@@ -90,10 +90,11 @@ class ShadowRun:
             folder and folder.load(m, trained[m], names) for m in range(len(jobs))
         ]
         todo = [m for m, answers in enumerate(results) if answers is None]
-        calls = [(m, *jobs[m], folder) for m in todo]
+        calls = [(self, m, *jobs[m], folder) for m in todo]
         options = {"title": "shadow models", "total": len(jobs)}
         options["verbose"] = self.verbose
-        for m, answers in side_by_side(self._train, calls, self.n_jobs, **options):
+        train = type(self)._train
+        for m, answers in side_by_side(train, calls, self.n_jobs, **options):
             results[m] = answers
         whole = comparable_answers(results, trained.sum(1).max(), self.statistic)
         return ShadowAnswers(members, **whole, withheld=withheld)
@@ -111,6 +112,10 @@ class ShadowRun:
         folder = ShadowFolder(path)
         folder.claim(facts)
         return folder
+
+    def __sizeof__(self):
+        """Large, so that joblib's backend for Dask sends it once, not with each call."""
+        return 2**20
 
     def _train(self, m, seed, members, folder):
         answers = shadow_answers(

@@ -11,6 +11,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.embedding._cache import RowCache
+from smilearn.embedding._dask import on_chunks
 from smilearn.embedding._pretrained import quiet_transformers
 from smilearn.embedding._sources import portable
 from smilearn.utils._documentation import Documented
@@ -29,6 +30,7 @@ class TextEmbedder(
     # a reader has batches(texts, verbose), key(), n_longer(texts), row_shape and
     # max_length
 
+    @on_chunks
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, texts, y=None):
         """Load the model and check that it is read right.
@@ -37,7 +39,7 @@ class TextEmbedder(
         ----------
         texts : sequence of str
             Texts; only checked, unless layers go side by side: these are read, and the
-            spread of each layer is learnt.
+            spread of each layer is learnt. Of a dask collection, the first chunk.
 
         y : object, default=None
             Ignored.
@@ -77,13 +79,16 @@ class TextEmbedder(
         self.n_truncated_ = 0
         return self
 
+    @on_chunks
     def transform(self, texts):
         """Embed texts; equal texts are encoded once.
 
         Parameters
         ----------
         texts : sequence of str
-            A list, an array, a pandas or polars Series.
+            A list, an array, a pandas or polars Series. Of a dask series or bag, the
+            chunks are embedded by the workers when the result, a dask array, is
+            computed; each worker process loads the model once.
 
         Returns
         -------

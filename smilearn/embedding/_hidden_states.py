@@ -9,6 +9,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.embedding._base import TextEmbedder
+from smilearn.embedding._dask import on_chunks
 from smilearn.embedding._reader import HiddenReader
 from smilearn.embedding._sources import load_source
 from smilearn.embedding._tokens import FIELD
@@ -208,11 +209,13 @@ class HiddenStateEmbedder(TextEmbedder):
         self.trust_remote_code = trust_remote_code
         self.verbose = verbose
 
+    @on_chunks
     def fit(self, texts, y=None):
         super().fit(texts)
         self._learn(self._embed(texts) if self._concatenates() else None)
         return self
 
+    @on_chunks
     def fit_transform(self, texts, y=None):
         """Fit, and embed the same texts; they are read once.
 
@@ -234,6 +237,7 @@ class HiddenStateEmbedder(TextEmbedder):
         self._learn(X if self._concatenates() else None)
         return self._arranged(X)
 
+    @on_chunks
     def transform(self, texts):
         check_is_fitted(self, "scale_")
         return self._arranged(self._embed(texts))

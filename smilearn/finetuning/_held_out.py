@@ -462,6 +462,8 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
             for fold, each in enumerate(seeds.tolist())
         ]
         answers = [run.load(len(self.classes_)) for run in runs]
+        if isinstance(X, list) and _holds_texts(X):  # an array is sent to Dask once
+            X = np.array(X, object)
         calls = [
             (run, X, y, weight, self.classes_)
             for run, known in zip(runs, answers, strict=True)

@@ -5,6 +5,7 @@ import random
 import time
 from contextlib import ExitStack, contextmanager
 from numbers import Real
+from threading import RLock
 
 import numpy as np
 import torch
@@ -162,11 +163,15 @@ def seeded(seed):
         yield
 
 
+_STREAMS = RLock()  # of a process: threads that draw from them do so in turn
+
+
 @contextmanager
 def streams_kept():
     """Put the random streams of torch, NumPy and Python back as they were."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(range(torch.cuda.device_count())):  # named: no warning
+    devices = range(torch.cuda.device_count())  # named: no warning
+    with _STREAMS, torch.random.fork_rng(devices):
+        python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
         try:
             yield
         finally:

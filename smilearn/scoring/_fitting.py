@@ -46,7 +46,8 @@ class Fitting:
                 f"got 1 class: {self.classes.tolist()[0]!r} for all "
                 f"{len(self._codes)} samples."
             )
-        enough_weight(self.weight, self._codes)
+        if self.weight is not None:
+            enough_weight(self.weight, self.labels)
         self.outliers = np.zeros(len(self._codes), bool)
         self._fitted = np.ones(len(self._codes), bool)
         if self.weight is not None:

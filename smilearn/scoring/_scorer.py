@@ -13,13 +13,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring import _batches, _checks, _multilabel
+from smilearn.scoring import _batches, _checks, _dask, _multilabel
 from smilearn.scoring._base import RiskScorer
 from smilearn.scoring._fitting import at_hand, fit_scorer, streamed, with_batch
 from smilearn.scoring._model import fit_model
 from smilearn.scoring._recipe import stream_recipe
 from smilearn.scoring._threshold import DEFAULT_OFFSET, set_threshold
 from smilearn.utils._callbacks import FitTasks
+from smilearn.utils._dask import is_dask
 from smilearn.utils._devices import resolve_device, working_on
 from smilearn.utils._labels import class_labels
 from smilearn.utils._sklearn_compat import Interval, StrOptions, fit_context
@@ -235,7 +236,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         ----------
         X : array-like, sparse matrix or Tensor of shape (n_samples, n_features)
             Embeddings, 2 samples or more. A torch tensor stays on its device; a large
-            `numpy.memmap` or sparse matrix is read a batch at a time.
+            `numpy.memmap` or sparse matrix is read a batch at a time. Dask arrays and
+            columns of dask dataframes stay on the workers; a column may hold lists.
 
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, 2 classes or more. Where samples have several labels, a matrix
@@ -261,6 +263,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         ReliabilityWarning
             If ``n_slices="auto"`` stops at `max_slices` before the ranking settles.
         """
+        if is_dask(X, y, sample_weight):
+            return _dask.fit_chunks(self, X, y, sample_weight)
         if _multilabel.holds_indicators(y):
             _checks.forget(self)
             return _multilabel.fit_labels(self, X, y, sample_weight)
@@ -409,6 +413,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         self.stream_classes_ = announced
         return self
 
+    @_dask.on_chunks
     def score_samples(self, X, y=None):
         """Score new samples; low = at risk.
 
@@ -439,6 +444,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         with self._at_work() as (model, settings):
             return model.scores(X, codes, settings)
 
+    @_dask.on_chunks
     def score_training_samples(self, X, y, sample_weight=None):
         """Score samples that were fitted, each left out; low = at risk.
 
@@ -474,6 +480,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         with self._at_work() as (model, settings):
             return model.training_scores(X, codes, weight, settings)
 
+    @_dask.on_chunks
     def score(self, X, y, sample_weight=None):
         """Mean log probability of the labels, in nats; higher is better.
 
@@ -499,12 +506,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Raises
         ------
         ValueError
-            If no sample has a label that was seen in :meth:`fit`.
-
-        Warns
-        -----
-        LowSupportWarning
-            If some samples have labels that were not seen; they are left out.
+            If no sample has a label that was seen; others are left out, with a warning.
         """
         check_is_fitted(self)
         if hasattr(self, "label_scorers_"):
@@ -534,11 +536,6 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         -------
         stages : generator of ndarray of shape (n_samples,)
             Scores in nats; the last are those of :meth:`score_samples`.
-
-        Raises
-        ------
-        ValueError
-            At once: of a wrong `at`, unseen labels, or several labels a sample.
         """
         check_is_fitted(self)
         _multilabel.refuse_labels(self, "staged_score_samples")
@@ -591,6 +588,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         size = None if self.block_size == "auto" else self.block_size
         return recipe.settings(resolve_device(self.device), size)
 
+    @_dask.on_chunks
     def _log_probability(self, X):
         if hasattr(self, "label_scorers_"):
             return _multilabel.log_probabilities(self, X)

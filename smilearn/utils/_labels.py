@@ -78,15 +78,19 @@ def check_labels(y, caller="The estimator"):
 
 def check_classes(labels):
     """Refuse labels that name no classes; warn of those that may be typos."""
-    strings = labels.dtype.kind in "OU" and isinstance(next(iter(labels), 0), str)
-    classes = np.unique(labels) if strings else labels[:0]
-    if len(labels) >= _FEW and len(classes) > 0.9 * len(labels):
+    if labels.dtype.kind in "OU" and isinstance(next(iter(labels), 0), str):
+        check_names(np.unique(labels), len(labels))
+    check_classification_targets(labels)
+
+
+def check_names(classes, n_samples):
+    """Refuse names of nearly as many classes as samples; warn of those alike."""
+    if n_samples >= _FEW and len(classes) > 0.9 * n_samples:
         raise InvalidInputError(
-            f"The {len(labels)} samples have {len(classes)} different labels, such as "
+            f"The {n_samples} samples have {len(classes)} different labels, such as "
             f"{_short(classes[0])}: nearly every sample is a class of its own. Give "
             "the column of the labels, not that of the texts or ids."
         )
-    check_classification_targets(labels)
     alike = {}
     for name in classes.tolist():
         plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
@@ -98,7 +102,7 @@ def check_classes(labels):
             f"Labels that differ by case or blanks alone are classes of their own: "
             f"{shown}. Strip them if they are meant to be the same.",
             SimilarLabelsWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
