@@ -9,7 +9,7 @@ OLDEST ?= .venv-oldest
 OLDEST_PIP = $(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
 	-c constraints-oldest.txt
 
-.PHONY: demo test test-oldest slow lint docs doctest bench clean
+.PHONY: demo test test-oldest slow lint docs doctest bench browser clean
 
 # One stamp a set of extras; pip runs again only when the declarations change.
 $(VENV)/bin/python:
@@ -25,6 +25,13 @@ demo: $(VENV)/.ready-demo
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest $(TESTS)
+
+# Debian's browser, for the tests of the report; where there is none they are skipped.
+browser:
+	@command -v chromium >/dev/null \
+	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+	chromium fonts-dejavu-core >/dev/null; } \
+	|| echo "No chromium: the tests of the report in a browser will be skipped."
 
 $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv --clear $(OLDEST)

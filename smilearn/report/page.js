@@ -48,8 +48,8 @@ const store = `smilearn-review-${data.key}`;
 let review = {};
 let keeps = true;
 try { review = JSON.parse(localStorage.getItem(store)) || {}; } catch { keeps = false; }
-function mark(row, action, label = null) {
-  if (action) review[row.id] = { action, label: action === "relabel" ? label ?? (row.likely !== row.label ? row.likely : null) : null };
+function mark(row, action, label = row.likely === row.label ? null : row.likely) {
+  if (action) review[row.id] = { action, label: action === "relabel" ? label : null };
   else delete review[row.id];
   saveReview();
 }
@@ -254,7 +254,7 @@ function showHistogram() {
     free = at + 10 + 7 * words.length;
     picture.append(draw("line", { class: "grid", x1: x(risk), x2: x(risk), y1: y(0), y2: y(0) + 4 }), draw("text", { x: at, y: y(0) + 17, "text-anchor": "middle" }, words));
   }
-  const axis = bars.ticks ? "samples by probability of the label, riskier to the right" : "samples by risk in nats, riskier to the right";
+  const axis = bars.ticks ? "probability of the label (riskier →)" : "risk in nats (riskier →)";
   picture.append(draw("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, axis));
   const brush = draw("rect", { class: "brush", y: top, height: height - top - low, width: 0 });
   picture.append(brush);
@@ -307,7 +307,7 @@ let nClasses = 12;
 function showClasses() {
   const probable = Boolean(given.probability);
   const names = ["Class", "Samples", probable ? "Median probability" : null, "Median risk", "In riskiest tenth", "Ratio"].filter(Boolean);
-  const less = (name) => (name === "Median risk" ? "number less" : "number"); // not on phones
+  const less = (name) => (name.startsWith("Median") ? "number less" : "number"); // not on phones
   const lines = data.by_class.slice(0, nClasses).map((row) => {
     const chosen = state.label === row.label && state.likely === null;
     const choose = () => filter({ label: chosen ? null : row.label, likely: null });
