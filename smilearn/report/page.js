@@ -1,9 +1,8 @@
 "use strict";
 (() => {
 const data = JSON.parse(document.getElementById("data").textContent);
-const { classes, sizes, rows: given, cuts } = data;
+const { classes, sizes, cuts, rows: given } = data;
 const $ = (id) => document.getElementById(id);
-const count = (n) => n.toLocaleString("en-US");
 const HUGE = 1e299; // beyond it a risk is infinite
 const MARKS = ["keep", "relabel", "drop", "protect"];
 const KEYS = { k: "keep", r: "relabel", d: "drop", p: "protect", u: "" };
@@ -20,23 +19,48 @@ function fill(element, attributes, children) {
 const make = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 const draw = (tag, attributes = {}, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+const number = (text, name = "number") => make("td", { class: name }, text);
+const option = (value, text, selected = false) => make("option", { value, selected }, text);
+// A table of headings, the first one to the left, and of rows.
+function fillTable(table, headings, lines) {
+  const cells = headings.map((heading, i) => make("th", { scope: "col", class: i ? "number" : null }, heading));
+  table.replaceChildren(make("thead", {}, make("tr", {}, ...cells)), make("tbody", {}, ...lines));
+}
+// A label that breaks between its words, not inside them.
+function named(label) {
+  const words = classes[label].match(/[^\s_./-]*[\s_./-]?/g).filter(Boolean);
+  const parts = words.map((word) => make("span", { class: word.length > 16 ? null : "word" }, word));
+  return make("span", {}, ...parts.flatMap((part) => [part, make("wbr")]));
+}
 
 // Numbers as people read them.
+const count = (n) => n.toLocaleString("en-US");
+const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 function percent(p) {
   const value = 100 * p;
   if (value > 0 && value < 0.1) return "< 0.1 %";
-  return `${value > 99.9 && value < 100 ? "> 99.9" : value.toFixed(value < 10 || value > 90 ? 1 : 0)} %`;
+  if (value > 99.9 && value < 100) return "> 99.9 %";
+  return `${value.toFixed(value < 10 || value > 90 ? 1 : 0)} %`;
 }
-const nats = (risk) => (Math.abs(risk) >= HUGE ? (risk > 0 ? "∞" : "−∞") : risk.toFixed(2).replace("-", "−"));
-const percentile = (order) => Math.floor((1000 * (data.n_samples - order)) / data.n_samples) / 10;
+function nats(risk) {
+  if (Math.abs(risk) >= HUGE) return risk > 0 ? "∞" : "−∞";
+  return risk.toFixed(2).replace("-", "−");
+}
 
+// The samples.
 const own = data.own || [];
 const rows = given.id.map((id, i) => ({
-  id, rank: given.rank[i], order: given.order[i], place: given.place[i], risk: given.risk[i],
+  id,
+  rank: given.rank[i],
+  order: given.order[i],
+  place: given.place[i], // in its class
+  risk: given.risk[i],
   probability: given.probability ? given.probability[i] : null,
-  percentile: percentile(given.order[i]),
-  label: given.label[i], likely: given.likely ? given.likely[i] : given.label[i],
-  text: given.text ? given.text[i] : null, near: given.near ? given.near[i] : [],
+  percentile: Math.floor((1000 * (data.n_samples - given.order[i])) / data.n_samples) / 10,
+  label: given.label[i],
+  likely: given.likely ? given.likely[i] : given.label[i],
+  text: given.text ? given.text[i] : null,
+  near: given.near ? given.near[i] : [],
   own: own.map((_, j) => given.own[j][i]),
 }));
 for (const row of rows) {
@@ -47,48 +71,68 @@ for (const row of rows) {
 const store = `smilearn-review-${data.key}`;
 let review = {};
 let keeps = true;
-try { review = JSON.parse(localStorage.getItem(store)) || {}; } catch { keeps = false; }
-function mark(row, action, label = row.likely === row.label ? null : row.likely) {
-  if (action) review[row.id] = { action, label: action === "relabel" ? label : null };
-  else delete review[row.id];
-  saveReview();
+try {
+  review = JSON.parse(localStorage.getItem(store)) || {};
+} catch {
+  keeps = false;
 }
 function saveReview() {
-  try { localStorage.setItem(store, JSON.stringify(review)); } catch { keeps = false; }
+  try {
+    localStorage.setItem(store, JSON.stringify(review));
+  } catch {
+    keeps = false;
+  }
   showReview();
 }
-const marked = (row) => (Object.hasOwn(review, row.id) ? review[row.id] : null);
-const reviewed = () => rows.filter(marked);
+const keyOf = (row) => `#${row.id}`; // "__proto__" may be an id
+function mark(row, action, label = row.likely === row.label ? null : row.likely) {
+  if (action) review[keyOf(row)] = { action, label: action === "relabel" ? label : null };
+  else delete review[keyOf(row)];
+  saveReview();
+}
+const marked = (row) => review[keyOf(row)] ?? null;
 
 // What is shown, and in which order.
 const all = { label: null, likely: null, from: -Infinity, to: Infinity, query: "", marked: "" };
 const state = { ...all, scope: "overall", sort: "rank", down: false, limit: 50, open: new Set() };
+const overall = () => state.scope === "overall";
 const COLUMNS = [
-  { key: "rank", name: "Rank", number: true, value: (r) => (state.scope === "overall" ? r.rank : r.place), order: (r) => (state.scope === "overall" ? r.order : r.place * data.n_samples + r.order) },
-  { key: "probability", name: "Probability", number: true, value: (r) => percent(r.probability), order: (r) => r.probability, there: Boolean(given.probability) },
-  { key: "percentile", name: "Percentile", number: true, value: (r) => r.percentile.toFixed(1), order: (r) => r.percentile },
-  { key: "risk", name: "Risk", number: true, value: (r) => nats(r.risk), order: (r) => r.risk },
-  { key: "label", name: "Label", value: (r) => classes[r.label], order: (r) => r.label },
-  { key: "likely", name: "Likelier label", value: (r) => (r.likely === r.label ? "the same" : classes[r.likely]), order: (r) => r.likely, there: Boolean(given.likely) },
-  { key: "text", name: "Text", value: textOf, order: (r) => r.text, there: Boolean(given.text) },
-  { key: "id", name: "Id", value: (r) => r.id, order: (r) => r.id, off: Boolean(given.text) },
-  ...own.map((name, j) => ({ key: `own${j}`, name, number: given.own[j].every((v) => v === null || typeof v === "number"), value: (r) => String(r.own[j] ?? ""), order: (r) => r.own[j] ?? "" })),
-  { key: "review", name: "Review", value: reviewOf, order: (r) => (marked(r) ? marked(r).action : "") },
+  { key: "rank", name: "Rank", number: true, show: (r) => String(overall() ? r.rank : r.place),
+    value: (r) => (overall() ? r.order : r.place * data.n_samples + r.order) },
+  { key: "probability", name: "Probability", number: true, show: (r) => percent(r.probability),
+    there: Boolean(given.probability) },
+  { key: "percentile", name: "Percentile", number: true, show: (r) => r.percentile.toFixed(1), down: true },
+  { key: "risk", name: "Risk", number: true, show: (r) => nats(r.risk), down: true },
+  { key: "label", name: "Label", show: (r) => named(r.label) },
+  { key: "likely", name: "Likelier label", show: (r) => (r.likely === r.label ? "the same" : named(r.likely)),
+    there: Boolean(given.likely) },
+  { key: "text", name: "Text", show: textOf, there: Boolean(given.text) },
+  { key: "id", name: "Id", off: Boolean(given.text) },
+  ...own.map((name, j) => ({ key: `own${j}`, name, value: (r) => r.own[j] ?? "", show: (r) => String(r.own[j] ?? ""),
+    number: given.own[j].every((value) => value === null || typeof value === "number") })),
+  { key: "review", name: "Review", show: reviewOf, value: (r) => (marked(r) ? marked(r).action : "") },
 ].filter((column) => column.there !== false);
-const shownColumns = () => COLUMNS.filter((column) => !column.off);
-
-function matching() {
-  const query = state.query.toLowerCase();
-  const some = rows.filter((r) =>
-    (state.label === null || r.label === state.label) && (state.likely === null || r.likely === state.likely) &&
-    r.risk >= state.from && r.risk < state.to && (!query || r.found.includes(query)) &&
-    (!state.marked || Boolean(marked(r)) === (state.marked === "any")));
-  const value = COLUMNS.find((column) => column.key === state.sort).order;
-  const sign = state.down ? -1 : 1;
-  const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true }));
-  return some.sort((a, b) => sign * compare(value(a), value(b)) || a.order - b.order);
+for (const column of COLUMNS) {
+  column.value ??= (row) => row[column.key];
+  column.show ??= column.value;
 }
 
+function compare(a, b) {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  return String(a).localeCompare(String(b), "en", { numeric: true });
+}
+function matching() {
+  const query = state.query.toLowerCase();
+  const found = rows.filter((row) =>
+    (state.label === null || row.label === state.label) &&
+    (state.likely === null || row.likely === state.likely) &&
+    row.risk >= state.from && row.risk < state.to &&
+    (!query || row.found.includes(query)) &&
+    (!state.marked || Boolean(marked(row)) === (state.marked === "any")));
+  const { value } = COLUMNS.find((column) => column.key === state.sort);
+  const sign = state.down ? -1 : 1;
+  return found.sort((a, b) => sign * compare(value(a), value(b)) || a.order - b.order);
+}
 function goes(row) {
   const share = Number($("share").value) / 100;
   if (row.place === sizes[row.label]) return false; // each class keeps its safest
@@ -96,97 +140,113 @@ function goes(row) {
   return row.order <= Math.floor(share * data.n_samples + 1e-9);
 }
 
+// Cells of the table of samples.
 function textOf(row) {
-  return make("button", { type: "button", class: "text", "aria-expanded": String(state.open.has(row.id)), onclick: () => toggle(row) }, row.text);
+  const attributes = { type: "button", class: "text", "aria-expanded": String(state.open.has(row.id)) };
+  return make("button", { ...attributes, onclick: () => toggle(row) }, row.text);
 }
-
 function toggle(row) {
   if (!state.open.delete(row.id)) state.open.add(row.id);
   showRows(row.id);
 }
-
 function detailOf(row, width) {
   const lines = [["Id", row.id], ...own.map((name, j) => [name, String(row.own[j] ?? "")])];
   const sides = [["Nearest with this label", row.label], ["Nearest with the likelier label", row.likely]];
-  row.near.forEach((place, side) => {
-    if (place >= 0) lines.push([`${sides[side][0]} (${classes[sides[side][1]]})`, data.pool[place]]);
+  sides.forEach(([words, label], side) => {
+    if (row.near[side] >= 0) lines.push([`${words} (${classes[label]})`, data.pool[row.near[side]]]);
   });
-  const list = make("dl", {}, ...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
-  return make("tr", { class: "detail" }, make("td", { colspan: width }, list));
+  const list = lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]);
+  return make("tr", { class: "detail" }, make("td", { colspan: width }, make("dl", {}, ...list)));
 }
-
 function reviewOf(row) {
-  const mine = marked(row);
-  const action = make("select", { "aria-label": `Review of ${row.id}`, onchange: (event) => { mark(row, event.target.value); showRows(row.id); } },
-    ...["", ...MARKS].map((name) => make("option", { value: name, selected: mine ? mine.action === name : !name }, name || "–")));
-  const box = make("span", { class: "review" }, action);
-  if (mine && mine.action === "relabel") {
-    const labels = sizes.flatMap((n, i) => (i !== row.label && (sizes.length <= 200 || i === row.likely) ? [i] : []));
-    box.append(make("select", { "aria-label": `New label of ${row.id}`, onchange: (event) => { mark(row, "relabel", event.target.value === "" ? null : Number(event.target.value)); } },
-      make("option", { value: "" }, "new label?"),
-      ...labels.map((i) => make("option", { value: i, selected: i === mine.label }, classes[i]))));
-  }
+  const { action = "", label = null } = marked(row) || {};
+  const change = (event) => {
+    mark(row, event.target.value);
+    showRows(row.id);
+  };
+  const options = ["", ...MARKS].map((name) => option(name, name || "–", name === action));
+  const box = make("span", { class: "review" },
+    make("select", { "aria-label": `Review of ${row.id}`, onchange: change }, ...options));
+  if (action !== "relabel") return box;
+  const others = classes.flatMap((name, i) =>
+    (sizes[i] && i !== row.label && (classes.length <= 200 || i === row.likely) ? [option(i, name, i === label)] : []));
+  const relabel = (event) => mark(row, "relabel", event.target.value === "" ? null : Number(event.target.value));
+  box.append(make("select", { "aria-label": `New label of ${row.id}`, onchange: relabel },
+    option("", "new label?"), ...others));
   return box;
 }
 
 // The table of samples.
+function headingOf(column) {
+  const sorted = state.sort === column.key;
+  const sort = () => {
+    state.down = sorted ? !state.down : Boolean(column.down);
+    state.sort = column.key;
+    showRows();
+    $("rows").querySelector(`thead [data-key="${column.key}"]`).focus();
+  };
+  const arrow = make("span", { "aria-hidden": "true" }, sorted ? (state.down ? " ↓" : " ↑") : "");
+  const order = sorted ? (state.down ? "descending" : "ascending") : null;
+  return make("th", { scope: "col", class: column.number ? "number" : null, "aria-sort": order },
+    make("button", { type: "button", "data-key": column.key, onclick: sort }, column.name, arrow));
+}
+function lineOf(row, columns) {
+  const mine = marked(row);
+  const names = [goes(row) && "goes", mine && `marked ${mine.action}`, state.open.has(row.id) && "open"];
+  const cells = columns.map((column) => {
+    const tag = column.key === "rank" && goes(row) ? make("span", { class: "tag" }, "cut") : null;
+    const name = `${column.key}${column.number ? " number" : ""}`;
+    return make("td", { class: name, "data-name": column.name }, column.show(row), tag);
+  });
+  return make("tr", { tabindex: "-1", "data-id": row.id, class: names.filter(Boolean).join(" ") }, ...cells);
+}
 function showRows(focused = null) {
   const found = matching();
-  const columns = shownColumns();
+  const columns = COLUMNS.filter((column) => !column.off);
   const table = $("rows");
-  table.querySelector("thead").replaceChildren(make("tr", {}, ...columns.map((column) => {
-    const sorted = state.sort === column.key;
-    const button = make("button", { type: "button", onclick: () => {
-      state.down = sorted ? !state.down : ["percentile", "risk"].includes(column.key);
-      state.sort = column.key;
-      showRows();
-      [...table.querySelectorAll("thead button")].find((b) => b.dataset.key === column.key).focus();
-    }, "data-key": column.key }, column.name, make("span", { "aria-hidden": "true" }, sorted ? (state.down ? " ↓" : " ↑") : ""));
-    return make("th", { scope: "col", class: column.number ? "number" : null, "aria-sort": sorted ? (state.down ? "descending" : "ascending") : null }, button);
-  })));
-  const lines = found.slice(0, state.limit).flatMap((row, i) => {
-    const mine = marked(row);
-    const line = make("tr", { tabindex: row.id === focused || (i === 0 && focused === null) ? "0" : "-1", "data-id": row.id,
-      class: [goes(row) ? "goes" : "", mine ? `marked ${mine.action}` : "", state.open.has(row.id) ? "open" : ""].join(" ").trim() || null },
-      ...columns.map((column) => make("td", { class: `${column.key}${column.number ? " number" : ""}`, "data-name": column.name }, column.value(row),
-        column.key === "rank" && goes(row) ? make("span", { class: "tag" }, "cut") : null)));
-    return state.open.has(row.id) ? [line, detailOf(row, columns.length)] : [line];
-  });
-  if (!lines.length) lines.push(make("tr", { class: "detail" }, make("td", { colspan: columns.length }, "No sample is like that.")));
-  table.querySelector("tbody").replaceChildren(...lines);
+  table.querySelector("thead").replaceChildren(make("tr", {}, ...columns.map(headingOf)));
+  const lines = found.slice(0, state.limit).flatMap((row) =>
+    (state.open.has(row.id) ? [lineOf(row, columns), detailOf(row, columns.length)] : [lineOf(row, columns)]));
+  const none = make("tr", { class: "detail" }, make("td", { colspan: columns.length }, "No sample is like that."));
+  table.querySelector("tbody").replaceChildren(...(lines.length ? lines : [none]));
   const shown = Math.min(state.limit, found.length);
-  const listed = rows.length < data.n_samples ? `; this report lists ${count(rows.length)} of ${count(data.n_samples)} samples` : "";
-  const cut = data.cut ? ` Texts are cut after ${count(data.cut)} characters.` : "";
-  $("status").textContent = `${count(shown)} of ${count(found.length)} ${found.length < rows.length ? "that match" : "samples"}${listed}.${cut}`;
+  const words = [`${count(shown)} of ${count(found.length)} ${found.length < rows.length ? "that match" : "samples"}`];
+  if (rows.length < data.n_samples) {
+    words.push(`; this report lists ${count(rows.length)} of ${count(data.n_samples)} samples`);
+  }
+  if (data.cut) words.push(`. Texts are cut after ${count(data.cut)} characters`);
+  $("status").textContent = `${words.join("")}.`;
   $("more").hidden = shown === found.length;
   $("reset").disabled = Object.keys(all).every((name) => state[name] === all[name]);
-  if (focused !== null) focusRow([...table.querySelectorAll("tr[data-id]")].find((tr) => tr.dataset.id === focused));
+  const line = lines.find((tr) => tr.dataset.id === focused);
+  if (line) focusRow(line);
+  else if (lines.length) lines[0].tabIndex = 0;
 }
-
 function focusRow(line) {
-  if (!line) return;
   for (const other of $("rows").querySelectorAll('tr[tabindex="0"]')) other.tabIndex = -1;
   line.tabIndex = 0;
   line.focus();
 }
-
 $("rows").addEventListener("keydown", (event) => {
   const line = event.target;
   if (!line.dataset.id || event.ctrlKey || event.metaKey || event.altKey) return;
-  const row = rows.find((r) => r.id === line.dataset.id);
+  const row = rows.find((each) => each.id === line.dataset.id);
   const lines = [...$("rows").querySelectorAll("tr[data-id]")];
   const next = lines[lines.indexOf(line) + (event.key === "ArrowUp" ? -1 : 1)];
   const key = event.key.toLowerCase();
-  if (event.key === "ArrowDown" || event.key === "ArrowUp") focusRow(next);
-  else if (event.key === "Enter") toggle(row);
+  if (key === "arrowdown" || key === "arrowup") {
+    if (next) focusRow(next);
+  } else if (key === "enter") toggle(row);
   else if (key in KEYS) {
     mark(row, KEYS[key]);
-    showRows(next && KEYS[key] && KEYS[key] !== "relabel" ? next.dataset.id : row.id);
+    const isDone = next && KEYS[key] && KEYS[key] !== "relabel";
+    showRows(isDone ? next.dataset.id : row.id);
   } else return;
   event.preventDefault();
 });
 $("rows").addEventListener("click", (event) => {
-  if (!event.target.closest("button, select, dl")) focusRow(event.target.closest("tr[data-id]"));
+  const line = event.target.closest("tr[data-id]");
+  if (line && !event.target.closest("button, select")) focusRow(line);
 });
 
 // Filters.
@@ -201,125 +261,180 @@ function filter(changes) {
   showMatrix();
   showHistogram();
 }
+const valueOf = (event, empty) => (event.target.value === "" ? empty : Number(event.target.value));
 for (const name of ["label", "likely"]) {
-  $(name).append(make("option", { value: "" }, "all"), ...classes.flatMap((label, i) => (name === "likely" || sizes[i] ? [make("option", { value: i }, label)] : [])));
-  $(name).addEventListener("change", (event) => filter({ [name]: event.target.value === "" ? null : Number(event.target.value) }));
+  const there = classes.flatMap((label, i) => (name === "likely" || sizes[i] ? [option(i, label)] : []));
+  $(name).append(option("", "all"), ...there);
+  $(name).addEventListener("change", (event) => filter({ [name]: valueOf(event, null) }));
 }
-for (const [name, empty] of [["from", -Infinity], ["to", Infinity]]) {
-  $(name).addEventListener("change", (event) => filter({ [name]: event.target.value === "" ? empty : Number(event.target.value) }));
-}
-$("search").addEventListener("input", (event) => { state.query = event.target.value; state.limit = 50; showRows(); });
+$("from").addEventListener("change", (event) => filter({ from: valueOf(event, -Infinity) }));
+$("to").addEventListener("change", (event) => filter({ to: valueOf(event, Infinity) }));
 $("marked").addEventListener("change", (event) => filter({ marked: event.target.value }));
-$("scope").addEventListener("change", (event) => { Object.assign(state, { scope: event.target.value, sort: "rank", down: false }); showRows(); });
+$("search").addEventListener("input", (event) => {
+  Object.assign(state, { query: event.target.value, limit: 50 });
+  showRows();
+});
+$("scope").addEventListener("change", (event) => {
+  Object.assign(state, { scope: event.target.value, sort: "rank", down: false });
+  showRows();
+});
 $("reset").addEventListener("click", () => filter(all));
-$("more").addEventListener("click", () => { state.limit += 100; showRows(); });
-$("chooser").append(...COLUMNS.map((column) => make("label", { class: "check" },
-  make("input", { type: "checkbox", checked: !column.off, onchange: (event) => { column.off = !event.target.checked; showRows(); } }), ` ${column.name}`)));
+$("more").addEventListener("click", () => {
+  state.limit += 100;
+  showRows();
+});
 $("likely-box").hidden = !given.likely;
+for (const column of COLUMNS) {
+  const change = (event) => {
+    column.off = !event.target.checked;
+    showRows();
+  };
+  const box = make("input", { type: "checkbox", checked: !column.off, onchange: change });
+  $("chooser").append(make("label", { class: "check" }, box, ` ${column.name}`));
+}
 
 // Charts.
 const bars = data.histogram;
+const nBins = bars.edges.length - 1;
 const colour = (group) => (group < bars.labels.length ? `c${group}` : "c-rest");
-function showHistogram() {
-  const box = $("histogram");
-  const width = Math.max(280, box.clientWidth);
-  const [height, left, top, low] = [220, 38, 8, 40];
-  const n = bars.edges.length - 1;
-  const sums = bars.counts[0].map((_, bin) => bars.counts.reduce((sum, counts) => sum + counts[bin], 0));
-  const tallest = Math.max(...sums);
-  const step = (width - left - 8) / n;
-  const y = (value) => top + (height - top - low) * (1 - value / tallest);
-  const x = (risk) => left + ((risk - bars.edges[0]) / (bars.edges[n] - bars.edges[0])) * n * step;
-  const picture = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Histogram of the risk of ${count(data.n_samples)} samples by class` });
-  const chosen = (bin) => (bin === n - 1 ? Infinity : bars.edges[bin + 1]) > state.from && (bin ? bars.edges[bin] : -Infinity) < state.to;
-  for (const value of new Set([0, Math.round(tallest / 2), tallest])) {
-    picture.append(draw("line", { class: "grid", x1: left, x2: width - 8, y1: y(value), y2: y(value) }),
-      draw("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, count(value)));
+// A picture with a frame: its size, its margins, and lines across at some values.
+function framed(box, caption, left, most, values, show) {
+  const [width, height, top, low, right] = [Math.max(280, box.clientWidth), 220, 12, 40, 12];
+  const y = (value) => top + (height - top - low) * (1 - value / most);
+  const picture = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
+  for (const value of new Set(values)) {
+    picture.append(
+      draw("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }),
+      draw("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, show(value)));
   }
+  picture.append(draw("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, caption));
+  return { picture, width: width - left - right, y, low: y(0), top };
+}
+
+function showHistogram() {
+  const left = 38;
+  const sums = bars.edges.slice(1).map((_, bin) => sum(bars.counts.map((counts) => counts[bin])));
+  const most = Math.max(...sums);
+  const caption = bars.ticks ? "probability of the label (riskier →)" : "risk in nats (riskier →)";
+  const { picture, width, y, low, top } =
+    framed($("histogram"), caption, left, most, [0, Math.round(most / 2), most], count);
+  picture.setAttribute("aria-label", `Histogram of the risk of ${count(data.n_samples)} samples by class`);
+  const step = width / nBins;
+  const from = (bin) => (bin ? bars.edges[bin] : -Infinity);
+  const to = (bin) => (bin < nBins - 1 ? bars.edges[bin + 1] : Infinity);
   sums.forEach((_, bin) => {
     let below = 0;
+    const faint = to(bin) > state.from && from(bin) < state.to ? "" : " faint";
     bars.counts.forEach((counts, group) => {
       if (!counts[bin]) return;
-      const tall = Math.max(y(0) - y(counts[bin]), 1);
-      picture.append(draw("rect", { class: colour(group) + (chosen(bin) ? "" : " faint"), x: left + bin * step + 0.5, width: Math.max(step - 1, 1), y: y(below) - tall, height: tall }));
+      const height = Math.max(low - y(counts[bin]), 1);
+      const place = { x: left + bin * step + 0.5, width: Math.max(step - 1, 1), y: y(below) - height, height };
+      picture.append(draw("rect", { class: colour(group) + faint, ...place }));
       below += counts[bin];
     });
   });
-  const ticks = bars.ticks || [0, 0.25, 0.5, 0.75, 1].map((part) => [bars.edges[0] + part * (bars.edges[n] - bars.edges[0]), null]);
+  const span = bars.edges[nBins] - bars.edges[0];
+  const ticks = bars.ticks
+    ? bars.ticks.map(([risk, p]) => [risk, `${Number((100 * p).toPrecision(4))} %`])
+    : [0, 0.25, 0.5, 0.75, 1].map((part) => [bars.edges[0] + part * span, nats(bars.edges[0] + part * span)]);
   let free = -Infinity;
-  for (const [risk, p] of ticks) {
-    const words = p === null ? nats(risk) : `${Number((100 * p).toPrecision(4))} %`;
-    const at = Math.min(Math.max(x(risk), left + 8), width - 20);
+  for (const [risk, words] of ticks) {
+    const x = left + ((risk - bars.edges[0]) / span) * width;
+    const at = Math.min(Math.max(x, left + 8), left + width - 14);
     if (at < free) continue;
     free = at + 10 + 7 * words.length;
-    picture.append(draw("line", { class: "grid", x1: x(risk), x2: x(risk), y1: y(0), y2: y(0) + 4 }), draw("text", { x: at, y: y(0) + 17, "text-anchor": "middle" }, words));
+    picture.append(
+      draw("line", { class: "grid", x1: x, x2: x, y1: low, y2: low + 4 }),
+      draw("text", { x: at, y: low + 17, "text-anchor": "middle" }, words));
   }
-  const axis = bars.ticks ? "probability of the label (riskier →)" : "risk in nats (riskier →)";
-  picture.append(draw("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, axis));
-  const brush = draw("rect", { class: "brush", y: top, height: height - top - low, width: 0 });
+  const brush = draw("rect", { class: "brush", y: top, height: low - top, width: 0 });
   picture.append(brush);
   let start = null;
-  const binAt = (event) => Math.min(n - 1, Math.max(0, Math.floor((event.clientX - picture.getBoundingClientRect().left - left) / step)));
-  picture.addEventListener("pointerdown", (event) => { start = binAt(event); picture.setPointerCapture(event.pointerId); });
+  const ends = (event) => {
+    const x = event.clientX - picture.getBoundingClientRect().left - left;
+    const bin = Math.min(nBins - 1, Math.max(0, Math.floor(x / step)));
+    start ??= bin;
+    return [Math.min(start, bin), Math.max(start, bin)];
+  };
+  picture.addEventListener("pointerdown", (event) => {
+    ends(event);
+    picture.setPointerCapture(event.pointerId);
+  });
   picture.addEventListener("pointermove", (event) => {
     if (start === null) return;
-    const ends = [start, binAt(event)].sort((a, b) => a - b);
-    brush.setAttribute("x", left + ends[0] * step);
-    brush.setAttribute("width", (ends[1] - ends[0] + 1) * step);
+    const [first, last] = ends(event);
+    brush.setAttribute("x", left + first * step);
+    brush.setAttribute("width", (last - first + 1) * step);
   });
-  picture.addEventListener("pointercancel", () => { start = null; showHistogram(); });
+  picture.addEventListener("pointercancel", showHistogram);
   picture.addEventListener("pointerup", (event) => {
     if (start === null) return;
-    const ends = [start, binAt(event)].sort((a, b) => a - b);
+    const [first, last] = ends(event);
     start = null;
-    if (ends[0] === ends[1]) filter({ from: -Infinity, to: Infinity });
-    else filter({ from: ends[0] ? bars.edges[ends[0]] : -Infinity, to: ends[1] < n - 1 ? bars.edges[ends[1] + 1] : Infinity });
+    filter(first === last ? { from: -Infinity, to: Infinity } : { from: from(first), to: to(last) });
   });
-  box.replaceChildren(picture);
+  $("histogram").replaceChildren(picture);
 }
-$("legend").append(...bars.counts.map((_, group) => make("span", {}, make("i", { class: colour(group) }), group < bars.labels.length ? classes[bars.labels[group]] : "other classes")));
-if (bars.above || bars.below) $("legend").append(make("span", {}, `the outer bars hold ${count(bars.above + bars.below)} that lie further out`));
+bars.counts.forEach((_, group) => {
+  const name = group < bars.labels.length ? classes[bars.labels[group]] : "other classes";
+  $("legend").append(make("span", {}, make("i", { class: colour(group) }), name));
+});
+if (bars.above || bars.below) {
+  $("legend").append(make("span", {}, `the outer bars hold ${count(bars.above + bars.below)} that lie further out`));
+}
 
 function showCurve() {
   const { epochs, losses, early, reached } = data.curve;
-  const width = Math.max(280, $("curve").clientWidth);
-  const [height, left, top, low] = [220, 44, 14, 40];
+  const left = 44;
   const last = epochs[epochs.length - 1] || 1;
   const most = Math.max(...losses, early) * 1.05 || 1;
-  const x = (epoch) => left + ((width - left - 14) * epoch) / last;
-  const y = (loss) => top + (height - top - low) * (1 - loss / most);
-  const end = epochs.length - 1;
-  const picture = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Median training loss from ${losses[0]} to ${losses[end]} nats in ${last} epochs` },
-    ...[0, most / 2, most].map((loss) => draw("line", { class: "grid", x1: left, x2: width - 14, y1: y(loss), y2: y(loss) })),
-    ...[0, most / 2, most].map((loss) => draw("text", { x: left - 6, y: y(loss) + 4, "text-anchor": "end" }, loss.toFixed(2))),
-    draw("line", { class: "early", x1: left, x2: width - 14, y1: y(early), y2: y(early) }),
+  const { picture, width, y, low } =
+    framed($("curve"), "epochs of fine-tuning", left, most, [0, most / 2, most], (loss) => loss.toFixed(2));
+  const words = `Median training loss from ${losses[0]} to ${losses[losses.length - 1]} nats in ${last} epochs`;
+  picture.setAttribute("aria-label", words);
+  const x = (epoch) => left + (width * epoch) / last;
+  picture.append(
+    draw("line", { class: "early", x1: left, x2: left + width, y1: y(early), y2: y(early) }),
     draw("text", { class: "early", x: left + 6, y: y(early) + 14 }, `early point: ${early.toFixed(3)} nats`),
     draw("polyline", { class: "curve", points: epochs.map((epoch, i) => `${x(epoch)},${y(losses[i])}`).join(" ") }),
-    ...epochs.map((epoch, i) => draw("circle", { class: "dot", cx: x(epoch), cy: y(losses[i]), r: 3 }, draw("title", {}, `epoch ${epoch}: ${losses[i]} nats`))),
-    ...[0, last].map((epoch, i) => draw("text", { x: x(epoch), y: y(0) + 17, "text-anchor": i ? "end" : "start" }, String(Number(epoch.toFixed(2))))),
-    draw("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, "epochs of fine-tuning"));
-  $("curve-note").textContent = reached ? `The early point was reached at epoch ${Number(last.toFixed(2))}, and risks were read there.` : "The early point was not reached: more epochs may tell more.";
+    draw("text", { x: left, y: low + 17 }, "0"),
+    draw("text", { x: left + width, y: low + 17, "text-anchor": "end" }, String(Number(last.toFixed(2)))));
+  epochs.forEach((epoch, i) => {
+    const title = draw("title", {}, `epoch ${epoch}: ${losses[i]} nats`);
+    picture.append(draw("circle", { class: "dot", cx: x(epoch), cy: y(losses[i]), r: 3 }, title));
+  });
+  $("curve-note").textContent = reached
+    ? `The early point was reached at epoch ${Number(last.toFixed(2))}, and risks were read there.`
+    : "The early point was not reached: more epochs may tell more.";
   $("curve").replaceChildren(picture);
 }
 
 // Classes, confusions, cuts.
 let nClasses = 12;
 function showClasses() {
-  const probable = Boolean(given.probability);
-  const names = ["Class", "Samples", probable ? "Median probability" : null, "Median risk", "In riskiest tenth", "Ratio"].filter(Boolean);
-  const less = (name) => (name.startsWith("Median") ? "number less" : "number"); // not on phones
+  const medians = given.probability ? ["Median probability", "Median risk"] : ["Median risk"];
   const lines = data.by_class.slice(0, nClasses).map((row) => {
     const chosen = state.label === row.label && state.likely === null;
     const choose = () => filter({ label: chosen ? null : row.label, likely: null });
+    const name = make("button", { type: "button", "aria-pressed": String(chosen) }, named(row.label));
     return make("tr", { class: chosen ? "chosen" : null, onclick: choose },
-      make("th", { scope: "row" }, make("button", { type: "button", "aria-pressed": String(chosen) }, classes[row.label])),
-      ...[count(row.n), probable ? percent(row.probability) : null, nats(row.risk), `${count(row.n_top)} (${(100 * row.share).toFixed(0)} %)`].filter((cell) => cell !== null).map((cell, i) => make("td", { class: less(names[i + 1]) }, cell)),
-      make("td", { class: row.ratio >= 1.5 ? "number high" : "number" }, `${row.ratio.toFixed(2)} ×`));
+      make("th", { scope: "row" }, name),
+      number(count(row.n)),
+      given.probability ? number(percent(row.probability), "number less") : null,
+      number(nats(row.risk), "number less"),
+      number(`${count(row.n_top)} (${(100 * row.share).toFixed(0)} %)`),
+      number(`${row.ratio.toFixed(2)} ×`, row.ratio >= 1.5 ? "number high" : "number"));
   });
-  $("classes").replaceChildren(make("thead", {}, make("tr", {}, ...names.map((name, i) => make("th", { scope: "col", class: i ? less(name) : null }, name)))), make("tbody", {}, ...lines));
+  fillTable($("classes"), ["Class", "Samples", ...medians, "In riskiest tenth", "Ratio"], lines);
+  for (const [i, cell] of $("classes").querySelectorAll("th[scope=col]").entries()) {
+    if (i > 1 && i < 2 + medians.length) cell.classList.add("less"); // not on phones
+  }
   $("more-classes").hidden = data.by_class.length <= nClasses;
 }
-$("more-classes").addEventListener("click", () => { nClasses = Infinity; showClasses(); });
+$("more-classes").addEventListener("click", () => {
+  nClasses = Infinity;
+  showClasses();
+});
 
 function showMatrix() {
   if (!data.confusions) return;
@@ -327,43 +442,101 @@ function showMatrix() {
   const { labels, cells } = data.confusions;
   const known = new Map(cells.map(([row, column, n]) => [`${row} ${column}`, n]));
   const most = Math.max(1, ...cells.filter(([row, column]) => row !== column).map((cell) => cell[2]));
-  const lines = labels.filter((i) => sizes[i]).map((row) => make("tr", {}, make("th", { scope: "row" }, classes[row]), ...labels.map((column) => {
-    const n = known.get(`${row} ${column}`) || 0;
+  const cellOf = (row, column) => {
+    const n = known.get(`${row} ${column}`);
+    if (!n) return number("·", "number none");
     const chosen = state.label === row && state.likely === column;
-    if (!n) return make("td", { class: "number none" }, "·");
-    const button = make("button", { type: "button", "aria-pressed": String(chosen), "aria-label": `${count(n)} of ${classes[row]} that look like ${classes[column]}`,
-      onclick: () => { filter(chosen ? { label: null, likely: null } : { label: row, likely: column }); if (!chosen) $("samples").scrollIntoView(); } }, count(n));
+    const choose = () => {
+      filter(chosen ? { label: null, likely: null } : { label: row, likely: column });
+      if (!chosen) $("samples").scrollIntoView();
+    };
+    const words = `${count(n)} of ${classes[row]} that look like ${classes[column]}`;
+    const attributes = { type: "button", "aria-pressed": String(chosen), "aria-label": words, onclick: choose };
+    const button = make("button", attributes, count(n));
     if (row !== column) button.style.setProperty("--part", `${Math.round((40 * n) / most)}%`);
-    return make("td", { class: row === column ? "number same" : "number" }, button);
-  })));
-  $("matrix").replaceChildren(make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "label ↓ looks like →"), ...labels.map((i) => make("th", { scope: "col", class: "number" }, classes[i])))), make("tbody", {}, ...lines));
+    return number(button, row === column ? "number same" : "number");
+  };
+  const lines = labels.filter((label) => sizes[label]).map((row) =>
+    make("tr", {}, make("th", { scope: "row" }, named(row)), ...labels.map((column) => cellOf(row, column))));
+  const upright = labels.length > 5 ? "upright" : null;
+  const headings = labels.map((label) => make("span", { class: upright }, classes[label]));
+  fillTable($("matrix"), ["label ↓ looks like →", ...headings], lines);
 }
 
 function showCut() {
   const place = Number($("share").value);
   const mode = $("by-class").checked ? "by_class" : "overall";
   const counts = cuts[mode].counts[place];
-  const total = counts.reduce((a, b) => a + b, 0);
-  $("share-shown").textContent = `${place} %`;
   const expected = cuts[mode].expected[place];
-  $("cut-sentence").textContent = `${count(total)} of ${count(data.n_samples)} samples go.` +
-    (expected === undefined || !total ? "" : ` The others would give about ${count(Math.round(expected))} of them another label: ${data.guess}.`);
-  const order = sizes.map((_, i) => i).filter((i) => sizes[i]).sort((a, b) => counts[b] / sizes[b] - counts[a] / sizes[a]);
-  const lines = order.slice(0, 12).map((i) => make("tr", {}, make("th", { scope: "row" }, classes[i]), make("td", { class: "number" }, `${count(counts[i])} of ${count(sizes[i])}`), make("td", { class: "number" }, percent(counts[i] / sizes[i]))));
-  if (order.length > 12) lines.push(make("tr", {}, make("th", { scope: "row" }, `${count(order.length - 12)} classes more`), make("td", { class: "number" }, count(order.slice(12).reduce((sum, i) => sum + counts[i], 0))), make("td")));
-  $("cut-classes").replaceChildren(make("thead", {}, make("tr", {}, ...["Class", "Goes", "Share"].map((name, i) => make("th", { scope: "col", class: i ? "number" : null }, name)))), make("tbody", {}, ...lines));
-  $("cut-command").textContent = `${data.command.start} --share ${place / 100}${mode === "by_class" ? " --by-class" : ""} ${data.command.end}`;
+  const total = sum(counts);
+  $("share-shown").textContent = `${place} %`;
+  const errors = expected === undefined || !total ? ""
+    : ` The others would give about ${count(Math.round(expected))} of them another label: ${data.guess}.`;
+  $("cut-sentence").textContent = `${count(total)} of ${count(data.n_samples)} samples go.${errors}`;
+  const order = sizes.flatMap((n, i) => (n ? [i] : []));
+  order.sort((a, b) => counts[b] / sizes[b] - counts[a] / sizes[a] || a - b);
+  const lines = order.slice(0, 8).map((i) => make("tr", {}, make("th", { scope: "row" }, named(i)),
+    number(`${count(counts[i])} of ${count(sizes[i])}`), number(percent(counts[i] / sizes[i]))));
+  const others = order.slice(8);
+  if (others.length) {
+    lines.push(make("tr", {}, make("th", { scope: "row" }, `${count(others.length)} classes more`),
+      number(count(sum(others.map((i) => counts[i])))), number("")));
+  }
+  fillTable($("cut-classes"), ["Class", "Goes", "Share"], lines);
+  const how = `--share ${place / 100}${mode === "by_class" ? " --by-class" : ""}`;
+  $("cut-command").textContent = `${data.command.start} ${how} ${data.command.end}`;
 }
+function cut() {
+  showCut();
+  showRows();
+}
+for (const name of ["share", "by-class"]) $(name).addEventListener("input", cut);
 for (const button of document.querySelectorAll("[data-share]")) {
-  button.addEventListener("click", () => { $("share").value = button.dataset.share; showCut(); showRows(); });
+  button.addEventListener("click", () => {
+    $("share").value = button.dataset.share;
+    cut();
+  });
 }
-for (const name of ["share", "by-class"]) $(name).addEventListener("input", () => { showCut(); showRows(); });
 
-// Copy and export.
+// The review as a file, commands to copy.
+function showReview() {
+  const done = rows.filter(marked).map(marked);
+  const words = MARKS.map((name) => [done.filter((each) => each.action === name).length, name])
+    .filter(([n]) => n).map(([n, name]) => `${count(n)} ${name}`);
+  const relabels = done.filter((each) => each.action === "relabel");
+  const open = relabels.filter((each) => each.label === null).length;
+  const parts = [done.length ? `${count(done.length)} marked: ${words.join(", ")}.` : "Nothing is marked yet."];
+  if (open) parts.push(`${count(open)} to relabel still ${open > 1 ? "need" : "needs"} a new label.`);
+  if (!keeps) parts.push("This browser keeps nothing: export before you close the page.");
+  $("review-status").textContent = parts.join(" ");
+  $("export").disabled = $("clear").disabled = !done.length;
+  const label = relabels.length ? ` ${data.command.label}` : "";
+  $("review-command").textContent = `${data.command.start} --review review.csv${label} ${data.command.end}`;
+}
+const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+$("export").addEventListener("click", () => {
+  const lines = rows.filter(marked).map((row) => {
+    const { action, label } = marked(row);
+    return [row.id, classes[row.label], action, label === null ? "" : classes[label]];
+  });
+  const table = [["id", "label", "action", "new_label"], ...lines];
+  const text = table.map((line) => `${line.map(cell).join(",")}\n`).join("");
+  const href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  make("a", { href, download: "review.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 1000);
+});
+$("clear").addEventListener("click", () => {
+  if (!confirm("Remove all marks?")) return;
+  review = {};
+  saveReview();
+  showRows();
+});
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const code = $(button.dataset.copy);
-    try { await navigator.clipboard.writeText(code.textContent); } catch {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+    } catch { // an old browser, or one that does not let files
       getSelection().selectAllChildren(code);
       document.execCommand("copy");
     }
@@ -371,38 +544,18 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 }
-const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-function showReview() {
-  const done = reviewed();
-  const counts = MARKS.map((name) => [done.filter((row) => marked(row).action === name).length, name]).filter(([n]) => n);
-  const open = done.filter((row) => marked(row).action === "relabel" && marked(row).label === null).length;
-  $("review-status").textContent = (done.length ? `${count(done.length)} marked: ${counts.map(([n, name]) => `${count(n)} ${name}`).join(", ")}.` : "Nothing is marked yet.") +
-    (open ? ` ${count(open)} to relabel still ${open > 1 ? "need" : "needs"} a new label.` : "") +
-    (keeps ? "" : " This browser keeps nothing: export before you close the page.");
-  $("export").disabled = $("clear").disabled = !done.length;
-  const relabels = done.some((row) => marked(row).action === "relabel");
-  $("review-command").textContent = `${data.command.start} --review review.csv${relabels ? ` ${data.command.label}` : ""} ${data.command.end}`;
-}
-$("export").addEventListener("click", () => {
-  const lines = reviewed().map((row) => [row.id, classes[row.label], marked(row).action, marked(row).label === null ? "" : classes[marked(row).label]]);
-  const text = [["id", "label", "action", "new_label"], ...lines].map((line) => `${line.map(cell).join(",")}\n`).join("");
-  const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: "review.csv" });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-});
-$("clear").addEventListener("click", () => {
-  if (confirm("Remove all marks?")) { review = {}; saveReview(); showRows(); }
-});
 
 for (const part of document.querySelectorAll(".js")) part.hidden = false;
-if (data.curve) $("curve-box").hidden = false;
-const redraw = () => { showHistogram(); if (data.curve) showCurve(); };
+$("curve-box").hidden = !data.curve;
 let drawn = 0;
-new ResizeObserver(() => { if (drawn !== innerWidth) { drawn = innerWidth; redraw(); } }).observe(document.body);
-redraw();
-showClasses();
-showMatrix();
+new ResizeObserver(() => {
+  if (drawn === innerWidth) return;
+  drawn = innerWidth;
+  showHistogram();
+  if (data.curve) showCurve();
+}).observe(document.body);
 showCut();
 showReview();
-showRows();
+filter(all);
+if (data.curve) showCurve();
 })();

@@ -29,7 +29,7 @@ NASTY = [
     "{{ constructor.constructor('window.hit=1')() }}",
     "]]><svg/onload=window.hit=1>",
     "<style>@import url(http://evil.example/y)</style>",
-    "=cmd|' /C calc'!A0",
+    "__proto__",
 ]
 LOOKS = (Path(__file__).parent / "looks.js").read_text(encoding="utf-8")
 
@@ -325,7 +325,7 @@ def test_hostile_texts_and_labels_are_shown_and_do_nothing(opened, tmp_path):
         label=labels,
         most_likely_label=labels[1:] + labels[:1],
         text=[NASTY[i % 8] for i in range(n)],
-        id=[f"{NASTY[i % 8]}{i}" for i in range(n)],
+        id=[f"{NASTY[i % 8]}{i}" if i else "__proto__" for i in range(n)],
     )
     path = write_report(
         table,
