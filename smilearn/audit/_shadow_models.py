@@ -114,7 +114,7 @@ class ShadowRun:
         return folder
 
     def __sizeof__(self):
-        """Large, so that joblib's backend for Dask sends it once, not with each call."""
+        """Large, so that joblib on Dask sends it once, not with each call."""
         return 2**20
 
     def _train(self, m, seed, members, folder):

@@ -62,8 +62,8 @@ def score(
     out: Annotated[
         Path | None,
         typer.Option(
-            dir_okay=False,
-            help="Risk table to write; standard output if - or not given.",
+            help="Risk table to write; standard output if - or not given. With --dask "
+            "a folder, for one file for each partition.",
         ),
     ] = None,
     text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
@@ -96,9 +96,8 @@ def score(
     embeddings: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="Rows of embeddings (.npy) to use instead of a model.",
+            help="Rows of embeddings (.npy) to use instead of a model; with --dask the "
+            "column that holds them.",
         ),
     ] = None,
     n_slices: Annotated[
@@ -134,6 +133,15 @@ def score(
             ".md or .json.",
         ),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--dask",
+            metavar="ADDRESS",
+            help="Scheduler of a Dask cluster, or local for processes of this machine; "
+            "DATA is a pattern of Parquet files (before, or embeddings).",
+        ),
+    ] = None,
     delimiter: Delimiter = ",",
     safe_csv: SafeCsv = False,
     seed: Seed = 0,
@@ -141,9 +149,50 @@ def score(
     as_json: Json = False,
 ):
     """Score labelled texts: one row a sample, high risk = likely to be memorized."""
+    if address is not None:
+        refuse_with_dask(data, out, moment, text, embeddings, model)
+        others = {"--stdin": stdin, "--format": format_, "--folder": folder}
+        others |= {"--report": report, "--max-epochs": max_epochs}
+        others |= {"--learning-rate": learning_rate, "--safe-csv": safe_csv}
+        for name, value in others.items():
+            if value:
+                raise InvalidInputError(
+                    f"{name} does not go with --dask; leave it out."
+                )
+        from smilearn.cli._chunks import score_chunks
+
+        messages = Messages(quiet=quiet, as_json=as_json)
+        with messages.warnings():
+            facts = score_chunks(
+                str(data),
+                out,
+                address,
+                label=label,
+                text=text,
+                id_=id_,
+                keep=keep or [],
+                embeddings=None if embeddings is None else str(embeddings),
+                model=model,
+                sentence=layers == Layers.SENTENCE,
+                scorer={
+                    "n_slices": n_slices or "auto",
+                    "pooled": pooled,
+                    "random_state": seed,
+                },
+                verbose=messages.progress,
+            )
+        messages.say(
+            f"{out}: {facts['n_files']} files, {facts['n_samples']} samples, "
+            f"{facts['n_classes']} classes; slices: {facts['n_slices']}, reliability "
+            f"{facts['reliability']:.3f}.",
+            facts,
+        )
+        return
     from smilearn.cli import _inputs, _workflow
     from smilearn.tables._io import file_kind, read_frame, write_frame
 
+    if embeddings and not embeddings.is_file():
+        raise typer.BadParameter(f"{embeddings}: no such file.")
     if moment == Moment.HELD_OUT and not pooled:
         raise InvalidInputError(
             "--moment held-out has a pooled score; leave out --no-pooled."
@@ -183,6 +232,8 @@ def score(
             "suffix."
         )
     if out:
+        if out.is_dir():
+            raise typer.BadParameter(f"{out} is a folder; name a file.")
         check_output(out, path, embeddings)
     if report:
         check_report(report)
@@ -247,3 +298,25 @@ def score(
     if scored.embedder is not None:
         sentence = f"{early_line(scored.embedder)}\n{sentence}"
     messages.say(sentence, facts)
+
+
+def refuse_with_dask(data, out, moment, text, embeddings, model):
+    """Refuse what cannot be done on a cluster, or is not named."""
+    if data is None or data.suffix != ".parquet":
+        raise InvalidInputError(
+            "--dask reads Parquet files; name them, as in 'data/*.parquet'."
+        )
+    if out is None or out.suffix:
+        raise InvalidInputError(
+            "--dask writes a file for each partition; --out FOLDER."
+        )
+    if not embeddings and moment != Moment.BEFORE:
+        raise InvalidInputError(
+            "--dask scores texts before any training; add --moment before."
+        )
+    if embeddings and model:
+        raise InvalidInputError(
+            "--embeddings stand for a model; give one of --embeddings and --model."
+        )
+    if not (embeddings or text):
+        raise InvalidInputError("Name the column of the texts with --text.")

@@ -14,7 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring import _checks, _multilabel
 from smilearn.scoring._blocks import Block, of_rows
-from smilearn.scoring._fitting import fit_scorer
+from smilearn.scoring._fitting import fit_scorer, merged, with_batch
+from smilearn.scoring._recipe import stream_recipe
 from smilearn.scoring._threshold import set_threshold
 from smilearn.utils._callbacks import silent_clone
 from smilearn.utils._dask import (
@@ -25,6 +26,7 @@ from smilearn.utils._dask import (
     computed,
     is_dask,
     naming_chunk,
+    reuse_freed_memory,
     use_dask,
 )
 from smilearn.utils._devices import resolve_device, working_on
@@ -37,11 +39,7 @@ def fit_chunks(scorer, X, y, sample_weight=None):
     """Fit a scorer to dask collections, and score these samples."""
     _checks.forget(scorer)
     chunks = Chunks(scorer, X, y, sample_weight)
-    scorer.n_features_in_ = chunks.n_features
-    if chunks.names is not None:
-        scorer.feature_names_in_ = chunks.names
-    elif hasattr(scorer, "feature_names_in_"):
-        del scorer.feature_names_in_
+    _take_features(scorer, chunks.n_features, chunks.names)
     size = len(chunks.codes) * chunks.n_features
 
     def refit(null, y):
@@ -54,24 +52,90 @@ def fit_chunks(scorer, X, y, sample_weight=None):
     return scorer
 
 
+def partial_fit_chunks(scorer, X, y, classes=None, sample_weight=None):
+    """Add the samples of dask collections to those fitted; only sums come back."""
+    _multilabel.refuse_labels(scorer, "partial_fit")
+    dask, before = use_dask("A dask collection"), _checks.sums_of(scorer)
+    X, y, weight = _triples(X, y, sample_weight)
+    checker = dask.delayed(silent_clone(scorer), pure=False)
+    look = dask.delayed(_look, pure=False)
+    for number, chunk in enumerate(zip(X, y, weight, strict=True)):
+        [first] = computed(dask, [look(checker, number, *chunk)])
+        if first is not None:
+            break
+    else:
+        return scorer
+    if before is None:
+        _take_features(scorer, first["width"], first["names"])
+        recipe = stream_recipe(scorer, first["width"])
+    else:
+        recipe = scorer.recipe_
+    asked = recipe, scorer.device, scorer._settings(recipe).block_size
+    asked = dask.delayed(asked, pure=False, traverse=False)
+    add = dask.delayed(_sums_of_chunk, pure=False)
+    parts = [
+        add(checker, number, *chunk, asked)
+        for number, chunk in enumerate(zip(X, y, weight, strict=True))
+    ]
+    merge = functools.partial(merged, directions=recipe.directions)
+    sums = in_tree(dask, merge, parts)
+    if sums is not None:
+        announced = getattr(scorer, "stream_classes_", None)
+        seen = None if before is None else before.labels
+        announced = _checks.allowed_labels(sums.labels, classes, seen, announced)
+        scorer._take_over(merge(before, sums), recipe)
+        scorer.stream_classes_ = announced
+    return scorer
+
+
+def _sums_of_chunk(checker, number, X, y, weight, asked):
+    """Sums of one chunk, or None of one without weight."""
+    reuse_freed_memory()
+    recipe, device, block_size = asked
+    X = features_in(X)
+    if not X.shape[0]:
+        return None
+    with naming_chunk(number):
+        X, y = _checks.validated(silent_clone(checker), X, y, reset=True, least=1)
+        weight = _checks.batch_weights(weight, X)
+        if X.shape[1] != recipe.n_features:
+            raise InvalidInputError(
+                f"X has {X.shape[1]} features; {recipe.n_features} were fitted before."
+            )
+    settings = recipe.settings(resolve_device(device), block_size)
+    return with_batch(None, X, y, weight, recipe, settings)
+
+
+def _triples(X, y, weight):
+    """Chunks of samples, labels and weights."""
+    if not is_dask(X):
+        raise InvalidInputError(
+            "X must be a dask collection where y or sample_weight is one; got "
+            f"{type(X).__name__}. Compute the others, or make X one as well."
+        )
+    if getattr(y, "ndim", 1) > 1:
+        raise InvalidInputError(
+            "Of dask collections y must hold one label a sample; got "
+            f"{y.ndim} dimensions. Fit a scorer to each column of labels."
+        )
+    X, rows = chunks_of(X, "X")
+    y = aligned_chunks(y, rows, "y")
+    return X, y, aligned_chunks(weight, rows, "sample_weight")
+
+
+def _take_features(scorer, n_features, names):
+    scorer.n_features_in_ = n_features
+    vars(scorer).pop("feature_names_in_", None)
+    if names is not None:
+        scorer.feature_names_in_ = names
+
+
 class Chunks:
     """Chunks of samples that were looked through once: sizes, labels, weights."""
 
     def __init__(self, scorer, X, y, weight):
         self.dask, self.device = use_dask("A dask collection"), scorer.device
-        if not is_dask(X):
-            raise InvalidInputError(
-                "X must be a dask collection where y or sample_weight is one; got "
-                f"{type(X).__name__}. Compute the others, or make X one as well."
-            )
-        if getattr(y, "ndim", 1) > 1:
-            raise InvalidInputError(
-                "Of dask collections y must hold one label a sample; got "
-                f"{y.ndim} dimensions. Fit a scorer to each column of labels."
-            )
-        self._X, rows = chunks_of(X, "X")
-        y = aligned_chunks(y, rows, "y")
-        weight = aligned_chunks(weight, rows, "sample_weight")
+        self._X, y, weight = _triples(X, y, weight)
         self._checker = self.dask.delayed(silent_clone(scorer), pure=False)
         look = self.dask.delayed(_look, pure=False)
         parts = zip(range(len(y)), self._X, y, weight, strict=True)
@@ -201,19 +265,23 @@ class DaskBlocks:
 
     def total(self, work, merge, aligned=(), shared=()):
         """Sum of the results of all blocks, merged in a tree."""
-        parts = [*self._parts(work, aligned, shared)]
-        join = self._dask.delayed(_join, pure=False)
-        merge = self._delayed(merge)
-        while len(parts) > 1:
-            parts = [
-                join(merge, parts[i : i + _FANOUT])
-                for i in range(0, len(parts), _FANOUT)
-            ]
-        return computed(self._dask, parts)[0]
+        return in_tree(self._dask, merge, [*self._parts(work, aligned, shared)])
+
+
+def in_tree(dask, merge, parts):
+    """Sum of delayed parts, merged a few at a time on the workers."""
+    join = dask.delayed(_join, pure=False)
+    merge = dask.delayed(merge, pure=False, traverse=False)
+    while len(parts) > 1:
+        parts = [
+            join(merge, parts[i : i + _FANOUT]) for i in range(0, len(parts), _FANOUT)
+        ]
+    return computed(dask, parts)[0]
 
 
 def _run(checker, X, asked, work, aligned, shared):
     """Work on a chunk, on the worker that holds it."""
+    reuse_freed_memory()
     recipe, device, block_size = asked
     settings = recipe.settings(resolve_device(device), block_size)
     X = _checks.validated(silent_clone(checker), features_in(X), reset=True, least=1)
@@ -231,8 +299,11 @@ def on_chunks(method):
 
     @functools.wraps(method)
     def call(self, X, *args, **options):
-        if not is_dask(X):
+        if not is_dask(X, *args, *options.values()):
             return method(self, X, *args, **options)
+        work = {"fit": fit_chunks, "partial_fit": partial_fit_chunks}
+        if method.__name__ in work:
+            return work[method.__name__](self, X, *args, **options)
         return _lazily(self, method.__name__, X, *args, **options)
 
     return call

@@ -128,7 +128,7 @@ class Fitting:
 
     def _stream(self, directions, groups):
         """Sums and scores in two passes over the blocks."""
-        merge = partial(_merged, directions=directions)
+        merge = partial(merged, directions=directions)
         shared = self._asked(directions)
         sums = self.blocks.total(sums_of, merge, self._for_sums, shared)
         model = self._of_slices(sums, directions)
@@ -201,7 +201,7 @@ def sums_of(
     return Sums.of(X, labels, weight, directions, settings, **asked)
 
 
-def _merged(one, two, directions):
+def merged(one, two, directions):
     """Sums of two sets of samples, of which either may be None."""
     if one is None or two is None:
         return two if one is None else one
@@ -278,4 +278,4 @@ def with_batch(sums, X, y, weight, recipe, settings):
         )
         asked = classes, recipe.projection is not None, directions, recipe.pooled
         fresh = sums_of(block, settings, codes, fitted, weight, *asked)
-        return _merged(sums, fresh, directions)
+        return merged(sums, fresh, directions)

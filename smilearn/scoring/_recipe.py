@@ -32,6 +32,12 @@ class Recipe:
         return self.directions.shape[1] if self.orthogonal else 1
 
     @property
+    def n_features(self):
+        """Features of the samples, before any projection."""
+        axes = self.directions if self.projection is None else self.projection
+        return axes.shape[1]
+
+    @property
     def slices(self):
         """Slices in the space of the features, (S, n_features)."""
         if self.projection is None:

@@ -20,7 +20,6 @@ from smilearn.scoring._model import fit_model
 from smilearn.scoring._recipe import stream_recipe
 from smilearn.scoring._threshold import DEFAULT_OFFSET, set_threshold
 from smilearn.utils._callbacks import FitTasks
-from smilearn.utils._dask import is_dask
 from smilearn.utils._devices import resolve_device, working_on
 from smilearn.utils._labels import class_labels
 from smilearn.utils._sklearn_compat import Interval, StrOptions, fit_context
@@ -229,6 +228,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         return not {"recipe_", "label_scorers_"}.isdisjoint(vars(self))
 
     @fit_context(prefer_skip_nested_validation=True)
+    @_dask.on_chunks
     def fit(self, X, y, sample_weight=None):
         """Fit to labelled embeddings and score these samples.
 
@@ -263,8 +263,6 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         ReliabilityWarning
             If ``n_slices="auto"`` stops at `max_slices` before the ranking settles.
         """
-        if is_dask(X, y, sample_weight):
-            return _dask.fit_chunks(self, X, y, sample_weight)
         if _multilabel.holds_indicators(y):
             _checks.forget(self)
             return _multilabel.fit_labels(self, X, y, sample_weight)
@@ -319,6 +317,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
 
     @available_if(_checks.keeps_up)
     @fit_context(prefer_skip_nested_validation=True)
+    @_dask.on_chunks
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Fit to one more batch of samples.
 
@@ -332,7 +331,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Embeddings.
+            Embeddings; of a dask collection, only sums come back from the workers.
 
         y : array-like of shape (n_samples,)
             Class labels.

@@ -1,5 +1,7 @@
 """Scores of labelled samples, one row each: the form in which a person meets them."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
@@ -116,7 +118,8 @@ class RiskTable(Table):
         Parameters
         ----------
         path : path-like
-            A file that ends in .csv, .jsonl, .ndjson or .parquet.
+            A file that ends in .csv, .jsonl, .ndjson or .parquet; or a folder of
+            Parquet files, in the order of their names.
 
         Returns
         -------
@@ -128,12 +131,16 @@ class RiskTable(Table):
         InvalidInputError
             If the file is not a risk table, has no rows, or is of a newer smilearn.
         """
-        frame = read_frame(path, _TYPES)
+        path = Path(path)
+        parts = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        if not parts:
+            raise FileFormatError(f"{path}: a folder without Parquet files.")
+        frame = pl.concat([read_frame(part, _TYPES) for part in parts])
         require_columns(("risk", "label"), frame.columns, path)
         table = object.__new__(cls)
         try:
             columns = {n: frame[n] for n in COLUMNS if n in frame.columns}
-            if file_kind(path) == "csv":
+            if file_kind(parts[0]) == "csv":
                 columns = _typed(columns)
             table.frame = _complete(columns)
         except (InvalidInputError, PolarsError) as error:

@@ -127,6 +127,26 @@ def test_thresholds(samples, contamination):
     assert scorer.offset_ == pytest.approx(fitted(X, y, **options).offset_, abs=1e-6)
 
 
+def test_a_stream_brings_back_sums_alone_and_scores_stay_chunks(samples):
+    X, y = samples
+    streamed = SlicedMIScorer(64, random_state=0).partial_fit(X[:900], y[:900])
+    streamed.partial_fit(X[900:], y[900:])
+    scorer = SlicedMIScorer(64, random_state=0)
+    scorer.partial_fit(cut(X[:900], 0, 500, 400), cut(y[:900], 0, 500, 400))
+    scorer.partial_fit(cut(X[900:], 600), y[900:])
+    assert not hasattr(scorer, "scores_")
+    assert scorer.class_count_.tolist() == [800, 40, 660]
+    lazy = scorer.score_training_samples(cut(X, *CUTS), y)
+    assert lazy.chunks == (CUTS,)
+    expected = streamed.score_training_samples(X, y)
+    np.testing.assert_allclose(lazy.compute(), expected, atol=1e-5)
+    with pytest.raises(InvalidInputError, match="5 features; 12 were fitted"):
+        scorer.partial_fit(cut(X[:, :5], *CUTS), y)
+    announced = SlicedMIScorer(64).partial_fit(cut(X, *CUTS), y, classes=[*set(y)])
+    with pytest.raises(InvalidInputError, match="not among classes"):
+        announced.partial_fit(cut(X, *CUTS), np.where(y == "rare", "other", y))
+
+
 def test_answers_are_lazy_and_those_of_arrays(samples, monkeypatch):
     X, y = samples
     scorer = fitted(X, y, n_slices=64)
