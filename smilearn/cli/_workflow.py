@@ -8,7 +8,7 @@ from platform import python_version
 from sklearn.pipeline import make_pipeline
 
 from smilearn.embedding._hidden_states import HiddenStateEmbedder
-from smilearn.embedding._pretrained import default_model
+from smilearn.embedding._pretrained import DEFAULT_MODEL, default_model
 from smilearn.embedding._sentence import SentenceEmbedder
 from smilearn.finetuning._classifier import FineTunedClassifier
 from smilearn.finetuning._embedder import FineTunedEmbedder
@@ -37,7 +37,8 @@ class Scored:
 
     def report_facts(self, moment, seconds=None):
         """What a report opens with, in words."""
-        facts = {"Model": self.model}
+        is_packaged = self.model and self.model == default_model()
+        facts = {"Model": DEFAULT_MODEL if is_packaged else self.model}
         cost = [] if seconds is None else [f"{seconds:,.0f} seconds"]
         if self.model:
             facts["Moment"] = MOMENTS[moment]

@@ -150,7 +150,7 @@ def _sentences(data):
             "label: where it is low, and so the risk is high, a model can fit the "
             "label only by learning it by heart."
         )
-        rule = f"with a probability below {out['least']:.0%}"
+        rule = f"with a probability below {100 * out['least']:.0f} %"
         rule += ", where another label is likelier" * has_likelier
     else:
         meaning = (

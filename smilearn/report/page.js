@@ -156,7 +156,7 @@ function detailOf(row, width) {
     if (row.near[side] >= 0) lines.push([`${words} (${classes[label]})`, data.pool[row.near[side]]]);
   });
   const list = lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]);
-  return make("tr", { class: "detail" }, make("td", { colspan: width }, make("dl", {}, ...list)));
+  return make("tr", { class: "detail", role: "row" }, make("td", { colspan: width, role: "cell" }, make("dl", {}, ...list)));
 }
 function reviewOf(row) {
   const { action = "", label = null } = marked(row) || {};
@@ -187,7 +187,7 @@ function headingOf(column) {
   };
   const arrow = make("span", { "aria-hidden": "true" }, sorted ? (state.down ? " ↓" : " ↑") : "");
   const order = sorted ? (state.down ? "descending" : "ascending") : null;
-  return make("th", { scope: "col", class: column.number ? "number" : null, "aria-sort": order },
+  return make("th", { scope: "col", role: "columnheader", class: column.number ? "number" : null, "aria-sort": order },
     make("button", { type: "button", "data-key": column.key, onclick: sort }, column.name, arrow));
 }
 function lineOf(row, columns) {
@@ -196,15 +196,15 @@ function lineOf(row, columns) {
   const cells = columns.map((column) => {
     const tag = column.key === "rank" && goes(row) ? make("span", { class: "tag" }, "cut") : null;
     const name = `${column.key}${column.number ? " number" : ""}`;
-    return make("td", { class: name, "data-name": column.name }, column.show(row), tag);
+    return make("td", { class: name, role: "cell", "data-name": column.name }, column.show(row), tag);
   });
-  return make("tr", { tabindex: "-1", "data-id": row.id, class: names.filter(Boolean).join(" ") }, ...cells);
+  return make("tr", { role: "row", tabindex: "-1", "data-id": row.id, class: names.filter(Boolean).join(" ") }, ...cells);
 }
 function showRows(focused = null) {
   const found = matching();
   const columns = COLUMNS.filter((column) => !column.off);
   const table = $("rows");
-  table.querySelector("thead").replaceChildren(make("tr", {}, ...columns.map(headingOf)));
+  table.querySelector("thead").replaceChildren(make("tr", { role: "row" }, ...columns.map(headingOf)));
   const lines = found.slice(0, state.limit).flatMap((row) =>
     (state.open.has(row.id) ? [lineOf(row, columns), detailOf(row, columns.length)] : [lineOf(row, columns)]));
   const none = make("tr", { class: "detail" }, make("td", { colspan: columns.length }, "No sample is like that."));

@@ -311,7 +311,7 @@ def test_a_command_is_copied(opened, report):
     page = opened(report, permissions=["clipboard-read", "clipboard-write"])
     button = page.locator("[data-copy=cut-command]")
     button.click()
-    assert button.inner_text() == "Copied"
+    sync_api.expect(button).to_have_text("Copied")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == page.inner_text("#cut-command")
 
@@ -416,8 +416,9 @@ def test_without_javascript_the_riskiest_are_there(opened, report, table):
 
 
 def test_print_leaves_controls_out(opened, report):
-    page = opened(report)
+    page = opened(report, scheme="dark")
     page.emulate_media(media="print")
+    assert page.evaluate(LOOKS)["pale"] == []
     for control in ("#search", "#export", "#more", "#share", "[data-copy]"):
         assert not page.locator(control).first.is_visible()
     assert page.is_visible("#rows")
