@@ -33,7 +33,8 @@
   const isOutside = (e) => {
     const box = e.getBoundingClientRect();
     if (!box.width || e.closest(".skip") || e.parentElement.closest(".scroll")) return false;
-    return box.right > innerWidth + 1 || box.left < -1;
+    const spills = e.clientWidth && e.scrollWidth > e.clientWidth + 1 && !e.matches("select, input, .scroll");
+    return spills || box.right > innerWidth + 1 || box.left < -1;
   };
   const isUnnamed = (e) => {
     if (!e.matches("button, select, input, svg, [role=region]")) return false;
