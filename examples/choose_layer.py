@@ -1,6 +1,6 @@
-"""Which layer tells memorized samples best? Ask the labels, not the truth.
-
-    python examples/choose_layer.py
+"""
+Which layer tells memorized samples best?
+=========================================
 
 A thousand film reviews, 3 % of them with a wrong label, go through MiniLM once; the
 hidden states of all layers are kept. A search then takes the layer that gives labels of
@@ -8,6 +8,7 @@ samples not fitted the largest mean log probability. Which labels were flipped i
 looked at in the end.
 """
 
+import matplotlib.pyplot as plt
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -15,7 +16,8 @@ from sklearn.pipeline import make_pipeline
 from smilearn import HiddenStateEmbedder, LayerSelector, SlicedMIScorer
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
 
-# %% One forward pass, seven layers (0 is the embeddings)
+# %%
+# One forward pass, seven layers (0 is the embeddings).
 reviews = load_rotten_tomatoes(1000, random_state=0)
 labels, flipped = flip_labels(reviews.labels, 0.03, random_state=0)
 states = HiddenStateEmbedder(packaged_minilm(), layer="all").fit_transform(
@@ -23,16 +25,30 @@ states = HiddenStateEmbedder(packaged_minilm(), layer="all").fit_transform(
 )
 print("hidden states:", states.shape)
 
-# %% Mean log probability of held-out labels by each layer, without any ground truth
+# %%
+# Mean log probability of held-out labels by each layer, without any ground truth.
 steps = make_pipeline(LayerSelector(), SlicedMIScorer(512, random_state=0))
 layers = list(range(states.shape[1]))
 search = GridSearchCV(steps, {"layerselector__layer": layers}, cv=5)
 search.fit(states, labels)
 
-# %% What the choice is worth: the flips, which nobody knows beforehand
+# %%
+# What the choice is worth: the flips, which nobody knows beforehand.
 print("layer  log prob  AUC of the flips")
+aucs = []
 for layer, score in zip(layers, search.cv_results_["mean_test_score"], strict=True):
     scorer = steps[-1].fit(states[:, layer], labels)
     auc = roc_auc_score(flipped, -scorer.scores_)
+    aucs.append(auc)
     print(f"{layer:5}  {score:8.3f}  {auc:.3f}")
 print("chosen:", search.best_params_["layerselector__layer"])
+
+# %%
+# Both fall and rise together: the labels say which layer to take.
+_, ax = plt.subplots(layout="constrained")
+ax.plot(layers, search.cv_results_["mean_test_score"], marker="o", label="log prob")
+ax.set(xlabel="layer", ylabel="mean log probability of held-out labels (nats)")
+right = ax.twinx()
+right.plot(layers, aucs, marker="s", color="tab:orange", label="AUC of the flips")
+right.set_ylabel("AUC of the flips")
+ax.figure.legend(loc="lower right", frameon=False)

@@ -1,6 +1,6 @@
-"""How many slices are enough, from one fit and without ground truth.
-
-    python examples/enough_slices.py
+"""
+How many slices are enough?
+===========================
 
 A scorer is fitted on a thousand film reviews, with more slices than it should need. A
 thousand others tell from which count on more slices change nothing.
@@ -8,15 +8,19 @@ thousand others tell from which count on more slices change nothing.
 
 from smilearn import SentenceEmbedder, SliceConvergence, SlicedMIScorer
 from smilearn.datasets import load_rotten_tomatoes, packaged_minilm
+from smilearn.report import SliceConvergenceDisplay
 
-# %% Embeddings of sentences, half of them to fit on
+# %%
+# Embeddings of sentences, half of them to fit on.
 reviews = load_rotten_tomatoes(2000, random_state=0)
 X = SentenceEmbedder(packaged_minilm()).fit_transform(reviews.texts)
 y = reviews.labels
 scorer = SlicedMIScorer(3072, pooled=False, random_state=0)
 scorer.fit(X[:1000], y[:1000])
 
-# %% The curve on the other half
+# %%
+# The curve on the other half.
 curve = SliceConvergence.from_estimator(scorer, X[1000:], y[1000:])
+SliceConvergenceDisplay.from_estimator(curve)
 print(curve)
 print(f"{curve.smallest_within()} slices are enough.")

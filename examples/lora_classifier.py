@@ -1,6 +1,6 @@
-"""A classifier of texts with low-rank adapters on half-frozen layers.
-
-    python examples/lora_classifier.py
+"""
+Low-rank adapters on half-frozen layers
+=======================================
 
 MiniLM's embeddings and lowest four layers run once a text; adapters on the layers
 above learn three hundred film reviews. Any encoder or decoder serves as well, a folder
@@ -9,12 +9,15 @@ or a name on the Hugging Face Hub.
 
 from smilearn import FineTunedClassifier
 from smilearn.datasets import load_rotten_tomatoes, packaged_minilm
+from smilearn.report import EarlyPointDisplay
 
-# %% Reviews to learn from, and others to be judged by
+# %%
+# Reviews to learn from, and others to be judged by.
 reviews = load_rotten_tomatoes(500, random_state=0)
 texts, labels = reviews.texts[:300], reviews.labels[:300]
 
-# %% The classifier: scikit-learn's fit, predict and score
+# %%
+# The classifier: scikit-learn's fit, predict and score.
 classifier = FineTunedClassifier(
     packaged_minilm(),
     lora={"rank": 8, "target_modules": ["query", "value", "dense"]},
@@ -25,7 +28,9 @@ classifier = FineTunedClassifier(
 )
 classifier.fit(texts, labels)
 
-# %% What was learnt, and what it took
+# %%
+# What was learnt, and what it took.
+EarlyPointDisplay.from_estimator(classifier)
 for entry in classifier.history_:
     print(f"epoch {entry['epoch']:.1f}: {entry['share_fitted']:.0%} fitted")
 accuracy = classifier.score(reviews.texts[300:], reviews.labels[300:])

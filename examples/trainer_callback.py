@@ -1,6 +1,6 @@
-"""From a Trainer of your own to a filtered data set.
-
-    python examples/trainer_callback.py
+"""
+A Trainer of your own, watched
+==============================
 
 Three hundred film reviews, nine of them with a wrong label, are learnt by a Trainer as
 its owner wrote it. The callback finds the early point, scores the training set there
@@ -20,8 +20,10 @@ from transformers import (
 
 from smilearn import MemorizationCallback
 from smilearn.datasets import flip_labels, load_rotten_tomatoes, packaged_minilm
+from smilearn.report import EarlyPointDisplay
 
-# %% The data and the model: any tokenized data set, any sequence classification model
+# %%
+# The data and the model: any tokenized data set, any sequence classification model.
 set_seed(0)
 reviews = load_rotten_tomatoes(300, random_state=0)
 labels, flipped = flip_labels(reviews.labels, 0.03, random_state=0)
@@ -35,7 +37,8 @@ dataset = [
     for ids, label in zip(tokens, labels, strict=True)
 ]
 
-# %% The training, with one line more; MiniLM was made for means over tokens
+# %%
+# The training, with one line more; MiniLM was made for means over tokens.
 callback = MemorizationCallback(
     reviews.texts, share=0.1, stop=True, pooling="mean", evaluations_per_epoch=2
 )
@@ -57,7 +60,9 @@ with tempfile.TemporaryDirectory() as folder:
     )
     trainer.train()
 
-# %% What it found
+# %%
+# What it found.
+EarlyPointDisplay.from_estimator(callback)
 for entry in callback.history_:
     print(
         f"step {entry['step']:3}: median loss {entry['median_loss']:.3f}, "
@@ -65,7 +70,8 @@ for entry in callback.history_:
     )
 print(callback.table_.riskiest(10))
 
-# %% The training set to start with; of datasets.Dataset: dataset.select(kept_indices_)
+# %%
+# The training set to start with; of datasets.Dataset: dataset.select(kept_indices_).
 kept = [dataset[row] for row in callback.kept_indices_]
 found = flipped.sum() - flipped[callback.kept_indices_].sum()
 print(

@@ -6,7 +6,6 @@ hand to its `refit`; and, for an audit that knows which samples are memorized, t
 `scoring`.
 """
 
-import warnings
 from functools import partial
 from numbers import Real
 
@@ -21,6 +20,7 @@ from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import layers, score_samples
 from smilearn.metrics import fpr_at_tpr
 from smilearn.utils._sklearn_compat import take
+from smilearn.utils._warnings import warn
 
 
 class MemorizedScorer:
@@ -100,11 +100,10 @@ def _checked_truth(memorized, y):
 def _rows_of_seen_labels(scorer, y):
     seen = np.isin(np.asarray(y), scorer.classes_)
     if not seen.all():
-        warnings.warn(
+        warn(
             f"{(~seen).sum()} of {len(seen)} samples have labels that were not seen "
             "in fit; they are left out of the audit.",
             LowSupportWarning,
-            stacklevel=3,
         )
     return np.flatnonzero(seen)
 

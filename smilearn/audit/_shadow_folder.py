@@ -1,11 +1,10 @@
 """Finished shadow models on disk, and what a run of them depends on."""
 
-import warnings
-
 import numpy as np
 
 from smilearn.exceptions import CacheWarning
 from smilearn.utils._files import RunFolder, load_arrays, save_arrays
+from smilearn.utils._warnings import warn
 
 FORMAT = 4  # of the files; a folder of another format is another run
 _DTYPES = {
@@ -39,10 +38,9 @@ class ShadowFolder(RunFolder):
         if sound:
             del answers["members"]
             return answers
-        warnings.warn(
+        warn(
             f"{path} is damaged or of another run; this shadow model is fitted again.",
             CacheWarning,
-            stacklevel=2,
         )
         return None
 

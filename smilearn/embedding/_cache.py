@@ -11,7 +11,6 @@ import os
 import sqlite3
 import stat
 import time
-import warnings
 from numbers import Integral
 from pathlib import Path
 from zlib import crc32
@@ -20,6 +19,7 @@ import numpy as np
 
 from smilearn.exceptions import CacheError, CacheWarning, InvalidInputError
 from smilearn.utils._indexing import large_array
+from smilearn.utils._warnings import warn
 
 _FILE = "rows.sqlite"
 _SCHEMA = (
@@ -441,4 +441,4 @@ def _make_room(db, max_bytes, before):
 
 
 def _warn(message):
-    warnings.warn(message, CacheWarning, stacklevel=5)
+    warn(message, CacheWarning)

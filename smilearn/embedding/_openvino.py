@@ -10,6 +10,7 @@ import torch
 
 from smilearn.exceptions import BackendWarning
 from smilearn.utils._optional import require
+from smilearn.utils._warnings import warn
 
 # what openvino computes in, and how far it may be from torch, of the norm of states
 _PRECISIONS = {torch.float32: ("f32", 1e-4), torch.bfloat16: ("bf16", 0.1)}
@@ -24,7 +25,7 @@ def forward_by(backend, states, network):
 
 
 def warn_torch(reason):
-    warnings.warn(f"{reason}; torch is used.", BackendWarning, stacklevel=2)
+    warn(f"{reason}; torch is used.", BackendWarning)
 
 
 class _ByTorch:

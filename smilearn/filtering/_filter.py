@@ -1,6 +1,5 @@
 """Take samples at risk out of a training set."""
 
-import warnings
 from dataclasses import fields
 from numbers import Integral, Real
 from types import SimpleNamespace
@@ -37,6 +36,7 @@ from smilearn.utils._sklearn_compat import (
     fit_context,
     routing_enabled,
 )
+from smilearn.utils._warnings import warn
 
 _RULES = ("share", "threshold", "n_remove", "alpha")
 _LEAST = 0.05  # probability of a label below which a sample goes, if nothing is asked
@@ -443,11 +443,10 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
         remove, missing = spared(self.scores_, codes, remove, least)
         short = self.classes_[missing > 0]
         if len(short):
-            warnings.warn(
+            warn(
                 f"min_per_class={self.min_per_class} kept samples at risk in the "
                 f"class{'es' * (len(short) > 1)} {', '.join(map(str, short))}.",
                 LowSupportWarning,
-                stacklevel=4,
             )
         return remove
 

@@ -5,7 +5,6 @@ import inspect
 import os
 import re
 import tempfile
-import warnings
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -36,6 +35,7 @@ from smilearn.utils._optional import require
 from smilearn.utils._random import generator_from, stratified_rows
 from smilearn.utils._sklearn_compat import Interval, StrOptions
 from smilearn.utils._validation import check_texts, warn_truncated
+from smilearn.utils._warnings import warn
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
@@ -408,12 +408,11 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         if self.early_point is None or self.early_point_reached_:
             return
         advice = ", or lower loss_drop" if self.early_point == "median-loss" else ""
-        warnings.warn(
+        warn(
             f"max_epochs={self.max_epochs} passed before the early point: "
             f"{point.shortfall()}. Raise max_epochs or learning_rate{advice}; the "
             "result is that of the last step.",
             EarlyPointWarning,
-            stacklevel=4,
         )
 
     @property

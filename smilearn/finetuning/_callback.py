@@ -2,7 +2,6 @@
 
 import math
 import os
-import warnings
 from numbers import Integral, Real
 from pathlib import Path
 from typing import ClassVar
@@ -26,6 +25,7 @@ from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
 from smilearn.utils._random import subsample
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
+from smilearn.utils._warnings import warn
 
 
 class TrainerTracker:
@@ -475,4 +475,4 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
 
 
 def _warn(message):
-    warnings.warn(message, EarlyPointWarning, stacklevel=4)
+    warn(message, EarlyPointWarning)

@@ -1,7 +1,6 @@
 """Scores of labelled samples by classifiers that have not seen them."""
 
 import os
-import warnings
 from copy import deepcopy
 from numbers import Integral
 from typing import ClassVar
@@ -57,6 +56,7 @@ from smilearn.utils._validation import (
     read_column,
     refuse_masked,
 )
+from smilearn.utils._warnings import warn
 from smilearn.utils._weights import checked_weights, enough_weight
 
 _FORMAT = 2  # of the files of a folder
@@ -392,11 +392,10 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
             )
         if (sizes < 2).any():
             few = self.classes_[sizes < 2]
-            warnings.warn(
+            warn(
                 f"{len(few)} classes have one sample, or copies of one, and score the "
                 f"log of their share: {few[:5].tolist()}.",
                 LowSupportWarning,
-                stacklevel=3,
             )
         return fitted & (sizes[codes] < 2)
 

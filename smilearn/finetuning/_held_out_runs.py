@@ -20,6 +20,7 @@ from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.utils._answers import log_probabilities
 from smilearn.utils._files import RunFolder, load_arrays, save_arrays
 from smilearn.utils._indexing import take_samples
+from smilearn.utils._warnings import warn
 
 _SUM = 1.001  # of probabilities, rounded
 
@@ -82,10 +83,9 @@ class Run:
                 answer.states = states if states.shape[1] else None
                 shutil.rmtree(self._checkpoints, ignore_errors=True)
                 return answer
-        warnings.warn(
+        warn(
             f"{self._file} is damaged or of another run; this run is made again.",
             CacheWarning,
-            stacklevel=5,
         )
         return None
 

@@ -14,7 +14,7 @@ from smilearn.utils._files import digest
 LEAST = 0.05  # probability of a label below which a sample stands out, as in RiskFilter
 RISKIEST = 0.1  # share of the table that counts as its riskiest samples
 SHARES = [percent / 100 for percent in range(31)]  # places of the slider
-_MOST_COLOURS, _MOST_CLASSES, _N_BINS = 6, 12, 48
+_MOST_COLOURS, _MOST_CLASSES, _N_BINS = 6, 10, 48
 _LARGEST = 1e300  # stands for infinity, which JSON does not have
 _TEXTS, _NEAREST, _OWN = 900_000, 300_000, 250_000  # bytes in the page, all together
 _TICKS = (0.999, 0.99, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01, 1e-3, 1e-4, 1e-6)

@@ -1,7 +1,6 @@
 """What a scorer is given, checked: embeddings, labels, weights, counts of slices."""
 
 import re
-import warnings
 
 import numpy as np
 from scipy.sparse import issparse
@@ -18,6 +17,7 @@ from smilearn.utils._validation import (
     read_column,
     with_number_type,
 )
+from smilearn.utils._warnings import warn
 from smilearn.utils._weights import checked_weights
 
 
@@ -90,11 +90,10 @@ def known_labels(classes, y):
     """Which labels were seen, all if none was; warns of the others."""
     known = np.isin(y, classes)
     if known.any() and not known.all():
-        warnings.warn(
+        warn(
             f"{(~known).sum()} of {len(y)} samples have labels that were not seen in "
             "fit; they are left out of the mean log probability.",
             LowSupportWarning,
-            stacklevel=4,
         )
         return known
     return np.ones(len(y), bool)

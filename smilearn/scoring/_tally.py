@@ -1,11 +1,10 @@
 """Running sums of the pmi of samples over slices, and how reliable their mean is."""
 
-import warnings
-
 import numpy as np
 
 from smilearn.exceptions import ReliabilityWarning
 from smilearn.utils._ranks import rank_correlation
+from smilearn.utils._warnings import warn
 
 ENOUGH_RELIABILITY = 0.95
 FIRST_SLICES = 256
@@ -87,10 +86,9 @@ def split_half_reliability(first, second, *, half, shared, whole, weight=None):
 def warn_unreliable(reliability, n_slices, max_slices):
     """Warn where the ranking has not settled by the last slice allowed."""
     if reliability < ENOUGH_RELIABILITY:
-        warnings.warn(
+        warn(
             f"The ranking of the samples by PSMI has reliability {reliability:.3f} "
             f"after {n_slices} slices, below {ENOUGH_RELIABILITY}. Raise "
             f"max_slices={max_slices}, or take small differences of score with care.",
             ReliabilityWarning,
-            stacklevel=5,
         )

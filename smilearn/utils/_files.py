@@ -7,13 +7,13 @@ import re
 import shutil
 import stat
 import tempfile
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from smilearn.exceptions import CacheWarning, FileFormatError, InvalidInputError
+from smilearn.utils._warnings import warn
 
 _SUFFIXES = {
     ".csv": "csv",
@@ -164,11 +164,10 @@ class RunFolder:
             progress, damaged = _checked(folder)
             if damaged is None:
                 return folder, progress
-            warnings.warn(
+            warn(
                 f"{damaged} is damaged or missing. The training goes on from the "
                 "checkpoint before it, or from its start if there is none.",
                 CacheWarning,
-                stacklevel=2,
             )
             shutil.rmtree(folder)  # the Trainer would count it among the newest
         return None, None

@@ -1,7 +1,6 @@
 """Class labels, as every entry point takes them: types kept, anything else refused."""
 
 import unicodedata
-import warnings
 
 import numpy as np
 from scipy.sparse import issparse
@@ -21,6 +20,7 @@ from smilearn.utils._validation import (
     refuse_masked,
     refuse_tables,
 )
+from smilearn.utils._warnings import warn
 
 _FEW = 20  # samples below which each may well have a class of its own
 _EXACT = 2**53  # whole numbers up to here are exact as floats
@@ -98,11 +98,10 @@ def check_names(classes, n_samples):
     pairs = [names for names in alike.values() if len(names) > 1]
     if pairs:
         shown = "; ".join(" and ".join(map(_short, names)) for names in pairs[:3])
-        warnings.warn(
+        warn(
             f"Labels that differ by case or blanks alone are classes of their own: "
             f"{shown}. Strip them if they are meant to be the same.",
             SimilarLabelsWarning,
-            stacklevel=5,
         )
 
 
@@ -159,11 +158,10 @@ def check_labelled_texts(texts, y):
 def _one_column(y):
     """A column of labels; of a frame that has one alone, that one with a warning."""
     if len(getattr(y, "columns", ())) == 1:
-        warnings.warn(
+        warn(
             "A column-vector y was passed when a 1d array was expected; give "
             f"y[{next(iter(y.columns))!r}].",
             DataConversionWarning,
-            stacklevel=5,
         )
         y = y[next(iter(y.columns))]
     refuse_tables(y, "labels")

@@ -1,7 +1,6 @@
 """What estimators are given, checked: embeddings, labels, texts."""
 
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -13,6 +12,7 @@ from smilearn.exceptions import (
     TruncationWarning,
     UnknownTokensWarning,
 )
+from smilearn.utils._warnings import warn
 
 
 def is_tensor(X):
@@ -254,11 +254,10 @@ def _is_cut(text):
 def warn_truncated(n_truncated, n_texts, most_tokens):
     """Warn that texts are longer than what is read of them."""
     if n_truncated:
-        warnings.warn(
+        warn(
             f"{n_truncated} of {n_texts} texts are longer than the {most_tokens} "
             "tokens that the model reads; their ends were not seen.",
             TruncationWarning,
-            stacklevel=4,
         )
 
 
@@ -273,7 +272,7 @@ def warn_unread(n_unread, n_texts):
     )
     if n_unread == n_texts >= _FEW:
         raise InvalidInputError(f"{facts}, with its own tokenizer.")
-    warnings.warn(f"{facts}.", UnknownTokensWarning, stacklevel=4)
+    warn(f"{facts}.", UnknownTokensWarning)
 
 
 def is_missing(value):
