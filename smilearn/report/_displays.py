@@ -3,7 +3,7 @@
 import numpy as np
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._escapes import printable
+from smilearn.tables._plot import plain
 from smilearn.utils._optional import require
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b5482f", "#888888"
@@ -87,7 +87,7 @@ class RiskDisplay(Display):
         classes, count = np.unique(self.label, return_counts=True)
         most = classes[np.argsort(-count, kind="stable")][:8]
         parts = [shown[self.label == name] for name in most]
-        names = [printable(str(name)) for name in most]
+        names = [plain(name) for name in most]
         if len(most) < len(classes):
             parts.append(shown[~np.isin(self.label, most)])
             names.append(f"{len(classes) - len(most)} others")
@@ -197,7 +197,7 @@ class IntervalDisplay(Display):
     """
 
     def __init__(self, names, value, low=None, high=None, *, xlabel="", cost=None):
-        self.names, self.value = [printable(str(name)) for name in names], value
+        self.names, self.value = [plain(name) for name in names], value
         self.low, self.high, self.xlabel, self.cost = low, high, xlabel, cost
         for each in (value, low, high, cost):
             if each is not None and len(each) != len(self.names):

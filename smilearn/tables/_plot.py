@@ -52,7 +52,7 @@ def _boxes(ax, table):
         showfliers=len(table) <= _MOST_DOTS,
     )
     names = [
-        f"{_plain(label)} ({len(risk)})"
+        f"{plain(label)} ({len(risk)})"
         for label, risk in zip(shown["label"], risks, strict=True)
     ]
     ax.set_yticks(np.arange(1, len(shown) + 1), names)
@@ -68,7 +68,7 @@ def _curve(ax, table):
     ax.set(xlabel="rank (1 = riskiest)", ylabel=_AXIS)
 
 
-def _plain(label):
+def plain(label):
     """A label as text that is no formula to matplotlib."""
     return printable(label, 30).replace("$", r"\$")
 
