@@ -21,6 +21,7 @@ from smilearn import (
     SlicedMIScorer,
 )
 from smilearn.exceptions import ClusterError
+from smilearn.utils import _dask
 
 dask = pytest.importorskip("dask")
 arrays = pytest.importorskip("dask.array")
@@ -125,16 +126,26 @@ def test_a_worker_out_of_memory_is_one_error():
 
 
 @pytest.mark.slow
-def test_a_lost_scheduler_is_an_error_and_no_hang():
-    [client] = connected(n_workers=1)
-    X, y = samples()
-    scheduler, begin = client.cluster.scheduler, time.monotonic()
-    close = threading.Timer(2, scheduler.loop.add_callback, [scheduler.close])
-    close.start()
-    with pytest.raises(ClusterError, match="cluster was lost"):
-        while time.monotonic() - begin < 60:
+def test_a_cluster_without_workers_is_an_error_and_no_hang(monkeypatch):
+    monkeypatch.setattr(_dask, "_LOOK", 1)
+    monkeypatch.setattr(_dask, "_PATIENCE", 4)
+    for _ in connected(n_workers=0):
+        X, y = samples()
+        with pytest.raises(ClusterError, match="no worker for 4 s"):
             SlicedMIScorer(512, random_state=0).fit(X, y)
-    assert time.monotonic() - begin < 60
+
+
+@pytest.mark.slow
+def test_a_lost_scheduler_is_an_error_and_no_hang():
+    for client in connected(n_workers=1):
+        X, y = samples()
+        scheduler, begin = client.cluster.scheduler, time.monotonic()
+        close = threading.Timer(2, scheduler.loop.add_callback, [scheduler.close])
+        close.start()
+        with pytest.raises(ClusterError, match="cluster was lost"):
+            while time.monotonic() - begin < 60:
+                SlicedMIScorer(512, random_state=0).fit(X, y)
+        assert time.monotonic() - begin < 60
 
 
 @pytest.mark.parametrize("kind", [SentenceEmbedder, HiddenStateEmbedder])
@@ -156,7 +167,7 @@ def test_a_model_is_loaded_once_a_process(client, tiny_encoder):
     embedder = SentenceEmbedder(tiny_encoder).fit([])
     client.run(count_loads)
     bag = bags.from_sequence(TEXTS, npartitions=8)
-    embedder.transform(bag).compute()
+    (embedder.transform(bag) + embedder.transform(bag)).compute()
     loads = client.run(lambda: SentenceEmbedder.n_loads)
     assert set(loads.values()) <= {0, 1}
     assert sum(loads.values()) >= 1

@@ -1,13 +1,22 @@
 """The score command on a Dask cluster: Parquet files in, as many risk tables out."""
 
+import re
+from contextlib import contextmanager
+
 import numpy as np
 import polars as pl
 from tqdm.auto import tqdm
 
+from smilearn.cli._inputs import refuse_own_columns
 from smilearn.embedding._hidden_states import HiddenStateEmbedder
 from smilearn.embedding._pretrained import default_model
 from smilearn.embedding._sentence import SentenceEmbedder
-from smilearn.exceptions import ClusterError, InvalidInputError
+from smilearn.exceptions import (
+    ClusterError,
+    FileFormatError,
+    InvalidInputError,
+    SmilearnError,
+)
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._io import require_columns, write_frame
 from smilearn.tables._risk_table import COLUMNS
@@ -39,13 +48,19 @@ def score_chunks(
     """Score the files of a pattern on a cluster; facts for scripts."""
     frames = require("dask.dataframe", **_NEEDED)
     dask = require("dask", **_NEEDED)
-    with connected(address):
-        try:
-            table = frames.read_parquet(pattern)
-        except OSError as error:  # found nothing, or nothing that it can read
-            raise InvalidInputError(
-                f"{pattern}: no Parquet files to be read there ({error})."
-            ) from error
+    refuse_own_columns(keep, pattern)
+    pattern = re.sub(r"^(\w+):/(?!/)", r"\1://", pattern)  # as a path has lost it
+    if "://" in str(out) or re.match(r"\w\w+:/", str(out)):
+        raise InvalidInputError(
+            f"{out}: --out must be a folder that all workers share."
+        )
+    if any(out.glob("*.parquet")):
+        raise InvalidInputError(
+            f"{out} holds Parquet files already, which would be read with those of "
+            "this run; name another folder."
+        )
+    with connected(address), reading(pattern):
+        table = frames.read_parquet(pattern)
         own = [name for name in (label, text, id_) if name]
         if not len(table.columns):
             raise InvalidInputError(f"{pattern}: no Parquet files to be read there.")
@@ -91,6 +106,24 @@ def score_chunks(
         "n_slices": scorer.n_slices_,
         "reliability": round(scorer.reliability_, 4),
     }
+
+
+@contextmanager
+def reading(pattern):
+    """Name the files in errors of their readers, also of those on workers."""
+    try:
+        yield
+    except SmilearnError:
+        raise
+    except Exception as error:
+        if not (isinstance(error, OSError) or _of_arrow(error)):
+            raise
+        reason = " ".join(str(error).split())
+        raise FileFormatError(f"{pattern}: cannot be read: {reason}") from error
+
+
+def _of_arrow(error):
+    return type(error).__module__.partition(".")[0] == "pyarrow"
 
 
 def connected(address):

@@ -72,18 +72,24 @@ def id_column(frame, name, path):
 def kept_columns(frame, names, path):
     """Columns to keep beside those of a risk table."""
     require_columns(names, frame.columns, path)
+    refuse_own_columns(names, path)
     for name in names:
-        if name in COLUMNS:
-            raise InvalidInputError(
-                f"{path}: --keep {name} cannot be, as risk tables have a column of "
-                "that name; rename it."
-            )
         if is_odd(frame[name]):
             raise InvalidInputError(
                 f"{path}: only strings, numbers, dates and booleans can be kept; "
                 f"column {name!r} holds {type_of(frame[name])}."
             )
     return frame.select(list(dict.fromkeys(names)))
+
+
+def refuse_own_columns(names, path):
+    """Refuse to keep columns with names of those of a risk table."""
+    for name in names:
+        if name in COLUMNS:
+            raise InvalidInputError(
+                f"{path}: --keep {name} cannot be, as risk tables have a column of "
+                "that name; rename it."
+            )
 
 
 def load_embeddings(path, n_rows):

@@ -71,6 +71,7 @@ class TextEmbedder(
         """
         check_texts(texts, again=True)
         self._reader = None  # the model may be another one than last time
+        vars(self).pop("_token", None)  # nor do workers of Dask hold this one
         self._settings = self.get_params(deep=False)  # those that a pickle goes on with
         reader = self._load()
         self._describe(reader)

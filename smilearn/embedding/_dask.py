@@ -2,6 +2,7 @@
 
 import functools
 from threading import Lock
+from uuid import uuid4
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from smilearn.utils._dask import (
     use_dask,
 )
 
-_LOCK, _loaded = Lock(), {}  # the embedder that this process used last, by its token
+_MOST = 2  # models that a process keeps
+_LOCK, _loaded = Lock(), {}  # the embedders that it used last, by their token
 
 
 def on_chunks(method):
@@ -32,7 +34,7 @@ def on_chunks(method):
             )
         if method.__name__ == "transform":
             return _embedded(self, texts)
-        method(self, _first_texts(texts), *args, **options)
+        self.fit(_first_texts(texts), *args, **options)
         return self if method.__name__ == "fit" else self.transform(texts)
 
     return call
@@ -54,11 +56,11 @@ def _embedded(embedder, texts):
     chunks, rows = chunks_of(texts, "texts")
     side_by_side = getattr(embedder, "scale_", None) is not None
     shape = (embedder.n_features_out_,) if side_by_side else embedder._row_shape
+    token = vars(embedder).setdefault("_token", uuid4().hex)  # until it is fitted anew
     sent = dask.delayed(embedder, pure=False, traverse=False)
     embed = dask.delayed(_embed, pure=False)
     parts = [
-        embed(sent, sent.key, number, chunk, shape)
-        for number, chunk in enumerate(chunks)
+        embed(sent, token, number, chunk, shape) for number, chunk in enumerate(chunks)
     ]
     return as_array(parts, rows, shape=shape, dtype=np.float32)
 
@@ -69,7 +71,8 @@ def _embed(embedder, token, number, texts, shape):
     if not texts:
         return np.empty((0, *shape), np.float32)
     with _LOCK, naming_chunk(number):  # a model is run by one thread at a time
-        if token not in _loaded:
-            _loaded.clear()
-            _loaded[token] = embedder
-        return _loaded[token].transform(texts)
+        embedder = _loaded.pop(token, embedder)
+        _loaded[token] = embedder  # as the last
+        while len(_loaded) > _MOST:
+            del _loaded[next(iter(_loaded))]
+        return embedder.transform(texts)

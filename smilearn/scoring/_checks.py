@@ -112,9 +112,8 @@ def batch_weights(sample_weight, X):
 def one_kind(y, before):
     """Refuse labels of another kind than those before: words, or numbers."""
     # by their first element, as an array of objects may hold words
-    kinds = {
-        isinstance(labels[0], str | bytes) for labels in (y, before) if len(labels)
-    }
+    firsts = [labels[:1].tolist()[0] for labels in (y, before) if len(labels)]
+    kinds = {(isinstance(each, str | bytes), type(each) is bool) for each in firsts}
     if len(kinds) > 1:
         raise InvalidInputError(
             "Labels must be of one kind in all batches; got "

@@ -7,11 +7,14 @@ a sample. Dask schedules, ships and tries again.
 
 import copy
 import functools
+import zlib
 
 import numpy as np
+from scipy.sparse import issparse
+from sklearn import config_context
 from sklearn.utils.multiclass import check_classification_targets
 
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.scoring import _checks, _multilabel
 from smilearn.scoring._blocks import Block, of_rows
 from smilearn.scoring._fitting import fit_scorer, merged, with_batch
@@ -30,9 +33,31 @@ from smilearn.utils._dask import (
     use_dask,
 )
 from smilearn.utils._devices import resolve_device, working_on
-from smilearn.utils._labels import check_names, same_kind
+from smilearn.utils._labels import check_labels, check_names, same_kind
+from smilearn.utils._validation import as_numpy
+from smilearn.utils._warnings import warn
 
 _FANOUT = 8  # states that are merged in one step of the tree
+_LAZY = ("_log_probability", "score", "score_samples", "score_training_samples")
+_FITTED = ("recipe_", "_model", "classes_", "offset_", "n_features_in_")
+
+
+def on_chunks(method):
+    """Make a method of a scorer work chunk by chunk on dask collections."""
+
+    @functools.wraps(method)
+    def call(self, X, *args, **options):
+        name = method.__name__
+        if not is_dask(X, *args, *options.values()):
+            return method(self, X, *args, **options)
+        if name in ("fit", "partial_fit"):
+            work = fit_chunks if name == "fit" else partial_fit_chunks
+            return work(self, X, *args, **options)
+        if name in _LAZY:
+            return _lazily(self, name, X, *args, **options)
+        raise InvalidInputError(f"{name} takes no dask collection; compute X first.")
+
+    return call
 
 
 def fit_chunks(scorer, X, y, sample_weight=None):
@@ -56,52 +81,60 @@ def partial_fit_chunks(scorer, X, y, classes=None, sample_weight=None):
     """Add the samples of dask collections to those fitted; only sums come back."""
     _multilabel.refuse_labels(scorer, "partial_fit")
     dask, before = use_dask("A dask collection"), _checks.sums_of(scorer)
-    X, y, weight = _triples(X, y, sample_weight)
-    checker = dask.delayed(silent_clone(scorer), pure=False)
+    triples = [*enumerate(zip(*_triples(X, y, sample_weight), strict=True))]
+    checker = dask.delayed(_checker(scorer, before is not None), pure=False)
     look = dask.delayed(_look, pure=False)
-    for number, chunk in enumerate(zip(X, y, weight, strict=True)):
-        [first] = computed(dask, [look(checker, number, *chunk)])
-        if first is not None:
-            break
-    else:
+    looks = (computed(dask, [look(checker, i, *each)])[0] for i, each in triples)
+    first = next((each for each in looks if each is not None), None)
+    if first is None:
         return scorer
     if before is None:
         _take_features(scorer, first["width"], first["names"])
-        recipe = stream_recipe(scorer, first["width"])
-    else:
-        recipe = scorer.recipe_
+    recipe = stream_recipe(scorer, first["width"]) if before is None else scorer.recipe_
+    checker = dask.delayed(_checker(scorer, True), pure=False)
     asked = recipe, scorer.device, scorer._settings(recipe).block_size
     asked = dask.delayed(asked, pure=False, traverse=False)
     add = dask.delayed(_sums_of_chunk, pure=False)
-    parts = [
-        add(checker, number, *chunk, asked)
-        for number, chunk in enumerate(zip(X, y, weight, strict=True))
-    ]
     merge = functools.partial(merged, directions=recipe.directions)
-    sums = in_tree(dask, merge, parts)
-    if sums is not None:
-        announced = getattr(scorer, "stream_classes_", None)
-        seen = None if before is None else before.labels
-        announced = _checks.allowed_labels(sums.labels, classes, seen, announced)
-        scorer._take_over(merge(before, sums), recipe)
-        scorer.stream_classes_ = announced
+    sums = in_tree(dask, merge, [add(checker, i, *each, asked) for i, each in triples])
+    labels = np.array([]) if sums is None else sums.labels
+    if len(labels):
+        check_classification_targets(np.repeat(labels, 3))  # as of many samples
+    announced = getattr(scorer, "stream_classes_", None)
+    seen = None if before is None else before.labels
+    announced = _checks.allowed_labels(labels, classes, seen, announced)
+    scorer._take_over(merge(before, sums), recipe)
+    scorer.stream_classes_ = announced
     return scorer
+
+
+def _checker(scorer, fitted):
+    """Clone by which chunks are checked, with the features that were fitted."""
+    checker = silent_clone(scorer)
+    if fitted:
+        _take_features(
+            checker, scorer.n_features_in_, getattr(scorer, "feature_names_in_", None)
+        )
+    return checker
+
+
+def _checked(checker, X, *y):
+    """Embeddings of a chunk, or these and labels, checked by a clone of the scorer."""
+    reset = not hasattr(checker, "n_features_in_")
+    checker = copy.copy(checker)  # threads of a worker share it
+    return checker, _checks.validated(checker, X, *y, reset=reset, least=1)
 
 
 def _sums_of_chunk(checker, number, X, y, weight, asked):
     """Sums of one chunk, or None of one without weight."""
     reuse_freed_memory()
     recipe, device, block_size = asked
-    X = features_in(X)
-    if not X.shape[0]:
-        return None
     with naming_chunk(number):
-        X, y = _checks.validated(silent_clone(checker), X, y, reset=True, least=1)
+        X = features_in(X)
+        if not X.shape[0]:
+            return None
+        _, (X, y) = _checked(checker, X, y)
         weight = _checks.batch_weights(weight, X)
-        if X.shape[1] != recipe.n_features:
-            raise InvalidInputError(
-                f"X has {X.shape[1]} features; {recipe.n_features} were fitted before."
-            )
     settings = recipe.settings(resolve_device(device), block_size)
     return with_batch(None, X, y, weight, recipe, settings)
 
@@ -113,14 +146,24 @@ def _triples(X, y, weight):
             "X must be a dask collection where y or sample_weight is one; got "
             f"{type(X).__name__}. Compute the others, or make X one as well."
         )
+    if y is None:
+        raise InvalidInputError("y must hold a label for each sample; got None.")
+    X, rows = chunks_of(X, "X")
+    return X, _labels_like(y, rows), aligned_chunks(weight, rows, "sample_weight")
+
+
+def _labels_like(y, rows):
+    """Chunks of labels, cut as the samples are."""
+    if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
+        y = y[y.columns[0]] if hasattr(y, "columns") else y[:, 0]
     if getattr(y, "ndim", 1) > 1:
         raise InvalidInputError(
             "Of dask collections y must hold one label a sample; got "
             f"{y.ndim} dimensions. Fit a scorer to each column of labels."
         )
-    X, rows = chunks_of(X, "X")
-    y = aligned_chunks(y, rows, "y")
-    return X, y, aligned_chunks(weight, rows, "sample_weight")
+    if y is not None and not is_dask(y):
+        y = check_labels(y, "SlicedMIScorer")
+    return aligned_chunks(y, rows, "y")
 
 
 def _take_features(scorer, n_features, names):
@@ -134,21 +177,27 @@ class Chunks:
     """Chunks of samples that were looked through once: sizes, labels, weights."""
 
     def __init__(self, scorer, X, y, weight):
-        self.dask, self.device = use_dask("A dask collection"), scorer.device
-        self._X, y, weight = _triples(X, y, weight)
-        self._checker = self.dask.delayed(silent_clone(scorer), pure=False)
+        self.dask, self.checker = use_dask("A dask collection"), silent_clone(scorer)
+        X, y, weight = _triples(X, y, weight)
+        checker = self.dask.delayed(self.checker, pure=False, traverse=False)
         look = self.dask.delayed(_look, pure=False)
-        parts = zip(range(len(y)), self._X, y, weight, strict=True)
-        looks = computed(self.dask, [look(self._checker, *part) for part in parts])
+        parts = enumerate(zip(X, y, weight, strict=True))
+        looks = computed(self.dask, [look(checker, i, *each) for i, each in parts])
         filled = [i for i, each in enumerate(looks) if each is not None]
         if not filled:
             raise InvalidInputError(
                 "X must hold 1 sample or more; all chunks are empty."
             )
-        self._X = [self._X[i] for i in filled]
         looks = [looks[i] for i in filled]
         self.n_features, self.names = _one_width(filled, looks)
         self._take_labels(looks)
+        ends = np.cumsum([0, *(len(each["codes"]) for each in looks)]).tolist()
+        rows = map(slice, ends[:-1], ends[1:])
+        marks = [each["mark"] for each in looks]
+        self._parts = [
+            (number, X[number], of_block, mark)
+            for number, of_block, mark in zip(filled, rows, marks, strict=True)
+        ]
 
     def _take_labels(self, looks):
         classes = [each["classes"] for each in looks]
@@ -156,22 +205,19 @@ class Chunks:
             _checks.one_kind(other, classes[0])
         self.classes = np.unique(np.concatenate(classes))
         check_classification_targets(np.repeat(self.classes, 3))  # as of many samples
-        parts = [
-            np.searchsorted(self.classes, each["classes"])[each["codes"]]
-            for each in looks
-        ]
-        self.codes = np.concatenate(parts)
-        self.ends = np.cumsum([0, *map(len, parts)])
+        self.codes = np.concatenate(
+            [
+                np.searchsorted(self.classes, each["classes"])[each["codes"]]
+                for each in looks
+            ]
+        )
         if isinstance(self.classes.tolist()[0], str):
             check_names(self.classes, len(self.codes))
-        self.weight = None
-        if any(each["weight"] is not None for each in looks):
-            self.weight = np.concatenate(
-                [
-                    np.ones(len(part)) if each["weight"] is None else each["weight"]
-                    for part, each in zip(parts, looks, strict=True)
-                ]
-            )
+        self.weight, weights = None, [each["weight"] for each in looks]
+        if any(weight is not None for weight in weights):
+            ones = (np.ones(len(each["codes"])) for each in looks)
+            pairs = zip(weights, ones, strict=True)
+            self.weight = np.concatenate([one if w is None else w for w, one in pairs])
 
     def relabelled(self, y):
         """The same samples under other labels."""
@@ -180,35 +226,38 @@ class Chunks:
         return other
 
     def __iter__(self):
-        for X, begin, end in zip(self._X, self.ends[:-1], self.ends[1:], strict=True):
-            yield self._checker, X, slice(begin, end)
+        return iter(self._parts)
 
 
-def _look(scorer, number, X, y, weight):
+def _look(checker, number, X, y, weight):
     """What is to be known of a chunk, checked; None of an empty one."""
     with naming_chunk(number):
         X = features_in(X)
-        lengths = [
-            len(each) if each is not None else X.shape[0] for each in (y, weight)
-        ]
-        if lengths != [X.shape[0]] * 2:
+        others = [len(each) for each in (y, weight) if each is not None]
+        if any(length != X.shape[0] for length in others):
             raise InvalidInputError(
                 "X, y and sample_weight must have as many rows in each chunk; got "
-                f"{X.shape[0]}, {lengths[0]} and {lengths[1]}."
+                f"{', '.join(map(str, [X.shape[0], *others]))}."
             )
         if not X.shape[0]:
             return None
-        scorer = silent_clone(scorer)
-        X, y = _checks.validated(scorer, X, y, reset=True, least=1)
+        checker, (X, y) = _checked(checker, X, y)
         weight = _checks.batch_weights(weight, X)
     classes, codes = np.unique(y, return_inverse=True)
     return {
         "classes": classes,
-        "codes": codes.astype(np.min_scalar_type(len(classes))),
+        "codes": _smallest(codes),
         "weight": weight,
         "width": X.shape[1],
-        "names": getattr(scorer, "feature_names_in_", None),
+        "names": getattr(checker, "feature_names_in_", None),
+        "mark": _mark(X),
     }
+
+
+def _mark(X):
+    """Number that tells whether a chunk gives the same rows in the same order again."""
+    values = X.data if issparse(X) else as_numpy(X[:, 0])
+    return zlib.crc32(np.ascontiguousarray(values).tobytes())
 
 
 def _one_width(numbers, looks):
@@ -220,16 +269,29 @@ def _one_width(numbers, looks):
                 f"All chunks of X must have as many features; got {first['width']} in "
                 f"chunk {numbers[0]} and {each['width']} in chunk {number}."
             )
+        if not np.array_equal(each["names"], first["names"]):
+            raise InvalidInputError(
+                "All chunks of X must have the same columns in the same order; those "
+                f"of chunks {numbers[0]} and {number} differ."
+            )
     return first["width"], first["names"]
 
 
 def features_in(X):
-    """Rows of a chunk, stacked if it is a column with a list of numbers in each row."""
-    if getattr(X, "ndim", 2) == 1 and hasattr(X, "iloc"):
-        rows = [np.asarray(row) for row in X]
+    """Rows of a chunk, stacked if it holds a list of numbers for each row."""
+    if isinstance(X, list) or (getattr(X, "ndim", 2) == 1 and hasattr(X, "iloc")):
+        rows = [*X]
+        if rows and isinstance(rows[0], str):
+            raise InvalidInputError(
+                "X must be numbers; got strings. Embed texts first. Of lists, dask "
+                "makes strings in from_pandas: dask.config.set("
+                "{'dataframe.convert-string': False}) before."
+            )
+        rows = [np.asarray(row) for row in rows]
         if len({row.shape for row in rows}) > 1:
             raise InvalidInputError(
-                "The column of embeddings must hold as many numbers in each row."
+                "Rows of embeddings must hold as many numbers each; got "
+                f"{sorted({row.size for row in rows})[:5]}."
             )
         return np.stack(rows) if rows else np.empty((0, 0))
     return X
@@ -243,11 +305,9 @@ class DaskBlocks:
     def __init__(self, chunks, recipe, settings):
         self._chunks, self._dask = chunks, chunks.dask
         # sent once; what is in it are no tasks
-        self._delayed = functools.partial(
-            chunks.dask.delayed, pure=False, traverse=False
-        )
-        # a worker has devices of its own
-        self._asked = self._delayed((recipe, chunks.device, settings.block_size))
+        self._sent = functools.partial(chunks.dask.delayed, pure=False, traverse=False)
+        asked = chunks.checker, recipe, chunks.checker.device, settings.block_size
+        self._asked = self._sent(asked)  # a worker has devices of its own
 
     def labels_and_weights(self):
         """Classes (K,), codes (n,) and weights (n,), or None where all are 1."""
@@ -255,9 +315,12 @@ class DaskBlocks:
 
     def _parts(self, work, aligned, shared):
         run = self._dask.delayed(_run, pure=False)
-        shared = [self._delayed(each) for each in shared]
-        for checker, X, rows in self._chunks:
-            yield run(checker, X, self._asked, work, of_rows(aligned, rows), shared)
+        shared = [self._sent(each) for each in shared]
+        packed = [_smallest(values) for values in aligned]
+        types = [None if values is None else values.dtype for values in aligned]
+        for number, X, rows, mark in self._chunks:
+            chunk = number, X, mark
+            yield run(*chunk, self._asked, work, of_rows(packed, rows), types, shared)
 
     def map(self, work, aligned=(), shared=()):
         """Results of each block, in order."""
@@ -266,6 +329,18 @@ class DaskBlocks:
     def total(self, work, merge, aligned=(), shared=()):
         """Sum of the results of all blocks, merged in a tree."""
         return in_tree(self._dask, merge, [*self._parts(work, aligned, shared)])
+
+
+def _smallest(values):
+    """The same numbers in the smallest type that holds them, to be sent."""
+    if values is None or not len(values):
+        return values
+    if values.dtype.kind == "f":
+        flags = values.astype(bool)
+        return flags if (flags == values).all() else values
+    if values.dtype.kind in "iu":
+        return values.astype(np.min_scalar_type(values.max()))
+    return values
 
 
 def in_tree(dask, merge, parts):
@@ -279,34 +354,27 @@ def in_tree(dask, merge, parts):
     return computed(dask, parts)[0]
 
 
-def _run(checker, X, asked, work, aligned, shared):
-    """Work on a chunk, on the worker that holds it."""
-    reuse_freed_memory()
-    recipe, device, block_size = asked
-    settings = recipe.settings(resolve_device(device), block_size)
-    X = _checks.validated(silent_clone(checker), features_in(X), reset=True, least=1)
-    with working_on(settings.device):
-        block = Block(X, recipe.projection, settings.device)
-        return work(block, settings, *aligned, *shared)
-
-
 def _join(merge, parts):
     return functools.reduce(merge, parts)
 
 
-def on_chunks(method):
-    """Make a method of a scorer work lazily where it is handed a dask collection."""
-
-    @functools.wraps(method)
-    def call(self, X, *args, **options):
-        if not is_dask(X, *args, *options.values()):
-            return method(self, X, *args, **options)
-        work = {"fit": fit_chunks, "partial_fit": partial_fit_chunks}
-        if method.__name__ in work:
-            return work[method.__name__](self, X, *args, **options)
-        return _lazily(self, method.__name__, X, *args, **options)
-
-    return call
+def _run(number, X, mark, asked, work, packed, types, shared):
+    """Work on a chunk, on the worker that holds it."""
+    reuse_freed_memory()
+    checker, recipe, device, block_size = asked
+    settings = recipe.settings(resolve_device(device), block_size)
+    with naming_chunk(number), config_context(assume_finite=True):  # as it was seen
+        _, X = _checked(checker, features_in(X))
+        if _mark(X) != mark:
+            raise InvalidInputError(
+                "The rows are others, or in another order, than when they were first "
+                "read. Call persist() on the collection before the fit."
+            )
+    pairs = zip(packed, types, strict=True)
+    aligned = [None if values is None else values.astype(t) for values, t in pairs]
+    with working_on(settings.device):
+        block = Block(X, recipe.projection, settings.device)
+        return work(block, settings, *aligned, *shared)
 
 
 def _lazily(scorer, name, X, y=None, sample_weight=None):
@@ -314,20 +382,22 @@ def _lazily(scorer, name, X, y=None, sample_weight=None):
     _multilabel.refuse_labels(scorer, f"{name} of a dask collection")
     dask = use_dask("A dask collection")
     X, rows = chunks_of(X, "X")
-    y = aligned_chunks(y, rows, "y")
+    y = _labels_like(y, rows)
     weight = aligned_chunks(sample_weight, rows, "sample_weight")
     with scorer._at_work():  # the model is fitted by now
-        lean = copy.copy(scorer)
-        vars(lean).pop("sums_", None)
-    lean = dask.delayed(lean, pure=False)
+        lean = silent_clone(scorer)  # without what is known of training samples
+        vars(lean).update({each: getattr(scorer, each) for each in _FITTED})
+        _take_features(
+            lean, scorer.n_features_in_, getattr(scorer, "feature_names_in_", None)
+        )
+    lean = dask.delayed(lean, pure=False, traverse=False)
     work = dask.delayed(_score_of if name == "score" else _answer, pure=False)
     parts = [
         work(lean, name, number, *chunk)
         for number, chunk in enumerate(zip(X, y, weight, strict=True))
     ]
     if name == "score":
-        mean = dask.delayed(_mean, pure=False)(parts)
-        return as_scalar(mean)
+        return as_scalar(dask.delayed(_mean, pure=False)(parts))
     return as_array(parts, rows, shape=_shape(scorer, name))
 
 
@@ -338,28 +408,36 @@ def _shape(scorer, name):
 
 def _answer(scorer, name, number, X, y, weight):
     """What a method gives of one chunk."""
-    X = features_in(X)
-    if not X.shape[0]:
-        return np.empty((0, *_shape(scorer, name)))
-    more = [each for each in (y, weight) if each is not None]
     with naming_chunk(number):
+        X = features_in(X)
+        if not X.shape[0]:
+            return np.empty((0, *_shape(scorer, name)))
+        more = [each for each in (y, weight) if each is not None]
         return getattr(scorer, name)(X, *more)
 
 
 def _score_of(scorer, name, number, X, y, weight):
     """Sum of the log probabilities of known labels of a chunk, and of their weights."""
-    X = features_in(X)
-    if not X.shape[0]:
-        return 0.0, 0.0
     with naming_chunk(number):
-        X, y, weight = _checks.checked_batch(scorer, X, y, weight)
+        X = features_in(X)
+        if not X.shape[0]:
+            return 0.0, 0.0
+        X, y = _checks.validated(scorer, X, y)
         same_kind(y, scorer.classes_)
-        weight = np.ones(len(y)) if weight is None else weight
-        known = np.isin(y, scorer.classes_) & (weight > 0)
+        weight = _checks.batch_weights(weight, X)
+        known = np.isin(y, scorer.classes_)
+        if not known.all():
+            warn(
+                f"{(~known).sum()} of {len(y)} samples of chunk {number} have labels "
+                "that were not seen in fit; they are left out of the mean.",
+                LowSupportWarning,
+            )
         if not known.any():
             return 0.0, 0.0
-        own = scorer.score_samples(X[known], y[known])
-    return float(own @ weight[known]), float(weight[known].sum())
+        codes = _checks.encoded(scorer.classes_, y[known])
+        own = scorer._log_probability(X[known])[np.arange(len(codes)), codes]
+    weight = np.ones(len(codes)) if weight is None else weight[known]
+    return float(own @ weight), float(weight.sum())
 
 
 def _mean(parts):

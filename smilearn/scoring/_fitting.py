@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._blocks import AtHand, Block, Streamed
-from smilearn.scoring._checks import forget
+from smilearn.scoring._checks import forget, one_kind
 from smilearn.scoring._model import fit_model, split_by_left_out
 from smilearn.scoring._outliers import find_outliers
 from smilearn.scoring._points import rows_of
@@ -205,6 +205,7 @@ def merged(one, two, directions):
     """Sums of two sets of samples, of which either may be None."""
     if one is None or two is None:
         return two if one is None else one
+    one_kind(two.labels, one.labels)
     return one.merged(two, directions)
 
 

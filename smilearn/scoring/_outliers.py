@@ -72,11 +72,10 @@ def _middles(blocks, codes, weight):
     total = np.bincount(codes, weight)
     size = np.bincount(codes[weight > 0], minlength=len(total))
     small = np.flatnonzero((size > 2) & (total <= _FEW))  # of two, it is the mean
-    share = weight / np.where(total > 0, total, 1)[codes]  # no sum leaves the range
     wanted = np.isin(codes, small) & (weight > 0)
-    parts = blocks.map(_class_sums, (codes, share, wanted), (len(total),))
-    sums, rows = zip(*parts, strict=True)
-    middles, rows, wanted = sum(sums), np.concatenate(rows), np.flatnonzero(wanted)
+    parts = (codes, weight, wanted), (total,)
+    middles, rows = blocks.total(_class_sums, _joined, *parts)
+    wanted = np.flatnonzero(wanted)
     if len(wanted):
         order = np.argsort(codes[wanted], kind="stable")
         for own in np.split(order, np.flatnonzero(np.diff(codes[wanted][order])) + 1):
@@ -89,11 +88,19 @@ def _largest(block, settings):
     return float(block.features.abs().max())
 
 
-def _class_sums(block, settings, codes, weight, wanted, n_classes):
-    """Weighted sum of each class, (n_classes, n_features), and the rows wanted."""
-    X = block.features
+def _joined(one, two):
+    """Sums and rows of two blocks, the first of which may be None."""
+    if one is None:
+        return two
+    return one[0] + two[0], np.concatenate([one[1], two[1]])
+
+
+def _class_sums(block, settings, codes, weight, wanted, total):
+    """Share of the mean of each class, (n_classes, n_features), and the rows wanted."""
+    X, n_classes = block.features, len(total)
     index = torch.as_tensor(codes, device=X.device)
-    copies = torch.as_tensor(weight, device=X.device)[:, None]
+    share = weight / np.where(total > 0, total, 1)[codes]  # no sum leaves the range
+    copies = torch.as_tensor(share, device=X.device)[:, None]
 
     def work(begin, end):
         sums = copies.new_zeros((n_classes, X.shape[1]))

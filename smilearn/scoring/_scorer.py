@@ -514,6 +514,7 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         own = self._log_probability(X)[np.arange(len(codes)), codes]
         return float(np.average(own, weights=weight))
 
+    @_dask.on_chunks
     def staged_score_samples(self, X, y=None, at=None):
         """Score samples with the first slices, then with more; low = at risk.
 

@@ -6,11 +6,15 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 from itertools import pairwise
+from threading import Event, Thread
 
 import numpy as np
 
 from smilearn.exceptions import ClusterError, InvalidInputError, SmilearnError
 from smilearn.utils._optional import require
+
+_LOSSES = {"CommClosedError", "CancelledError", "FutureCancelledError"}
+_LOOK, _PATIENCE = 10, 120  # seconds between looks for workers, and without any
 
 
 def is_dask(*values):
@@ -29,10 +33,11 @@ def chunks_of(values, name):
 
     Rows (n_chunks,) are NaN where they are not known before the work.
     """
-    if not hasattr(values, "to_delayed"):
+    if not hasattr(values, "to_delayed") or getattr(values, "ndim", 1) > 2:
         raise InvalidInputError(
-            f"{name} must be a dask array, bag, or columns of a dask dataframe; got "
-            f"{type(values).__name__}."
+            f"{name} must be a dask array of 2 dimensions at most, a bag, or columns "
+            f"of a dask dataframe; got {type(values).__name__} of "
+            f"{getattr(values, 'ndim', 1)} dimensions."
         )
     if hasattr(values, "simplify"):  # of a dataframe: reads no more columns than these
         # fusion, left out here, would cut columns of one file differently
@@ -80,9 +85,62 @@ def aligned_chunks(values, rows, name, beside="X"):
 
 
 def computed(dask, parts):
-    """Results of delayed parts; losses of workers become one clear error."""
+    """Results of delayed parts; what befalls a cluster becomes one clear error."""
+    with cluster_errors():
+        client = _client()
+        if client is None:
+            return list(dask.compute(*parts))
+        futures = client.compute(list(parts))
+        with _watched(client, futures):
+            return client.gather(futures)
+
+
+def _client():
+    """Client of a cluster that is in use, or None."""
+    distributed = sys.modules.get("distributed")
+    scheduler = sys.modules["dask"].config.get("scheduler", None)
+    if distributed is None or scheduler not in (None, "dask.distributed"):
+        return None
     try:
-        return list(dask.compute(*parts))
+        return distributed.get_client()
+    except ValueError:
+        return None
+
+
+@contextmanager
+def _watched(client, futures):
+    """Give the work up where no worker is left for so long that none will come."""
+    done, lost = Event(), []
+
+    def watch():
+        idle = 0
+        while not done.wait(_LOOK):
+            idle = 0 if client.scheduler_info(n_workers=-1)["workers"] else idle + _LOOK
+            if idle >= _PATIENCE:
+                lost.append(idle)
+                client.cancel(futures)
+                return
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except Exception as error:
+        if lost:
+            raise ClusterError(
+                f"The Dask cluster has had no worker for {_PATIENCE} s. Start workers, "
+                "and fit again."
+            ) from error
+        raise
+    finally:
+        done.set()
+
+
+@contextmanager
+def cluster_errors():
+    """Make one clear error of what befalls a cluster."""
+    try:
+        yield
     except SmilearnError:
         raise
     except Exception as error:
@@ -93,23 +151,12 @@ def computed(dask, parts):
                 "chunks and the state. Cut the data into smaller chunks, or give "
                 "workers more memory."
             ) from error
-        if _is_loss(error):
+        if {each.__name__ for each in type(error).__mro__} & _LOSSES:
             raise ClusterError(
                 f"The Dask cluster was lost before the work was done ({error!r:.300}). "
                 "See the log of the scheduler; connect a new Client, and fit again."
             ) from error
         raise
-
-
-def _is_loss(error):
-    names = {each.__name__ for each in type(error).__mro__}
-    losses = {
-        "CommClosedError",
-        "CancelledError",
-        "TimeoutError",
-        "FutureCancelledError",
-    }
-    return bool(names & losses) and type(error).__module__ != "builtins"
 
 
 @functools.cache

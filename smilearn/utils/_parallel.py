@@ -4,6 +4,7 @@ import joblib
 from joblib.parallel import get_active_backend
 from tqdm import tqdm
 
+from smilearn.utils._dask import cluster_errors
 from smilearn.utils._threads import at_most_threads
 
 
@@ -18,7 +19,7 @@ def side_by_side(work, calls, n_jobs, *, title, total, verbose):
     parallel = joblib.Parallel(
         n_jobs, return_as="generator_unordered" if streams else "list"
     )
-    with bar, at_most_threads(n_threads):
+    with bar, at_most_threads(n_threads), cluster_errors():
         for result in parallel(joblib.delayed(work)(*each) for each in calls):
             yield result
             bar.update()

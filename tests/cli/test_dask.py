@@ -1,6 +1,7 @@
 """Parquet files scored on the workers of Dask: a risk table for each partition."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -43,7 +44,7 @@ def address():
 def test_embeddings_of_a_column(parts, address):
     done = succeed(
         *("score", "data/*.parquet", "--dask", address, "--embeddings", "X"),
-        *(*OPTIONS, "--id", "name", "--keep", "text", "--json"),
+        *(*OPTIONS, "--id", "name", "--text", "text", "--json"),
     )
     facts = json.loads(done.stdout)
     assert (facts["n_files"], facts["n_samples"], facts["n_classes"]) == (3, 80, 2)
@@ -80,11 +81,18 @@ def test_texts_are_embedded_by_the_workers(parts, address, tiny_encoder):
         (["data/*.parquet", "--embeddings", "X", "--folder", "f"], "--folder does not"),
         (["data/*.parquet"], "--moment before"),
         (["data.csv", "--embeddings", "X"], "reads Parquet files"),
+        (
+            ["data/*.parquet", "--embeddings", "X", "--keep", "risk"],
+            "--keep risk cannot",
+        ),
+        (["bad/*.parquet", "--embeddings", "X"], "bad/*.parquet: cannot be read: "),
         (["data/*.parquet", "--embeddings", "text"], "numbers"),
     ],
 )
 def test_mistakes_are_one_line(parts, address, options, message):
     write({"text": TEXTS, "label": LABELS}, "data.csv")
+    Path("bad").mkdir()
+    Path("bad/1.parquet").write_bytes(Path("data/1.parquet").read_bytes()[:-20])
     assert message in mistake("score", *options, "--dask", address, *OPTIONS)
 
 
@@ -94,6 +102,14 @@ def test_a_scheduler_that_does_not_answer_is_one_line(parts, monkeypatch):
     monkeypatch.setattr(_chunks, "_CONNECT", 1)
     options = ["--dask", "tcp://127.0.0.1:1", "--embeddings", "X", *OPTIONS]
     assert "no scheduler answers" in mistake("score", "data/*.parquet", *options)
+
+
+def test_files_of_another_run_are_not_mixed_in(parts, address):
+    command = ["score", "data/*.parquet", "--embeddings", "X", "--dask", address]
+    succeed(*command, *OPTIONS)
+    assert "risk holds Parquet files already" in mistake(*command, *OPTIONS)
+    line = mistake(*command, "--label", "label", "--out", "s3://bucket/risk")
+    assert "must be a folder that all workers share" in line
 
 
 def test_a_folder_is_named_as_an_output_of_dask_alone(parts, data, folder):

@@ -1,5 +1,6 @@
 """Dask collections are fitted and scored as arrays in memory are; dask runs here."""
 
+import pickle
 import subprocess
 import sys
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 
 from smilearn import SlicedMIScorer
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
 dask = pytest.importorskip("dask")
 arrays = pytest.importorskip("dask.array")
+bags = pytest.importorskip("dask.bag")
 frames = pytest.importorskip("dask.dataframe")
 pandas = pytest.importorskip("pandas")
 delayed = dask.delayed
@@ -140,7 +142,9 @@ def test_a_stream_brings_back_sums_alone_and_scores_stay_chunks(samples):
     assert lazy.chunks == (CUTS,)
     expected = streamed.score_training_samples(X, y)
     np.testing.assert_allclose(lazy.compute(), expected, atol=1e-4)
-    with pytest.raises(InvalidInputError, match="5 features; 12 were fitted"):
+    with pytest.raises(
+        InvalidInputError, match="5 features, but SlicedMIScorer is expecting 12"
+    ):
         scorer.partial_fit(cut(X[:, :5], *CUTS), y)
     announced = SlicedMIScorer(64).partial_fit(cut(X, *CUTS), y, classes=[*set(y)])
     with pytest.raises(InvalidInputError, match="not among classes"):
@@ -174,10 +178,63 @@ def test_labels_that_were_not_seen_are_left_out_of_the_mean_by_chunk(samples):
     known = y != "rare"
     scorer = fitted(X[known], y[known], n_slices=64)
     chunks = arrays.from_array(X, chunks=((800, 40, 660), -1))
-    mean = float(scorer.score(chunks, y))
+    with pytest.warns(LowSupportWarning, match="40 of 40 samples of chunk 1"):
+        mean = float(scorer.score(chunks, y))
     assert mean == pytest.approx(scorer.score(X[known], y[known]), abs=1e-6)
-    with pytest.raises(InvalidInputError, match="No sample of a label"):
-        scorer.score(chunks[800:840], y[800:840]).compute()
+    lazy = scorer.score(chunks[800:840], y[800:840])
+    with pytest.raises(InvalidInputError, match="No sample"), pytest.warns():
+        lazy.compute()
+    psmi = fitted(X[known], y[known], n_slices=64, pooled=False)
+    chunks = cut(X[known], 1000, 460)
+    found = float(psmi.score(chunks, y[known]))
+    assert found == pytest.approx(psmi.score(X[known], y[known]), abs=1e-6)
+
+
+def test_lazy_answers_carry_nothing_of_training_samples(samples):
+    X, y = samples
+    scorer = fitted(np.tile(X, (20, 1)), np.tile(y, 20), n_slices=8)
+    sent = [
+        len(pickle.dumps(dict(scorer.score_samples(cut(X, *CUTS), y).dask)))
+        for scorer in (scorer, fitted(X, y, n_slices=8))
+    ]
+    assert sent[0] < 1.1 * sent[1]
+
+
+def test_rows_in_another_order_are_noticed(samples):
+    X, y = samples
+    rng = np.random.default_rng(0)
+    shuffled = delayed(lambda: X[rng.permutation(N_SAMPLES)], pure=False)
+    chunks = arrays.from_delayed(shuffled(), X.shape, X.dtype)
+    with pytest.raises(InvalidInputError, match="persist"):
+        fitted(chunks, y)
+
+
+def test_chunks_of_other_columns_or_labels_are_refused(samples):
+    X, y = samples
+    one = frames.from_pandas(frame_of(X, y), npartitions=2)
+    scorer = SlicedMIScorer(16).partial_fit(one[COLUMNS], one["label"])
+    with pytest.raises(InvalidInputError, match="feature names"):
+        scorer.partial_fit(one[COLUMNS[::-1]], one["label"])
+    mixed = arrays.concatenate([of_any(y[:700]), of_any(np.arange(800) % 2)])
+    with pytest.raises(InvalidInputError, match="one kind"):
+        SlicedMIScorer(16).partial_fit(cut(X, 700, 800), mixed)
+    with pytest.raises(InvalidInputError, match="staged_score_samples takes no dask"):
+        scorer.staged_score_samples(cut(X, *CUTS))
+
+
+def test_one_column_of_labels_and_bags_of_lists(samples):
+    X, y = samples
+    chunks, whole = cut(X, *CUTS), fitted(X, y, n_slices=32)
+    same(fitted(chunks, cut(y[:, None], *CUTS), n_slices=32), whole)
+    labels = frames.from_pandas(
+        pandas.DataFrame({"label": y}), npartitions=4, sort=False
+    )
+    parts = labels.map_partitions(len).compute().tolist()
+    same(fitted(cut(X, *parts), labels, n_slices=32), whole)
+    bag = bags.from_sequence(X.tolist(), npartitions=4)
+    sizes = [len(part) for part in dask.compute(*bag.to_delayed())]
+    other = fitted(bag, cut(y, *sizes), n_slices=32, dtype="float64")
+    same(other, fitted(X.astype(float), y, n_slices=32))
 
 
 def cut(values, *sizes):
@@ -200,7 +257,19 @@ def of_any(values):
         (lambda X, y: (X, np.repeat("a", 1500)), "2 classes or more"),
         (lambda X, y: (X, y.astype(object)), None),
         (lambda X, y: (X.map_blocks(np.log10), y), r"Chunk \d+ .*NaN"),
-        (lambda X, y: (X, np.where(np.arange(1500) == 900, None, y)), "Chunk 2 .*miss"),
+        (
+            lambda X, y: (X, np.where(np.arange(1500) == 900, None, y)),
+            "missing, in row 900",
+        ),
+        (
+            lambda X, y: (X, cut(np.where(np.arange(1500) == 900, None, y), *CUTS)),
+            "Chunk 2 .*missing, in row 199",
+        ),
+        (lambda X, y: (X, [float("nan"), *y[1:].tolist()]), "missing, in row 0"),
+        (lambda X, y: (X, [1, *y[1:].tolist()]), "of one kind"),
+        (lambda X, y: (X, None), "got None"),
+        (lambda X, y: (X[:, :, None], y), "2 dimensions at most"),
+        (lambda X, y: (X, cut(np.arange(1500) / 7, *CUTS)), "continuous"),
         (
             lambda X, y: (
                 X,
@@ -228,7 +297,7 @@ def test_bad_input_is_one_error_that_says_what_to_do(samples, change, message):
     if message is None:
         assert fitted(X, y, n_slices=8).classes_.tolist() == ["ham", "rare", "spam"]
         return
-    with pytest.raises(InvalidInputError, match=message):
+    with pytest.raises(ValueError, match=message):
         fitted(X, y)
 
 
