@@ -13,7 +13,9 @@ merges is timed for states of several sizes.
 """
 
 import argparse
+import heapq
 import json
+import math
 import os
 import resource
 import statistics
@@ -36,10 +38,12 @@ HEADER = [
     "fit (range)",
     "over the memory map",
     "peak of a worker above what is loaded",
-    "sent between workers",
+    "sent by each worker",
 ]
 N_CLASSES = 10
 FEW = 2_000  # samples of the first fit
+PASSES = 8  # over the data: look, two rounds of outliers, sums, scores, probabilities
+NETWORK = 1_000  # MB a second between workers, as assumed
 
 
 def read_chunk(path, begin, end, n_features):
@@ -125,6 +129,34 @@ def merge_seconds(n_classes, width, n_slices):
     return time.perf_counter() - begin, len(pickle.dumps(states[0], 5)) / 2**20
 
 
+def simulated(n_chunks, n_workers, chunk, merge, transfer, fanout=8):
+    """Seconds of one pass and its tree, played through task by task.
+
+    Chunks go to the worker that is free first and take `chunk` seconds, give or take a
+    tenth; each merge waits for its parts, which travel `transfer` seconds each.
+    """
+    free, done = [0.0] * n_workers, []  # when workers are free, and parts are there
+    for noise in np.random.default_rng(0).lognormal(0, 0.1, n_chunks):
+        done.append(heapq.heappop(free) + chunk * noise)
+        heapq.heappush(free, done[-1])
+    while len(done) > 1:
+        parts = [done[i : i + fanout] for i in range(0, len(done), fanout)]
+        done = []
+        for part in parts:
+            there = max(part) + transfer * (len(part) - 1)
+            begin = max(there, heapq.heappop(free))
+            done.append(begin + merge * (len(part) - 1))
+            heapq.heappush(free, done[-1])
+    return max(*free, *done)
+
+
+def foretold(n_chunks, n_workers, chunk, merge, transfer, fanout=8):
+    """The same by the cost model: work shared out, and the depth of the tree."""
+    depth = math.ceil(math.log(n_chunks, fanout))
+    shared = (n_chunks * chunk + (n_chunks - 1) * merge) / n_workers
+    return shared + depth * (fanout - 1) * (merge + transfer)
+
+
 def files(folder, arguments):
     y = np.load(folder / f"y{arguments.rows}.npy")
     return folder / f"X{arguments.rows}", y, (arguments.rows, arguments.features)
@@ -151,6 +183,35 @@ def as_row(way, runs, base):
         f"{peak:,.0f} MB",
         f"{sent:,.0f} MB" if sent else "",
     ]
+
+
+def text_of(runs, states, arguments):
+    """What docs/scaling.md shows."""
+    base = statistics.median(run["seconds"] for run in runs[WAYS[0]])
+    text = table(HEADER, [as_row(way, runs[way], base) for way in WAYS])
+    shape = f"{arguments.rows:,} x {arguments.features}"
+    megabytes = arguments.chunk * arguments.features * 4 / 2**20
+    text += (
+        f"\n{shape}, {N_CLASSES} classes, {arguments.slices} slices, chunks of "
+        f"{arguments.chunk:,} rows ({megabytes:.0f} MB), one thread a process.\n"
+    )
+    rows = [[name, f"{mb:.1f} MB", f"{s:.3f} s"] for name, (s, mb) in states.items()]
+    text += "\n" + table(["state", "size", "a merge of two"], rows)
+    # seconds a chunk and pass: of a fit there are about PASSES over the data
+    n_chunks = math.ceil(arguments.rows / arguments.chunk)
+    one = statistics.median(run["seconds"] for run in runs[WAYS[1]])
+    chunk, merge = one / n_chunks / PASSES, states["10 classes, 4,096 slices"][0]
+    transfer = states["10 classes, 4,096 slices"][1] / NETWORK
+    rows = []
+    for n_rows, n_workers in ((10**8, 16), (10**9, 64), (10**9, 256)):
+        task = n_rows // arguments.chunk, n_workers, chunk, merge, transfer
+        model, played = foretold(*task), simulated(*task)
+        fit = f"{PASSES * played / 3600:.1f} h"
+        row = [f"{n_rows:.0e}", n_workers, f"{model:,.0f} s", f"{played:,.0f} s", fit]
+        rows.append(row)
+    header = ["rows", "workers", "a pass by the model", "played through", "a fit"]
+    text += "\n" + table(header, rows)
+    return text
 
 
 def main():
@@ -180,20 +241,11 @@ def main():
             for way in WAYS:
                 runs[way].append(in_own_process(folder, way, arguments))
                 print(way, runs[way][-1], flush=True)
-    base = statistics.median(run["seconds"] for run in runs[WAYS[0]])
-    text = table(HEADER, [as_row(way, runs[way], base) for way in WAYS])
-    shape = f"{arguments.rows:,} x {arguments.features}"
-    megabytes = arguments.chunk * arguments.features * 4 / 2**20
-    text += (
-        f"\n{shape}, {N_CLASSES} classes, {arguments.slices} slices, chunks of "
-        f"{arguments.chunk:,} rows ({megabytes:.0f} MB), one thread a process.\n"
-    )
     states = {
-        f"{k} classes, {s:,} slices": merge_seconds(k, arguments.features, s)
-        for k, s in ((10, 256), (10, 4096), (1000, 4096))
+        f"{k} classes, {slices:,} slices": merge_seconds(k, arguments.features, slices)
+        for k, slices in ((10, 256), (10, 4096), (1000, 4096))
     }
-    rows = [[name, f"{mb:.1f} MB", f"{s:.3f} s"] for name, (s, mb) in states.items()]
-    text += "\n" + table(["state", "size", "a merge of two"], rows)
+    text = text_of(runs, states, arguments)
     print(text)
     if arguments.write:
         keep("scaling", {"runs": runs, "states": states, **vars(arguments)})

@@ -71,7 +71,8 @@ for entry in callback.history_:
 print(callback.table_.riskiest(10))
 
 # %%
-# The training set to start with; of datasets.Dataset: dataset.select(kept_indices_).
+# The training set to start with; a ``datasets.Dataset`` gives it by
+# ``dataset.select(callback.kept_indices_)``.
 kept = [dataset[row] for row in callback.kept_indices_]
 found = flipped.sum() - flipped[callback.kept_indices_].sum()
 print(

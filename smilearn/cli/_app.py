@@ -3,9 +3,20 @@
 Heavy modules are imported inside the functions, so that ``--help`` is immediate.
 """
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
-from smilearn.cli import _audit, _demo, _filter, _report, _score, _table
+from smilearn.cli import (
+    _audit,
+    _demo,
+    _doctor,
+    _filter,
+    _report,
+    _score,
+    _table,
+)
 from smilearn.cli._exit_codes import Commands
 
 app = typer.Typer(
@@ -24,5 +35,27 @@ for command in (
     _report.report,
     _audit.audit,
     _demo.demo,
+    _doctor.doctor,
 ):
     app.command(command.__name__.strip("_"))(command)
+
+
+def _tell_version(wanted: bool):
+    if wanted:
+        typer.echo(f"smilearn {version('smilearn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def smilearn(
+    version_: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_tell_version,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+):
+    """Which training samples will a fine-tuned text classifier memorize?"""

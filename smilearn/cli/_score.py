@@ -27,7 +27,6 @@ from smilearn.cli._options import (
 from smilearn.cli._terminal import (
     Messages,
     early_line,
-    print_riskiest,
     spent_line,
     write_to_stdout,
 )
@@ -286,12 +285,11 @@ def score(
             embeddings=scored.X,
             embedder=scored.embedder,
         )
-    if messages.draws and sys.stdout.isatty():
-        print_riskiest(scored.table)
     facts = {"out": str(out or "standard output"), **scored.facts}
     sentence = (
         f"{facts['out']}: {facts['n_samples']} samples, {facts['n_classes']} classes; "
-        f"slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}."
+        f"slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}.\n"
+        f"{scored.summary(out, path)}"
     )
     if scored.runs is not None:
         sentence = f"{spent_line(scored.runs)}\n{sentence}"

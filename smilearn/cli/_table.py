@@ -28,6 +28,19 @@ def table(
             help=f"Rows; if not given {_HEAD} on a terminal, all elsewhere.",
         ),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only rows with this value; may be given several times.",
+        ),
+    ] = None,
+    per_class: Annotated[
+        int | None, typer.Option(min=1, help="The N riskiest of each label.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns to show, with commas between them.")
+    ] = None,
     by: Annotated[
         str | None, typer.Option(help="Column of the table; one row for each value.")
     ] = None,
@@ -61,9 +74,16 @@ def table(
         raise InvalidInputError("--quiet shows nothing; name a file with --out.")
     one_of(by=by, by_class=by_class, compare=compare)
     one_of(by=by, by_class=by_class, sort=sort)
+    one_of(compare=compare, where=where or None, per_class=per_class)
     if out is not None:
         check_output(out, risk, compare)
     rows, facts, sentence = RiskTable.read(risk), {}, ""
+    for condition in where or []:
+        rows = rows.take(matching(rows, condition, risk))
+    if per_class is not None:
+        order = rows.frame.with_row_index("_place").sort("rank")
+        order = order.group_by("label", maintain_order=True).head(per_class)
+        rows = rows.take(np.sort(order["_place"].to_numpy()))
     if compare is not None:
         rows = rows.compare(RiskTable.read(compare))
         correlation, overlap = float(rows.rank_correlation), float(rows.overlap(0.1))
@@ -81,15 +101,41 @@ def table(
         require_columns([column], rows.columns, risk)
         rows = rows.take(np.argsort(rows[column], kind="stable"))
     n_rows = len(rows)
-    rows = rows if head is None else rows.head(head)
+    frame = (rows if head is None else rows.head(head)).frame
+    if columns is not None:
+        names = [name.strip() for name in columns.split(",")]
+        require_columns(names, frame.columns, risk)
+        frame = frame.select(dict.fromkeys(names))
     if out is not None:
-        write_frame(rows.frame, out)
-        counts = f"{out}: {len(rows)} of {n_rows} rows"
-        written = {"out": str(out), "n_written": len(rows), "n_rows": n_rows}
+        write_frame(frame, out)
+        counts = f"{out}: {len(frame)} of {n_rows} rows"
+        written = {"out": str(out), "n_written": len(frame), "n_rows": n_rows}
         messages.say("; ".join(filter(None, [counts, sentence])) + ".", written | facts)
     elif as_json:
-        messages.say("", {"n_rows": n_rows, **facts, "rows": rows.frame.to_dicts()})
+        messages.say("", {"n_rows": n_rows, **facts, "rows": frame.to_dicts()})
     else:
         if sentence:
             messages.say(f"{sentence}.", {})
-        print_table(rows.frame, n_rows, _HEAD if head is None else None)
+        print_table(frame, n_rows, _HEAD if head is None else None)
+
+
+def matching(rows, condition, path):
+    """Which rows have the value that COLUMN=VALUE names, as a person writes it."""
+    import polars as pl
+
+    from smilearn.tables._io import require_columns
+
+    name, sign, value = condition.partition("=")
+    if not sign:
+        raise InvalidInputError(
+            f"--where takes COLUMN=VALUE, such as label=spam; got {condition!r}."
+        )
+    require_columns([name], rows.columns, path)
+    found = (rows.frame[name].cast(pl.String) == value).fill_null(False).to_numpy()
+    if not found.any():
+        known = rows.frame[name].cast(pl.String).unique().sort().to_list()[:8]
+        raise InvalidInputError(
+            f"{path}: no row has {value!r} in column {name!r}; there are, for example, "
+            f"{', '.join(map(repr, known))}."
+        )
+    return found

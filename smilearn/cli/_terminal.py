@@ -82,10 +82,15 @@ def write_to_stdout(frame, kind, **options):
 
 def draw(header, rows, right, title=None):
     """Draw rows of text; the columns named in right are flushed to the right."""
-    shown = Table(title=title, title_justify="left")
+    shown, rows = Table(title=title, title_justify="left"), list(rows)
     for name in header:
         justify = "right" if name in right else "left"
-        shown.add_column(Text(printable(name)), justify=justify, overflow="fold")
+        options = {"overflow": "ellipsis", "no_wrap": True, "justify": justify}
+        if name in right:  # numbers are not cut
+            options["min_width"] = max(
+                [len(str(row[len(shown.columns)])) for row in rows] + [0]
+            )
+        shown.add_column(Text(printable(name)), **options)
     for row in rows:
         shown.add_row(*(Text(escaped(str(cell))) for cell in row))
     Console().print(shown)

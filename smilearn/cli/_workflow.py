@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
+from pathlib import Path
 from platform import python_version
 
+import numpy as np
 from sklearn.pipeline import make_pipeline
 
 from smilearn.embedding._hidden_states import HiddenStateEmbedder
@@ -13,8 +15,10 @@ from smilearn.embedding._sentence import SentenceEmbedder
 from smilearn.finetuning._classifier import FineTunedClassifier
 from smilearn.finetuning._embedder import FineTunedEmbedder
 from smilearn.finetuning._held_out import HeldOutScorer
+from smilearn.report._summary import LEAST
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
+from smilearn.utils._escapes import printable
 from smilearn.utils._labels import check_labelled_texts, class_labels
 
 MOMENTS = {
@@ -55,6 +59,48 @@ class Scored:
         return facts
 
     @property
+    def improbable(self):
+        """Which labels look wrong: improbable, where another one is likelier."""
+        frame = self.table.frame
+        if not {"probability", "most_likely_label"} <= {*frame.columns}:
+            return None
+        likely, label = (frame[n].to_numpy() for n in ("most_likely_label", "label"))
+        return (frame["probability"].to_numpy() < LEAST) & (likely != label)
+
+    def summary(self, out=None, data=None):
+        """What was found, in words: how many labels look wrong, where, what next."""
+        wrong, lines = self.improbable, []
+        if wrong is not None:
+            labels, counts = np.unique(self.table["label"][wrong], return_counts=True)
+            order = np.argsort(-counts, kind="stable")[:5]
+            named = [f"{printable(labels[i], 30)} {counts[i]}" for i in order]
+            named += [f"{len(labels) - 5} more classes"] if len(labels) > 5 else []
+            lines.append(
+                f"{wrong.sum():,} of {len(wrong):,} labels look wrong: below "
+                f"{LEAST:.0%} by all other samples, which make another label likelier"
+                + (f" ({', '.join(named)})." if named else ".")
+            )
+        top = self.table.riskiest(3)
+        lines.append("The riskiest:")
+        for row in top.frame.to_dicts():
+            parts = [f"  {printable(row['id'], 20)}: {printable(row['label'], 30)}"]
+            if "probability" in row:
+                parts.append(f" ({100 * row['probability']:.2g} %)")
+            if row.get("most_likely_label") not in (None, row["label"]):
+                parts.append(f", likelier {printable(row['most_likely_label'], 30)}")
+            if "text" in row:
+                parts.append(f": {printable(row['text'], 60)}")
+            lines.append("".join(parts))
+        if out:
+            lines.append(f"Next: smilearn report {out} --out report.html")
+            if data:
+                lines.append(
+                    f"      smilearn filter {data} --risk {out} --out kept"
+                    f"{Path(data).suffix}"
+                )
+        return "\n".join(lines)
+
+    @property
     def facts(self):
         """What scripts want to know, ready for JSON."""
         facts = {
@@ -63,6 +109,8 @@ class Scored:
             "n_slices": self.scorer.n_slices_,
             "reliability": round(self.scorer.reliability_, 4),
         }
+        if self.improbable is not None:
+            facts["n_improbable"] = int(self.improbable.sum())
         if self.model:
             facts["model"] = self.model
         if self.runs is not None:

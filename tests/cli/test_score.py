@@ -239,3 +239,31 @@ def test_embeddings_must_be_one_matrix_of_numbers(data):
     ]:
         options = ["--label", "label", "--embeddings", name, "--out", "r.csv"]
         assert message in mistake("score", data, *options)
+
+
+def test_what_was_found_is_said_in_words(folder):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["neg", "pos"], 50)
+    X = rng.normal(size=(100, 4)) + 4 * (labels == "pos")[:, None]
+    labels[[3, 60, 70]] = ["pos", "neg", "neg"]
+    np.save("X.npy", X)
+    texts = [f"text {i} " + "long " * 30 for i in range(100)]
+    write({"text": texts, "label": labels.tolist()}, "data.csv")
+    options = ["--label", "label", "--text", "text", "--embeddings", "X.npy"]
+    done = succeed("score", "data.csv", *options, "--out", "risk.csv")
+    lines = done.stdout.splitlines()
+    assert lines[1] == (
+        "3 of 100 labels look wrong: below 5% by all other samples, which make another "
+        "label likelier (neg 2, pos 1)."
+    )
+    assert lines[2] == "The riskiest:"
+    assert {line.split(":")[0].strip() for line in lines[3:6]} == {"3", "60", "70"}
+    assert all("likelier" in line and len(line) < 120 for line in lines[3:6])
+    assert lines[6:] == [
+        "Next: smilearn report risk.csv --out report.html",
+        "      smilearn filter data.csv --risk risk.csv --out kept.csv",
+    ]
+    facts = succeed("score", "data.csv", *options, "--out", "risk.csv", "--json")
+    assert json.loads(facts.stdout)["n_improbable"] == 3
+    done = succeed("score", "data.csv", *options, "--out", "risk.csv", "--no-pooled")
+    assert "look wrong" not in done.stdout

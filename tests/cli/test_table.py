@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from command_line import read, succeed
+from command_line import mistake, read, succeed
 from rich.console import Console
 
 from smilearn import RiskTable
@@ -108,3 +108,34 @@ def test_a_terminal_gets_a_drawn_table_without_effects(risk, monkeypatch):
     assert "\x1b" not in drawn
     assert drawn.count("\n│") == 2
     assert "2 of 4 rows; --head N shows more, --out FILE writes them." in drawn
+
+
+def test_rows_and_columns_are_chosen():
+    shown = succeed("table", "risk.csv", "--where", "label=y", "--columns", "id, risk")
+    assert [line.split() for line in shown.stdout.splitlines()] == [
+        ["id", "risk"],
+        ["8", "0.125"],
+        ["10", "-0.500"],
+    ]
+    both = succeed("table", "risk.csv", "--where", "label=y", "--where", "id=8")
+    assert len(both.stdout.splitlines()) == 2
+    done = succeed("table", "risk.csv", "--per-class", 1, "--json")
+    assert [row["id"] for row in json.loads(done.stdout)["rows"]] == [9, 8]
+    for options, message in (
+        (["--where", "label"], "takes COLUMN=VALUE"),
+        (["--where", "label=z"], "no row has 'z' in column 'label'"),
+        (["--where", "other=z"], "no column 'other'"),
+        (["--columns", "id,other"], "no column 'other'"),
+        (["--where", "label=y", "--compare", "other.parquet"], "exclude each other"),
+    ):
+        assert message in mistake("table", "risk.csv", *options)
+
+
+def test_long_texts_are_cut_to_a_line_on_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(_terminal, "Console", lambda: Console(width=80))
+    rows = [[1, "3.000", "word " * 60], [2, "2.000", "short"]]
+    _terminal.draw(["rank", "risk", "text"], rows, {"rank", "risk"})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= 80
+    assert "3.000" in lines[3]
