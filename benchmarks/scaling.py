@@ -206,8 +206,8 @@ def text_of(runs, states, arguments):
     for n_rows, n_workers in ((10**8, 16), (10**9, 64), (10**9, 256)):
         task = n_rows // arguments.chunk, n_workers, chunk, merge, transfer
         model, played = foretold(*task), simulated(*task)
-        fit = f"{PASSES * played / 3600:.1f} h"
-        row = [f"{n_rows:.0e}", n_workers, f"{model:,.0f} s", f"{played:,.0f} s", fit]
+        fit = f"{PASSES * played / 60:.0f} min"
+        row = [f"{n_rows:,}", n_workers, f"{model:,.0f} s", f"{played:,.0f} s", fit]
         rows.append(row)
     header = ["rows", "workers", "a pass by the model", "played through", "a fit"]
     text += "\n" + table(header, rows)

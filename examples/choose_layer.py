@@ -1,11 +1,12 @@
 """
-Which layer tells memorized samples best?
-=========================================
+Which layer? What labels can say, and what they cannot
+======================================================
 
 A thousand film reviews, 3 % of them with a wrong label, go through MiniLM once; the
-hidden states of all layers are kept. A search then takes the layer that gives labels of
-samples not fitted the largest mean log probability. Which labels were flipped is only
-looked at in the end.
+hidden states of all layers are kept. A search takes the layer that gives labels of
+samples not fitted the largest mean log probability, which needs no ground truth. Then
+we look at the flips, which nobody knows beforehand: the layer that reads labels best
+is not the one that finds wrong ones best.
 """
 
 import matplotlib.pyplot as plt
@@ -44,11 +45,15 @@ for layer, score in zip(layers, search.cv_results_["mean_test_score"], strict=Tr
 print("chosen:", search.best_params_["layerselector__layer"])
 
 # %%
-# Both fall and rise together: the labels say which layer to take.
+# The last layer has the best log probability and finds the fewest flips. Three layers
+# side by side, ``layer="spread"``, are the safer choice before any training.
+spread = HiddenStateEmbedder(packaged_minilm(), layer="spread")
+scorer = steps[-1].fit(spread.fit_transform(reviews.texts), labels)
+print(f"three layers side by side: {roc_auc_score(flipped, -scorer.scores_):.3f}")
+
 _, ax = plt.subplots(layout="constrained")
-ax.plot(layers, search.cv_results_["mean_test_score"], marker="o", label="log prob")
-ax.set(xlabel="layer", ylabel="mean log probability of held-out labels (nats)")
+ax.plot(layers, search.cv_results_["mean_test_score"], marker="o")
+ax.set(xlabel="layer", ylabel="mean log probability of held-out labels (nats, blue)")
 right = ax.twinx()
-right.plot(layers, aucs, marker="s", color="tab:orange", label="AUC of the flips")
-right.set_ylabel("AUC of the flips")
-ax.figure.legend(loc="lower right", frameon=False)
+right.plot(layers, aucs, marker="s", color="tab:orange")
+right.set_ylabel("AUC of the flips (orange)")

@@ -38,7 +38,7 @@ ax.set(xlabel="probability of the label by all others", ylabel="share flipped")
 
 # %%
 # The same in words: labels that the others make improbable, and what is expected there.
-low = scorer.probability_ < 0.05
-print(f"{low.sum()} labels have a probability below 5 %;")
+low = scorer.probability_ < 0.2
+print(f"{low.sum()} labels have a probability below 20 %;")
 print(f"{(1 - scorer.probability_[low]).sum():.0f} of them the others would not give;")
 print(f"{flipped[low].sum()} of the {flipped.sum()} flips are among them.")
