@@ -16,7 +16,7 @@ PINNED_ANYWAY = {
 def lower_bounds(requirements):
     """Name and version of each requirement that is written name>=version."""
     found = (
-        re.match(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", each) for each in requirements
+        re.match(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)", each) for each in requirements
     )
     return {match[1]: match[2] for match in found if match}
 
@@ -24,6 +24,7 @@ def lower_bounds(requirements):
 def declared(project):
     extras = project["optional-dependencies"]
     used = ("test", "frames", "finetune", "datalab", "datasets", "openvino", "plot")
+    used = (*used, "distributed")
     asked = [each for name in used for each in extras.get(name, [])]
     return lower_bounds([*project["dependencies"], *asked])
 

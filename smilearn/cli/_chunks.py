@@ -20,14 +20,13 @@ from smilearn.exceptions import (
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._io import require_columns, write_frame
 from smilearn.tables._risk_table import COLUMNS
-from smilearn.utils._dask import aligned_chunks, chunks_of, computed
+from smilearn.utils._dask import aligned_chunks, chunks_of, computed, use_dask
 from smilearn.utils._optional import require
 from smilearn.utils._ranks import ranks_of
 
 LOCAL = "local"  # worker processes of this machine, one a core
 _CALLER, _CONNECT = "--dask", 10  # seconds
 _AT_ONCE = 64  # files
-_NEEDED = {"caller": _CALLER, "extra": "distributed"}
 
 
 def score_chunks(
@@ -46,8 +45,8 @@ def score_chunks(
     verbose,
 ):
     """Score the files of a pattern on a cluster; facts for scripts."""
-    frames = require("dask.dataframe", **_NEEDED)
-    dask = require("dask", **_NEEDED)
+    frames = require("dask.dataframe", extra="distributed", caller=_CALLER)
+    dask = use_dask(_CALLER)
     refuse_own_columns(keep, pattern)
     pattern = re.sub(r"^(\w+):/(?!/)", r"\1://", pattern)  # as a path has lost it
     if "://" in str(out) or re.match(r"\w\w+:/", str(out)):
@@ -128,7 +127,7 @@ def _of_arrow(error):
 
 def connected(address):
     """Client of a scheduler, or of workers of this machine, to be used in a `with`."""
-    distributed = require("distributed", **_NEEDED)
+    distributed = require("distributed", extra="distributed", caller=_CALLER)
     if address == LOCAL:
         return distributed.Client(threads_per_worker=1, dashboard_address=None)
     try:

@@ -270,6 +270,8 @@ def score(
         write_frame(written, out, **options)
     else:
         write_to_stdout(written, kind, **options)
+    files = {"data": path, "risk": out, "id": id_, "label": label}
+    files["delimiter"] = delimiter
     if report:
         from smilearn.report._report import write_report
 
@@ -280,7 +282,7 @@ def score(
             report,
             facts=facts,
             warnings=[warning.message for warning in warned],
-            files={"data": path, "risk": out, "id": id_, "label": label},
+            files=files,
             columns=kept,
             embeddings=scored.X,
             embedder=scored.embedder,
@@ -289,7 +291,7 @@ def score(
     sentence = (
         f"{facts['out']}: {facts['n_samples']} samples, {facts['n_classes']} classes; "
         f"slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}.\n"
-        f"{scored.summary(out, path)}"
+        f"{scored.summary(files, bool(report))}"
     )
     if scored.runs is not None:
         sentence = f"{spent_line(scored.runs)}\n{sentence}"

@@ -74,7 +74,8 @@ def table(
         raise InvalidInputError("--quiet shows nothing; name a file with --out.")
     one_of(by=by, by_class=by_class, compare=compare)
     one_of(by=by, by_class=by_class, sort=sort)
-    one_of(compare=compare, where=where or None, per_class=per_class)
+    one_of(compare=compare, where=where or None)
+    one_of(compare=compare, per_class=per_class)
     if out is not None:
         check_output(out, risk, compare)
     rows, facts, sentence = RiskTable.read(risk), {}, ""
@@ -105,7 +106,7 @@ def table(
     if columns is not None:
         names = [name.strip() for name in columns.split(",")]
         require_columns(names, frame.columns, risk)
-        frame = frame.select(dict.fromkeys(names))
+        frame = frame.select(list(dict.fromkeys(names)))
     if out is not None:
         write_frame(frame, out)
         counts = f"{out}: {len(frame)} of {n_rows} rows"

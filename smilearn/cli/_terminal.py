@@ -17,6 +17,8 @@ from rich.text import Text
 from smilearn.exceptions import InvalidInputError, SmilearnWarning
 from smilearn.utils._escapes import escaped, printable
 
+_LEAST_CELL = 16  # characters of a cell of text that a narrow terminal leaves
+
 
 class Messages:
     """What a command says beside its data: sentences, JSON, or nothing."""
@@ -82,15 +84,20 @@ def write_to_stdout(frame, kind, **options):
 
 def draw(header, rows, right, title=None):
     """Draw rows of text; the columns named in right are flushed to the right."""
-    shown, rows = Table(title=title, title_justify="left"), list(rows)
-    for name in header:
-        justify = "right" if name in right else "left"
-        options = {"overflow": "ellipsis", "no_wrap": True, "justify": justify}
-        if name in right:  # numbers are not cut
-            options["min_width"] = max(
-                [len(str(row[len(shown.columns)])) for row in rows] + [0]
-            )
-        shown.add_column(Text(printable(name)), **options)
+    shown, rows = Table(title=title, title_justify="left"), [[*row] for row in rows]
+    widths = [
+        max([len(str(row[i])) for row in rows] or [0]) for i in range(len(header))
+    ]
+    widest = widths.index(max(widths)) if widths else 0  # the one that is cut to fit
+    for place, (name, width) in enumerate(zip(header, widths, strict=True)):
+        least = width if name in right else min(width, _LEAST_CELL)
+        shown.add_column(
+            Text(printable(name)),
+            justify="right" if name in right else "left",
+            overflow="ellipsis",
+            no_wrap=True,
+            min_width=None if place == widest and name not in right else least,
+        )
     for row in rows:
         shown.add_row(*(Text(escaped(str(cell))) for cell in row))
     Console().print(shown)

@@ -1,9 +1,9 @@
 """From labelled texts or embeddings to a risk table: what score and demo share."""
 
+import shlex
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
-from pathlib import Path
 from platform import python_version
 
 import numpy as np
@@ -15,6 +15,7 @@ from smilearn.embedding._sentence import SentenceEmbedder
 from smilearn.finetuning._classifier import FineTunedClassifier
 from smilearn.finetuning._embedder import FineTunedEmbedder
 from smilearn.finetuning._held_out import HeldOutScorer
+from smilearn.report._commands import filter_command
 from smilearn.report._summary import LEAST
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._risk_table import RiskTable
@@ -67,7 +68,7 @@ class Scored:
         likely, label = (frame[n].to_numpy() for n in ("most_likely_label", "label"))
         return (frame["probability"].to_numpy() < LEAST) & (likely != label)
 
-    def summary(self, out=None, data=None):
+    def summary(self, files, reported=False):
         """What was found, in words: how many labels look wrong, where, what next."""
         wrong, lines = self.improbable, []
         if wrong is not None:
@@ -76,9 +77,12 @@ class Scored:
             named = [f"{printable(labels[i], 30)} {counts[i]}" for i in order]
             named += [f"{len(labels) - 5} more classes"] if len(labels) > 5 else []
             lines.append(
-                f"{wrong.sum():,} of {len(wrong):,} labels look wrong: below "
-                f"{LEAST:.0%} by all other samples, which make another label likelier"
-                + (f" ({', '.join(named)})." if named else ".")
+                f"{wrong.sum():,} of {len(wrong):,} labels look wrong: by all other "
+                f"samples their probability is below {LEAST:.0%}, and another label is "
+                f"likelier ({', '.join(named)})."
+                if named
+                else "No label looks wrong: by all other samples, none has a probability "
+                f"below {LEAST:.0%} while another is likelier."
             )
         top = self.table.riskiest(3)
         lines.append("The riskiest:")
@@ -91,13 +95,14 @@ class Scored:
             if "text" in row:
                 parts.append(f": {printable(row['text'], 60)}")
             lines.append("".join(parts))
-        if out:
-            lines.append(f"Next: smilearn report {out} --out report.html")
-            if data:
-                lines.append(
-                    f"      smilearn filter {data} --risk {out} --out kept"
-                    f"{Path(data).suffix}"
-                )
+        following = []
+        if files["risk"] and not reported:
+            risk = shlex.quote(str(files["risk"]))
+            following.append(f"smilearn report {risk} --out report.html")
+        if files["risk"] and files["data"]:
+            following.append(" ".join(filter_command(files)))
+        for line, name in zip(following, ("Next: ", "      "), strict=False):
+            lines.append(name + line)
         return "\n".join(lines)
 
     @property

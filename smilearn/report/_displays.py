@@ -104,6 +104,14 @@ class SliceConvergenceDisplay(Display):
     ----------
     curve : SliceConvergence
         The curve.
+
+    Examples
+    --------
+    >>> from smilearn import SliceConvergence
+    >>> from smilearn.report import SliceConvergenceDisplay
+    >>> curve = SliceConvergence([2, 4, 8], [0.6, 0.7, 0.7], [0.5, 0.7, 0.9], [0.4])
+    >>> SliceConvergenceDisplay.from_estimator(curve).ax_.get_xlabel()
+    'slices'
     """
 
     def __init__(self, curve):
@@ -137,6 +145,14 @@ class EarlyPointDisplay(Display):
 
     reached : bool, default=True
         Whether the early point was reached.
+
+    Examples
+    --------
+    >>> from smilearn.report import EarlyPointDisplay
+    >>> losses = {0.0: 0.7, 0.5: 0.5, 1.0: 0.3}
+    >>> history = [{"epoch": e, "median_loss": loss} for e, loss in losses.items()]
+    >>> EarlyPointDisplay.from_predictions(history).ax_.get_xlabel()
+    'epoch'
     """
 
     def __init__(self, history, loss_drop=0.5, reached=True):
@@ -177,8 +193,11 @@ class IntervalDisplay(Display):
     names : list of str
         Name of each row, best first or in the order that you want.
 
-    value, low, high : array-like of shape (n_names,)
-        What was measured, and the ends of its interval (None draws none).
+    value : array-like of shape (n_names,)
+        What was measured.
+
+    low, high : array-like of shape (n_names,), default=None
+        Ends of its interval; None draws none.
 
     xlabel : str, default=""
         What it is.

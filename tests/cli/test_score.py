@@ -108,7 +108,7 @@ def test_held_out_scores_say_what_was_spent(data, tiny_encoder):
     scorer = HeldOutScorer(runs, prior=prior, random_state=0).fit(TEXTS, LABELS)
     risk = RiskTable.read("risk.csv")
     np.testing.assert_allclose(risk["risk"], -scorer.scores_, rtol=1e-5)
-    first, second = done.stdout.splitlines()
+    first, second, *_ = done.stdout.splitlines()
     assert first.startswith("spent: two runs, epochs: 2, each on half of the data; as")
     assert "as much as 2.0 epochs of a training on all. Weights: runs " in first
     assert second.startswith("risk.csv: 20 samples, 2 classes; slices: 16, ")
@@ -253,8 +253,8 @@ def test_what_was_found_is_said_in_words(folder):
     done = succeed("score", "data.csv", *options, "--out", "risk.csv")
     lines = done.stdout.splitlines()
     assert lines[1] == (
-        "3 of 100 labels look wrong: below 5% by all other samples, which make another "
-        "label likelier (neg 2, pos 1)."
+        "3 of 100 labels look wrong: by all other samples their probability is below "
+        "5%, and another label is likelier (neg 2, pos 1)."
     )
     assert lines[2] == "The riskiest:"
     assert {line.split(":")[0].strip() for line in lines[3:6]} == {"3", "60", "70"}

@@ -121,6 +121,9 @@ def test_rows_and_columns_are_chosen():
     assert len(both.stdout.splitlines()) == 2
     done = succeed("table", "risk.csv", "--per-class", 1, "--json")
     assert [row["id"] for row in json.loads(done.stdout)["rows"]] == [9, 8]
+    options = ["--where", "label=y", "--per-class", 1, "--json"]
+    done = succeed("table", "risk.csv", *options)
+    assert [row["id"] for row in json.loads(done.stdout)["rows"]] == [8]
     for options, message in (
         (["--where", "label"], "takes COLUMN=VALUE"),
         (["--where", "label=z"], "no row has 'z' in column 'label'"),

@@ -96,6 +96,7 @@ def test_bfloat16_is_computed_in_if_asked_for(tmp_path):
     )
 
 
+@pytest.mark.slow
 @needs_openvino
 @pytest.mark.parametrize("make", [hidden, sentence])
 def test_rows_of_a_cache_serve_both(make, tiny_encoder, tmp_path, compiled):
@@ -108,6 +109,7 @@ def test_rows_of_a_cache_serve_both(make, tiny_encoder, tmp_path, compiled):
     assert len(compiled) == 1  # only where openvino came first
 
 
+@pytest.mark.slow
 @needs_openvino
 @pytest.mark.parametrize("make", [hidden, sentence])
 def test_pickles_and_clones_compile_by_themselves(make, tiny_encoder, compiled):
@@ -120,6 +122,7 @@ def test_pickles_and_clones_compile_by_themselves(make, tiny_encoder, compiled):
     assert len(compiled) == 3
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_a_loaded_model_that_is_trained_on_is_compiled_again(compiled):
     network, words = tiny.model("bert"), tiny.tokenizer("bert")

@@ -222,7 +222,14 @@ def test_brushing_the_histogram_filters(opened, report, table):
     above = table["id"][table["risk"] >= least]
     assert 0 < len(above) < 50
     assert {*shown_ids(page)} == {*above}
-    page.mouse.click(x - 100, y)
+    low = box["y"] + box["height"] - 45  # in the outer bar
+    page.mouse.click(x - 15, low)
+    least = float(page.input_value("#from"))
+    assert page.input_value("#to") == ""
+    outer = table["id"][table["risk"] >= least]
+    assert 0 < len(outer) < len(above)
+    assert {*shown_ids(page)} == {*outer}
+    page.mouse.click(x - 15, low)
     assert len(shown_ids(page)) == 50
 
 
@@ -294,13 +301,24 @@ def _likelier_differs(table, place):
     return row["label"][place] != row["most_likely_label"][place]
 
 
-def test_a_new_label_can_be_chosen(opened, report):
+def test_a_new_label_can_be_chosen(opened, report, table):
     page = opened(report)
-    row = page.locator("#rows tbody tr[data-id]").first
+    same = next(i for i in range(50) if not _likelier_differs(table, i))
+    row = page.locator("#rows tbody tr[data-id]").nth(same)
+    row.press("r")
+    assert "the export leaves it out" in page.inner_text("#review-status")
+    assert page.locator("#export").is_disabled()
+    other = (same + 1) % 50
+    page.locator("#rows tbody tr[data-id]").nth(other).press("d")
+    with page.expect_download() as download:
+        page.click("#export")
+    with Path(download.value.path()).open(newline="") as file:
+        assert [line["action"] for line in csv.DictReader(file)] == ["drop"]
+    page.locator("#rows tbody tr[data-id]").nth(other).press("u")
     row.get_by_label("Review of").select_option("relabel")
     choice = row.get_by_label("New label of")
     choice.select_option("")
-    assert "1 to relabel still needs a new label." in page.inner_text("#review-status")
+    assert "1 to relabel still needs a new label;" in page.inner_text("#review-status")
     choice.select_option(index=1)
     assert "still needs" not in page.inner_text("#review-status")
     row.get_by_label("Review of").select_option("")
@@ -396,6 +414,17 @@ def test_many_long_labels_fit_a_phone(opened, tmp_path):
     page.click("#more-classes")
     assert page.locator("#classes tbody tr").count() == len({*labels})
     assert page.locator("#matrix tbody tr").count() == 10
+    heading = page.locator("#matrix thead .upright").first
+    assert heading.get_attribute("title") in names
+    assert len(heading.inner_text()) == 20
+
+
+def test_a_matrix_without_confusions_is_left_out(opened, tmp_path):
+    labels = ["a", "b"] * 20
+    table = made(40, label=labels, most_likely_label=labels)
+    page = opened(write_report(table, tmp_path / "report.html"))
+    assert not page.is_visible("#matrix-box")
+    assert page.is_visible("#classes")
 
 
 def test_a_bare_table_is_a_page_too(opened, tmp_path):

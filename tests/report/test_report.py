@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 from risk_tables import made_table
 
@@ -149,7 +150,11 @@ def test_what_stands_out_is_what_the_filter_takes_out_unasked(tmp_path):
     assert data["stand_out"]["n"] == (~kept).sum() > 0
     expected = (1 - table["probability"][~kept]).sum()
     assert data["stand_out"]["expected"] == pytest.approx(expected, abs=0.06)
-    assert f"{(~kept).sum()} of 300 samples stand out" in data["sentences"][1]
+    found = data["sentences"][1]
+    assert found.startswith(f"{(~kept).sum()} of 300 samples stand out")
+    assert found.endswith(
+        f"the others would give about {expected:.0f} of these another label."
+    )
     bare = RiskTable([0.0] * 9 + [-9.0], ["a", "b"] * 5)
     data = json_of(tmp_path, bare)
     assert data["stand_out"] == {"n": 1, "expected": None, "least": 0.05}
@@ -212,6 +217,131 @@ def test_a_far_sample_does_not_squeeze_the_histogram(tmp_path):
     assert len(json_of(tmp_path, many)["histogram"]["counts"]) == 6
     same = RiskTable([1.0] * 4, LABELS)
     assert np.sum(json_of(tmp_path, same)["histogram"]["counts"]) == 4
+
+
+@pytest.mark.parametrize("least", [0.01, 0.2])
+def test_the_histogram_shows_the_samples_that_stand_out(tmp_path, least):
+    rng = np.random.default_rng(0)
+    p = np.append(rng.uniform(0.97, 0.99, 999), least)
+    table = RiskTable(np.log(p), ["a", "b"] * 500, probability=p)
+    histogram = json_of(tmp_path, table)["histogram"]
+    if least < 0.05:
+        assert histogram["edges"][-1] == pytest.approx(-np.log(0.05), rel=1e-4)
+        assert 0.05 in [p for _, p in histogram["ticks"]]
+    else:
+        assert histogram["edges"][-1] < 0.2
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bad", [-np.inf, np.inf])
+def test_infinite_risks_are_named_so(tmp_path, bad):
+    p = np.full(20, 0.5)
+    scores = np.log(p)
+    scores[:3], p[:3] = bad, 0.0 if bad < 0 else 1.0
+    table = RiskTable(scores, ["a", "b"] * 10, probability=p)
+    path = tmp_path / "report.html"
+    shown = [row[3] for row in written(path, table).rows if row[0].isdigit()]
+    word = "inf" if bad < 0 else "-inf"
+    assert sorted({*shown}) == sorted(["0.69", word])
+    markdown = write_report(table, path.with_suffix(".md"), n_rows=20)
+    assert f" {word} | " in markdown.read_text("utf-8")
+    assert "000000" not in markdown.read_text("utf-8")
+    assert json_of(tmp_path, table)["histogram"]["edges"][-1] < 3
+
+
+def test_one_sample_by_chance_is_no_class_at_risk(tmp_path):
+    n = 200
+    labels = np.repeat(["a", "b", "c"], [100, 99, 1]).tolist()
+    risk = np.linspace(0.0, 0.5, n)[::-1].copy()
+    risk[-1] = 0.6
+    p = np.exp(-risk)
+    p[100:104] = 0.01  # of b, which is not among the riskiest tenth else
+    table = RiskTable(np.log(p), labels, probability=p)
+    data = json_of(tmp_path, table)
+    rows = {data["classes"][row["label"]]: row for row in data["by_class"]}
+    assert [*rows] == ["b", "c", "a"]
+    assert [row["n_out"] for row in rows.values()] == [4, 0, 0]
+    assert rows["c"]["ratio"] > 1.5
+    assert not rows["c"]["high"]
+    assert not rows["a"]["high"]  # 15 where 10 are expected
+    risk = np.append(np.linspace(9, 1, 40), np.zeros(160))
+    table = RiskTable(-risk, ["odd"] * 40 + ["a", "b"] * 80)
+    assert [r["high"] for r in json_of(tmp_path, table)["by_class"]] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_own_columns_are_shown_as_they_are(tmp_path):
+    columns = pl.DataFrame(
+        {
+            "amount": [1234627.89, 0.1 + 0.2, 1234567890123.0, None],
+            "short": pl.Series([0.1, 2.5, None, 3.0], dtype=pl.Float32),
+            "uid": [1234567890123456849, 1, -5, None],
+            "n": [2**53, -(2**53), 0, None],
+            "tags": [["a", "<b>"], [], None, [None]],
+            "who": [{"age": 3, "in": [1.5]}] * 3 + [None],
+        }
+    )
+    table = RiskTable([3, 2, 1, 0], LABELS)
+    data = json_of(tmp_path, table, columns=columns[[3, 2, 1, 0]])
+    own = {
+        name: cells[::-1]
+        for name, cells in zip(
+            data["own"],
+            [
+                [cells[data["rows"]["id"].index(str(i))] for i in range(4)]
+                for cells in data["rows"]["own"]
+            ],
+            strict=True,
+        )
+    }
+    assert own == {
+        "amount": [1234627.89, 0.3, 1234567890123.0, None],
+        "short": [0.1, 2.5, None, 3.0],
+        "uid": ["1234567890123456849", "1", "-5", ""],
+        "n": [2**53, -(2**53), 0, None],
+        "tags": ['["a", "<b>"]', "[]", "", "[null]"],
+        "who": ['{"age": 3, "in": [1.5]}'] * 3 + [""],
+    }
+
+
+def test_many_classes_and_long_names_are_cut(path):
+    rng = np.random.default_rng(0)
+    n = 30_000
+    names = [f"class {i}" for i in range(n)]
+    likely = rng.permutation(names).tolist()
+    score = rng.normal(size=2 * n)
+    twice = {"label": names * 2, "most_likely_label": likely * 2}
+    table = RiskTable(score, **twice, probability=np.exp(-abs(score)))
+    data = written(path, table, n_rows=1000).data
+    assert path.stat().st_size < 2_000_000
+    assert data["n_classes"] == n
+    assert len(data["by_class"]) == 500
+    cut = data["cuts"]["overall"]
+    assert cut["n"][10] == 6_000 - n_last_of_class(score, 6_000)
+    assert len(cut["counts"][10]) == 500
+    rows = data["rows"]
+    riskiest = table.riskiest(1000)
+    for key, column in [("label", "label"), ("likely", "most_likely_label")]:
+        mine = [data["classes"][code] for code in rows[key]]
+        assert mine == riskiest[column].tolist()
+    assert {data["sizes"][code] for code in rows["label"]} == {2}
+    assert {data["classes"][r["label"]]: r["n"] for r in data["by_class"]}.keys() <= {
+        *names
+    }
+    long = ["x" * 200 + "a", "x" * 200 + "b"]
+    table = RiskTable([1.0, 0.0], long, id=long)
+    page = written(path, table)
+    assert page.data["classes"] == page.data["rows"]["id"][::-1] == long
+    assert page.rows[-1][-1] == "x" * 50 + "…" + "x" * 48 + "a"
+
+
+def n_last_of_class(score, n_cut):
+    """Classes of two of which both would go."""
+    cut = np.isin(np.arange(len(score)), np.argsort(score)[:n_cut])
+    return int(np.logical_and(*cut.reshape(2, -1)).sum())
 
 
 def test_warnings_name_what_is_odd_in_the_data(tmp_path):
@@ -339,6 +469,12 @@ def test_mistakes_are_said(path):
         write_report(table, path.with_suffix(".txt"))
     with pytest.raises(InvalidInputError, match="needs at least one sample"):
         write_report(RiskTable([], []), path)
+    twice = RiskTable(SCORES, LABELS, id=["a", "b", "a", "c"])
+    with pytest.raises(InvalidInputError, match="got 'a' more than once"):
+        write_report(twice, path)
+    odd = pl.DataFrame({"raw": [b"\xff"] * 9})
+    with pytest.raises(InvalidInputError, match="The column 'raw' of Binary"):
+        write_report(table, path, columns=odd)
 
 
 @pytest.mark.parametrize(
