@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 import shlex
 from importlib.metadata import version
@@ -12,16 +13,14 @@ import jinja2
 from markupsafe import Markup
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.report._summary import as_script, audited, summarize
+from smilearn.report._summary import as_script, audited, shortened, summarize
 from smilearn.utils._files import replacing
 
 __all__ = ["write_report"]
 
 _TITLE = "Which samples are at risk of being memorized?"
 _KINDS = {".html": "html", ".md": "md", ".json": "json"}
-_GUESS = (
-    "the label errors to expect, or fewer, as texts that are hard to tell count too"
-)
+_INFINITE = 1e299  # beyond it a risk is infinite, as in page.js
 _N_STATIC = 50  # rows that are there without JavaScript
 
 
@@ -93,7 +92,8 @@ def write_report(
     Raises
     ------
     InvalidInputError
-        If the table is empty, the suffix is another one, or rows do not match.
+        If the table is empty, the suffix is another one, rows do not match, or ids are
+        there twice.
 
     Examples
     --------
@@ -121,7 +121,6 @@ def write_report(
     data["curve"] = None if embedder is None else _curve(embedder)
     data["audit"] = None if audit is None else audited(table, audit)
     data["evidence"] = [_shown(k, t) for k, t in (evidence or {}).items()]
-    data["guess"] = _GUESS
     data["command"] = _command(files or {})
     data["version"] = version("smilearn")
     text = {"html": _page, "md": _markdown, "json": _json}[kind](data, n_listed)
@@ -163,10 +162,8 @@ def _sentences(data):
     else:
         found = f"None of the {n:,} samples stands out {rule}"
     if out["n"] and out["expected"] is not None:
-        found += (
-            f"; the others would give about {out['expected']:,.0f} of them another "
-            f"label: {_GUESS}"
-        )
+        about = f"{out['expected']:,.0f} of these"
+        found += f"; the others would give about {about} another label"
     todo = (
         "Read the riskiest samples, mark what to keep, relabel, drop or protect, and "
         "hand the marks to smilearn filter; or choose a share that is to go."
@@ -207,13 +204,15 @@ def _command(files):
 
 def _environment():
     folder = jinja2.FileSystemLoader(Path(__file__).parent)
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=folder,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["nats"] = _nats
+    return environment
 
 
 def _page(data, n_listed):
@@ -248,11 +247,17 @@ def _rows(data, n):
         for i in range(n)
     ]
     for row in order:
-        row["label"] = names[row["label"]]
+        row["id"] = shortened(row["id"])
+        row["label"] = shortened(names[row["label"]])
         if "likely" in row:
-            row["likely"] = names[row["likely"]]
+            row["likely"] = shortened(names[row["likely"]])
         row["percentile"] = percentile(row["order"], data["n_samples"])
     return order
+
+
+def _nats(risk):
+    """A risk with two digits after the point."""
+    return f"{risk if abs(risk) < _INFINITE else math.copysign(math.inf, risk):.2f}"
 
 
 def percentile(order, n_samples):

@@ -15,7 +15,9 @@ LEAST = 0.05  # probability of a label below which a sample stands out, as in Ri
 RISKIEST = 0.1  # share of the table that counts as its riskiest samples
 SHARES = [percent / 100 for percent in range(31)]  # places of the slider
 _MOST_COLOURS, _MOST_CLASSES, _N_BINS = 6, 10, 48
+_MOST_COUNTED = 500  # classes that are counted one by one in the page
 _LARGEST = 1e300  # stands for infinity, which JSON does not have
+_WHOLE = 2**53  # whole numbers up to here are exact in JavaScript
 _TEXTS, _NEAREST, _OWN = 900_000, 300_000, 250_000  # bytes in the page, all together
 _TICKS = (0.999, 0.99, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01, 1e-3, 1e-4, 1e-6)
 
@@ -26,6 +28,11 @@ def summarize(table, *, columns=None, embeddings=None, n_rows=2000, texts=True):
         raise InvalidInputError("A report needs at least one sample; got none.")
     order = np.argsort(table["rank"], kind="stable")
     frame = table.frame[order]
+    twice = frame["id"].filter(frame["id"].is_duplicated())
+    if len(twice):
+        raise InvalidInputError(
+            f"Ids must differ, as a review is by id; got {twice[0]!r} more than once."
+        )
     names, codes, likely = _classes(frame)
     sizes = np.bincount(codes, minlength=len(names))
     risk = np.clip(frame["risk"].to_numpy(), -_LARGEST, _LARGEST)
@@ -43,21 +50,23 @@ def summarize(table, *, columns=None, embeddings=None, n_rows=2000, texts=True):
         n_others = n_rows - int(of_class.sum())
         shown = np.flatnonzero(of_class | (np.cumsum(~of_class) <= n_others))
     summary = {
-        "key": digest(frame["id"].cast(pl.String), [*map(str, names)], risk),
         "n_samples": len(codes),
-        "classes": names,
-        "sizes": sizes.tolist(),
+        "n_classes": int(np.count_nonzero(sizes)),
         "stand_out": {
             "n": int(stand_out.sum()),
             "expected": round(float(wrong[stand_out].sum()), 1) if known else None,
             "least": LEAST,
         },
-        "by_class": _class_rows(codes, sizes, risk, wrong),
-        "histogram": _histogram(codes, sizes, risk, wrong),
+        "by_class": _class_rows(codes, sizes, risk, wrong, stand_out),
+        "histogram": _histogram(codes, sizes, risk, wrong, stand_out),
         "confusions": None if likely is None else _confusions(codes, likely, names),
-        "cuts": _cuts(codes, sizes, place, wrong),
         "warnings": list(_warnings(table, frame, names, sizes, risk)),
     }
+    counted = np.arange(len(names))
+    if len(names) > _MOST_COUNTED:
+        del summary["by_class"][_MOST_COUNTED:]
+        counted = np.array([row["label"] for row in summary["by_class"]])
+    summary["cuts"] = _cuts(codes, sizes, place, wrong, counted)
     own = pl.DataFrame(columns)
     if own.width and len(own) != len(table):
         raise InvalidInputError(
@@ -84,10 +93,40 @@ def summarize(table, *, columns=None, embeddings=None, n_rows=2000, texts=True):
             summary["pool"], _ = _fitting(frame["text"][pool].to_list(), _NEAREST, 300)
     if own.width:
         cells = own[order[shown]]
-        whole = [_plain(cells[name]) for name in cells.columns]
+        whole = [_plain(column) for column in cells]
         rows["own"] = [_fitting(c, _OWN // own.width, 300)[0] for c in whole]
         summary["own"] = own.columns
-    return summary | {"rows": {k: v for k, v in rows.items() if v is not None}}
+    summary["rows"] = {k: v for k, v in rows.items() if v is not None}
+    kept = _numbered_anew(summary) if len(names) > _MOST_COUNTED else range(len(names))
+    summary["classes"] = [names[code] for code in kept]
+    summary["sizes"] = [int(sizes[code]) for code in kept]
+    ids = frame["id"].cast(pl.String)
+    summary["key"] = digest(ids, [*map(str, summary["classes"])], risk)
+    return summary
+
+
+def shortened(name, most=100):
+    """A name of so many characters at most, cut in the middle."""
+    name, half = str(name), most // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[half + 1 - most :]}"
+
+
+def _numbered_anew(summary):
+    """Codes of the classes that a page needs; in it they are 0, 1 and so on."""
+    rows, cuts = summary["rows"], summary["cuts"]
+    lists = [rows["label"], rows.get("likely", []), cuts["labels"]]
+    lists += [summary["histogram"]["labels"]]
+    confusions = summary["confusions"] or {"labels": [], "cells": []}
+    lists += [confusions["labels"]]
+    kept = sorted(set().union(*lists))
+    new = {code: i for i, code in enumerate(kept)}
+    for codes in lists:
+        codes[:] = [new[code] for code in codes]
+    for row in summary["by_class"]:
+        row["label"] = new[row["label"]]
+    for cell in confusions["cells"]:
+        cell[:2] = new[cell[0]], new[cell[1]]
+    return kept
 
 
 def audited(table, audit):
@@ -157,29 +196,43 @@ def _standing_out(risk, wrong, codes, likely):
     return risk - middle > 3 * 1.4826 * np.median(np.abs(risk - middle)) + 1e-12
 
 
-def _class_rows(codes, sizes, risk, wrong):
+def _class_rows(codes, sizes, risk, wrong, stand_out):
     """Samples of each class, their medians, and their share of the riskiest."""
     n_top = math.ceil(RISKIEST * len(codes))
     top = np.bincount(codes[:n_top], minlength=len(sizes))
+    out = np.bincount(codes[stand_out], minlength=len(sizes))
+    of_class = np.split(np.argsort(codes, kind="stable"), sizes.cumsum()[:-1])
     rows = []
     for code in np.flatnonzero(sizes):
-        own, share = codes == code, top[code] / n_top
+        own, share = of_class[code], top[code] / n_top
         row = {"label": int(code), "n": int(sizes[code]), "n_top": int(top[code])}
+        row["n_out"] = int(out[code])
         row["risk"] = _rounded(np.median(risk[own]))
         if wrong is not None:
             row["probability"] = _rounded(1 - np.median(wrong[own]))
         row["share"] = round(float(share), 4)
         row["ratio"] = round(float(share / sizes[code] * len(codes)), 3)
+        chance = n_top * sizes[code] / len(codes)
+        many = top[code] > chance + 2 * math.sqrt(chance)
+        row["high"] = bool(many and sizes[code] >= 10)
         rows.append(row)
-    return sorted(rows, key=lambda row: (-row["ratio"], row["label"]))
+    return sorted(rows, key=lambda row: (-row["n_out"], -row["ratio"], row["label"]))
 
 
-def _histogram(codes, sizes, risk, wrong):
+def _histogram(codes, sizes, risk, wrong, stand_out):
     """Samples by risk and class; what lies far out is in the first or last bin."""
-    low, high = np.quantile(risk, [0.005, 0.995])
-    middle, spread = np.median(risk), np.subtract(*np.quantile(risk, [0.75, 0.25]))
+    # where risk is minus the log of the probability, the axis says the probability
+    same = wrong is not None and np.allclose(
+        np.exp(np.minimum(-risk, 1.0)), 1 - wrong, atol=1e-3
+    )
+    finite = risk[np.abs(risk) < _LARGEST]
+    finite = finite if len(finite) else np.zeros(1)
+    low, high = np.quantile(finite, [0.005, 0.995])
+    middle, spread = np.median(finite), np.subtract(*np.quantile(finite, [0.75, 0.25]))
     if spread > 0:  # a few far samples must not squeeze all others
         low, high = max(low, middle - 8 * spread), min(high, middle + 8 * spread)
+    if same and stand_out.any():  # nor must those that the page is about be hidden
+        high = max(high, min(-math.log(LEAST), finite.max()))
     if not high > low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, _N_BINS + 1)
@@ -196,8 +249,6 @@ def _histogram(codes, sizes, risk, wrong):
     bins = np.clip(np.searchsorted(edges, risk, "right") - 1, 0, _N_BINS - 1)
     counts = np.zeros((groups.max() + 1, _N_BINS), np.int64)
     np.add.at(counts, (groups, bins), 1)
-    # where risk is minus the log of the probability, the axis says the probability
-    same = wrong is not None and np.allclose(np.exp(-risk), 1 - wrong, atol=1e-3)
     ticks = [[-math.log(p), f"{p:.10g}"] for p in _TICKS]
     return {
         "edges": _rounded(edges),
@@ -227,22 +278,24 @@ def _confusions(codes, likely, names):
     }
 
 
-def _cuts(codes, sizes, place, wrong):
+def _cuts(codes, sizes, place, wrong, counted):
     """What goes at each share, over all and in each class; one a class stays."""
     spared = place == sizes[codes]
-    cuts = {"shares": SHARES}
+    cuts = {"shares": SHARES, "labels": counted.tolist()}
     for name in ("overall", "by_class"):
-        counts, expected = [], []
+        totals, counts, expected = [], [], []
         for share in SHARES:
             if name == "overall":
                 goes = np.arange(len(codes)) < int(share * len(codes) + 1e-9)
             else:
                 goes = place <= (share * sizes + 1e-9).astype(int)[codes]
             goes &= ~spared
-            counts.append(np.bincount(codes[goes], minlength=len(sizes)).tolist())
+            gone = np.bincount(codes[goes], minlength=len(sizes))
+            totals.append(int(gone.sum()))
+            counts.append(gone[counted].tolist())
             if wrong is not None:
                 expected.append(round(float(wrong[goes].sum()), 1))
-        cuts[name] = {"counts": counts, "expected": expected}
+        cuts[name] = {"n": totals, "counts": counts, "expected": expected}
     return cuts
 
 
@@ -250,7 +303,7 @@ def _warnings(table, frame, names, sizes, risk):
     """What to know of the data before the risks are believed."""
     if not table.is_whole:
         yield "These are some rows of a larger table: ranks are those of the whole."
-    there = np.flatnonzero(sizes)
+    names, there = [*map(shortened, names)], np.flatnonzero(sizes)
     large, small = there[sizes[there].argmax()], there[sizes[there].argmin()]
     ratio = sizes[large] / sizes[small]
     if ratio >= 3:
@@ -288,12 +341,33 @@ def _rounded(values):
 
 def _plain(values):
     """A column of the user's as numbers or text."""
-    if values.dtype.is_integer() and values.dtype != pl.Int128:
-        return values.to_list()
-    if values.dtype.is_float():
+    kind = values.dtype
+    if kind.is_integer():
+        ends = [values.min() or 0, values.max() or 0]
+        if max(map(abs, ends)) <= _WHOLE:
+            return values.to_list()
+    if kind.is_float():
         finite = values.fill_nan(None).replace([math.inf, -math.inf], [None, None])
-        return [None if v is None else _rounded(v) for v in finite.to_list()]
-    return values.cast(pl.String).fill_null("").to_list()
+        n_digits = 12 if kind == pl.Float64 else 7
+        return [None if v is None else _decimal(v, n_digits) for v in finite.to_list()]
+    if kind.is_nested():
+        return ["" if v is None else _as_json(v) for v in values.to_list()]
+    try:
+        return values.cast(pl.String).fill_null("").to_list()
+    except pl.exceptions.PolarsError as error:
+        raise InvalidInputError(
+            f"The column {values.name!r} of {kind} is no text and no numbers; leave it "
+            "out."
+        ) from error
+
+
+def _decimal(value, n_digits):
+    """A number without the digits that are only noise of its type."""
+    return value if value.is_integer() else float(f"{value:.{n_digits}g}")
+
+
+def _as_json(value):
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _fitting(values, budget, limit=None):

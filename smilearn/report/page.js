@@ -26,11 +26,20 @@ function fillTable(table, headings, lines) {
   const cells = headings.map((heading, i) => make("th", { scope: "col", class: i ? "number" : null }, heading));
   table.replaceChildren(make("thead", {}, make("tr", {}, ...cells)), make("tbody", {}, ...lines));
 }
+// Of a long name its beginning and its end.
+function short(name, most) {
+  const letters = [...String(name)];
+  const half = Math.floor(most / 2);
+  return letters.length <= most ? String(name)
+    : `${letters.slice(0, half).join("")}…${letters.slice(half + 1 - most).join("")}`;
+}
 // A label that breaks between its words, not inside them.
 function named(label) {
-  const words = classes[label].match(/[^\s_./-]*[\s_./-]?/g).filter(Boolean);
+  const name = short(classes[label], 100);
+  const words = name.match(/[^\s_./-]*[\s_./-]?/g).filter(Boolean);
   const parts = words.map((word) => make("span", { class: word.length > 16 ? null : "word" }, word));
-  return make("span", {}, ...parts.flatMap((part) => [part, make("wbr")]));
+  const title = name === classes[label] ? null : classes[label];
+  return make("span", { title }, ...parts.flatMap((part) => [part, make("wbr")]));
 }
 
 // Numbers as people read them.
@@ -107,7 +116,7 @@ const COLUMNS = [
   { key: "likely", name: "Likelier label", show: (r) => (r.likely === r.label ? "the same" : named(r.likely)),
     there: Boolean(given.likely) },
   { key: "text", name: "Text", show: textOf, there: Boolean(given.text) },
-  { key: "id", name: "Id", off: Boolean(given.text) },
+  { key: "id", name: "Id", off: Boolean(given.text), show: (r) => short(r.id, 100) },
   ...own.map((name, j) => ({ key: `own${j}`, name, value: (r) => r.own[j] ?? "", show: (r) => String(r.own[j] ?? ""),
     number: given.own[j].every((value) => value === null || typeof value === "number") })),
   { key: "review", name: "Review", show: reviewOf, value: (r) => (marked(r) ? marked(r).action : "") },
@@ -371,12 +380,14 @@ function showHistogram() {
     if (start === null) return;
     const [first, last] = ends(event);
     start = null;
-    filter(first === last ? { from: -Infinity, to: Infinity } : { from: from(first), to: to(last) });
+    const isChosen = state.from === from(first) && state.to === to(last);
+    const again = first === last && (isChosen || !sums[first]);
+    filter(again ? { from: -Infinity, to: Infinity } : { from: from(first), to: to(last) });
   });
   $("histogram").replaceChildren(picture);
 }
 bars.counts.forEach((_, group) => {
-  const name = group < bars.labels.length ? classes[bars.labels[group]] : "other classes";
+  const name = group < bars.labels.length ? short(classes[bars.labels[group]], 100) : "other classes";
   $("legend").append(make("span", {}, make("i", { class: colour(group) }), name));
 });
 if (bars.above || bars.below) {
@@ -412,7 +423,7 @@ function showCurve() {
 // Classes, confusions, cuts.
 let nClasses = 12;
 function showClasses() {
-  const medians = given.probability ? ["Median probability", "Median risk"] : ["Median risk"];
+  const medians = given.probability ? ["Median probability"] : [];
   const lines = data.by_class.slice(0, nClasses).map((row) => {
     const chosen = state.label === row.label && state.likely === null;
     const choose = () => filter({ label: chosen ? null : row.label, likely: null });
@@ -421,15 +432,19 @@ function showClasses() {
       make("th", { scope: "row" }, name),
       number(count(row.n)),
       given.probability ? number(percent(row.probability), "number less") : null,
-      number(nats(row.risk), "number less"),
-      number(`${count(row.n_top)} (${(100 * row.share).toFixed(0)} %)`),
-      number(`${row.ratio.toFixed(2)} ×`, row.ratio >= 1.5 ? "number high" : "number"));
+      number(count(row.n_out)),
+      number(`${count(row.n_top)} (${(100 * row.share).toFixed(0)} %)`, "number less"),
+      number(`${row.ratio.toFixed(2)} ×`, row.high ? "number high" : "number"));
   });
-  fillTable($("classes"), ["Class", "Samples", ...medians, "In riskiest tenth", "Ratio"], lines);
+  const headings = ["Class", "Samples", ...medians, "Stand out", "In riskiest tenth", "Ratio"];
+  fillTable($("classes"), headings, lines);
   for (const [i, cell] of $("classes").querySelectorAll("th[scope=col]").entries()) {
-    if (i > 1 && i < 2 + medians.length) cell.classList.add("less"); // not on phones
+    if (/^Median|tenth$/.test(headings[i])) cell.classList.add("less"); // not on phones
   }
   $("more-classes").hidden = data.by_class.length <= nClasses;
+}
+if (data.n_classes > data.by_class.length) {
+  $("more-classes").textContent = `Show ${count(data.by_class.length)} of ${count(data.n_classes)} classes`;
 }
 $("more-classes").addEventListener("click", () => {
   nClasses = Infinity;
@@ -437,7 +452,7 @@ $("more-classes").addEventListener("click", () => {
 });
 
 function showMatrix() {
-  if (!data.confusions) return;
+  if (!data.confusions || !data.confusions.n_other) return;
   $("matrix-box").hidden = false;
   const { labels, cells } = data.confusions;
   const known = new Map(cells.map(([row, column, n]) => [`${row} ${column}`, n]));
@@ -459,28 +474,28 @@ function showMatrix() {
   const lines = labels.filter((label) => sizes[label]).map((row) =>
     make("tr", {}, make("th", { scope: "row" }, named(row)), ...labels.map((column) => cellOf(row, column))));
   const upright = labels.length > 5 ? "upright" : null;
-  const headings = labels.map((label) => make("span", { class: upright }, classes[label]));
+  const headings = labels.map((label) => make("span", { class: upright, title: classes[label] }, short(classes[label], 20)));
   fillTable($("matrix"), ["label ↓ looks like →", ...headings], lines);
 }
 
 function showCut() {
   const place = Number($("share").value);
   const mode = $("by-class").checked ? "by_class" : "overall";
-  const counts = cuts[mode].counts[place];
+  const counts = new Map(cuts.labels.map((label, i) => [label, cuts[mode].counts[place][i]]));
   const expected = cuts[mode].expected[place];
-  const total = sum(counts);
+  const total = cuts[mode].n[place];
   $("share-shown").textContent = `${place} %`;
   const errors = expected === undefined || !total ? ""
-    : ` The others would give about ${count(Math.round(expected))} of them another label: ${data.guess}.`;
+    : ` The others would give about ${count(Math.round(expected))} of these another label.`;
   $("cut-sentence").textContent = `${count(total)} of ${count(data.n_samples)} samples go.${errors}`;
-  const order = sizes.flatMap((n, i) => (n ? [i] : []));
-  order.sort((a, b) => counts[b] / sizes[b] - counts[a] / sizes[a] || a - b);
-  const lines = order.slice(0, 8).map((i) => make("tr", {}, make("th", { scope: "row" }, named(i)),
-    number(`${count(counts[i])} of ${count(sizes[i])}`), number(percent(counts[i] / sizes[i]))));
-  const others = order.slice(8);
-  if (others.length) {
-    lines.push(make("tr", {}, make("th", { scope: "row" }, `${count(others.length)} classes more`),
-      number(count(sum(others.map((i) => counts[i])))), number("")));
+  const part = (label) => counts.get(label) / sizes[label];
+  const order = cuts.labels.filter((label) => sizes[label]);
+  const first = order.sort((a, b) => part(b) - part(a) || a - b).slice(0, 8);
+  const lines = first.map((i) => make("tr", {}, make("th", { scope: "row" }, named(i)),
+    number(`${count(counts.get(i))} of ${count(sizes[i])}`), number(percent(part(i)))));
+  if (data.n_classes > first.length) {
+    lines.push(make("tr", {}, make("th", { scope: "row" }, `${count(data.n_classes - first.length)} classes more`),
+      number(count(total - sum(first.map((i) => counts.get(i))))), number("")));
   }
   fillTable($("cut-classes"), ["Class", "Goes", "Share"], lines);
   const how = `--share ${place / 100}${mode === "by_class" ? " --by-class" : ""}`;
@@ -504,18 +519,23 @@ function showReview() {
   const words = MARKS.map((name) => [done.filter((each) => each.action === name).length, name])
     .filter(([n]) => n).map(([n, name]) => `${count(n)} ${name}`);
   const relabels = done.filter((each) => each.action === "relabel");
-  const open = relabels.filter((each) => each.label === null).length;
+  const open = relabels.filter(isOpen).length;
   const parts = [done.length ? `${count(done.length)} marked: ${words.join(", ")}.` : "Nothing is marked yet."];
-  if (open) parts.push(`${count(open)} to relabel still ${open > 1 ? "need" : "needs"} a new label.`);
+  if (open) {
+    const words = open > 1 ? "need a new label; the export leaves them" : "needs a new label; the export leaves it";
+    parts.push(`${count(open)} to relabel still ${words} out.`);
+  }
   if (!keeps) parts.push("This browser keeps nothing: export before you close the page.");
   $("review-status").textContent = parts.join(" ");
-  $("export").disabled = $("clear").disabled = !done.length;
-  const label = relabels.length ? ` ${data.command.label}` : "";
+  $("export").disabled = done.length === open;
+  $("clear").disabled = !done.length;
+  const label = relabels.length > open ? ` ${data.command.label}` : "";
   $("review-command").textContent = `${data.command.start} --review review.csv${label} ${data.command.end}`;
 }
+const isOpen = ({ action, label }) => action === "relabel" && label === null;
 const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
 $("export").addEventListener("click", () => {
-  const lines = rows.filter(marked).map((row) => {
+  const lines = rows.filter((row) => marked(row) && !isOpen(marked(row))).map((row) => {
     const { action, label } = marked(row);
     return [row.id, classes[row.label], action, label === null ? "" : classes[label]];
   });
