@@ -12,8 +12,8 @@ scored by `SlicedMIScorer` as by default. In bins of the probability of the labe
   there are), on film reviews, on messages of which an eighth is spam, and on news of
   four classes; three seeds.
 
-Last, what the expected number of label errors (sum of 1 - probability over the labels
-below 5 %) is worth: beside it the number of flips found there.
+Last, how many labels below 5 % the others would give otherwise (the sum of
+1 - probability), and how many flips are among them.
 """
 
 import argparse
@@ -113,7 +113,7 @@ def main():
     header = [
         "planted errors",
         "labels below 5 %",
-        "expected errors",
+        "the others differ on",
         "flips there",
         "all flips",
     ]

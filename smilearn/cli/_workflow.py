@@ -81,8 +81,8 @@ class Scored:
                 f"samples their probability is below {LEAST:.0%}, and another label is "
                 f"likelier ({', '.join(named)})."
                 if named
-                else "No label looks wrong: by all other samples, none has a probability "
-                f"below {LEAST:.0%} while another is likelier."
+                else "No label looks wrong: by all other samples, none has a "
+                f"probability below {LEAST:.0%} while another is likelier."
             )
         top = self.table.riskiest(3)
         lines.append("The riskiest:")

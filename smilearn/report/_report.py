@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.report._commands import filter_command
 from smilearn.report._summary import as_script, audited, shortened, summarize
 from smilearn.utils._files import replacing
 
@@ -193,13 +194,9 @@ def _shown(title, table):
 
 def _command(files):
     """The filter command up to what goes, and what stands behind it."""
-    data = str(files.get("data") or "DATA.csv")
-    words = ["smilearn", "filter", data, "--risk", str(files.get("risk") or "risk.csv")]
-    if files.get("id"):
-        words += ["--id", str(files["id"])]
-    kept = f"kept{Path(data).suffix}"
+    start, end = filter_command(files)
     label = shlex.join(["--label", str(files.get("label") or "label")])
-    return {"start": shlex.join(words), "label": label, "end": f"--out {kept}"}
+    return {"start": start, "label": label, "end": end}
 
 
 def _environment():

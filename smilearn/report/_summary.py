@@ -329,7 +329,7 @@ def _warnings(table, frame, names, sizes, risk):
             )
     n_infinite = int((np.abs(risk) >= _LARGEST).sum())
     if n_infinite:
-        yield f"{n_infinite:,} samples have an infinite risk."
+        yield f"Samples with an infinite risk: {n_infinite:,}."
 
 
 def _rounded(values):

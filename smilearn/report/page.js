@@ -321,7 +321,7 @@ function framed(box, caption, left, most, values, show) {
 }
 
 function showHistogram() {
-  const left = 38;
+  const left = 46;
   const sums = bars.edges.slice(1).map((_, bin) => sum(bars.counts.map((counts) => counts[bin])));
   const most = Math.max(...sums);
   const caption = bars.ticks ? "probability of the label (riskier →)" : "risk in nats (riskier →)";

@@ -353,7 +353,7 @@ def test_warnings_name_what_is_odd_in_the_data(tmp_path):
     assert fold.startswith("Classes differ 6-fold: a has 24 samples, b 4.")
     assert few.startswith("Fewer than 10 samples: b.")
     assert twice.startswith("1 text has two labels or more")
-    assert infinite == "1 samples have an infinite risk."
+    assert infinite == "Samples with an infinite risk: 1."
     assert given == "so it is"
     part = json_of(tmp_path, made_table().take(range(30)))
     assert part["warnings"][0].startswith("These are some rows of a larger table")
