@@ -115,7 +115,7 @@ def _watched(client, futures):
     def watch():
         idle = 0
         while not done.wait(_LOOK):
-            idle = 0 if client.scheduler_info(n_workers=-1)["workers"] else idle + _LOOK
+            idle = 0 if client.scheduler_info()["workers"] else idle + _LOOK
             if idle >= _PATIENCE:
                 lost.append(idle)
                 client.cancel(futures)
