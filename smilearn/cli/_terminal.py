@@ -17,7 +17,7 @@ from rich.text import Text
 from smilearn.exceptions import InvalidInputError, SmilearnWarning
 from smilearn.utils._escapes import escaped, printable
 
-_LEAST_CELL = 16  # characters of a cell of text that a narrow terminal leaves
+_LEAST_CELL = 8  # characters of the widest column that a narrow terminal leaves
 
 
 class Messages:
@@ -83,24 +83,23 @@ def write_to_stdout(frame, kind, **options):
 
 
 def draw(header, rows, right, title=None):
-    """Draw rows of text; the columns named in right are flushed to the right."""
-    shown, rows = Table(title=title, title_justify="left"), [[*row] for row in rows]
-    widths = [
-        max([len(str(row[i])) for row in rows] or [0]) for i in range(len(header))
-    ]
-    widest = widths.index(max(widths)) if widths else 0  # the one that is cut to fit
-    for place, (name, width) in enumerate(zip(header, widths, strict=True)):
-        least = width if name in right else min(width, _LEAST_CELL)
-        shown.add_column(
-            Text(printable(name)),
-            justify="right" if name in right else "left",
-            overflow="ellipsis",
-            no_wrap=True,
-            min_width=None if place == widest and name not in right else least,
-        )
-    for row in rows:
-        shown.add_row(*(Text(escaped(str(cell))) for cell in row))
-    Console().print(shown)
+    """Draw rows of text, a line each; the columns named in right are flushed to it."""
+    console, shown = Console(), Table(title=title, title_justify="left")
+    head = [Text(printable(name)) for name in header]
+    cells = [[Text(escaped(str(cell))) for cell in row] for row in rows]
+    columns = zip(head, *cells, strict=True)
+    widths = [max(text.cell_len for text in column) for column in columns]
+    if widths:  # the widest column is cut to what the others leave
+        widest = widths.index(max(widths))
+        room = console.width - 1 - 3 * len(widths) - sum(widths) + widths[widest]
+        for row in cells:
+            row[widest].truncate(max(room, _LEAST_CELL), overflow="ellipsis")
+    for name in head:
+        justify = "right" if name.plain in right else "left"
+        shown.add_column(name, justify=justify, overflow="fold")
+    for row in cells:
+        shown.add_row(*row)
+    console.print(shown)
 
 
 def print_riskiest(table, planted=None, n=10):
