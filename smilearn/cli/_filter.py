@@ -10,6 +10,7 @@ from smilearn.cli._options import (
     InFile,
     Json,
     Quiet,
+    RiskId,
     SafeCsv,
     check_output,
     is_finite,
@@ -44,13 +45,7 @@ def filter_(
         Path | None,
         typer.Option(dir_okay=False, help="File to write the removed rows to."),
     ] = None,
-    id_: Annotated[
-        str | None,
-        typer.Option(
-            "--id",
-            help="Column of DATA with the ids of the risk table; else row numbers.",
-        ),
-    ] = None,
+    id_: RiskId = None,
     label: Annotated[
         str | None,
         typer.Option(help="Column of DATA that must hold the labels of the table."),

@@ -74,6 +74,12 @@ SafeCsv = Annotated[
         help="Put ' before text in CSV that a spreadsheet would run as a formula.",
     ),
 ]
+RiskId = Annotated[
+    str | None,
+    typer.Option(
+        "--id", help="Column of DATA with the ids of the risk table; else row numbers."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]

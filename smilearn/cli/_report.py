@@ -12,6 +12,7 @@ from smilearn.cli._options import (
     InFile,
     Json,
     Quiet,
+    RiskId,
     check_report,
     is_report,
     is_table,
@@ -46,13 +47,7 @@ def report(
             help="Data that were scored: for --keep, and for commands to copy.",
         ),
     ] = None,
-    id_: Annotated[
-        str | None,
-        typer.Option(
-            "--id",
-            help="Column of DATA with the ids of the risk table; else row numbers.",
-        ),
-    ] = None,
+    id_: RiskId = None,
     label: Annotated[
         str | None, typer.Option(help="Column of DATA with the labels, for commands.")
     ] = None,

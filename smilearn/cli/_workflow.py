@@ -16,8 +16,8 @@ from smilearn.finetuning._classifier import FineTunedClassifier
 from smilearn.finetuning._embedder import FineTunedEmbedder
 from smilearn.finetuning._held_out import HeldOutScorer
 from smilearn.report._commands import filter_command
-from smilearn.report._summary import LEAST
 from smilearn.scoring._scorer import SlicedMIScorer
+from smilearn.tables._improbable import LEAST_PROBABILITY, improbable
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._escapes import printable
 from smilearn.utils._labels import check_labelled_texts, class_labels
@@ -63,10 +63,7 @@ class Scored:
     def improbable(self):
         """Which labels look wrong: improbable, where another one is likelier."""
         frame = self.table.frame
-        if not {"probability", "most_likely_label"} <= {*frame.columns}:
-            return None
-        likely, label = (frame[n].to_numpy() for n in ("most_likely_label", "label"))
-        return (frame["probability"].to_numpy() < LEAST) & (likely != label)
+        return improbable(frame) if "probability" in frame.columns else None
 
     def summary(self, files, reported=False):
         """What was found, in words: how many labels look wrong, where, what next."""
@@ -78,11 +75,11 @@ class Scored:
             named += [f"{len(labels) - 5} more classes"] if len(labels) > 5 else []
             lines.append(
                 f"{wrong.sum():,} of {len(wrong):,} labels look wrong: by all other "
-                f"samples their probability is below {LEAST:.0%}, and another label is "
-                f"likelier ({', '.join(named)})."
+                f"samples their probability is below {LEAST_PROBABILITY:.0%}, and "
+                f"another label is likelier ({', '.join(named)})."
                 if named
                 else "No label looks wrong: by all other samples, none has a "
-                f"probability below {LEAST:.0%} while another is likelier."
+                f"probability below {LEAST_PROBABILITY:.0%} while another is likelier."
             )
         top = self.table.riskiest(3)
         lines.append("The riskiest:")

@@ -20,6 +20,7 @@ from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import layers, score_samples
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._columns import as_series
+from smilearn.tables._improbable import LEAST_PROBABILITY, improbable
 from smilearn.tables._matching import rows_of
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
@@ -39,7 +40,6 @@ from smilearn.utils._sklearn_compat import (
 from smilearn.utils._warnings import warn
 
 _RULES = ("share", "threshold", "n_remove", "alpha")
-_LEAST = 0.05  # probability of a label below which a sample goes, if nothing is asked
 
 
 def ranked_removal(name, value, scores, groups):
@@ -426,14 +426,11 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
             groups = codes if self.by_class else np.zeros_like(codes)
             remove, risks = ranked_removal(name, value, self.scores_, groups)
         else:
-            least = np.log(_LEAST) if offset is None else offset
+            least = np.log(LEAST_PROBABILITY) if offset is None else offset
             risks = float(value if name == "threshold" else -least)
             remove = -self.scores_ > risks
-            table, likely = self.risk_table_, "most_likely_label"
             if name is None and offset is None:
-                remove = table["probability"] < _LEAST
-                if likely in table.columns:
-                    remove &= table[likely] != table["label"]
+                remove = improbable(self.risk_table_.frame)
         self.threshold_ = np.broadcast_to(risks, len(self.classes_)).copy()
         return remove
 

@@ -9,9 +9,9 @@ import polars as pl
 from smilearn.exceptions import InvalidInputError
 from smilearn.metrics import auc
 from smilearn.report._nearest import nearest_rows
+from smilearn.tables._improbable import LEAST_PROBABILITY, improbable
 from smilearn.utils._files import digest
 
-LEAST = 0.05  # probability of a label below which a sample stands out, as in RiskFilter
 RISKIEST = 0.1  # share of the table that counts as its riskiest samples
 SHARES = [percent / 100 for percent in range(31)]  # places of the slider
 _MOST_COLOURS, _MOST_CLASSES, _N_BINS = 6, 10, 48
@@ -43,7 +43,7 @@ def summarize(table, *, columns=None, embeddings=None, n_rows=2000, texts=True):
     place[by_class] = (
         1 + np.arange(len(codes)) - np.repeat(sizes.cumsum() - sizes, sizes)
     )
-    stand_out = _standing_out(risk, wrong, codes, likely)
+    stand_out = improbable(frame) if known else _odd(risk)
     shown = np.arange(len(codes))
     if len(shown) > n_rows:  # some of each class, and else the riskiest of all
         of_class = place <= n_rows // (4 * np.count_nonzero(sizes))
@@ -55,7 +55,7 @@ def summarize(table, *, columns=None, embeddings=None, n_rows=2000, texts=True):
         "stand_out": {
             "n": int(stand_out.sum()),
             "expected": round(float(wrong[stand_out].sum()), 1) if known else None,
-            "least": LEAST,
+            "least": LEAST_PROBABILITY,
         },
         "by_class": _class_rows(codes, sizes, risk, wrong, stand_out),
         "histogram": _histogram(codes, sizes, risk, wrong, stand_out),
@@ -188,10 +188,8 @@ def _classes(frame):
     return names, codes, None if likely is None else np.array([code[n] for n in likely])
 
 
-def _standing_out(risk, wrong, codes, likely):
-    """Labels that the others find improbable; without probabilities, odd risks."""
-    if wrong is not None:
-        return (wrong > 1 - LEAST) & (True if likely is None else likely != codes)
+def _odd(risk):
+    """Risks that stand out where there are no probabilities."""
     middle = np.median(risk)
     return risk - middle > 3 * 1.4826 * np.median(np.abs(risk - middle)) + 1e-12
 
@@ -232,7 +230,7 @@ def _histogram(codes, sizes, risk, wrong, stand_out):
     if spread > 0:  # a few far samples must not squeeze all others
         low, high = max(low, middle - 8 * spread), min(high, middle + 8 * spread)
     if same and stand_out.any():  # nor must those that the page is about be hidden
-        high = max(high, min(-math.log(LEAST), finite.max()))
+        high = max(high, min(-math.log(LEAST_PROBABILITY), finite.max()))
     if not high > low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, _N_BINS + 1)

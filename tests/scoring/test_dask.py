@@ -215,6 +215,16 @@ def test_chunks_of_other_columns_or_labels_are_refused(samples):
     scorer = SlicedMIScorer(16).partial_fit(one[COLUMNS], one["label"])
     with pytest.raises(InvalidInputError, match="feature names"):
         scorer.partial_fit(one[COLUMNS[::-1]], one["label"])
+    frame = frame_of(X, y)[COLUMNS]
+    parts = [delayed(frame[:700]), delayed(frame[700:][COLUMNS[::-1]])]
+    swapped = frames.from_delayed(parts, meta=frame[:0], verify_meta=False)
+    with pytest.raises(InvalidInputError, match="same columns in the same order"):
+        fitted(
+            swapped,
+            frames.from_delayed(
+                [delayed(pandas.Series(y[:700])), delayed(pandas.Series(y[700:]))]
+            ),
+        )
     mixed = arrays.concatenate([of_any(y[:700]), of_any(np.arange(800) % 2)])
     with pytest.raises(InvalidInputError, match="one kind"):
         SlicedMIScorer(16).partial_fit(cut(X, 700, 800), mixed)

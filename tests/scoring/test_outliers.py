@@ -180,3 +180,13 @@ def test_numbers_without_squares_are_refused_and_warn_of_nothing(flipped):
     X, y, *_ = flipped
     with pytest.raises(ValueError, match="between 1e-100 and 1e100"):
         fitted(1e200 * X, y)
+
+
+def test_outliers_do_not_depend_on_where_the_samples_lie(seed):
+    """Middles are made of all blocks: half a mean would be far from every sample."""
+    X, y = embeddings(seed, (90, 80, 40), 12, apart=1.0)
+    X, y = with_far(X, y, 1, 3, 9.0, np.random.default_rng(seed), apart=True)
+    order = np.random.default_rng(seed).permutation(len(y))
+    found = far_samples(X[order], y[order], 5.0)
+    assert found.sum() == 3
+    np.testing.assert_array_equal(far_samples(X[order] + 50, y[order], 5.0), found)
