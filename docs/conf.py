@@ -16,9 +16,13 @@ extensions = [
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+toc_object_entries_show_parents = "hide"
 exclude_patterns = ["_build", "auto_examples/*.py.md5"]
 html_theme = "pydata_sphinx_theme"
 html_title = "smilearn"
+html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {
@@ -28,10 +32,11 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_show_sourcelink = False
 html_sidebars = {"index": [], "start": []}
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
-suppress_warnings = ["myst.xref_missing", "config.cache"]
+suppress_warnings = ["config.cache"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
@@ -43,6 +48,6 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_signature": False,
-    "min_reported_time": 1,
+    "write_computation_times": False,
     "abort_on_example_error": True,
 }

@@ -1,6 +1,6 @@
 """
-How many slices are enough?
-===========================
+Slices: where more of them change nothing
+=========================================
 
 A scorer is fitted on a thousand film reviews, with more slices than it should need. A
 thousand others tell from which count on more slices change nothing.

@@ -1,6 +1,6 @@
 """
-Is this risk a lot?
-===================
+How many flips there are at each probability
+============================================
 
 Two thousand film reviews, 60 of them with a wrong label, before any training. Samples
 are put in bins of the probability of their label by all the others; in each bin we look

@@ -125,7 +125,7 @@ class RowCache:
 
         Returns
         -------
-        rows : ndarray of shape (n_texts, *row_shape)
+        rows : ndarray of shape (n_texts,) + row_shape
             In the order of the texts. From 256 MB on a memory map of a file that is
             deleted with it.
 
