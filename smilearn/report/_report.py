@@ -169,7 +169,8 @@ def _sentences(data):
         "Read the riskiest samples, mark what to keep, relabel, drop or protect, and "
         "hand the marks to smilearn filter; or choose a share that is to go."
     )
-    return [meaning, f"{found}.", todo]
+    found += ". This is no count of wrong labels: there may be more, or fewer."
+    return [meaning, found, todo]
 
 
 def _curve(embedder):

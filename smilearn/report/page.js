@@ -41,6 +41,10 @@ function named(label) {
   const title = name === classes[label] ? null : classes[label];
   return make("span", { title }, ...parts.flatMap((part) => [part, make("wbr")]));
 }
+// A command that breaks between its words, not at the hyphens of an option.
+function showCommand(id, command) {
+  $(id).replaceChildren(...command.split(" ").flatMap((word, i) => [i ? " " : "", make("span", { class: "part" }, word)]));
+}
 
 // Numbers as people read them.
 const count = (n) => n.toLocaleString("en-US");
@@ -499,7 +503,7 @@ function showCut() {
   }
   fillTable($("cut-classes"), ["Class", "Goes", "Share"], lines);
   const how = `--share ${place / 100}${mode === "by_class" ? " --by-class" : ""}`;
-  $("cut-command").textContent = `${data.command.start} ${how} ${data.command.end}`;
+  showCommand("cut-command", `${data.command.start} ${how} ${data.command.end}`);
 }
 function cut() {
   showCut();
@@ -530,7 +534,7 @@ function showReview() {
   $("export").disabled = done.length === open;
   $("clear").disabled = !done.length;
   const label = relabels.length > open ? ` ${data.command.label}` : "";
-  $("review-command").textContent = `${data.command.start} --review review.csv${label} ${data.command.end}`;
+  showCommand("review-command", `${data.command.start} --review review.csv${label} ${data.command.end}`);
 }
 const isOpen = ({ action, label }) => action === "relabel" && label === null;
 const cell = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
