@@ -23,7 +23,7 @@ _ROOMS = {
     "ShadowAudit": "audit",
     "SliceConvergence": "scoring",
     "SlicedMIScorer": "scoring",
-    "audit_filter": "audit",
+    "audit_protection": "audit",
     "compare_scorers": "audit",
     "score_samples": "filtering",
 }
@@ -44,7 +44,7 @@ __all__ = [
     "SliceConvergence",
     "SlicedMIScorer",
     "audit",
-    "audit_filter",
+    "audit_protection",
     "baselines",
     "compare_scorers",
     "datalab",

@@ -28,7 +28,7 @@ from smilearn import (
     ShadowAudit,
     SliceConvergence,
     SlicedMIScorer,
-    audit_filter,
+    audit_protection,
     compare_scorers,
 )
 from smilearn.baselines import (
@@ -102,7 +102,7 @@ LABELLED = {  # methods that take labels
     "SliceConvergence.from_estimator": lambda X, y: SliceConvergence.from_estimator(
         fitted("SlicedMIScorer"), X, y
     ),
-    "audit_filter": lambda X, y: audit_filter(
+    "audit_protection": lambda X, y: audit_protection(
         fitted("ShadowAudit"), [0], X, y, n_bootstrap=5
     ),
     "score_samples": lambda X, y: smilearn.score_samples(

@@ -17,7 +17,7 @@ from smilearn import (
     RiskTable,
     ShadowAudit,
     SlicedMIScorer,
-    audit_filter,
+    audit_protection,
     baselines,
     compare_scorers,
     datasets,
@@ -160,7 +160,7 @@ def test_audit_goes_on_from_its_folder(tmp_path):
 def test_audit_of_a_filter(control):
     audit = audited(n_shadow=4)
     removed = np.arange(0, len(Y), 14)
-    effect = audit_filter(audit, removed, X, Y, control=control, n_bootstrap=20)
+    effect = audit_protection(audit, removed, X, Y, control=control, n_bootstrap=20)
     result = {
         "columns": columns_of(effect),
         "samples": columns_of(effect.samples.take(range(0, len(Y), 24))),

@@ -27,7 +27,7 @@ PUBLIC = [
     "SliceConvergence",
     "SlicedMIScorer",
     "audit",
-    "audit_filter",
+    "audit_protection",
     "baselines",
     "compare_scorers",
     "datalab",

@@ -2,14 +2,14 @@
 
 from smilearn.audit._audit import ShadowAudit
 from smilearn.audit._comparison import ScorerComparison, compare_scorers
-from smilearn.audit._filter_audit import FilterAudit, audit_filter
 from smilearn.audit._model_selection import memorized_scorer, smallest_within
+from smilearn.audit._protection import ProtectionAudit, audit_protection
 
 __all__ = [
-    "FilterAudit",
+    "ProtectionAudit",
     "ScorerComparison",
     "ShadowAudit",
-    "audit_filter",
+    "audit_protection",
     "compare_scorers",
     "memorized_scorer",
     "smallest_within",

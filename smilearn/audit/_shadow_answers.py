@@ -18,6 +18,7 @@ class ShadowAnswers:
     log_proba: np.ndarray = None
     correct: np.ndarray = None
     n_infinite: np.ndarray = None  # (n_models,)
+    seconds: np.ndarray = None  # (n_models,): to train each
     withheld: np.ndarray = None  # (n_samples,): taken out of all models
     prior: np.ndarray = None  # (n_samples,): scores that few models are shrunk towards
 

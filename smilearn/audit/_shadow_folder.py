@@ -6,11 +6,12 @@ from smilearn.exceptions import CacheWarning
 from smilearn.utils._files import RunFolder, load_arrays, save_arrays
 from smilearn.utils._warnings import warn
 
-FORMAT = 4  # of the files; a folder of another format is another run
+FORMAT = 5  # of the files; a folder of another format is another run
 _DTYPES = {
     "log_own": np.float64,
     "log_other": np.float64,
     "lowest": np.float64,
+    "seconds": np.float64,
     "statistic": np.float64,
     "correct": np.bool_,
     "members": np.bool_,
@@ -51,7 +52,7 @@ class ShadowFolder(RunFolder):
 def _are_sound(answers, members):
     """Whether a file may hold the answers of a model that saw these samples."""
     for name, values in answers.items():
-        shape = () if name == "lowest" else members.shape
+        shape = () if name in ("lowest", "seconds") else members.shape
         if values.dtype != _DTYPES[name] or values.shape != shape:
             return False
     if (answers["members"] != members).any():

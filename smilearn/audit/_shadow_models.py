@@ -1,6 +1,7 @@
 """Shadow models: who is IN which, how they are trained, what they answer."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from smilearn.utils._naming import check_no_folder, name_of, pretrained_files
 from smilearn.utils._parallel import side_by_side
 from smilearn.utils._random import seeded_clone
 
-_NAMES = ("log_own", "log_other", "correct", "lowest")  # of answers
+_NAMES = ("log_own", "log_other", "correct", "lowest", "seconds")  # of answers
 _TRADES = 10  # rounds in which each model trades samples with another one
 
 
@@ -65,6 +66,14 @@ class ShadowRun:
             if self.checkpoint_folder:
                 raise
             return None
+
+    def of(self, estimator):
+        """The same run of another estimator, in a folder of its own."""
+        run = replace(self, estimator=estimator)
+        if self.checkpoint_folder:
+            name = f"protected-{digest(run.facts['estimator'])}"
+            run.checkpoint_folder = Path(self.checkpoint_folder) / name
+        return run
 
     def members(self):
         """Draw who is IN which model, (n_shadow, n_samples)."""
@@ -138,7 +147,9 @@ def shadow_answers(model, X, y, rows, params, classes, statistic):
         name: take_samples(values, rows) if is_aligned(values, len(y)) else values
         for name, values in params.items()
     }
+    start = time.perf_counter()
     model.fit(take_samples(X, rows), y[rows], **cut)
+    seconds = time.perf_counter() - start
     codes = np.searchsorted(classes, y)
     table = log_probabilities(model, X, classes)
     every = np.arange(len(codes))
@@ -151,6 +162,7 @@ def shadow_answers(model, X, y, rows, params, classes, statistic):
         "log_other": table.max(1),
         "correct": correct,
         "lowest": np.array(lowest),
+        "seconds": np.array(seconds),
     }
     if callable(statistic):
         values = np.array(statistic(model, X, y), dtype=np.float64)
@@ -178,6 +190,7 @@ def comparable_answers(results, n_trained, statistic):
         "log_proba": own,
         "correct": stacked["correct"],
         "n_infinite": infinite.sum(1),
+        "seconds": stacked["seconds"],
     }
 
 

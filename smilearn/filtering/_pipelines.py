@@ -99,22 +99,28 @@ def layers(estimator):
             return inside
 
 
-def name_of_weights(estimator):
-    """Name under which an estimator takes weights, such as ``svc__sample_weight``."""
+def fit_parameter(estimator, name="sample_weight"):
+    """Name under which `fit` takes a parameter, such as ``svc__sample_weight``."""
     if routing_enabled():
         routing = get_routing_for_object(estimator)
-        if not routing.consumes("fit", ["sample_weight"]):
+        if not routing.consumes("fit", [name]):
             raise InvalidInputError(
-                "The estimator does not request sample_weight under this name; call "
-                "set_fit_request(sample_weight=True) of it or of its last step."
+                f"The estimator does not request {name} under this name; call "
+                f"set_fit_request({name}=True) of it or of its last step."
             )
-        return "sample_weight"
+        return name
     inside = layers(estimator)
-    prefix = [f"{each.steps[-1][0]}__" for each in inside if hasattr(each, "steps")]
-    takes = inspect.signature(inside[-1].fit).parameters.values()
-    if not any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in takes):
+    if not takes(inside[-1], name):
         raise InvalidInputError(
-            f"{type(inside[-1]).__name__}.fit takes no sample_weight. Use "
-            "an estimator that takes weights, or go without them."
+            f"{type(inside[-1]).__name__}.fit takes no {name}. Use an estimator that "
+            "takes it, or go without."
         )
-    return "".join(prefix) + "sample_weight"
+    prefix = [f"{each.steps[-1][0]}__" for each in inside if hasattr(each, "steps")]
+    return "".join(prefix) + name
+
+
+def takes(estimator, name):
+    """Whether the `fit` of an estimator, or of what is inside it, has a parameter."""
+    parameters = inspect.signature(layers(estimator)[-1].fit).parameters
+    by_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return name in parameters or (by_name and name == "sample_weight")

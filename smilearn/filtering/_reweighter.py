@@ -10,8 +10,9 @@ from sklearn.base import clone
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._filter import RiskFilter
 from smilearn.filtering._meta import MetaEstimator
-from smilearn.filtering._pipelines import name_of_weights
-from smilearn.utils._indexing import check_aligned
+from smilearn.filtering._pipelines import fit_parameter, takes
+from smilearn.utils._indexing import check_aligned, is_aligned, take_samples
+from smilearn.utils._labels import one_label_each
 from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
@@ -19,18 +20,25 @@ from smilearn.utils._sklearn_compat import (
     fit_context,
 )
 
+_PARAMETERS = {  # of `fit`, for what a weight acts on
+    "loss": "sample_weight",
+    "label": "soft_labels",
+    "gradient": "clip",
+    "passes": "passes",
+}
+_LEAST = 0.01  # probability of a class that is worth a row
+
 
 class RiskReweighter(MetaEstimator):
     """Fit an estimator with less weight on the samples at risk of being memorized.
 
-    The decision of a `RiskFilter` as `sample_weight`, for those who may not drop
-    samples. The estimator must take weights.
+    The decision of a `RiskFilter` as weights, for those who may not drop samples.
 
     Parameters
     ----------
     estimator : estimator
         What is fitted with the weights. May be a pipeline or a search, whose last step
-        takes `sample_weight`.
+        takes what `on` needs.
 
     filter : RiskFilter, default=None
         Says where the line is. None is ``RiskFilter()``.
@@ -45,11 +53,24 @@ class RiskReweighter(MetaEstimator):
         Of "soft": the weight is ``1 / (1 + exp((risk - line) / unit))``, where the unit
         is `softness` times half the interquartile range of the risks.
 
+    on : {"loss", "label", "gradient", "passes"}, default="loss"
+        What a weight acts on. "loss": it is the `sample_weight`. "label": the share of
+        the label in what a sample is trained towards; the rest is the probability of
+        the classes by all other samples, as the filter knows it (label smoothing
+        towards the prediction without the sample). An estimator without `soft_labels`,
+        as `FineTunedClassifier` has them, is given each sample once a class, weighted.
+        "gradient", for `FineTunedClassifier`: the norm of the gradient of a sample is
+        clipped to ``weight / (1 - weight)`` times the median of its batch. "passes",
+        for `FineTunedClassifier`: the share of epochs in which a sample is trained on.
+
     Attributes
     ----------
     weights_ : ndarray of shape (n_samples,)
-        Weight of each sample, in [0, 1] but for a function of one's own; without the
-        `sample_weight` that was handed in, by which it is multiplied.
+        Weight of each sample, in [0, 1] but for a function of one's own with
+        ``on="loss"``; without the `sample_weight` that was handed in.
+
+    soft_labels_ : ndarray of shape (n_samples, n_classes)
+        For ``on="label"``: what each sample is trained towards; rows sum to 1.
 
     estimator_ : estimator
         The fitted estimator.
@@ -67,6 +88,10 @@ class RiskReweighter(MetaEstimator):
     -----
     Weights are not put to a mean of 1: an estimator with regularization is regularized
     as one that was fitted to that many samples.
+
+    Probabilities of other classes are those of the risk table: that of the label is
+    known, the rest goes to `most_likely_label`, or evenly to the other classes where
+    that is the label itself. Less than 1 % for a class goes back to the label.
 
     Examples
     --------
@@ -88,13 +113,17 @@ class RiskReweighter(MetaEstimator):
         "filter": [RiskFilter, None],
         "weight": [StrOptions({"soft", "hard"}), callable],
         "softness": [Interval(Real, 0, None, closed="neither")],
+        "on": [StrOptions(set(_PARAMETERS))],
     }
 
-    def __init__(self, estimator, filter=None, *, weight="soft", softness=1.0):
+    def __init__(
+        self, estimator, filter=None, *, weight="soft", softness=1.0, on="loss"
+    ):
         self.estimator = estimator
         self.filter = filter
         self.weight = weight
         self.softness = softness
+        self.on = on
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, **params):
@@ -109,8 +138,8 @@ class RiskReweighter(MetaEstimator):
             Class labels.
 
         **params : dict
-            For ``fit`` of the estimator. `sample_weight`, under the name that the
-            estimator has for it, is multiplied by the weights.
+            For ``fit`` of the estimator. With ``on="loss"``, `sample_weight`, under the
+            name that the estimator has for it, is multiplied by the weights.
 
         Returns
         -------
@@ -120,31 +149,55 @@ class RiskReweighter(MetaEstimator):
         Raises
         ------
         InvalidInputError
-            If the estimator takes no weights, or a function of one's own gives none.
+            If the estimator does not take what `on` needs, a function of one's own
+            gives no weights, or the filter knows no probabilities for ``on="label"``.
         """
-        name = name_of_weights(self.estimator)
-        own = params.get(name)
-        if own is None:
-            params.pop(name, None)
-        check_aligned(X, {name: own})
+        repeats = self.on == "label" and not takes(self.estimator, "soft_labels")
+        needed = "sample_weight" if repeats else _PARAMETERS[self.on]
+        name = fit_parameter(self.estimator, needed)
+        params = {key: each for key, each in params.items() if each is not None}
+        check_aligned(X, {name: params.get(name)})
         _, of_filter = self._requested(params)
         self.filter_ = clone(self._filter())
         if self.weight == "soft":
             self.filter_.set_params(min_per_class=0)
-        self.weights_ = self._weights(self.filter_.fit(X, y, **of_filter))
-        own = np.asarray(1.0 if own is None else own, dtype=np.float64)
-        wanted, _ = self._requested({**params, name: own * self.weights_})
+        self.filter_.fit(X, y, **of_filter)
+        codes = np.searchsorted(self.filter_.classes_, one_label_each(y, "fit"))
+        self.weights_ = weights = self._weights(self.filter_, codes)
+        if self.on != "loss" and not (weights <= 1).all():
+            raise InvalidInputError(
+                f'on="{self.on}" needs weights in [0, 1]; got up to {weights.max()}.'
+            )
+        if self.on == "label":
+            self.soft_labels_ = _soft_labels(self.filter_, codes, weights)
+        if self.on == "loss" or repeats:
+            own = np.asarray(params.get(name, np.ones(len(weights))), np.float64)
+        if repeats:
+            rows, columns = self.soft_labels_.nonzero()
+            params = {
+                key: take_samples(each, rows) if is_aligned(each, len(own)) else each
+                for key, each in params.items()
+            }
+            X, y = take_samples(X, rows), self.filter_.classes_[columns]
+            given = own[rows] * self.soft_labels_[rows, columns]
+        elif self.on == "label":
+            given = self.soft_labels_
+        elif self.on == "gradient":
+            with np.errstate(divide="ignore"):
+                given = weights / (1 - weights)
+        else:
+            given = own * weights if self.on == "loss" else weights
+        wanted, _ = self._requested({**params, name: given})
         self.estimator_ = clone(self.estimator).fit(X, y, **wanted)
         return self
 
-    def _weights(self, cleaner):
+    def _weights(self, cleaner, codes):
         """Weight of each sample by the line of a fitted filter; (n_samples,)."""
         if self.weight == "hard":
             return cleaner.support_.astype(np.float64)
         risk = 0.0 - cleaner.scores_
         if callable(self.weight):
             return _checked(self.weight(risk.copy()), len(risk))
-        codes = np.searchsorted(cleaner.classes_, cleaner.risk_table_["label"])
         finite, least = risk[np.isfinite(risk)], np.finfo(float).tiny
         low, high = np.percentile(finite, [25, 75]) if len(finite) else (0, 0)
         unit = max(self.softness * (high - low) / 2, least)
@@ -153,6 +206,30 @@ class RiskReweighter(MetaEstimator):
         with np.errstate(over="ignore", invalid="ignore"):  # inf - inf: far above
             weights = expit((threshold - risk) / unit)
         return np.fmax(weights, least)
+
+
+def _soft_labels(cleaner, codes, weights):
+    """Labels, as far as their weights go, and what all other samples say; (n, K)."""
+    frame, n_classes = cleaner.risk_table_.frame, len(cleaner.classes_)
+    if "probability" not in frame.columns:
+        raise InvalidInputError(
+            'on="label" needs probabilities of the labels; the filter knows none. Use '
+            "SlicedMIScorer, or a risk table with probabilities."
+        )
+    rows = np.arange(len(codes))
+    rest = (1 - weights) * (1 - frame["probability"].to_numpy())
+    soft = np.repeat(rest[:, None] / (n_classes - 1), n_classes, axis=1)
+    if "most_likely_label" in frame.columns:
+        code_of = dict(zip(frame["label"], codes.tolist(), strict=True))
+        pairs = zip(frame["most_likely_label"], codes, strict=True)
+        likely = np.array([code_of.get(label, own) for label, own in pairs])
+        other = likely != codes
+        soft[other] = 0.0
+        soft[rows[other], likely[other]] = rest[other]
+    soft[rows, codes] = 0.0
+    soft[soft < _LEAST] = 0.0
+    soft[rows, codes] = 1 - soft.sum(1)
+    return soft
 
 
 def _checked(weights, n_samples):

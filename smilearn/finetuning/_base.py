@@ -23,6 +23,7 @@ from smilearn.embedding._tokens import embedding_rows
 from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 from smilearn.finetuning._early_point import POINT_CONSTRAINTS, EarlyPoint
 from smilearn.finetuning._frozen_layers import FrozenLayers, add_lora, lora_settings
+from smilearn.finetuning._limits import SampleLimits, privacy_settings, spent
 from smilearn.finetuning._network import PooledClassifier, losses_and_correct, read
 from smilearn.finetuning._text_samples import TextSamples
 from smilearn.finetuning._training import EpochTasks, loss_weights, seeded, train
@@ -33,12 +34,17 @@ from smilearn.utils._files import RunFolder, digest
 from smilearn.utils._labels import check_labelled_texts
 from smilearn.utils._optional import require
 from smilearn.utils._random import generator_from, stratified_rows
-from smilearn.utils._sklearn_compat import Interval, StrOptions
+from smilearn.utils._sklearn_compat import (
+    Interval,
+    StrOptions,
+    check_sample_weight,
+)
 from smilearn.utils._validation import check_texts, warn_truncated
 from smilearn.utils._warnings import warn
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
+_NO_SCALING = ("auto", "bf16", None)  # of gradients, which fp16 needs
 _NOT_IN_RESULT = {"checkpoint_folder", "device", "random_state", "verbose"}
 
 
@@ -108,6 +114,14 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
     class_weight : None, "balanced" or dict of label to float, default=None
         Weight of each class in the loss; "balanced" makes all classes weigh the same.
 
+    privacy : None, float or dict, default=None
+        Differentially private training, DP-SGD [2]_ (needs opacus, extra ``privacy``):
+        the gradient of each sample is clipped, noise is added, and batches are drawn
+        sample by sample. A float is the largest epsilon; a dict has `epsilon` or
+        `noise_multiplier` (0: clipping alone, without a guarantee), and any of `delta`
+        (default: ``0.1 / n_samples``) and `max_grad_norm` (1.0). Not with an early
+        point that is read from losses, which are not private.
+
     max_length : int, default=None
         Tokens read of a text; None takes what the model can, 512 at most.
 
@@ -150,6 +164,14 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
     evaluation_share_ : float
         Time spent on evaluations while training, as a share of the time spent training.
 
+    epsilon_ : float
+        What `privacy` has spent by the accountant of opacus, at the delta of
+        `privacy_`; infinite without noise. It holds for the model, not for `losses_`,
+        `logits_` and `history_`, which are read from the training samples.
+
+    privacy_ : dict or None
+        `noise_multiplier`, `max_grad_norm`, `delta` and `sample_rate` of that training.
+
     classes_ : ndarray of shape (n_classes,)
         Labels, in the order of the columns of `logits_`.
 
@@ -171,6 +193,8 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
     .. [1] J. Dentan, D. Buscaldi, A. Shabou, S. Vanier, "Predicting memorization
        within Large Language Models fine-tuned for classification",
        arXiv:2409.18858, 2024.
+
+    .. [2] M. Abadi et al., "Deep learning with differential privacy", CCS, 2016.
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -188,6 +212,7 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         "gradient_accumulation": [_POSITIVE],
         "mixed_precision": [StrOptions({"auto", "bf16", "fp16"}), None],
         "class_weight": [None, StrOptions({"balanced"}), dict],
+        "privacy": [Interval(Real, 0, None, closed="neither"), dict, None],
         "max_length": [_POSITIVE, None],
         "checkpoint_folder": [str, os.PathLike, None],
         "device": [str],
@@ -212,6 +237,7 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         gradient_accumulation=1,
         mixed_precision="auto",
         class_weight=None,
+        privacy=None,
         max_length=None,
         checkpoint_folder=None,
         device="auto",
@@ -232,16 +258,24 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         self.gradient_accumulation = gradient_accumulation
         self.mixed_precision = mixed_precision
         self.class_weight = class_weight
+        self.privacy = privacy
         self.max_length = max_length
         self.checkpoint_folder = checkpoint_folder
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
-    def _tune(self, texts, y, sample_weight=None):
+    def _tune(self, texts, y, sample_weight=None, **per_sample):
         """Train, set the fitted attributes, and return the pooled states of texts."""
         require("accelerate", extra="finetune", caller=type(self).__name__)
         texts, self.classes_, codes = check_labelled_texts(texts, y)
+        if sample_weight is not None:
+            rows = np.empty((len(texts), 1))
+            sample_weight = check_sample_weight(
+                sample_weight, rows, ensure_non_negative=True
+            )
+        limits = SampleLimits(codes, len(self.classes_), **per_sample)
+        privacy = self._private(len(codes), limits.clip is not None)
         if self.early_point == "epochs" and self.stop_epoch > self.max_epochs:
             raise InvalidInputError(
                 f"stop_epoch={self.stop_epoch} comes after max_epochs="
@@ -267,25 +301,62 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
             network = self._make_network(len(self.classes_)).to(device)
             self.held_out_ = self._hold_out(codes, seed)
             samples = self._samples(
-                texts, network, codes=codes, weights=weights, held_out=self.held_out_
+                texts,
+                network,
+                codes=codes,
+                targets=limits.targets,
+                weights=weights,
+                clip=limits.clip,
+                held_out=self.held_out_,
             )
             if folder:
-                folder.claim(self._facts(network, texts, codes, weights, seed))
+                facts = self._facts(network, texts, codes, weights, seed)
+                folder.claim(facts | {"limits": limits.digest()})
+            callbacks = limits.callbacks(samples, self.max_epochs)
+            if fit_task.context is not None:
+                callbacks.append(EpochTasks(fit_task, network))
             if network.frozen is not None:
                 samples.store(network)
             self.evaluation_share_ = train(
                 network,
                 samples,
                 point,
-                self._arguments(folder.path if folder else temporary, device, seed),
+                self._arguments(
+                    folder.path if folder else temporary,
+                    device,
+                    seed,
+                    limited=bool(privacy) or limits.clip is not None,
+                ),
                 self.evaluations_per_epoch,
                 folder,
-                [] if fit_task.context is None else [EpochTasks(fit_task, network)],
+                callbacks,
+                privacy,
             )
             pooled, self.logits_ = read(network, samples)
             self._network = network.eval()
         self._note(point, samples)
+        self.privacy_ = privacy
+        self.epsilon_ = spent(privacy, self.history_[-1]["step"])
         return pooled
+
+    def _private(self, n_samples, clips):
+        """Settings of private training, None without; checks what clipping needs."""
+        if not clips and self.privacy is None:
+            return None
+        require("opacus", extra="privacy", caller="Clipping of gradients")
+        needed = {"gradient_accumulation": (1,), "mixed_precision": _NO_SCALING}
+        if self.privacy is not None:
+            needed["early_point"] = (None, "epochs")
+        for name, values in needed.items():
+            if getattr(self, name) not in values:
+                raise InvalidInputError(
+                    f"{'clip' if self.privacy is None else 'privacy'} needs {name}="
+                    f"{' or '.join(map(repr, values))}; got {getattr(self, name)!r}."
+                )
+        if self.privacy is None:
+            return None
+        n_epochs = self.max_epochs
+        return privacy_settings(self.privacy, n_samples, self.batch_size, n_epochs)
 
     def _read(self, texts):
         """Pooled states and logits of new texts."""
@@ -342,7 +413,7 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
             )
         return held_out
 
-    def _arguments(self, path, device, seed):
+    def _arguments(self, path, device, seed, limited):
         rate = self.learning_rate
         if rate == "auto":
             rate = 5e-5 if self.lora in (None, False) else 5e-4
@@ -352,7 +423,8 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
                 f'mixed_precision="fp16" needs CUDA; got {device}. Take "auto".'
             )
         if precision == "auto" and is_cuda:
-            precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+            scaled = None if limited else "fp16"
+            precision = "bf16" if torch.cuda.is_bf16_supported() else scaled
         arguments = TrainingArguments(
             output_dir=str(path),
             num_train_epochs=self.max_epochs,

@@ -8,8 +8,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.finetuning._base import FineTuning, with_shared_docs
-from smilearn.utils._sklearn_compat import check_sample_weight, fit_context
-from smilearn.utils._validation import check_texts
+from smilearn.utils._sklearn_compat import fit_context
 
 
 @with_shared_docs
@@ -33,7 +32,9 @@ class FineTunedClassifier(ClassifierMixin, FineTuning):
     __init__ = partialmethod(FineTuning.__init__, early_point=None, max_epochs=3)
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, texts, y, sample_weight=None):
+    def fit(
+        self, texts, y, sample_weight=None, *, soft_labels=None, clip=None, passes=None
+    ):
         """Fine-tune the model.
 
         Parameters
@@ -46,6 +47,19 @@ class FineTunedClassifier(ClassifierMixin, FineTuning):
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample in the loss, 0 or more; None weighs all alike.
+
+        soft_labels : array-like of shape (n_samples, n_classes), default=None
+            Probability of each class, in the order of `classes_`, that a sample is
+            trained towards in place of its label; rows sum to 1.
+
+        clip : array-like of shape (n_samples,), default=None
+            Largest gradient norm of each sample, as a multiple of the median norm in
+            its batch (needs opacus, extra ``privacy``); infinity does not clip. Without
+            noise this is no guarantee.
+
+        passes : array-like of shape (n_samples,), default=None
+            Share of `max_epochs`, in [0, 1], that each sample is trained in, rounded
+            up to whole epochs: the first ones.
 
         Returns
         -------
@@ -72,12 +86,8 @@ class FineTunedClassifier(ClassifierMixin, FineTuning):
         TruncationWarning
             If texts are longer than the model reads.
         """
-        if sample_weight is not None:
-            texts = check_texts(texts)
-            sample_weight = check_sample_weight(
-                sample_weight, np.empty((len(texts), 1)), ensure_non_negative=True
-            )
-        self._tune(texts, y, sample_weight)
+        limits = {"soft_labels": soft_labels, "clip": clip, "passes": passes}
+        self._tune(texts, y, sample_weight, **limits)
         return self
 
     def decision_function(self, texts):

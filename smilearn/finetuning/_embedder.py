@@ -30,7 +30,7 @@ class FineTunedEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FineT
     ((36, 384), True)
     """
 
-    def fit(self, texts, y):
+    def fit(self, texts, y, sample_weight=None):
         """Fine-tune the model to the early point.
 
         Parameters
@@ -40,6 +40,9 @@ class FineTunedEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FineT
 
         y : array-like of shape (n_samples,)
             Class labels, 2 classes or more.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample in the loss, 0 or more; None weighs all alike.
 
         Returns
         -------
@@ -66,11 +69,11 @@ class FineTunedEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FineT
         TruncationWarning
             If texts are longer than the model reads.
         """
-        self.fit_transform(texts, y)
+        self.fit_transform(texts, y, sample_weight)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, texts, y):
+    def fit_transform(self, texts, y, sample_weight=None):
         """Fine-tune, and embed the training texts at the early point.
 
         Parameters
@@ -81,12 +84,15 @@ class FineTunedEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FineT
         y : array-like of shape (n_samples,)
             Class labels, 2 classes or more.
 
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample in the loss, 0 or more; None weighs all alike.
+
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
             Embeddings, float32, in the order of the texts.
         """
-        X = self._tune(texts, y)
+        X = self._tune(texts, y, sample_weight)
         self.n_features_out_ = X.shape[1]
         return X
 

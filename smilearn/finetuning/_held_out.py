@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 
 from smilearn.embedding._hidden_states import HiddenStateEmbedder
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
-from smilearn.filtering._pipelines import name_of_weights
+from smilearn.filtering._pipelines import fit_parameter
 from smilearn.finetuning._base import FineTuning
 from smilearn.finetuning._held_out_runs import (
     Run,
@@ -252,7 +252,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         if sample_weight is not None:
             weight = checked_weights(sample_weight, np.empty((len(y), 1)))
             enough_weight(weight, y)
-            name_of_weights(self.estimator)  # refuses those that take none
+            fit_parameter(self.estimator)  # refuses those that take none
         check_no_folder(self.estimator, "checkpoint_folder to the scorer")
         self.classes_, codes = np.unique(y, return_inverse=True)
         fitted = np.ones(len(y), bool) if weight is None else weight > 0

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 from sklearn.utils.validation import _num_samples
 
 from smilearn.exceptions import CacheWarning, InvalidInputError, LowSupportWarning
-from smilearn.filtering._pipelines import name_of_weights
+from smilearn.filtering._pipelines import fit_parameter
 from smilearn.finetuning._base import FineTuning
 from smilearn.scoring._checks import encoded
 from smilearn.scoring._evidence import evidence, left_out_evidence
@@ -54,7 +54,7 @@ class Run:
         if self.folder and isinstance(last, FineTuning):
             checkpoints = self._checkpoints
             last.set_params(checkpoint_folder=checkpoints)
-        more = {} if weight is None else {name_of_weights(model): weight[rows]}
+        more = {} if weight is None else {fit_parameter(model): weight[rows]}
         model.fit(take_samples(X, rows), y[rows], **more)
         held = take_samples(X, np.flatnonzero(self.held))
         history = getattr(last, "history_", None)

@@ -41,13 +41,16 @@ class TextSamples:
         return {name: tensor.to(device=device) for name, tensor in batch.items()}
 
     def collate(self, features):
-        """Make a training batch of rows."""
-        rows = np.array([feature["row"] for feature in features])
-        return {
+        """Make a training batch of rows; of none, one that weighs nothing."""
+        rows = np.array([feature["row"] for feature in features] or [0])
+        batch = {
             **self.batch(rows),
-            "labels": torch.from_numpy(self.codes[rows]),
-            "weights": torch.from_numpy(self.weights[rows]).float(),
+            "labels": torch.from_numpy(self.targets[rows]),
+            "weights": torch.from_numpy(self.weights[rows] * bool(features)).float(),
         }
+        if self.clip is not None:
+            batch["clip"] = torch.from_numpy(self.clip[rows]).float()
+        return batch
 
     def store(self, network):
         """Run the frozen layers of a network once, and keep the states of tokens."""

@@ -3,7 +3,9 @@
 import math
 import random
 import time
+import warnings
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from numbers import Real
 from threading import RLock
 
@@ -14,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import PrinterCallback, Trainer, TrainerCallback, set_seed
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning._limits import LimitedTrainer
 from smilearn.finetuning._network import losses_and_correct, read
 from smilearn.utils._random import subsample
 
@@ -84,7 +87,9 @@ class EpochTasks(TrainerCallback):
         self.epoch.close()
 
 
-def train(network, samples, point, arguments, per_epoch, folder, callbacks):
+def train(
+    network, samples, point, arguments, per_epoch, folder, callbacks, privacy=None
+):
     """Train up to the early point or the last epoch; share of time for evaluations."""
     watcher = Watcher(network, samples, point, arguments, per_epoch, folder)
     checkpoint, progress = folder.latest() if folder else (None, None)
@@ -98,7 +103,10 @@ def train(network, samples, point, arguments, per_epoch, folder, callbacks):
             network.load_state_dict(load_file(file, device=device), strict=False)
         return 0.0
     before, start = watcher.seconds, time.perf_counter()
-    trainer = Trainer(
+    kind = Trainer
+    if privacy or samples.clip is not None:
+        kind = partial(LimitedTrainer, privacy=privacy)
+    trainer = kind(
         model=network,
         args=arguments,
         train_dataset=[{"row": row} for row in np.flatnonzero(~samples.held_out)],
@@ -106,7 +114,8 @@ def train(network, samples, point, arguments, per_epoch, folder, callbacks):
         callbacks=[watcher, *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
-    with _naming(folder):
+    with _naming(folder), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Full backward hook")  # of frozen layers
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     for wrapper in ("forward", "_original_forward"):  # of mixed precision
         vars(network).pop(wrapper, None)

@@ -10,7 +10,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smilearn import ShadowAudit, SlicedMIScorer, audit_filter
+from smilearn import ShadowAudit, SlicedMIScorer, audit_protection
 from smilearn.audit._lira import _Side, log_lira
 from smilearn.audit._shadow_answers import ShadowAnswers
 from smilearn.audit._shadow_models import paired_members
@@ -274,7 +274,7 @@ def test_other_settings_subsets_of_models_and_filters(settings):
     assert roc_auc_score(planted[audit.audited_], audit.lira_[audit.audited_]) > 0.99
     for models in ([3], [0, 1, 2], [0, 2, 4, 6]):
         assert np.isfinite(audit.lira_of(models)).all()
-    effect = audit_filter(audit, [0, 1, 20], X, Y, control=False, n_bootstrap=10)
+    effect = audit_protection(audit, [0, 1, 20], X, Y, control=False, n_bootstrap=10)
     assert np.isfinite(effect["value"]).all()
 
 

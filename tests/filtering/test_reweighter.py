@@ -11,7 +11,13 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smilearn import FilteredEstimator, RiskFilter, RiskReweighter, SlicedMIScorer
+from smilearn import (
+    FilteredEstimator,
+    RiskFilter,
+    RiskReweighter,
+    RiskTable,
+    SlicedMIScorer,
+)
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
 SCORER = SlicedMIScorer(32, pooled=False, random_state=0)
@@ -138,3 +144,84 @@ def test_with_routing_the_estimator_must_ask(data):
     together = weight * model.weights_
     expected = clone(pipeline).fit(X, y, logisticregression__sample_weight=together)
     np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X))
+
+
+class Takes(LogisticRegression):
+    """Keeps what `fit` is given beside the samples."""
+
+    def fit(self, X, y, *, soft_labels=None, clip=None, passes=None):
+        self.given_ = {"soft_labels": soft_labels, "clip": clip, "passes": passes}
+        return super().fit(X, y)
+
+
+def test_flattened_labels_by_hand():
+    """Weight 1/4 on a label of probability 0.2: 3/4 of it is what the others say."""
+    y = np.array(["a", "a", "b", "c"])
+    table = RiskTable(
+        [0.0, 0.0, 0.0, 0.0],
+        y,
+        probability=[0.2, 0.5, 0.9, 0.4],
+        most_likely_label=["b", "a", "b", "b"],
+    )
+    X = np.arange(4.0)[:, None]
+
+    def weights(risk):
+        return np.array([0.25, 0.5, 1.0, 0.0])
+
+    cleaner = RiskFilter(table, share=0.25)
+    model = RiskReweighter(Takes(), cleaner, weight=weights, on="label").fit(X, y)
+    expected = [[0.4, 0.6, 0], [0.75, 0.125, 0.125], [0, 1, 0], [0, 0.6, 0.4]]
+    np.testing.assert_allclose(model.soft_labels_, expected, atol=1e-12)
+    assert model.estimator_.given_["soft_labels"] is model.soft_labels_
+    # without soft_labels, a row a class: the same loss
+    plain = RiskReweighter(LogisticRegression(), cleaner, weight=weights, on="label")
+    plain.fit(X, y, sample_weight=[1, 2, 1, 1])
+    rows, classes = model.soft_labels_.nonzero()
+    repeated = np.array([1, 2, 1, 1])[rows] * model.soft_labels_[rows, classes]
+    direct = LogisticRegression().fit(X[rows], np.array(list("abc"))[classes], repeated)
+    np.testing.assert_allclose(plain.estimator_.coef_, direct.coef_)
+    assert plain.predict(X).shape == (4,)
+
+
+def test_wrong_labels_are_flattened_and_right_ones_stay(seed):
+    rng = np.random.default_rng(seed)
+    y = np.arange(200) % 3
+    X = 4.0 * np.eye(3)[y] + rng.normal(size=(200, 3)) / 2
+    given = y.copy()
+    given[:6] = (y[:6] + 1) % 3
+    cleaner = RiskFilter(SlicedMIScorer(64, random_state=0), n_remove=6)
+    model = RiskReweighter(LogisticRegression(), cleaner, weight="hard", on="label")
+    soft = model.fit(X, given).soft_labels_
+    assert (soft.argmax(1) == y).all()
+    assert (soft[np.arange(6), y[:6]] > 0.8).all()
+    np.testing.assert_array_equal(soft[6:], np.eye(3)[given[6:]])
+
+
+@pytest.mark.parametrize("on", ["gradient", "passes"])
+def test_what_else_a_weight_acts_on(data, on):
+    X, y, _ = data
+    model = RiskReweighter(Takes(), CLEANER, on=on).fit(X, y)
+    given = model.estimator_.given_[{"gradient": "clip", "passes": "passes"}[on]]
+    w = model.weights_
+    np.testing.assert_array_equal(given, w / (1 - w) if on == "gradient" else w)
+    hard = RiskReweighter(Takes(), CLEANER, on=on, weight="hard").fit(X, y)
+    given = hard.estimator_.given_[{"gradient": "clip", "passes": "passes"}[on]]
+    kept = hard.filter_.support_
+    assert (given[kept] == (np.inf if on == "gradient" else 1)).all()
+    assert (given[~kept] == 0).all()
+
+
+def test_what_an_estimator_does_not_take(data):
+    X, y, _ = data
+    for on, name in (("gradient", "clip"), ("passes", "passes")):
+        with pytest.raises(InvalidInputError, match=f"fit takes no {name}"):
+            RiskReweighter(LogisticRegression(), CLEANER, on=on).fit(X, y)
+    with pytest.raises(InvalidInputError, match="fit takes no sample_weight"):
+        RiskReweighter(KNeighborsClassifier(), CLEANER, on="label").fit(X, y)
+    large = {"weight": lambda risk: np.full(len(risk), 2.0), "on": "label"}
+    with pytest.raises(InvalidInputError, match=r"needs weights in \[0, 1\]"):
+        RiskReweighter(LogisticRegression(), CLEANER, **large).fit(X, y)
+    table = RiskTable(np.zeros(100), y)
+    cleaner = RiskFilter(table, share=0.1)
+    with pytest.raises(InvalidInputError, match="knows none"):
+        RiskReweighter(LogisticRegression(), cleaner, on="label").fit(X, y)

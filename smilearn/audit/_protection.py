@@ -1,4 +1,4 @@
-"""What taking samples out of a training set does, to them and to others."""
+"""What protection of some samples does, to them and to others."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -17,67 +17,110 @@ from smilearn.utils._indexing import check_aligned
 from smilearn.utils._labels import one_label_each
 from smilearn.utils._ranks import ranks_of
 
-ALL, FILTERED, RANDOM = "everything", "filtered", "random"
+NOTHING, DROP, RANDOM = "nothing", "drop", "random"
+_SHARES = ("accuracy", "exposed", "newly_exposed", "no_longer_exposed")
 _CHANGES = ("newly_exposed", "no_longer_exposed")
+_EXPOSURE = (*ATTACK, "lira", "exposed")
 MEASURES = {
-    "all": ("accuracy", "exposed"),
-    "kept": ("accuracy", *ATTACK, "lira", "exposed", *_CHANGES),
-    "removed": ("accuracy", *ATTACK, "lira", "exposed"),
+    "all": ("accuracy", *ATTACK, "exposed", "seconds"),
+    "others": ("accuracy", *_EXPOSURE, *_CHANGES),
+    "risky": ("accuracy", *_EXPOSURE, *_CHANGES),
 }  # group of samples: what is measured of it
 
 
-class FilterAudit(WideTable):
+class ProtectionAudit(WideTable):
     """One row a group of samples, measure and arm; shown with a column for each arm.
 
-    Made by :func:`audit_filter`.
+    Made by :func:`audit_protection`.
 
     Parameters
     ----------
-    frame : polars.DataFrame
-        `group` ("all", "kept" or "removed"), its `n_samples`, the `measure`, `arm`
-        ("everything", "filtered" or "random"), `value`, and the ends `low` and `high`
-        of its 95 % interval; `difference` to the reference arm, `difference_low` and
-        `difference_high`, and the `verdict`: "higher" or "lower" where that interval
-        excludes 0, else "even".
+    measures : dict
+        Of each group and measure: values by arms, and their covariance.
 
-    reference : str
-        Arm that the others are compared with.
+    arms : list of str
+        Names of the arms.
+
+    sizes : dict
+        Samples of each group.
+
+    n_models : int
+        Shadow models of each arm.
 
     samples : table
         One row a sample.
 
     audit : ShadowAudit
-        The audit of all samples.
+        The audit of all samples, without protection.
+
+    reference : str, default="nothing"
+        Arm that the others are compared with.
 
     Attributes
     ----------
-    frame, reference, samples, audit : object
-        The same. `samples` holds `id`, `label`, `group` ("kept"; "removed", "random" or
-        "both" for those that the filter, the control or both took out),
-        `lira_everything`, `lira_filtered`, `lira_random` in nats, high = memorized,
-        `newly_exposed`, `no_longer_exposed`, and, with a control, the same in its arm,
-        `newly_exposed_random` and `no_longer_exposed_random`: so many are named by
-        chance. Ratios of samples that an arm took out are noise.
+    frame : polars.DataFrame
+        `group` ("all", "others" or "risky"), its `n_samples`, the `measure`, `arm`,
+        `value`, and the ends `low` and `high` of its 95 % interval; `difference` to the
+        reference, `difference_low` and `difference_high`, paired over samples and
+        models, and the `verdict`: "higher" or "lower" where that interval excludes 0,
+        else "even".
+
+    reference, samples, audit : object
+        The same. `samples` holds `id`, `label`, `group` ("others", "risky"; "random"
+        for those that the control drops, "both" if they are risky too), and for each
+        arm `lira_<arm>` in nats, high = memorized, and, but for "nothing",
+        `newly_exposed_<arm>` and `no_longer_exposed_<arm>`: so many are named by chance
+        in the arm "random". Ratios of samples that an arm drops are noise.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sklearn.neighbors import KNeighborsClassifier
-    >>> from smilearn import ShadowAudit, audit_filter
+    >>> from smilearn import ShadowAudit, audit_protection
     >>> y = np.arange(40) % 2
     >>> X = np.random.default_rng(0).normal(size=(40, 2)) + 4.0 * y[:, None]
     >>> audit = ShadowAudit(KNeighborsClassifier(3), n_shadow=4, random_state=0)
-    >>> effect = audit_filter(audit, [0, 1], X, y, control=False, n_bootstrap=5)
-    >>> effect.reference, len(effect), len(effect.samples)
-    ('everything', 32, 40)
+    >>> effect = audit_protection(audit, [0, 1], X, y, control=False, n_bootstrap=5)
+    >>> effect.reference, effect.arms, len(effect.samples)
+    ('nothing', ['nothing', 'drop'], 40)
+    >>> effect.against("drop").reference
+    'drop'
     """
 
     _down, _across = ("group", "n_samples", "measure"), "arm"
     _marks: ClassVar[dict] = {"higher": ("+", "above"), "lower": ("-", "below")}
 
-    def __init__(self, frame, reference, samples, audit):
-        super().__init__(frame, reference, "samples and shadow models")
-        self.samples, self.audit = samples, audit
+    def __init__(
+        self, measures, arms, sizes, n_models, samples, audit, reference=NOTHING
+    ):
+        rows = effect_rows(measures, arms, reference, n_models, sizes)
+        super().__init__(pl.DataFrame(rows), reference, "samples and shadow models")
+        self.arms, self.samples, self.audit = arms, samples, audit
+        self._made_of = measures, arms, sizes, n_models, samples, audit
+
+    def against(self, reference):
+        """Compare the arms with another one, as with the random control.
+
+        Parameters
+        ----------
+        reference : str
+            Name of an arm.
+
+        Returns
+        -------
+        effect : ProtectionAudit
+            The same values; differences and verdicts are to this arm.
+
+        Raises
+        ------
+        InvalidInputError
+            If no arm has that name.
+        """
+        if reference not in self.arms:
+            raise InvalidInputError(
+                f"reference must be one of {self.arms}; got {reference!r}."
+            )
+        return type(self)(*self._made_of, reference)
 
     def _html_note(self):
         """Also say of whom the rows do not speak by themselves."""
@@ -86,35 +129,37 @@ class FilterAudit(WideTable):
         return f"{super()._html_note()}{more}"
 
 
-def audit_filter(
+def audit_protection(
     audit,
-    removed,
+    risky,
     X,
     y,
     *,
+    protections=None,
+    drop=True,
     control=True,
-    reference="auto",
     share=0.1,
     n_bootstrap=500,
     **params,
 ):
-    """Train with and without some samples, and tell what that did to all of them.
+    """Train with and without protection, and tell what that did to all samples.
 
-    The shadow models of an audit are trained again without the samples, and once more
-    without as many of the same classes drawn at random. Whether the others are less
-    exposed, or newly exposed, is then read from what differs between these arms.
+    The shadow models of an audit are trained again: without the risky samples, without
+    as many of the same classes drawn at random, and by other estimators that protect
+    in a way of their own. Whether samples are less exposed, or newly exposed, is then
+    read from what differs between these arms.
 
     Parameters
     ----------
     audit : ShadowAudit
         Names the estimator, the number of models and the folder. One that is fitted to
-        the same samples stands for the arm with everything, and is not fitted again.
+        the same samples stands for the arm "nothing", and is not fitted again.
 
-    removed : array-like or fitted filter
-        Which samples go: a mask, their indices, or a `RiskFilter` or
-        `FilteredEstimator` that was fitted to the same samples in the same order. Not
-        what this audit found to be memorized: the noise that chose them would come back
-        in all arms. For that choose by an audit with another seed.
+    risky : array-like or fitted filter
+        Which samples are to be protected: a mask, their indices, or a `RiskFilter`,
+        `FilteredEstimator` or `RiskReweighter` that was fitted to the same samples in
+        the same order. Not what this audit found to be memorized: the noise that chose
+        them would come back in all arms. For that choose by an audit with another seed.
 
     X : array-like of shape (n_samples, n_features) or sequence of str
         All samples, as the estimator takes them.
@@ -122,59 +167,61 @@ def audit_filter(
     y : array-like of shape (n_samples,)
         Class labels.
 
-    control : bool, default=True
-        Whether to train the arm without random samples, at the price of `n_shadow`
-        trainings more: fewer samples alone change much.
+    protections : dict of str to estimator, default=None
+        Name of an arm -> what is trained in it, such as a `RiskReweighter` around the
+        estimator, or a `FineTunedClassifier` with `privacy`.
 
-    reference : {"auto", "everything", "random"}, default="auto"
-        Arm that the others are compared with. "auto" is "random" with a control.
+    drop : bool, default=True
+        Whether to train the arm "drop", without the risky samples.
+
+    control : bool, default=True
+        Whether to train the arm "random", which drops as many samples of the same
+        classes at random: fewer samples alone change much.
 
     share : float in (0, 1), default=0.1
         Share of all samples that count as exposed, those with the highest ratio in the
-        arm with everything. The lowest of these ratios is the bar in all arms.
+        arm "nothing". The lowest of these ratios is the bar in all arms.
 
     n_bootstrap : int, default=500
         Resamples of models and samples for the intervals of attacks.
 
     **params : dict
-        For ``fit`` of the estimator; what holds a value for each sample is cut.
+        For ``fit`` of the estimators; what holds a value for each sample is cut.
 
     Returns
     -------
-    effect : FilterAudit
+    effect : ProtectionAudit
         For groups of samples in each arm: `accuracy` of models that have not seen them,
         on the labels as given, wrong ones included; `auc`, `tpr_at_fpr_0.001` and
         `tpr_at_fpr_0.01` of the likelihood ratio attack; mean `lira` in nats; the
-        shares that are `exposed`, `newly_exposed` (not so in the arm with everything)
-        and `no_longer_exposed`. Of "all" it is told who is exposed, where those taken
-        out are not.
+        shares that are `exposed`, `newly_exposed` (not so in the arm "nothing") and
+        `no_longer_exposed`; and `seconds` to train a model. Samples that an arm drops
+        are exposed in none of its models.
 
     Raises
     ------
     InvalidInputError
-        If nothing or everything goes, a class is left too small for all models to see
-        it, samples are IN or OUT of fewer than 2 models, or the audit was fitted to
-        other samples, or with other settings than it has now.
+        If no sample or every sample is risky, a class is left too small for all models
+        to see it, samples are IN or OUT of fewer than 2 models, or the audit was fitted
+        to other samples, or with other settings than it has now.
 
     Notes
     -----
     All arms share the seeds of the models and who is IN which of them, so that they
-    differ in the removal alone. "kept" are samples that no arm takes out, "removed"
-    those that only the filter does.
+    differ in the protection alone; the attacker knows it, as their models have it too.
+    "risky" are the risky ones that the control does not drop, "others" those that no
+    arm drops.
 
-    No model of the filtered arm has seen a removed sample. Its row there compares those
+    No model of the arm "drop" has seen a risky sample. Its row there compares those
     that would have been IN with those that would not: chance, where they were chosen
     without this audit, with the noise that the measure has. That is no promise. Who can
-    tell what the filter took out, or kept, may still learn of it; removing the most
-    exposed samples can expose others, the onion effect [1]_; and all this holds for
-    attacks by the ratio alone.
+    tell what was dropped, or kept, may still learn of it; removing the most exposed
+    samples can expose others, the onion effect [1]_; and all this holds for attacks by
+    the ratio alone. A guarantee against all attacks has differential privacy alone.
 
     Random samples are drawn once; how much another draw would change is not in the
     intervals. Models are trained on `share` of the samples of the audit each, so what
-    is said of the removal is said of a training set of that size.
-
-    To audit a training that filters for itself, each time anew, give
-    ``ShadowAudit(FilteredEstimator(...))`` instead.
+    is said of a protection is said of a training set of that size.
 
     References
     ----------
@@ -185,72 +232,90 @@ def audit_filter(
     --------
     >>> import numpy as np
     >>> from sklearn.neighbors import KNeighborsClassifier
-    >>> from smilearn import ShadowAudit, audit_filter
+    >>> from smilearn import ShadowAudit, audit_protection
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat([0, 1], 40)
     >>> X = rng.normal(size=(80, 2)) + 4.0 * y[:, None]
     >>> y[:4] = 1  # wrong labels
     >>> nearest = KNeighborsClassifier(3, weights="distance")
     >>> audit = ShadowAudit(nearest, n_shadow=16, random_state=0)
-    >>> effect = audit_filter(audit, [0, 1, 2, 3], X, y, n_bootstrap=50)
-    >>> exposed = effect["value"][effect["measure"] == "exposed"]
-    >>> exposed[-3:].tolist()  # of the removed: with everything, filtered, random
-    [1.0, 0.0, 1.0]
+    >>> smooth = {"more neighbours": KNeighborsClassifier(9)}
+    >>> effect = audit_protection(
+    ...     audit, [0, 1, 2, 3], X, y, protections=smooth, n_bootstrap=50
+    ... )
+    >>> rows = (effect["group"] == "risky") & (effect["measure"] == "exposed")
+    >>> dict(zip(effect["arm"][rows].tolist(), effect["value"][rows].tolist()))
+    {'nothing': 1.0, 'drop': 0.0, 'more neighbours': 0.0, 'random': 1.0}
     """
-    labels = one_label_each(y, "audit_filter")
+    labels = one_label_each(y, "audit_protection")
     check_aligned(X, {"y": labels})
-    gone = removed_samples(removed, len(labels))
+    gone = risky_samples(risky, len(labels))
     if not 0 < share < 1 or n_bootstrap < 2:
         raise InvalidInputError(
             "share must be between 0 and 1, and n_bootstrap 2 or more; got "
             f"{share!r} and {n_bootstrap!r}."
         )
-    names = ["auto", ALL, *[RANDOM] * bool(control)]
-    if reference not in names:
-        raise InvalidInputError(f"reference must be one of {names}; got {reference!r}.")
+    protections = _checked(protections or {})
     audit, run = _fitted(audit, X, labels, params)
-    everything, rng = audit._answers, np.random.default_rng([audit._seed, 3])
-    members = everything.members
+    nothing, rng = audit._answers, np.random.default_rng([audit._seed, 3])
+    members = nothing.members
     if min(members.sum(0).min(), (~members).sum(0).min()) < 2:
         raise InvalidInputError(
-            "audit_filter leaves out a model at a time, so each sample must be IN 2 or "
-            f"more and OUT of 2 or more; got n_shadow={audit.n_shadow} and "
+            "audit_protection leaves out a model at a time, so each sample must be IN "
+            f"2 or more and OUT of 2 or more; got n_shadow={audit.n_shadow} and "
             f"share={audit.share}."
         )
-    withheld = {ALL: np.zeros(len(gone), bool), FILTERED: gone}
+    withheld = {DROP: gone} if drop else {}
     if control:
         withheld[RANDOM] = as_many(gone, labels, rng)
     for arm, rows in withheld.items():
         try:
             check_classes_seen(members[:, ~rows], run.codes[~rows], run.classes)
         except InvalidInputError as error:
-            advice = " Or give control=False." if arm == RANDOM else ""
             raise InvalidInputError(
-                f"After the removal ({arm}): {error}{advice}"
+                f"Without the samples of the arm {arm!r}: {error} Or give "
+                f"{'control' if arm == RANDOM else 'drop'}=False."
             ) from error
-    drawn = withheld.get(RANDOM, withheld[ALL])
+    drawn = withheld.get(RANDOM, np.zeros(len(gone), bool))
     groups = {
         "all": np.ones(len(gone), bool),
-        "kept": ~gone & ~drawn,
-        "removed": gone & ~drawn,
+        "others": ~gone & ~drawn,
+        "risky": gone & ~drawn,
     }
     for name, rows in groups.items():
         if not rows.any():
             raise InvalidInputError(
-                f"No sample is {name} in all arms, as those drawn at random for the "
+                f"No sample is left of the {name}, as those drawn at random for the "
                 "control took them all. Give control=False."
             )
-    arms = {ALL: everything}
-    for arm in list(withheld)[1:]:
-        answers = run.answers(members, withheld[arm])
-        arms[arm] = replace(answers, prior=everything.prior)
+    arms = {NOTHING: nothing}
+    for arm in (*withheld, *protections):
+        own = run if arm in withheld else run.of(protections[arm])
+        answers = own.answers(members, withheld.get(arm))
+        arms[arm] = replace(answers, prior=nothing.prior)
+    if control:
+        arms[RANDOM] = arms.pop(RANDOM)  # last
     measures = group_measures(list(arms.values()), groups, share, n_bootstrap, rng)
-    if reference == "auto":
-        reference = RANDOM if control else ALL
     sizes = {name: int(rows.sum()) for name, rows in groups.items()}
-    rows = effect_rows(measures, list(arms), reference, len(members), sizes)
-    samples = _samples(labels, withheld, sample_measures(list(arms.values()), share))
-    return FilterAudit(pl.DataFrame(rows), reference, samples, audit)
+    by_sample = sample_measures(list(arms.values()), share)
+    samples = _samples(labels, gone, drawn, arms, by_sample)
+    return ProtectionAudit(measures, list(arms), sizes, len(members), samples, audit)
+
+
+def _checked(protections):
+    """Estimators of the arms, or what is wrong with them."""
+    for name, estimator in protections.items():
+        if name in (NOTHING, DROP, RANDOM) or not isinstance(name, str):
+            raise InvalidInputError(
+                f"protections must name arms by other strings than {NOTHING!r}, "
+                f"{DROP!r} and {RANDOM!r}; got {name!r}."
+            )
+        if not all(hasattr(estimator, each) for each in ("fit", "predict_proba")):
+            raise InvalidInputError(
+                f"protections must be estimators with fit and predict_proba; "
+                f"{name!r} is {type(estimator).__name__}."
+            )
+    return protections
 
 
 def _fitted(audit, X, labels, params):
@@ -281,44 +346,44 @@ def _fitted(audit, X, labels, params):
     return audit, run
 
 
-def removed_samples(removed, n_samples):
-    """Mask of the samples that go, checked."""
-    fitted = getattr(removed, "filter_", removed)
+def risky_samples(risky, n_samples):
+    """Mask of the risky samples, checked."""
+    fitted = getattr(risky, "filter_", risky)
     if hasattr(fitted, "support_"):
         gone = ~np.asarray(fitted.support_, bool)
     elif hasattr(fitted, "fit"):
         raise InvalidInputError(
-            f"{type(removed).__name__} must be fitted to the samples first, so that it "
-            "says which of them go."
+            f"{type(risky).__name__} must be fitted to the samples first, so that it "
+            "says which of them are risky."
         )
     else:
-        gone = np.asarray(removed)
+        gone = np.asarray(risky)
     if gone.dtype != bool:
         if gone.ndim != 1 or (gone.dtype.kind not in "iu" and gone.size):
             raise InvalidInputError(
-                "removed must be a mask or indices of samples, or a fitted filter; got "
+                "risky must be a mask or indices of samples, or a fitted filter; got "
                 f"{gone.dtype} of shape {gone.shape}."
             )
         wrong = (gone < 0) | (gone >= n_samples)
         if wrong.any():
             raise InvalidInputError(
-                f"removed must be indices from 0 to {n_samples - 1}; got "
+                f"risky must be indices from 0 to {n_samples - 1}; got "
                 f"{gone[wrong][:5].tolist()}."
             )
         if len(np.unique(gone)) < len(gone):
             raise InvalidInputError(
-                "removed must name each sample once; got repeated indices. Give a mask "
+                "risky must name each sample once; got repeated indices. Give a mask "
                 "as booleans, not as 0 and 1."
             )
         gone = np.isin(np.arange(n_samples), gone)
     if gone.shape != (n_samples,):
         raise InvalidInputError(
-            f"removed must say of each of the {n_samples} samples whether it goes; got "
+            f"risky must say of each of the {n_samples} samples whether it is; got "
             f"shape {gone.shape}."
         )
     if gone.all() or not gone.any():
         raise InvalidInputError(
-            f"Some samples must go and some stay; {gone.sum()} of {n_samples} go."
+            f"Some samples must be risky and some not; {gone.sum()} of {n_samples} are."
         )
     return gone
 
@@ -359,17 +424,21 @@ def group_measures(arms, groups, share, n_bootstrap, rng):
     attacks = [arm.log_lira(equal_counts=True) for arm in arms]
     measures = {}
     for group, rows in groups.items():
-        for measure in whole:
+        for measure in whole.keys() & set(MEASURES[group]):
             part_means = [part[measure][:, rows].mean(1) for part in parts]
             mean, covariance = _mean(whole[measure][:, rows], np.array(part_means))
-            if measure != "lira":  # a share: none of n samples is not none at all
+            if measure in _SHARES:  # none of n samples is not none at all
                 covariance += np.eye(len(arms)) * (rows.sum() + 2.0) ** -2
             measures[group, measure] = mean, covariance
-        if ATTACK[0] in MEASURES[group]:
-            part = [ratios[:, rows] for ratios in attacks]
-            values, covariance = attack_draws(part, members[:, rows], n_bootstrap, rng)
-            for k, measure in enumerate(ATTACK):
-                measures[group, measure] = values[:, k], covariance[k]
+        part = [ratios[:, rows] for ratios in attacks]
+        values, covariance = attack_draws(part, members[:, rows], n_bootstrap, rng)
+        for k, measure in enumerate(ATTACK):
+            measures[group, measure] = values[:, k], covariance[k]
+    seconds = np.array([arm.seconds for arm in arms])
+    measures["all", "seconds"] = (
+        seconds.mean(1),
+        np.atleast_2d(np.cov(seconds)) / len(members),
+    )
     return measures
 
 
@@ -391,7 +460,7 @@ def effect_rows(measures, arms, reference, n_models, sizes):
         variance = np.diag(covariance)
         width = half_width(variance, n_models)
         low, high = values - width, values + width
-        if measure != "lira":  # a rate
+        if measure not in ("lira", "seconds"):  # a rate
             low, high = np.clip([low, high], 0, 1)
         difference = values - values[place]
         shared = variance[place] - 2 * covariance[place]
@@ -418,16 +487,14 @@ def effect_rows(measures, arms, reference, n_models, sizes):
     return rows
 
 
-def _samples(labels, withheld, measures):
-    gone = withheld[FILTERED]
-    drawn = withheld.get(RANDOM, withheld[ALL])
-    kinds = {"both": gone & drawn, "removed": gone, "random": drawn}
-    group = np.select(list(kinds.values()), list(kinds), "kept")
+def _samples(labels, gone, drawn, arms, measures):
+    kinds = {"both": gone & drawn, "risky": gone, "random": drawn}
+    group = np.select(list(kinds.values()), list(kinds), "others")
     columns = {"id": np.arange(len(labels)), "label": labels, "group": group}
-    for place, arm in enumerate(withheld):
+    for place, (arm, answers) in enumerate(arms.items()):
         columns[f"lira_{arm}"] = measures["lira"][place]
-    for place, arm in enumerate(withheld):
-        for name in _CHANGES * (arm != ALL):
-            ending = "" if arm == FILTERED else f"_{arm}"
-            columns[f"{name}{ending}"] = measures[name][place] & ~withheld[arm]
+        left = answers.withheld
+        trained = np.ones(len(labels), bool) if left is None else ~left
+        for name in _CHANGES * (arm != NOTHING):
+            columns[f"{name}_{arm}"] = measures[name][place] & trained
     return AuditTable(columns)
