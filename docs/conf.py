@@ -50,4 +50,6 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "write_computation_times": False,
     "abort_on_example_error": True,
+    "doc_module": ("smilearn",),
+    "backreferences_dir": "api/used",
 }
