@@ -116,18 +116,20 @@ def check_complete(model, missing, *, both=False):
         )
 
 
-def load_backbone(model, max_length):
+def load_backbone(model, max_length, *, trust_remote_code=False, **hub):
     from transformers import AutoModel
 
     name = os.fspath(model)
-    if is_adapter(model):
+    if is_adapter(model, **hub):
         raise InvalidInputError(
             f"{name!r} is an adapter of peft, not a model. Give its base model and "
             "lora=, or merge it into its base with peft's merge_and_unload() and save "
             "that."
         )
-    tokenizer = load_tokenizer(model)
-    backbone, loading = load_weights(AutoModel.from_pretrained, model, dtype="float32")
+    hub["trust_remote_code"] = trust_remote_code
+    tokenizer = load_tokenizer(model, **hub)
+    loader = AutoModel.from_pretrained
+    backbone, loading = load_weights(loader, model, dtype="float32", **hub)
     missing, both = loading["missing_keys"], backbone.config.is_encoder_decoder
     check_complete(model, missing, both=both)
     check_finite(model, backbone)
@@ -186,9 +188,7 @@ def _explanation(name, error):
     if "trust_remote_code" in str(error):
         return (
             f"The model {name!r} needs Python code of its own, which smilearn does not "
-            "run. Read it; if you trust it, load the model yourself and pass the "
-            "loaded model to HiddenStateEmbedder, or pass trust_remote_code=True to an "
-            "embedder."
+            "run. Read it; if you trust it, pass trust_remote_code=True."
         )
     if "use_safetensors" in str(error):
         return _pickled(name, "pytorch_model.bin")

@@ -24,7 +24,12 @@ from smilearn.exceptions import EarlyPointWarning, InvalidInputError
 from smilearn.finetuning._early_point import POINT_CONSTRAINTS, EarlyPoint
 from smilearn.finetuning._frozen_layers import FrozenLayers, add_lora, lora_settings
 from smilearn.finetuning._limits import SampleLimits, privacy_settings, spent
-from smilearn.finetuning._network import PooledClassifier, losses_and_correct, read
+from smilearn.finetuning._network import (
+    PooledClassifier,
+    StandardClassifier,
+    losses_and_correct,
+    read,
+)
 from smilearn.finetuning._text_samples import TextSamples
 from smilearn.finetuning._training import EpochTasks, loss_weights, seeded, train
 from smilearn.utils._callbacks import FitTasks
@@ -45,21 +50,32 @@ from smilearn.utils._warnings import warn
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _AUTO = StrOptions({"auto"})
 _NO_SCALING = ("auto", "bf16", None)  # of gradients, which fp16 needs
-_NOT_IN_RESULT = {"checkpoint_folder", "device", "random_state", "verbose"}
+_NOT_IN_RESULT = {
+    "checkpoint_folder",
+    "device",
+    "local_files_only",
+    "random_state",
+    "verbose",
+}
 
 
 class FineTuning(FitTasks, Documented, BaseEstimator):
     """Fine-tune a language model with a new head on labelled texts.
 
-    The model gets a new linear head over the mean of the last hidden states over real
-    tokens (encoders) or over that of the last real token (decoders), and is trained on
-    the labelled texts through ``transformers.Trainer``.
+    The model gets a new head, and is trained on the labelled texts through
+    ``transformers.Trainer``.
 
     Parameters
     ----------
     model : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         An encoder or decoder: a folder or a name on the Hugging Face Hub. The default
         is read from the package of the extra ``demo`` where that is installed.
+
+    head : {"linear", "standard"}, default="linear"
+        "linear": a linear map of the mean of the last hidden states over real tokens
+        (encoders) or of that of the last real token (decoders). "standard": the head
+        that ``AutoModelForSequenceClassification`` has for this kind of model, such as
+        one on the first token, so that the result is a model of transformers.
 
     lora : None, bool, int or dict, default=None
         Train low-rank adapters instead of the weights of the model (needs peft). True
@@ -132,6 +148,15 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
     device : str, default="auto"
         Torch device; "auto" takes cuda, mps or cpu.
 
+    local_files_only : bool, default=False
+        Whether to leave the Hub alone.
+
+    revision : str, default=None
+        Branch, tag or commit of `model` on the Hub.
+
+    trust_remote_code : bool, default=False
+        Whether to run Python code that comes with the model.
+
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of the head, the order of the samples, dropout, adapters and subsamples.
 
@@ -199,6 +224,7 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "model": [str, os.PathLike],
+        "head": [StrOptions({"linear", "standard"})],
         "lora": [None, "boolean", _POSITIVE, dict],
         "freeze_layers": [Interval(Integral, 0, None, closed="left")],
         "early_point": [*POINT_CONSTRAINTS["rule"], None],
@@ -216,6 +242,9 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         "max_length": [_POSITIVE, None],
         "checkpoint_folder": [str, os.PathLike, None],
         "device": [str],
+        "local_files_only": ["boolean"],
+        "revision": [str, None],
+        "trust_remote_code": ["boolean"],
         "random_state": ["random_state", np.random.Generator],
         "verbose": ["verbose"],
     }
@@ -224,6 +253,7 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         self,
         model=DEFAULT_MODEL,
         *,
+        head="linear",
         lora=None,
         freeze_layers=0,
         early_point="median-loss",
@@ -241,10 +271,14 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         max_length=None,
         checkpoint_folder=None,
         device="auto",
+        local_files_only=False,
+        revision=None,
+        trust_remote_code=False,
         random_state=None,
         verbose=0,
     ):
         self.model = model
+        self.head = head
         self.lora = lora
         self.freeze_layers = freeze_layers
         self.early_point = early_point
@@ -262,6 +296,9 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         self.max_length = max_length
         self.checkpoint_folder = checkpoint_folder
         self.device = device
+        self.local_files_only = local_files_only
+        self.revision = revision
+        self.trust_remote_code = trust_remote_code
         self.random_state = random_state
         self.verbose = verbose
 
@@ -291,7 +328,7 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
             seed = int(stream.integers(2**31))
         point = EarlyPoint(self.early_point, self.loss_drop, self.stop_epoch)
         facts = {"most": self.max_epochs, "sample_weight": sample_weight}
-        facts["fitted"] = lambda: {"n_features_out_": network.head.in_features}
+        facts["fitted"] = lambda: {"n_features_out_": network.width}
         with (
             quiet_transformers(),
             tempfile.TemporaryDirectory() as temporary,
@@ -361,9 +398,8 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
     def _read(self, texts):
         """Pooled states and logits of new texts."""
         texts = check_texts(texts)
-        head = self._network.head
         if not texts:
-            widths = head.in_features, head.out_features
+            widths = self._network.width, self._network.n_classes
             return tuple(np.empty((0, width), np.float32) for width in widths)
         samples = self._samples(texts, self._network)
         warn_truncated(samples.n_truncated, len(texts), self._most_tokens)
@@ -376,7 +412,11 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
     def _make_network(self, n_classes):
         settings = lora_settings(self.lora)
         backbone, self._tokenizer, self._most_tokens, is_decoder = load_backbone(
-            self.model, self.max_length
+            self.model,
+            self.max_length,
+            revision=self.revision,
+            local_files_only=self.local_files_only,
+            trust_remote_code=self.trust_remote_code,
         )
         if backbone.config.is_encoder_decoder:
             raise InvalidInputError(
@@ -396,7 +436,9 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
                 "frozen, or quantized, as they are loaded. Give a model in floating "
                 "point, or lora=."
             )
-        return PooledClassifier(backbone, n_classes, is_decoder, frozen)
+        backbone.config.pad_token_id = self._tokenizer.pad_token_id
+        kind = PooledClassifier if self.head == "linear" else StandardClassifier
+        return kind(backbone, n_classes, is_decoder, frozen)
 
     def _hold_out(self, codes, seed):
         """Which samples are held out of training, for the rule that needs some."""

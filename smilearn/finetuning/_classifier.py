@@ -7,7 +7,10 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from smilearn.exceptions import InvalidInputError
 from smilearn.finetuning._base import FineTuning, with_shared_docs
+from smilearn.finetuning._frozen_layers import merged
+from smilearn.finetuning._network import StandardClassifier
 from smilearn.utils._sklearn_compat import fit_context
 
 
@@ -89,6 +92,39 @@ class FineTunedClassifier(ClassifierMixin, FineTuning):
         limits = {"soft_labels": soft_labels, "clip": clip, "passes": passes}
         self._tune(texts, y, sample_weight, **limits)
         return self
+
+    def save_pretrained(self, folder):
+        """Write the fine-tuned model as a folder of transformers.
+
+        ``AutoModelForSequenceClassification``, ``pipeline("text-classification")``,
+        `HiddenStateEmbedder` and `FineTunedClassifier` open it. Adapters are merged
+        into the weights. The folder has the names of the classes, as strings.
+
+        Parameters
+        ----------
+        folder : path-like
+            Where to; made if it is not there. Files of its names are replaced.
+
+        Raises
+        ------
+        InvalidInputError
+            If it was fitted with ``head="linear"``, which transformers does not have.
+            ``joblib.dump`` keeps such a classifier.
+        """
+        check_is_fitted(self, "logits_")
+        network = self._network
+        if not isinstance(network, StandardClassifier):
+            raise InvalidInputError(
+                'save_pretrained needs a classifier fitted with head="standard": '
+                "transformers has no model with a linear head on the mean of hidden "
+                "states. joblib.dump keeps this one."
+            )
+        model = merged(network.model).cpu()
+        names = [str(name) for name in self.classes_.tolist()]
+        model.config.id2label = dict(enumerate(names))
+        model.config.label2id = {name: code for code, name in enumerate(names)}
+        model.save_pretrained(folder)
+        self.tokenizer_.save_pretrained(folder)
 
     def decision_function(self, texts):
         """Logits of texts.

@@ -1,5 +1,6 @@
 """Which layers are trained: lower ones are frozen, and low-rank adapters."""
 
+import copy
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -185,3 +186,14 @@ def add_lora(backbone, settings, n_frozen, caller):
         fan_in_fan_out=type(maps[names[0]]).__name__ == "Conv1D",
     )
     peft.inject_adapter_in_model(config, backbone)
+
+
+def merged(model):
+    """A copy of a model whose adapters are part of its weights."""
+    model = copy.deepcopy(model)
+    for name, module in list(model.named_modules()):
+        if hasattr(module, "base_layer"):
+            module.merge()
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, module.get_base_layer())
+    return model.requires_grad_(True)

@@ -1,24 +1,28 @@
 """A language model, one vector a text, and a linear head."""
 
+import copy
 from contextlib import nullcontext
 
 import numpy as np
 import torch
 from torch import nn
+from transformers import AutoModelForSequenceClassification
 
 from smilearn.embedding._batches import read_in_batches
 from smilearn.embedding._pooling import pool
+from smilearn.exceptions import InvalidInputError
 from smilearn.finetuning._frozen_layers import run
 
 
 class PooledClassifier(nn.Module):
-    """A backbone, one hidden state a text, a linear head."""
+    """A backbone, one hidden state a text, a linear head on it."""
 
     _keys_to_ignore_on_save = None  # the Trainer asks where a checkpoint has no weight
 
     def __init__(self, backbone, n_classes, is_decoder=False, frozen=None):
         super().__init__()
         config = backbone.config
+        self.width, self.n_classes = config.hidden_size, n_classes
         names = ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout")
         rates = [getattr(config, name) for name in names if hasattr(config, name)]
         self.backbone, self.is_decoder, self.frozen = backbone, is_decoder, frozen
@@ -28,7 +32,7 @@ class PooledClassifier(nn.Module):
     @property
     def device(self):
         """Where the weights are."""
-        return self.head.weight.device
+        return next(self.parameters()).device
 
     def train(self, mode=True):
         """Set the mode of all but the frozen layers, which stay in eval mode."""
@@ -43,19 +47,58 @@ class PooledClassifier(nn.Module):
         fixed = {name for name, p in self.named_parameters() if not p.requires_grad}
         return {name: value for name, value in state.items() if name not in fixed}
 
-    def pooled(self, input_ids, attention_mask, hidden=None):
-        """One vector a text, (B, d)."""
+    def answers(self, input_ids, attention_mask, hidden=None):
+        """One vector a text, (B, d), and logits."""
         with nullcontext() if hidden is None else self.frozen.replaced_by(hidden):
             output = run(self.backbone, input_ids, attention_mask)
-        way = "last" if self.is_decoder else "mean"
-        return pool(way, output.last_hidden_state, attention_mask)
+        pooled = self.pool(output.last_hidden_state, attention_mask)
+        return pooled, self.head(self.dropout(pooled))
+
+    def pool(self, states, mask):
+        """Mean over real tokens, or of a decoder the state of the last one."""
+        return pool("last" if self.is_decoder else "mean", states, mask)
 
     def forward(self, input_ids, attention_mask, labels, weights, hidden=None):
         """Mean weighted loss, and logits, by the names that a Trainer reads."""
-        pooled = self.pooled(input_ids, attention_mask, hidden)
-        logits = self.head(self.dropout(pooled))
+        _, logits = self.answers(input_ids, attention_mask, hidden)
         losses = nn.functional.cross_entropy(logits, labels, reduction="none")
         return {"loss": (weights * losses).mean(), "logits": logits}
+
+
+class StandardClassifier(PooledClassifier):
+    """A model for sequence classification, as transformers has it for its kind."""
+
+    def __init__(self, backbone, n_classes, is_decoder, frozen):
+        nn.Module.__init__(self)
+        config = copy.deepcopy(backbone.config)
+        config.num_labels = n_classes
+        try:
+            model = AutoModelForSequenceClassification.from_config(config)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"transformers has no classifier of texts for {config.model_type!r}. "
+                'Take head="linear".'
+            ) from error
+        if getattr(model.base_model, "pooler", None) is None:
+            backbone.pooler = None  # no weight of it is asked for
+        setattr(model, model.base_model_prefix, backbone)
+        self.model, self.is_decoder, self.frozen = model.float(), is_decoder, frozen
+        self.width, self.n_classes = config.hidden_size, n_classes
+
+    @property
+    def backbone(self):
+        """The model below its head."""
+        return self.model.base_model
+
+    def answers(self, input_ids, attention_mask, hidden=None):
+        """One vector a text, (B, d), and logits."""
+        outputs = []
+        hook = self.backbone.register_forward_hook(
+            lambda module, args, output: outputs.append(output.last_hidden_state)
+        )
+        with nullcontext() if hidden is None else self.frozen.replaced_by(hidden), hook:
+            logits = run(self.model, input_ids, attention_mask).logits
+        return self.pool(outputs[0], attention_mask), logits
 
 
 def read(network, texts, rows=None, *, batch_size=64):
@@ -63,9 +106,7 @@ def read(network, texts, rows=None, *, batch_size=64):
     rows = np.arange(len(texts)) if rows is None else rows
 
     def forward(places):
-        batch = texts.batch(rows[places], network.device)
-        pooled = network.pooled(**batch)
-        return pooled, network.head(pooled)
+        return network.answers(**texts.batch(rows[places], network.device))
 
     training = network.training
     network.eval()

@@ -54,7 +54,7 @@ class TextSamples:
 
     def store(self, network):
         """Run the frozen layers of a network once, and keep the states of tokens."""
-        shape = (int(self.lengths.sum()), network.head.in_features)
+        shape = (int(self.lengths.sum()), network.width)
         if 4 * shape[0] * shape[1] <= _MOST_IN_MEMORY:
             stored = np.empty(shape, np.float32)
         else:

@@ -71,10 +71,10 @@ class EpochTasks(TrainerCallback):
     """Report each epoch, or its part before the early point, to a `FitTask`."""
 
     def __init__(self, fit_task, network):
-        self.fit_task, self.epoch, head = fit_task, ExitStack(), network.head
-        logits = np.empty((0, head.out_features), np.float32)
+        self.fit_task, self.epoch = fit_task, ExitStack()
+        logits = np.empty((0, network.n_classes), np.float32)
         self.fitted = {"_network": network, "logits_": logits}
-        self.fitted["n_features_out_"] = head.in_features
+        self.fitted["n_features_out_"] = network.width
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Begin the task of an epoch."""

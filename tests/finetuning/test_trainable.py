@@ -15,8 +15,8 @@ START = {"early_point": "epochs", "stop_epoch": 0, "max_epochs": 1, "random_stat
 def test_a_model_that_cannot_be_trained_is_refused(monkeypatch):
     load = _base.load_backbone
 
-    def frozen(*settings):
-        backbone, *others = load(*settings)
+    def frozen(*settings, **hub):
+        backbone, *others = load(*settings, **hub)
         return (backbone.requires_grad_(False), *others)
 
     monkeypatch.setattr(_base, "load_backbone", frozen)
