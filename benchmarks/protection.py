@@ -6,10 +6,10 @@
 
 The pools are those of ``memorization.py``: texts of a set, 3.3 % with a wrong label.
 What is trained is a logistic regression on MiniLM sentence embeddings, 2,000 texts and
-64 models an arm, or with ``--finetune`` the two upper layers of MiniLM itself, 1,000
-texts, 4 epochs and 16 models an arm. Risky is the tenth that the score before any training puts
-first. All arms of `audit_protection` share seeds and halves. A fine-tune that was
-killed goes on from the models in the work folder.
+64 models an arm, or with ``--finetune`` the two upper layers of MiniLM itself, 800
+texts, 3 epochs and 16 models an arm. Risky is the tenth that the score before any
+training puts first. All arms of `audit_protection` share seeds and halves. A fine-tune
+that was killed goes on from the models in the work folder.
 
 The result is ``benchmarks/results/protection-<set>.json``, with ``--finetune``
 ``protection-<set>-finetune.json``; ``--write`` puts all of them into
@@ -188,7 +188,7 @@ def main():
         settings = Settings(given.dataset, n_shadow=64)
         if given.finetune:
             settings = Settings(
-                given.dataset, pool=1_000, n_shadow=16, epochs=4, learning_rate=5e-4
+                given.dataset, pool=800, n_shadow=16, epochs=3, learning_rate=5e-4
             )
         if given.n_shadow:
             settings = replace(settings, n_shadow=given.n_shadow)

@@ -122,6 +122,35 @@ class ProtectionAudit(WideTable):
             )
         return type(self)(*self._made_of, reference)
 
+    def to_html(self, path, risk, **options):
+        """Write the report of a risk table, with this audit as its evidence.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to, ending in .html, .md or .json.
+
+        risk : RiskTable
+            Scores of the samples.
+
+        **options : dict
+            As those of :func:`smilearn.report.write_report`.
+
+        Returns
+        -------
+        path : Path
+            Where the report is.
+
+        Raises
+        ------
+        InvalidInputError
+            As by :func:`smilearn.report.write_report`.
+        """
+        against = [self, *[self.against(RANDOM)] * (RANDOM in self.arms)]
+        tables = {f"Protection, against {each.reference}": each for each in against}
+        tables |= options.pop("evidence", None) or {}
+        return risk.to_html(path, evidence=tables, **options)
+
     def _html_note(self):
         """Also say of whom the rows do not speak by themselves."""
         n_others = int((self.samples["group"] == "random").sum())

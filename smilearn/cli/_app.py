@@ -16,6 +16,7 @@ from smilearn.cli import (
     _report,
     _score,
     _table,
+    _train,
 )
 from smilearn.cli._exit_codes import Commands
 
@@ -33,6 +34,7 @@ for command in (
     _filter.filter_,
     _table.table,
     _report.report,
+    _train.train,
     _audit.audit,
     _demo.demo,
     _doctor.doctor,

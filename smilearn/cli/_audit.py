@@ -7,12 +7,17 @@ import typer
 
 from smilearn.cli._options import (
     Delimiter,
+    Id,
     InFile,
     Json,
+    Label,
     LearningRate,
+    Model,
     Quiet,
+    RunFolder,
     SafeCsv,
     Seed,
+    Text,
     check_folder,
     check_output,
     only_csv,
@@ -26,19 +31,13 @@ SHOWN = ("rank", "lira", "lira_std", "counterfactual", "label")
 
 def audit(
     data: InFile,
-    label: Annotated[str, typer.Option(help="Column of the labels.")],
-    text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
-    id_: Annotated[
-        str | None,
-        typer.Option("--id", help="Column of ids to keep; else row numbers."),
-    ] = None,
+    label: Label,
+    text: Text = None,
+    id_: Id = None,
     n_shadow: Annotated[
         int, typer.Option(min=2, help="Models to train, in pairs: an even number.")
     ] = 4,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Folder or Hub name of an encoder; MiniLM if not given."),
-    ] = None,
+    model: Model = None,
     max_epochs: Annotated[
         int | None,
         typer.Option(min=1, help="Passes over the data of each model; 3 if not given."),
@@ -59,13 +58,7 @@ def audit(
             help="Shrink few models towards the risk score of the base model.",
         ),
     ] = True,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            file_okay=False,
-            help="Keep finished models here, and go on from those that are there.",
-        ),
-    ] = None,
+    folder: RunFolder = None,
     out: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Table to write.")
     ] = None,

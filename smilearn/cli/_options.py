@@ -63,6 +63,21 @@ InFile = Annotated[
         help="CSV, JSON Lines or Parquet.",
     ),
 ]
+Label = Annotated[str, typer.Option(help="Column of the labels.")]
+Text = Annotated[str | None, typer.Option(help="Column of the texts.")]
+Id = Annotated[
+    str | None, typer.Option("--id", help="Column of ids to keep; else row numbers.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Folder or Hub name of an encoder; MiniLM if not given."),
+]
+RunFolder = Annotated[
+    Path | None,
+    typer.Option(
+        file_okay=False, help="Keep what is trained here, and go on from what is there."
+    ),
+]
 Delimiter = Annotated[
     str,
     typer.Option(parser=delimiter_of, help="Between the cells of a CSV file of data."),
@@ -160,6 +175,13 @@ def check_report(out, *inputs):
                 "another file."
             )
     check_folder((out.resolve() if out.is_symlink() else out).parent, out)
+
+
+def check_new_folder(folder):
+    """Refuse a folder that holds something, or cannot be made."""
+    if folder.exists() and any(folder.iterdir()):
+        raise InvalidInputError(f"{folder} is not empty; name a new folder.")
+    check_folder(folder, folder)
 
 
 def check_folder(folder, out):

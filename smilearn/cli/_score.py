@@ -11,11 +11,16 @@ import typer
 
 from smilearn.cli._options import (
     Delimiter,
+    Id,
     Json,
+    Label,
     LearningRate,
+    Model,
     Quiet,
+    RunFolder,
     SafeCsv,
     Seed,
+    Text,
     check_folder,
     check_output,
     check_report,
@@ -40,7 +45,7 @@ Format = StrEnum("Format", "CSV JSONL")
 
 
 def score(
-    label: Annotated[str, typer.Option(help="Column of the labels.")],
+    label: Label,
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -65,19 +70,13 @@ def score(
             "a folder, for one file for each partition.",
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
-    id_: Annotated[
-        str | None,
-        typer.Option("--id", help="Column of ids to keep; else row numbers."),
-    ] = None,
+    text: Text = None,
+    id_: Id = None,
     keep: Annotated[
         list[str] | None,
         typer.Option(help="Column to keep in the table; may be given several times."),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Folder or Hub name of an encoder; MiniLM if not given."),
-    ] = None,
+    model: Model = None,
     moment: Annotated[
         Moment,
         typer.Option(
@@ -116,13 +115,7 @@ def score(
         ),
     ] = None,
     learning_rate: LearningRate = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            file_okay=False,
-            help="Keep what is trained here, and go on from it (early, held-out).",
-        ),
-    ] = None,
+    folder: RunFolder = None,
     report: Annotated[
         Path | None,
         typer.Option(

@@ -7,6 +7,7 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from smilearn.embedding._pretrained import quiet_transformers
 from smilearn.exceptions import InvalidInputError
 from smilearn.finetuning._base import FineTuning, with_shared_docs
 from smilearn.finetuning._frozen_layers import merged
@@ -123,8 +124,9 @@ class FineTunedClassifier(ClassifierMixin, FineTuning):
         names = [str(name) for name in self.classes_.tolist()]
         model.config.id2label = dict(enumerate(names))
         model.config.label2id = {name: code for code, name in enumerate(names)}
-        model.save_pretrained(folder)
-        self.tokenizer_.save_pretrained(folder)
+        with quiet_transformers():
+            model.save_pretrained(folder)
+            self.tokenizer_.save_pretrained(folder)
 
     def decision_function(self, texts):
         """Logits of texts.

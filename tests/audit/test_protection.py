@@ -7,7 +7,13 @@ import pytest
 from shadow_models import Breaking, Lookup, X, Y, audited
 from sklearn.linear_model import LogisticRegression
 
-from smilearn import FilteredEstimator, RiskFilter, ShadowAudit, audit_protection
+from smilearn import (
+    FilteredEstimator,
+    RiskFilter,
+    RiskTable,
+    ShadowAudit,
+    audit_protection,
+)
 from smilearn.audit._membership import attack_summary
 from smilearn.audit._protection import (
     MEASURES,
@@ -351,3 +357,13 @@ def test_what_has_no_name_in_another_process_is_audited_all_the_same():
 
     audit = audited(Here(n_planted=6), n_shadow=4)
     assert len(audit_protection(audit, [0], X, Y, n_bootstrap=5)) == 66
+
+
+def test_a_report_with_the_audit_as_evidence(tmp_path):
+    effect = effect_of(n_shadow=4)
+    risk = RiskTable(np.where(PLANTED, -5.0, 0.0), Y)
+    more = {"More": effect.samples.head(3)}
+    page = effect.to_html(tmp_path / "report.html", risk, evidence=more).read_text()
+    for title in ("Protection, against nothing", "Protection, against random", "More"):
+        assert title in page
+    assert "newly_exposed" in page

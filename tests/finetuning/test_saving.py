@@ -22,8 +22,8 @@ def fitted(folder, **changed):
 
 
 FOLDERS = {
-    **{kind: tiny.folder for kind in ("bert", "roberta", "distilbert", "qwen2")},
-    **{kind: decoder for kind in ("gpt2", "llama")},
+    **dict.fromkeys(("bert", "roberta", "distilbert", "qwen2"), tiny.folder),
+    **dict.fromkeys(("gpt2", "llama"), decoder),
 }
 
 
@@ -76,7 +76,7 @@ def test_numbers_as_labels_and_a_pickle(tmp_path):
 
 def test_a_linear_head_cannot_be_saved(tmp_path):
     classifier = fitted(tiny.folder("bert"), head="linear", max_epochs=1)
-    with pytest.raises(InvalidInputError, match="joblib.dump keeps this one"):
+    with pytest.raises(InvalidInputError, match=r"joblib\.dump keeps this one"):
         classifier.save_pretrained(tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,222 @@
+"""The train command: labelled texts in, a fine-tuned model that transformers opens."""
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smilearn.cli._options import (
+    Delimiter,
+    InFile,
+    Json,
+    Label,
+    LearningRate,
+    Model,
+    Quiet,
+    RiskId,
+    RunFolder,
+    Seed,
+    check_folder,
+    check_new_folder,
+    is_table,
+    only_csv,
+    share_of,
+    that,
+    tuning_of,
+)
+from smilearn.cli._terminal import Messages
+from smilearn.exceptions import InvalidInputError
+
+_DONE = {
+    "drop": "dropped",
+    "reweight": "gave less weight to",
+    "flatten": "flattened the labels of",
+    "clip": "clipped the gradients of",
+    "passes": "took out of later epochs",
+}
+_ON = {"reweight": "loss", "flatten": "label", "clip": "gradient", "passes": "passes"}
+Protection = StrEnum("Protection", [name.upper() for name in (*_DONE, "early")])
+
+
+def train(
+    data: InFile,
+    label: Label,
+    text: Annotated[str, typer.Option(help="Column of the texts.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="New folder for the model.")
+    ],
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            callback=is_table,
+            help="Rows that are not trained on, to tell the accuracy on.",
+        ),
+    ] = None,
+    protect: Annotated[
+        Protection | None,
+        typer.Option(
+            help="What is done with the risky rows: drop them, give them less weight, "
+            "flatten their labels, clip their gradients, leave them out of later "
+            "epochs; or stop all training at the early point."
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            parser=share_of,
+            help="Share of the rows that is risky: 0.05 or 5%. If not given, labels of "
+            "a probability below 5 %, where another one is likelier.",
+        ),
+    ] = None,
+    risk: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            callback=is_table,
+            help="Risk table of the same rows; else they are scored with the base "
+            "model.",
+        ),
+    ] = None,
+    id_: RiskId = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            callback=that(lambda value: value > 0, "above 0"),
+            help="Train with differential privacy (DP-SGD) up to this epsilon.",
+        ),
+    ] = None,
+    model: Model = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the data; 3 if not given.")
+    ] = None,
+    learning_rate: LearningRate = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts in a step.")] = 32,
+    freeze_layers: Annotated[
+        int, typer.Option(min=0, help="Lowest layers that are not trained.")
+    ] = 0,
+    lora: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train adapters of this rank instead of all weights."),
+    ] = None,
+    folder: RunFolder = None,
+    delimiter: Delimiter = ",",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Fine-tune a classifier of texts, with risky rows protected if asked for.
+
+    The folder is one of transformers: AutoModelForSequenceClassification opens it.
+    """
+    from smilearn.cli import _inputs
+    from smilearn.embedding._pretrained import default_model
+    from smilearn.finetuning._classifier import FineTunedClassifier
+    from smilearn.tables._io import file_kind, read_frame
+    from smilearn.utils._labels import check_labelled_texts, class_labels
+
+    messages = Messages(quiet=quiet, as_json=as_json)
+    acts_on_rows = protect is not None and protect.value in _DONE
+    for name, value in (("share", share), ("risk", risk)):
+        if value is not None and not acts_on_rows:
+            raise InvalidInputError(
+                f"--{name} says which rows are risky, and here nothing is done with "
+                "them; name a protection of rows with --protect, or leave it out."
+            )
+    check_new_folder(out)
+    if folder:
+        check_folder(folder, folder)
+    only_csv(data, file_kind(data), delimiter=delimiter != ",")
+
+    def read(path):
+        frame = read_frame(path, delimiter=delimiter)
+        labels = _inputs.label_column(frame, label, path)
+        return _inputs.column_of(frame, text, path), labels
+
+    texts, labels = read(data)
+    texts, *_ = check_labelled_texts(texts, labels)
+    labels, model = class_labels(labels), model or default_model()
+    unseen = read(test) if test else None
+    classifier = FineTunedClassifier(
+        model,
+        head="standard",
+        early_point="median-loss" if protect == "early" else None,
+        privacy=epsilon,
+        batch_size=batch_size,
+        freeze_layers=freeze_layers,
+        lora=lora,
+        checkpoint_folder=folder,
+        random_state=seed,
+        verbose=messages.progress,
+        **tuning_of(max_epochs, learning_rate, 3, tunes=True),
+    )
+    if lora and learning_rate is None:
+        classifier.set_params(learning_rate="auto")
+    fitted, start = classifier, time.perf_counter()
+    with messages.warnings():
+        if acts_on_rows:
+            rows = data, risk, id_, label, delimiter
+            cleaner = _cleaner(rows, share, protect, model, seed)
+            fitted = _protected(classifier, cleaner, protect)
+        fitted.fit(texts, labels)
+        classifier = getattr(fitted, "estimator_", fitted)
+        right = None
+        if unseen:
+            said = classifier.predict(unseen[0])
+            right = float((said == class_labels(unseen[1])).mean())
+        classifier.save_pretrained(out)
+    facts = {
+        "out": str(out),
+        "n_samples": len(texts),
+        "n_classes": len(classifier.classes_),
+        "epochs": classifier.history_[-1]["epoch"],
+        "seconds": round(time.perf_counter() - start, 1),
+        "protect": protect and protect.value,
+    }
+    parts = [
+        f"{out}: trained on {len(texts):,} samples of {facts['n_classes']} classes, "
+        f"{facts['epochs']:.3g} epochs, {facts['seconds']:,.0f} seconds"
+    ]
+    if acts_on_rows:
+        facts["n_risky"] = int((~fitted.filter_.support_).sum())
+        parts.append(f"{_DONE[protect.value]} {facts['n_risky']:,} risky ones")
+    if epsilon is not None:
+        facts["epsilon"] = classifier.epsilon_
+        facts["delta"] = classifier.privacy_["delta"]
+        parts.append(f"epsilon {facts['epsilon']:.3g} at delta {facts['delta']:.2g}")
+    if unseen:
+        facts["accuracy"] = right
+        parts.append(f"accuracy {right:.3f} on {test}")
+    messages.say("; ".join(parts) + ".", facts)
+
+
+def _cleaner(rows, share, protect, model, seed):
+    """Filter that says which rows are risky: by their risk table, or scored now."""
+    from sklearn.pipeline import make_pipeline
+
+    from smilearn.cli._rows import match
+    from smilearn.embedding._hidden_states import HiddenStateEmbedder
+    from smilearn.filtering._filter import RiskFilter
+    from smilearn.scoring._scorer import SlicedMIScorer
+
+    if rows[1]:
+        asks = share is None or protect == "flatten"
+        more = ("probability", "most_likely_label") if asks else ()
+        return RiskFilter(match(*rows, more), share=share)
+    embedder = HiddenStateEmbedder(model, layer="spread")
+    scorer = make_pipeline(embedder, SlicedMIScorer(random_state=seed))
+    return RiskFilter(scorer, share=share)
+
+
+def _protected(classifier, cleaner, protect):
+    """The classifier, and what is done with the rows that are risky."""
+    from smilearn.filtering._filtered_estimator import FilteredEstimator
+    from smilearn.filtering._reweighter import RiskReweighter
+
+    if protect == "drop":
+        return FilteredEstimator(classifier, cleaner)
+    return RiskReweighter(classifier, cleaner, on=_ON[protect.value])
