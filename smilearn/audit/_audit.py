@@ -303,7 +303,7 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
         self.shadow_in_, self.statistic_ = members, answers.statistic
         self.prior_scores_ = prior
         self.log_proba_, self.correct_ = answers.log_proba, answers.correct
-        self.seconds_ = answers.seconds
+        self._seconds = answers.seconds
         self.n_infinite_, self.log_lira_ = answers.n_infinite, answers.log_lira()
         self.lira_, self.lira_std_ = answers.lira(target), answers.lira_std(target)
         self.audited_ = members.any(0) if target is None else members[target]
@@ -497,7 +497,7 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
     @property
     def _answers(self):
         state = self.shadow_in_, self.statistic_, self.log_proba_, self.correct_
-        more = {"seconds": self.seconds_, "prior": self.prior_scores_}
+        more = {"seconds": self._seconds, "prior": self.prior_scores_}
         return ShadowAnswers(*state, **more)
 
     def _run(self, X, labels, params, seed):
