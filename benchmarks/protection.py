@@ -66,11 +66,14 @@ def table_of(X, y):
 def of_regression(risk):
     """A logistic regression, and what may protect its samples."""
     plain = LogisticRegression(C=100.0, max_iter=2_000)
+    strong = LogisticRegression(C=1.0, max_iter=2_000)
     arms = {
         "weighted": RiskReweighter(plain, risk),
         "flattened": RiskReweighter(plain, risk, on="label"),
         "relabelled": RiskReweighter(plain, risk, weight="hard", on="label"),
-        "penalty x 100": LogisticRegression(C=1.0, max_iter=2_000),
+        "penalty x 100": strong,
+        "weighted, penalty x 100": RiskReweighter(strong, risk),
+        "flattened, penalty x 100": RiskReweighter(strong, risk, on="label"),
     }
     return plain, arms
 
@@ -79,11 +82,13 @@ def of_finetune(risk, settings, device):
     """MiniLM, and what may protect its samples."""
     training = settings.training(device)
     plain = FineTunedClassifier(**training)
+    early = FineTunedClassifier(**training, early_point="median-loss")
     head = training | {"freeze_layers": 6, "batch_size": 128, "max_epochs": 10}
     arms = {
         "flattened": RiskReweighter(plain, risk, on="label"),
         "fewer passes": RiskReweighter(plain, risk, on="passes"),
-        "early point": FineTunedClassifier(**training, early_point="median-loss"),
+        "early point": early,
+        "weighted, early point": RiskReweighter(early, risk),
         "private, head alone": FineTunedClassifier(
             **head | {"learning_rate": 3e-2}, privacy=8.0
         ),
