@@ -127,6 +127,12 @@ def train(
                 f"--{name} says which rows are risky, and here nothing is done with "
                 "them; name a protection of rows with --protect, or leave it out."
             )
+    if acts_on_rows and epsilon is not None:
+        raise InvalidInputError(
+            f"--epsilon and --protect {protect.value} exclude each other: which rows "
+            "are risky is read from all rows, without noise, so that no guarantee is "
+            "left. Give one of them."
+        )
     check_new_folder(out)
     if folder:
         check_folder(folder, folder)

@@ -71,7 +71,7 @@ class Scored:
         if wrong is not None:
             labels, counts = np.unique(self.table["label"][wrong], return_counts=True)
             order = np.argsort(-counts, kind="stable")[:5]
-            named = [f"{printable(labels[i], 30)} {counts[i]}" for i in order]
+            named = [f"{printable(labels[i], 30)}: {counts[i]}" for i in order]
             named += [f"{len(labels) - 5} more classes"] if len(labels) > 5 else []
             lines.append(
                 f"{wrong.sum():,} of {len(wrong):,} labels look wrong: by all other "

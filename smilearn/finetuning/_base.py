@@ -136,7 +136,9 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         sample by sample. A float is the largest epsilon; a dict has `epsilon` or
         `noise_multiplier` (0: clipping alone, without a guarantee), and any of `delta`
         (default: ``0.1 / n_samples``) and `max_grad_norm` (1.0). Not with an early
-        point that is read from losses, which are not private.
+        point that is read from losses, which are not private. The guarantee is for one
+        sample in the texts and labels of `fit`: what else was made from them, such as
+        weights, a filter, or ``class_weight="balanced"``, is outside it.
 
     max_length : int, default=None
         Tokens read of a text; None takes what the model can, 512 at most.
@@ -392,6 +394,10 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
                 )
         if self.privacy is None:
             return None
+        if clips:
+            raise InvalidInputError(
+                "privacy clips all samples to max_grad_norm; leave out clip."
+            )
         n_epochs = self.max_epochs
         return privacy_settings(self.privacy, n_samples, self.batch_size, n_epochs)
 

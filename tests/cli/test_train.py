@@ -107,6 +107,7 @@ def test_it_goes_on_from_its_folder(data, tiny_encoder):
         (["--protect", "early", "--share", "5%"], "name a protection of rows"),
         (["--epsilon", "0"], "0.0 is not above 0"),
         (["--epsilon", "8", "--protect", "early"], "privacy needs early_point=None or"),
+        (["--epsilon", "8", "--protect", "drop"], "no guarantee is left"),
         (["--protect", "pray"], "'pray' is not one of"),
         (["--test", "other.csv"], "other.csv"),
     ],

@@ -285,6 +285,7 @@ def test_a_killed_run_goes_on(tiny_encoder, tmp_path, limit, monkeypatch):
             {},
             "or 'epochs'; got 'gap'",
         ),
+        ({"privacy": 8.0}, {"clip": np.ones(40)}, "leave out clip"),
         ({"privacy": 8.0, "gradient_accumulation": 2}, {}, "accumulation=1; got 2"),
         ({"gradient_accumulation": 2}, {"clip": np.ones(40)}, "accumulation=1; got 2"),
         ({"mixed_precision": "fp16"}, {"clip": np.ones(40)}, "clip needs mixed_p"),
