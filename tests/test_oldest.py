@@ -24,7 +24,7 @@ def lower_bounds(requirements):
 def declared(project):
     extras = project["optional-dependencies"]
     used = ("test", "frames", "finetune", "datalab", "datasets", "openvino", "plot")
-    used = (*used, "distributed")
+    used = (*used, "distributed", "privacy")
     asked = [each for name in used for each in extras.get(name, [])]
     return lower_bounds([*project["dependencies"], *asked])
 

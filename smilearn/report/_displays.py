@@ -3,11 +3,16 @@
 import numpy as np
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.tables._plot import plain
+from smilearn.utils._escapes import printable
 from smilearn.utils._optional import require
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b5482f", "#888888"
 _ROBUST = 0.005, 0.995  # quantiles at which an axis of risk ends
+
+
+def plain(label):
+    """A label as text that is no formula to matplotlib."""
+    return printable(label, 30).replace("$", r"\$")
 
 
 class Display:

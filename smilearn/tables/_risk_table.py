@@ -18,7 +18,6 @@ from smilearn.tables._comparison import compare_tables
 from smilearn.tables._groups import risk_groups
 from smilearn.tables._io import file_kind, read_frame, require_columns
 from smilearn.tables._matching import join_risk
-from smilearn.tables._plot import plot_risk
 from smilearn.tables._table import Table, checked_count
 
 _NUMBERS = ("risk", "probability", "psmi", "std")
@@ -270,30 +269,6 @@ class RiskTable(Table):
             If it is no frame, rows do not match, or a name is taken.
         """
         return join_risk(self, frame, on, prefix)
-
-    def plot(self, kind="hist", *, ax=None):
-        """Draw the risk with matplotlib.
-
-        Parameters
-        ----------
-        kind : {"hist", "by_class", "rank"}, default="hist"
-            Samples by risk; a box for each of the 30 riskiest classes, with its 5th and
-            95th percentile; or risk by rank.
-
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        ax : matplotlib.axes.Axes
-            What was drawn on. Its title counts samples of infinite risk, left out.
-
-        Raises
-        ------
-        InvalidInputError
-            If the kind is unknown or there is nothing to draw.
-        """
-        return plot_risk(self, kind, ax)
 
     def to_html(self, path, **options):
         """Write a report that opens in any browser, offline; or Markdown, or JSON.
