@@ -6,7 +6,7 @@
 
 The pools are those of ``memorization.py``: texts of a set, 3.3 % with a wrong label.
 What is trained is a logistic regression on MiniLM sentence embeddings, 2,000 texts and
-64 models an arm, or with ``--finetune`` the two upper layers of MiniLM itself, 800
+64 models an arm, or with ``--finetune`` the uppermost layer of MiniLM itself, 800
 texts, 3 epochs and 16 models an arm. Risky is the tenth that the score before any
 training puts first. All arms of `audit_protection` share seeds and halves. A fine-tune
 that was killed goes on from the models in the work folder.
@@ -86,7 +86,6 @@ def of_finetune(risk, settings, device):
     head = training | {"freeze_layers": 6, "batch_size": 128, "max_epochs": 10}
     arms = {
         "flattened": RiskReweighter(plain, risk, on="label"),
-        "fewer passes": RiskReweighter(plain, risk, on="passes"),
         "early point": early,
         "weighted, early point": RiskReweighter(early, risk),
         "private, head alone": FineTunedClassifier(
@@ -193,7 +192,12 @@ def main():
         settings = Settings(given.dataset, n_shadow=64)
         if given.finetune:
             settings = Settings(
-                given.dataset, pool=800, n_shadow=16, epochs=3, learning_rate=5e-4
+                given.dataset,
+                pool=800,
+                n_shadow=16,
+                epochs=3,
+                freeze_layers=5,
+                learning_rate=1e-3,
             )
         if given.n_shadow:
             settings = replace(settings, n_shadow=given.n_shadow)

@@ -1,6 +1,8 @@
 """What protection of some samples does, to them and to others."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -198,7 +200,9 @@ def audit_protection(
 
     protections : dict of str to estimator, default=None
         Name of an arm -> what is trained in it, such as a `RiskReweighter` around the
-        estimator, or a `FineTunedClassifier` with `privacy`.
+        estimator, or a `FineTunedClassifier` with `privacy`. A filter inside is fitted
+        to the half of each model; a risk table serves all halves where `X` is of pandas
+        with the ids as its index (``RiskFilter(table, match="index")``).
 
     drop : bool, default=True
         Whether to train the arm "drop", without the risky samples.
@@ -279,7 +283,8 @@ def audit_protection(
     labels = one_label_each(y, "audit_protection")
     check_aligned(X, {"y": labels})
     gone = risky_samples(risky, len(labels))
-    if not 0 < share < 1 or n_bootstrap < 2:
+    numbers = isinstance(share, Real) and isinstance(n_bootstrap, Integral)
+    if not numbers or not 0 < share < 1 or n_bootstrap < 2:
         raise InvalidInputError(
             "share must be between 0 and 1, and n_bootstrap 2 or more; got "
             f"{share!r} and {n_bootstrap!r}."
@@ -333,6 +338,11 @@ def audit_protection(
 
 def _checked(protections):
     """Estimators of the arms, or what is wrong with them."""
+    if not isinstance(protections, Mapping):
+        raise InvalidInputError(
+            "protections must be a dict of names and estimators; got "
+            f"{type(protections).__name__}."
+        )
     for name, estimator in protections.items():
         if name in (NOTHING, DROP, RANDOM) or not isinstance(name, str):
             raise InvalidInputError(

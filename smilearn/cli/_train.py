@@ -1,5 +1,6 @@
 """The train command: labelled texts in, a fine-tuned model that transformers opens."""
 
+import math
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -86,8 +87,9 @@ def train(
     epsilon: Annotated[
         float | None,
         typer.Option(
-            callback=that(lambda value: value > 0, "above 0"),
-            help="Train with differential privacy (DP-SGD) up to this epsilon.",
+            callback=that(lambda value: 0 < value < math.inf, "a number above 0"),
+            help="Train with differential privacy (DP-SGD) up to this epsilon; the "
+            "seed is then drawn, as it must be a secret.",
         ),
     ] = None,
     model: Model = None,
@@ -113,6 +115,8 @@ def train(
 
     The folder is one of transformers: AutoModelForSequenceClassification opens it.
     """
+    import numpy as np
+
     from smilearn.cli import _inputs
     from smilearn.embedding._pretrained import default_model
     from smilearn.finetuning._classifier import FineTunedClassifier
@@ -121,6 +125,8 @@ def train(
 
     messages = Messages(quiet=quiet, as_json=as_json)
     acts_on_rows = protect is not None and protect.value in _DONE
+    if id_ and not risk:
+        raise InvalidInputError("--id is of the risk table; name one with --risk.")
     for name, value in (("share", share), ("risk", risk)):
         if value is not None and not acts_on_rows:
             raise InvalidInputError(
@@ -147,6 +153,11 @@ def train(
     texts, *_ = check_labelled_texts(texts, labels)
     labels, model = class_labels(labels), model or default_model()
     unseen = read(test) if test else None
+    if unseen and not {*map(str, unseen[1])} & {*map(str, labels.tolist())}:
+        raise InvalidInputError(
+            f"{test}: none of its labels, such as {unseen[1][0]!r}, is one of {data}, "
+            f"such as {labels[0]!r}."
+        )
     classifier = FineTunedClassifier(
         model,
         head="standard",
@@ -156,7 +167,7 @@ def train(
         freeze_layers=freeze_layers,
         lora=lora,
         checkpoint_folder=folder,
-        random_state=seed,
+        random_state=seed if epsilon is None else None,
         verbose=messages.progress,
         **tuning_of(max_epochs, learning_rate, 3, tunes=True),
     )
@@ -173,7 +184,7 @@ def train(
         right = None
         if unseen:
             said = classifier.predict(unseen[0])
-            right = float((said == class_labels(unseen[1])).mean())
+            right = float(np.mean(said.astype(str) == np.array(unseen[1]).astype(str)))
         classifier.save_pretrained(out)
     facts = {
         "out": str(out),

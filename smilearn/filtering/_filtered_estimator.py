@@ -7,6 +7,7 @@ from sklearn.utils.validation import _num_samples
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._meta import MetaEstimator
+from smilearn.filtering._pipelines import refuse_private
 from smilearn.utils._indexing import check_aligned, is_aligned, take_samples
 from smilearn.utils._sklearn_compat import HasMethods, fit_context
 
@@ -98,6 +99,7 @@ class FilteredEstimator(MetaEstimator):
         InvalidInputError
             If the filter does not say which samples it kept, or refuses the samples.
         """
+        refuse_private(self.estimator)
         wanted, of_filter = self._requested(params)
         along = ("sample_weight", "groups")
         check_aligned(

@@ -119,6 +119,15 @@ def fit_parameter(estimator, name="sample_weight"):
     return "".join(prefix) + name
 
 
+def refuse_private(estimator):
+    """Refuse to make weights or a filter of data whose model is to be private."""
+    if getattr(layers(estimator)[-1], "privacy", None) is not None:
+        raise InvalidInputError(
+            "Which samples are risky is read from all of them, without noise: no "
+            "guarantee of privacy is left. Fit the private estimator without a filter."
+        )
+
+
 def takes(estimator, name):
     """Whether the `fit` of an estimator, or of what is inside it, has a parameter."""
     parameters = inspect.signature(layers(estimator)[-1].fit).parameters

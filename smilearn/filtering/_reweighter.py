@@ -6,11 +6,17 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
+from sklearn.model_selection._search import BaseSearchCV
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._filter import RiskFilter
 from smilearn.filtering._meta import MetaEstimator
-from smilearn.filtering._pipelines import fit_parameter, takes
+from smilearn.filtering._pipelines import (
+    fit_parameter,
+    layers,
+    refuse_private,
+    takes,
+)
 from smilearn.utils._indexing import check_aligned, is_aligned, take_samples
 from smilearn.utils._labels import one_label_each
 from smilearn.utils._sklearn_compat import (
@@ -58,10 +64,12 @@ class RiskReweighter(MetaEstimator):
         the label in what a sample is trained towards; the rest is the probability of
         the classes by all other samples, as the filter knows it (label smoothing
         towards the prediction without the sample). An estimator without `soft_labels`,
-        as `FineTunedClassifier` has them, is given each sample once a class, weighted.
+        as `FineTunedClassifier` has them, is given each sample once a class, weighted;
+        steps of a pipeline before it count such a sample twice.
         "gradient", for `FineTunedClassifier`: the norm of the gradient of a sample is
-        clipped to ``weight / (1 - weight)`` times the median of its batch. "passes",
-        for `FineTunedClassifier`: the share of epochs in which a sample is trained on.
+        clipped to ``weight / (1 - weight)`` times the median of its batch: only those
+        near the line, and above it, are. "passes", for `FineTunedClassifier`: the share
+        of epochs in which a sample is trained on.
 
     Attributes
     ----------
@@ -152,11 +160,21 @@ class RiskReweighter(MetaEstimator):
             If the estimator does not take what `on` needs, a function of one's own
             gives no weights, or the filter knows no probabilities for ``on="label"``.
         """
+        refuse_private(self.estimator)
         repeats = self.on == "label" and not takes(self.estimator, "soft_labels")
+        if repeats and any(isinstance(e, BaseSearchCV) for e in layers(self.estimator)):
+            raise InvalidInputError(
+                'on="label" gives a sample once a class, and a search inside would put '
+                "its copies in several folds; put the search around the RiskReweighter."
+            )
         needed = "sample_weight" if repeats else _PARAMETERS[self.on]
         name = fit_parameter(self.estimator, needed)
         params = {key: each for key, each in params.items() if each is not None}
         check_aligned(X, {name: params.get(name)})
+        if name in params and not (self.on == "loss" or repeats):
+            raise InvalidInputError(
+                f'on="{self.on}" makes {name}; leave it out of fit.'
+            )
         _, of_filter = self._requested(params)
         self.filter_ = clone(self._filter())
         if self.weight == "soft":

@@ -137,8 +137,9 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         `noise_multiplier` (0: clipping alone, without a guarantee), and any of `delta`
         (default: ``0.1 / n_samples``) and `max_grad_norm` (1.0). Not with an early
         point that is read from losses, which are not private. The guarantee is for one
-        sample in the texts and labels of `fit`: what else was made from them, such as
-        weights, a filter, or ``class_weight="balanced"``, is outside it.
+        sample in the texts and labels of `fit`, not for what else was made from them,
+        such as weights or a filter, and holds while `random_state` is a secret: None
+        draws one.
 
     max_length : int, default=None
         Tokens read of a text; None takes what the model can, 512 at most.
@@ -320,7 +321,8 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
                 f"stop_epoch={self.stop_epoch} comes after max_epochs="
                 f"{self.max_epochs}. Raise max_epochs."
             )
-        weights = loss_weights(self.class_weight, self.classes_, codes, sample_weight)
+        given = self.class_weight, self.classes_, codes, sample_weight
+        weights = loss_weights(*given, private=privacy is not None)
         path = self.checkpoint_folder
         folder = None if path is None else RunFolder(path)
         device = resolve_device(self.device)
@@ -394,9 +396,10 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
                 )
         if self.privacy is None:
             return None
-        if clips:
+        if clips or self.class_weight == "balanced":
             raise InvalidInputError(
-                "privacy clips all samples to max_grad_norm; leave out clip."
+                "privacy clips all samples to max_grad_norm, and class sizes are not "
+                'private; leave out clip and class_weight="balanced".'
             )
         n_epochs = self.max_epochs
         return privacy_settings(self.privacy, n_samples, self.batch_size, n_epochs)
@@ -443,8 +446,10 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
                 "point, or lora=."
             )
         backbone.config.pad_token_id = self._tokenizer.pad_token_id
-        kind = PooledClassifier if self.head == "linear" else StandardClassifier
-        return kind(backbone, n_classes, is_decoder, frozen)
+        parts = backbone, n_classes, is_decoder, frozen
+        if self.head == "linear":
+            return PooledClassifier(*parts)
+        return StandardClassifier(*parts, self.trust_remote_code)
 
     def _hold_out(self, codes, seed):
         """Which samples are held out of training, for the rule that needs some."""

@@ -1,5 +1,6 @@
 """A fine-tuned language model as a scikit-learn classifier of texts."""
 
+import copy
 from functools import partialmethod
 
 import numpy as np
@@ -98,8 +99,9 @@ class FineTunedClassifier(ClassifierMixin, FineTuning):
         """Write the fine-tuned model as a folder of transformers.
 
         ``AutoModelForSequenceClassification``, ``pipeline("text-classification")``,
-        `HiddenStateEmbedder` and `FineTunedClassifier` open it. Adapters are merged
-        into the weights. The folder has the names of the classes, as strings.
+        `HiddenStateEmbedder` and, with a new head, `FineTunedClassifier` open it.
+        Adapters are merged into the weights. The folder has the names of the classes,
+        as strings, and reads `max_length` tokens.
 
         Parameters
         ----------
@@ -126,7 +128,9 @@ class FineTunedClassifier(ClassifierMixin, FineTuning):
         model.config.label2id = {name: code for code, name in enumerate(names)}
         with quiet_transformers():
             model.save_pretrained(folder)
-            self.tokenizer_.save_pretrained(folder)
+            tokenizer = copy.deepcopy(self.tokenizer_)
+            tokenizer.model_max_length = self._most_tokens
+            tokenizer.save_pretrained(folder)
 
     def decision_function(self, texts):
         """Logits of texts.

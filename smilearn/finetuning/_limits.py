@@ -2,7 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property, partial
 from numbers import Real
 
 import numpy as np
@@ -14,6 +14,7 @@ from transformers import Trainer, TrainerCallback
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._files import digest
 
+_MOST = 100.0  # epsilon; more protects nothing
 _PRIVACY = ("epsilon", "noise_multiplier", "delta", "max_grad_norm")
 
 
@@ -66,7 +67,7 @@ class FewerPasses(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Set the weights of the epoch, after a restart too."""
-        due = self.n_epochs > int(state.epoch + 1e-6)
+        due = self.n_epochs - 1e-9 > int(state.epoch + 1e-6)
         self.samples.weights = np.where(due, self.weights, 0.0)
 
 
@@ -87,20 +88,28 @@ def privacy_settings(privacy, n_samples, batch_size, n_epochs):
             f"privacy must have one of epsilon and noise_multiplier; got {privacy!r}."
         )
     settings = {"delta": 0.1 / n_samples, "max_grad_norm": 1.0, **asked}
+    most = {"delta": 1 / n_samples, "epsilon": _MOST}
     for name, value in settings.items():
-        least_is_valid = name == "noise_multiplier" and value == 0
-        most = 1 if name == "delta" else np.inf
-        if not isinstance(value, Real) or not (0 < value < most or least_is_valid):
-            least = "0 or more" if name == "noise_multiplier" else "above 0"
+        may_be_0, high = name == "noise_multiplier", most.get(name, np.inf)
+        valid = isinstance(value, Real) and 0 <= value < high
+        if not valid or (value == 0 and not may_be_0):
             raise InvalidInputError(
-                f"privacy: {name} must be {least} and below {most}; got {value!r}."
+                f"privacy: {name} must be {'0 or more' if may_be_0 else 'above 0'} and "
+                f"below {high:g}; got {value!r}."
             )
     n_batches = -(-n_samples // batch_size)
     settings["sample_rate"] = rate = 1 / n_batches
-    if "epsilon" in asked:
-        epsilon, delta = settings.pop("epsilon"), settings["delta"]
-        noise = noise_for(epsilon, delta, rate, n_batches * n_epochs)
-        settings["noise_multiplier"] = noise
+    try:
+        if "epsilon" in asked:
+            epsilon, delta = settings.pop("epsilon"), settings["delta"]
+            noise = noise_for(epsilon, delta, rate, n_batches * n_epochs)
+            settings["noise_multiplier"] = noise
+        spent(settings, n_batches * n_epochs)  # before the work
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise InvalidInputError(
+            "privacy: the accountant of opacus cannot tell noise and epsilon of "
+            f"{asked} ({error}). Raise epsilon, or the noise."
+        ) from error
     return settings
 
 
@@ -109,17 +118,15 @@ def noise_for(epsilon, delta, rate, n_steps):
     """Least noise multiplier that keeps to epsilon, by the accountant of opacus."""
     from opacus.accountants.utils import get_noise_multiplier
 
-    budget = {"target_epsilon": epsilon, "target_delta": delta}
-    try:
-        with _quiet_accountant():
-            return get_noise_multiplier(
-                **budget, sample_rate=rate, steps=n_steps, accountant="prv"
-            )
-    except ValueError as error:
-        raise InvalidInputError(
-            f"privacy: no noise keeps to epsilon={epsilon:g} at delta={delta:g} "
-            f"({error}). Raise epsilon."
-        ) from error
+    with _quiet_accountant():
+        return get_noise_multiplier(
+            target_epsilon=epsilon,
+            target_delta=delta,
+            sample_rate=rate,
+            steps=n_steps,
+            epsilon_tolerance=epsilon / 1_000,
+            accountant="prv",
+        )
 
 
 def spent(settings, n_steps):
@@ -134,14 +141,15 @@ def spent(settings, n_steps):
     noise, rate = settings["noise_multiplier"], settings["sample_rate"]
     accountant.history = [(noise, rate, n_steps)]
     with _quiet_accountant():
-        return float(accountant.get_epsilon(settings["delta"]))
+        return max(float(accountant.get_epsilon(settings["delta"])), 0.0)
 
 
 @contextmanager
 def _quiet_accountant():
     """Hide a warning of the bound from which the exact one is searched."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Optimal order is the largest alpha")
+        warnings.filterwarnings("ignore", "Optimal order is the")
+        warnings.filterwarnings("ignore", "overflow", RuntimeWarning)  # little noise
         yield
 
 
@@ -168,12 +176,13 @@ class LimitedTrainer(Trainer):
     """
 
     def __init__(self, *args, privacy=None, **kwargs):
-        self.privacy, self.poisson = privacy, None
+        self.poisson = None
         super().__init__(*args, **kwargs)
+        n_rows = len(self.train_dataset)
         if privacy:
-            n_rows, rate = len(self.train_dataset), privacy["sample_rate"]
+            rate = privacy["sample_rate"]
             self.poisson = PoissonBatches(n_rows, rate, self.args.seed)
-        self.limits = GradientLimits(self)
+        self.limits = GradientLimits(self.model, n_rows, privacy, self.poisson)
         self.add_callback(self.limits)
 
     def get_train_dataloader(self):
@@ -187,96 +196,109 @@ class LimitedTrainer(Trainer):
             pin_memory=self.args.dataloader_pin_memory,
         )
 
-    def compute_loss(self, model, inputs, *args, **kwargs):
-        """Note the limits of the batch, which are no input of the model."""
-        self.limits.clip = inputs.pop("clip", None)
-        self.limits.n_rows = len(inputs["input_ids"])
-        return super().compute_loss(model, inputs, *args, **kwargs)
+    def training_step(self, model, inputs, *args, **kwargs):
+        """Note the limits of the batch; refuse a model that opacus cannot follow."""
+        self.limits.batch = len(inputs["input_ids"]), inputs.pop("clip", None)
+        try:
+            return super().training_step(model, inputs, *args, **kwargs)
+        except (InvalidInputError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # whatever a model does that has no such gradients
+            if self.state.global_step:
+                raise
+            raise not_told(f"{type(error).__name__}: {error}") from error
 
 
 class GradientLimits(TrainerCallback):
     """Put clipped and noisy gradients in the place of those of a batch, by opacus."""
 
-    def __init__(self, trainer):
-        self.trainer, self.clipper, self.clip = trainer, None, None
-        self.n_rows, self.removed = 0, []
+    def __init__(self, network, n_samples, privacy=None, poisson=None):
+        self.network, self.n_samples = network, n_samples
+        self.privacy, self.poisson = privacy, poisson
+        self.batch, self.weights, self.hooks = None, None, []
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Let the model note gradients of each sample."""
         from opacus.grad_sample.grad_sample_module import GradSampleHooks
 
-        network = self.trainer.model
-        for module in network.modules():
-            if isinstance(module, nn.Embedding) and module.weight.requires_grad:
-                self.removed.append(module.register_forward_pre_hook(self._for_each))
-        self.hooks = GradSampleHooks(network, strict=False)
+        try:
+            self.samples = GradSampleHooks(self.network, strict=False)
+        except (AttributeError, NotImplementedError, TypeError) as error:
+            raise not_told(f"{type(error).__name__}: {error}") from error
+        for name, module in self.network.named_modules():  # not of opacus's copies
+            if any(p.requires_grad for p in module.parameters(recurse=False)):
+                hook = partial(self._a_row_a_text, name)
+                self.hooks.append(module.register_forward_pre_hook(hook))
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Tell the sampler which epoch it is, after a restart too."""
-        if self.trainer.poisson is not None:
-            self.trainer.poisson.epoch = int(state.epoch + 1e-6)
+        if self.poisson is not None:
+            self.poisson.epoch = int(state.epoch + 1e-6)
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
         """Clip, add noise, and leave the mean as the gradient."""
-        if self.clipper is None:
-            self.clipper = self._make_clipper()
-        clipper = self.clipper
-        self._check(clipper.params)
-        if self.trainer.privacy:
-            clipper.pre_step()
+        named = {p: n for n, p in self.network.named_parameters() if p.requires_grad}
+        used = [p for p in named if p.grad is not None]
+        self.weights = used if self.weights is None else self.weights
+        for weight in used:
+            each = getattr(weight, "grad_sample", None)
+            late = all(weight is not own for own in self.weights)
+            if late or each is None or len(each) != self.batch[0]:
+                raise not_told(f"of {named[weight]!r}")
+        if self.privacy:
+            self._clipper.pre_step()
             return
-        norms = [grads.flatten(1).norm(dim=1) for grads in clipper.grad_samples]
-        norms = torch.stack(norms, 1).norm(dim=1)
-        most = self.clip * norms.median()
-        clipper.max_grad_norm = torch.where(self.clip.isinf(), torch.inf, most)
-        clipper.clip_and_accumulate()
-        for weight in clipper.params:
-            weight.grad = weight.summed_grad / self.n_rows
+        norms = [weight.grad_sample.flatten(1).norm(dim=1) for weight in used]
+        norms, clip = torch.stack(norms, 1).norm(dim=1), self.batch[1]
+        most = clip * norms[norms > 0].median() if norms.any() else clip
+        factor = (most / (norms + 1e-6)).clamp(max=1) / len(norms)
+        for weight in used:
+            weight.grad = torch.einsum("i,i...", factor, weight.grad_sample)
         if args.max_grad_norm > 0:
-            nn.utils.clip_grad_norm_(clipper.params, args.max_grad_norm)
+            nn.utils.clip_grad_norm_(used, args.max_grad_norm)
 
     def on_optimizer_step(self, args, state, control, **kwargs):
         """Forget the gradients of the samples."""
-        self.clipper.zero_grad(set_to_none=True)
+        for weight in self.weights:
+            weight.grad_sample = weight.summed_grad = None
 
     def on_train_end(self, args, state, control, **kwargs):
         """Leave the model as it was found."""
-        self.hooks.cleanup()
-        for hook in self.removed:
+        self.samples.cleanup()
+        for hook in self.hooks:
             hook.remove()
+        for weight in self.weights or ():
+            vars(weight).pop("summed_grad", None)
 
-    def _make_clipper(self):
+    @cached_property
+    def _clipper(self):
         """An optimizer of opacus that is asked for gradients alone, not for steps."""
         from opacus.optimizers import DPOptimizer
 
-        trainer = self.trainer
-        privacy = trainer.privacy or {"noise_multiplier": 0, "max_grad_norm": 1.0}
-        rate = privacy.get("sample_rate", 1.0)
-        weights = trainer.model.parameters()
         return DPOptimizer(
-            torch.optim.SGD([p for p in weights if p.grad is not None]),
-            noise_multiplier=privacy["noise_multiplier"],
-            max_grad_norm=privacy["max_grad_norm"],
-            expected_batch_size=rate * len(trainer.train_dataset),
+            torch.optim.SGD(self.weights),
+            noise_multiplier=self.privacy["noise_multiplier"],
+            max_grad_norm=self.privacy["max_grad_norm"],
+            expected_batch_size=self.privacy["sample_rate"] * self.n_samples,
         )
 
-    def _check(self, weights):
-        """Refuse a model in which the gradients of samples cannot be told apart."""
-        for weight in weights:
-            each = getattr(weight, "grad_sample", None)
-            if each is None or len(each) != self.n_rows:
-                names = self.trainer.model.named_parameters()
-                name = next(name for name, own in names if own is weight)
-                raise InvalidInputError(
-                    f"The gradient of {name!r} cannot be told for each text, which "
-                    "clipping needs. Freeze it (freeze_layers=), or train adapters "
-                    "(lora=)."
-                )
+    def _a_row_a_text(self, name, module, inputs):
+        """See that a module gets a row a text; positions are repeated for each."""
+        if not (module.training and torch.is_grad_enabled()):
+            return None
+        n_rows, (first, *others) = self.batch[0], inputs or (None,)
+        if isinstance(module, nn.Embedding):
+            first = first if first.ndim > 1 else first[None]
+            first = first.expand(n_rows, *first.shape[1:]) if len(first) == 1 else first
+        if first is None or len(first) != n_rows:
+            raise not_told(f"of {name!r}, which is run on something else than texts")
+        return (first, *others)
 
-    def _for_each(self, module, inputs):
-        """Look positions up for each text by itself: one row of them serves all."""
-        (ids,) = inputs
-        if not module.training:
-            return inputs
-        ids = ids if ids.ndim > 1 else ids[None]
-        return (ids.expand(self.n_rows, *ids.shape[1:]) if len(ids) == 1 else ids,)
+
+def not_told(reason):
+    """Error for a model in which the gradients of texts cannot be told apart."""
+    return InvalidInputError(
+        f"Clipping needs the gradient of each text, which cannot be told ({reason}). "
+        "Train adapters (lora=), or freeze what is shared (freeze_layers=); else take "
+        "another model."
+    )

@@ -68,12 +68,15 @@ class PooledClassifier(nn.Module):
 class StandardClassifier(PooledClassifier):
     """A model for sequence classification, as transformers has it for its kind."""
 
-    def __init__(self, backbone, n_classes, is_decoder, frozen):
+    def __init__(self, backbone, n_classes, is_decoder, frozen, trust_remote_code):
         nn.Module.__init__(self)
         config = copy.deepcopy(backbone.config)
         config.num_labels = n_classes
+        config.problem_type = "single_label_classification"
         try:
-            model = AutoModelForSequenceClassification.from_config(config)
+            model = AutoModelForSequenceClassification.from_config(
+                config, trust_remote_code=trust_remote_code
+            )
         except ValueError as error:
             raise InvalidInputError(
                 f"transformers has no classifier of texts for {config.model_type!r}. "

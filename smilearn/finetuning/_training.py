@@ -135,8 +135,8 @@ def _naming(folder):
         raise
 
 
-def loss_weights(class_weight, classes, codes, sample_weight):
-    """Weight of each sample in a loss, 1 on average."""
+def loss_weights(class_weight, classes, codes, sample_weight, *, private=False):
+    """Weight of each sample in a loss, 1 on average; private ones as they are given."""
     weights = np.ones(len(codes)) if sample_weight is None else sample_weight
     by_class = np.ones(len(classes))
     if isinstance(class_weight, dict):
@@ -161,7 +161,7 @@ def loss_weights(class_weight, classes, codes, sample_weight):
             "class_weight and sample_weight must be 0 or more, and not 0 for all "
             f"texts; got class_weight={class_weight!r}."
         )
-    return weights * (len(weights) / weights.sum())
+    return weights if private else weights * (len(weights) / weights.sum())
 
 
 @contextmanager

@@ -175,6 +175,7 @@ def test_estimators_that_protect_have_arms_of_their_own(seed, tmp_path):
     ("protections", "message"),
     [
         ({"drop": Lookup()}, "name arms by other strings than"),
+        ([Lookup()], "must be a dict of names and estimators; got list"),
         ({1: Lookup()}, "name arms by other strings than"),
         ({"none": RiskFilter()}, "fit and predict_proba; 'none' is RiskFilter"),
     ],
@@ -308,6 +309,7 @@ def test_what_cannot_be_removed_is_said_before_any_training():
         (Y == "yes", {}, "Without the samples of the arm 'drop': .*class 'yes' has 0"),
         (PLANTED, {"n_shadow": 2}, "IN 2 or more"),
         (PLANTED, {"share": 1.0}, "share must be between 0 and 1"),
+        (PLANTED, {"share": "0.1"}, "share must be between 0 and 1"),
         (PLANTED, {"group": "x"}, "unexpected keyword"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import LABELS, TEXTS, mistake, succeed
+from command_line import LABELS, TEXTS, mistake, succeed, write
 from scipy.special import softmax
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -105,14 +105,17 @@ def test_it_goes_on_from_its_folder(data, tiny_encoder):
     [
         (["--share", "5%"], "--share says which rows are risky"),
         (["--protect", "early", "--share", "5%"], "name a protection of rows"),
-        (["--epsilon", "0"], "0.0 is not above 0"),
+        (["--epsilon", "0"], "0.0 is not a number above 0"),
         (["--epsilon", "8", "--protect", "early"], "privacy needs early_point=None or"),
         (["--epsilon", "8", "--protect", "drop"], "no guarantee is left"),
         (["--protect", "pray"], "'pray' is not one of"),
-        (["--test", "other.csv"], "other.csv"),
+        (["--test", "other.csv"], "none of its labels, such as 'x', is one of"),
+        (["--epsilon", "inf"], "is not a number above 0"),
+        (["--id", "key"], "--id is of the risk table"),
     ],
 )
 def test_mistakes(data, tiny_encoder, options, message):
+    write({"text": ["a"], "label": ["x"]}, "other.csv")
     Path("full").mkdir()
     Path("full/notes.txt").touch()
     arguments = [*COLUMNS, "--model", tiny_encoder, "--out"]

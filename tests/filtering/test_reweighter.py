@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from smilearn import (
     FilteredEstimator,
+    FineTunedClassifier,
     RiskFilter,
     RiskReweighter,
     RiskTable,
@@ -221,6 +222,18 @@ def test_what_an_estimator_does_not_take(data):
     large = {"weight": lambda risk: np.full(len(risk), 2.0), "on": "label"}
     with pytest.raises(InvalidInputError, match=r"needs weights in \[0, 1\]"):
         RiskReweighter(LogisticRegression(), CLEANER, **large).fit(X, y)
+    search = GridSearchCV(LogisticRegression(), {"C": [1, 9]})
+    with pytest.raises(InvalidInputError, match="put the search around"):
+        RiskReweighter(search, CLEANER, on="label").fit(X, y)
+    with pytest.raises(InvalidInputError, match="makes passes; leave it out"):
+        RiskReweighter(Takes(), CLEANER, on="passes").fit(X, y, passes=np.ones(100))
+    private = FineTunedClassifier(privacy=8.0)
+    for model in (
+        RiskReweighter(private, CLEANER),
+        FilteredEstimator(make_pipeline(StandardScaler(), private), CLEANER),
+    ):
+        with pytest.raises(InvalidInputError, match="no guarantee of privacy is left"):
+            model.fit(X, y)
     table = RiskTable(np.zeros(100), y)
     cleaner = RiskFilter(table, share=0.1)
     with pytest.raises(InvalidInputError, match="knows none"):

@@ -4,6 +4,7 @@ import pickle
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from finetuning_data import TEXTS, Y, data, make
@@ -11,7 +12,7 @@ from opacus.accountants import PRVAccountant
 from tiny_decoders import decoder
 from tiny_models import folder as tiny_folder
 from torch import nn
-from transformers import MPNetConfig, MPNetModel
+from transformers import DebertaV2Config, DebertaV2Model, MPNetConfig, MPNetModel
 
 from smilearn import (
     FineTunedClassifier,
@@ -32,6 +33,7 @@ from smilearn.finetuning._limits import (
     spent,
 )
 from smilearn.finetuning._network import PooledClassifier
+from smilearn.finetuning._training import loss_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -88,17 +90,14 @@ def by_hand(network, samples):
 
 def step_of(network, samples, privacy=None, clip=None):
     """What a training step puts in the place of the gradient."""
-    trainer = SimpleNamespace(
-        model=network, privacy=privacy, poisson=None, train_dataset=range(6)
-    )
-    limits, args = GradientLimits(trainer), SimpleNamespace(max_grad_norm=0)
-    limits.clip, limits.n_rows = clip, 6
+    limits, args = GradientLimits(network, 6, privacy), SimpleNamespace(max_grad_norm=0)
+    limits.batch = 6, clip
     limits.on_train_begin(args, None, None)
     network(**samples.collate([{"row": row} for row in range(6)]))["loss"].backward()
     limits.on_pre_optimizer_step(args, None, None)
     limits.on_train_end(args, None, None)
     assert not any(hasattr(p, "grad_sample") for p in network.parameters())
-    return torch.cat([p.grad.flatten() for p in limits.clipper.params])
+    return torch.cat([p.grad.flatten() for p in limits.weights])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -108,7 +107,7 @@ def test_clipped_gradients_by_hand(name):
     each = by_hand(network, samples)
     norms = each.norm(dim=1)
     clip = torch.tensor([0.0, 0.3, 0.7, 1.0, 5.0, torch.inf])
-    most = torch.where(clip.isinf(), torch.inf, clip * norms.median())
+    most = clip * norms.median()
     expected = (each * (most / norms).clamp(max=1)[:, None]).mean(0)
     step = step_of(network, samples, clip=clip)
     torch.testing.assert_close(step, expected, rtol=1e-3, atol=1e-5)
@@ -130,6 +129,33 @@ def test_noise_is_as_large_as_the_accountant_counts_on():
     assert noise.mean().abs() < 4 * noise.std() / len(noise) ** 0.5
 
 
+def test_weights_of_zero_are_no_part_of_the_median():
+    network, samples = network_of("bert", {})
+    samples.weights = np.array([0.0, 0, 0, 0, 1, 2])
+    norms = by_hand(network, samples).norm(dim=1)
+    step = step_of(network, samples, clip=torch.full((6,), 1e6))
+    assert step.norm() > 0.1 * norms.max() / 6
+
+
+def test_models_that_share_weights_among_texts_are_refused():
+    """Relative positions of DeBERTa go through the maps of the texts."""
+    config = DebertaV2Config(
+        vocab_size=99,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        relative_attention=True,
+        pos_att_type=["p2c", "c2p"],
+        share_att_key=True,
+    )
+    samples = network_of("bert", {})[1]
+    network = PooledClassifier(DebertaV2Model(config), 2).train()
+    network.backbone.encoder.rel_embeddings.requires_grad_(False)
+    with pytest.raises(InvalidInputError, match="on something else than texts"):
+        step_of(network, samples, clip=torch.ones(6))
+
+
 def test_a_weight_that_all_texts_share_is_refused():
     """A bias over pairs of places has no gradient of a text."""
     samples = network_of("bert", {})[1]
@@ -141,7 +167,7 @@ def test_a_weight_that_all_texts_share_is_refused():
         intermediate_size=16,
     )
     network = PooledClassifier(MPNetModel(config), 2).train()
-    with pytest.raises(InvalidInputError, match=r"relative_attention_bias.* be told"):
+    with pytest.raises(InvalidInputError, match="relative_attention_bias"):
         step_of(network, samples, clip=torch.ones(6))
 
 
@@ -178,6 +204,11 @@ def test_passes_are_the_first_epochs():
     limits = SampleLimits(np.zeros(4, int), 2, passes=passes)
     (callback,) = limits.callbacks(samples, 4)
     assert isinstance(callback, FewerPasses)
+    (odd,) = SampleLimits(np.zeros(2, int), 2, passes=[7 / 25, 14 / 25]).callbacks(
+        SimpleNamespace(weights=np.ones(2)), 25
+    )
+    odd.on_epoch_begin(None, SimpleNamespace(epoch=7.0), None)
+    assert odd.samples.weights.tolist() == [0, 1]
     trained = []
     for epoch in (0.0, 1.0, 2.0, 3.0):
         callback.on_epoch_begin(None, SimpleNamespace(epoch=epoch), None)
@@ -238,6 +269,15 @@ def test_without_noise_epsilon_is_infinite(tiny_encoder):
     assert spent({"noise_multiplier": 1.0, "sample_rate": 0.1, "delta": 0.1}, 0) == 0
 
 
+def test_private_weights_do_not_depend_on_one_another():
+    """One sample of a large weight leaves those of the others as they are."""
+    codes, weight = np.array([0, 1, 0]), np.array([400.0, 1, 1])
+    given = {0: 2.0}, np.array([0, 1]), codes
+    private = loss_weights(*given, weight, private=True)
+    assert private.tolist() == [800, 1, 2]
+    assert loss_weights(*given, weight).mean() == pytest.approx(1)
+
+
 def test_small_batches_may_be_empty(tiny_encoder):
     """Of batches of 1 to be expected, a third is empty; they are steps as others."""
     classifier = classify(tiny_encoder, privacy=8.0, batch_size=1, max_epochs=1)
@@ -277,9 +317,16 @@ def test_a_killed_run_goes_on(tiny_encoder, tmp_path, limit, monkeypatch):
         ({"privacy": {}}, {}, "one of epsilon and noise_multiplier"),
         ({"privacy": {"epsilon": 8, "noise_multiplier": 1}}, {}, "one of epsilon and"),
         ({"privacy": {"sigma": 8}}, {}, "no setting 'sigma'; settings are: epsilon"),
-        ({"privacy": {"epsilon": "8"}}, {}, "epsilon must be above 0 and below inf"),
+        ({"privacy": {"epsilon": "8"}}, {}, "epsilon must be above 0 and below 100"),
         ({"privacy": {"noise_multiplier": -1}}, {}, "noise_multiplier must be 0 or"),
-        ({"privacy": {"epsilon": 8, "delta": 1}}, {}, "delta must be .* below 1"),
+        ({"privacy": {"epsilon": 8, "delta": 1}}, {}, "and below 0.025; got 1"),
+        ({"privacy": {"epsilon": 1_000}}, {}, "above 0 and below 100; got 1000"),
+        ({"privacy": {"noise_multiplier": 0.001}}, {}, "cannot tell noise and epsilon"),
+        (
+            {"privacy": 8.0, "class_weight": "balanced"},
+            {},
+            "class sizes are not",
+        ),
         (
             {"privacy": 8.0, "early_point": "gap"},
             {},
@@ -310,31 +357,27 @@ def test_no_noise_is_enough_for_an_epsilon_next_to_nothing():
 @pytest.mark.slow
 def test_a_canary_is_exposed_without_protection_and_not_with_it(tiny_encoder):
     """A text with a wrong label and a name that no other text has."""
-    texts, y = data(60, seed=5)
-    texts[0], y = "good film the plot was Zanzibar", np.r_[0, y[1:]]
-    risk = np.r_[3.0, np.full(59, -3.0)]
-    likely = np.where(np.arange(60) == 0, 1, y)
-    probability = np.where(np.arange(60) == 0, 0.02, 0.98)
+    texts, y = data(40, seed=5)
+    texts[0], y[0] = "good film the plot was Zanzibar", 0
+    canary = np.arange(40) == 0
     table = RiskTable(
-        -risk, y, probability=probability, most_likely_label=likely, id=range(60)
+        np.where(canary, -3.0, 3.0),
+        y,
+        probability=np.where(canary, 0.02, 0.98),
+        most_likely_label=np.where(canary, 1, y),
     )
-    import pandas as pd
-
-    texts = pd.Series(texts, index=range(60))
     cleaner = RiskFilter(table, threshold=0.0, match="index")
-    plain = classify(tiny_encoder, max_epochs=20)
+    plain = classify(tiny_encoder, max_epochs=15)
     options = {"weight": lambda risk: np.where(risk > 0, 0.02, 1.0)}
     protections = {
         on: RiskReweighter(plain, cleaner, on=on, **options)
         for on in ("loss", "label", "gradient", "passes")
     }
-    protections["private"] = classify(
-        tiny_encoder, max_epochs=20, privacy={"noise_multiplier": 1.0}
-    )
-    audit = ShadowAudit(plain, n_shadow=12, random_state=0)
-    effect = audit_protection(
-        audit, [0], texts, y, protections=protections, control=False, n_bootstrap=10
-    )
+    private = {"noise_multiplier": 1.0}
+    protections["private"] = classify(tiny_encoder, max_epochs=15, privacy=private)
+    audit = ShadowAudit(plain, n_shadow=8, random_state=0)
+    run = {"protections": protections, "drop": False, "control": False}
+    effect = audit_protection(audit, [0], pd.Series(texts), y, n_bootstrap=10, **run)
     lira = {arm: effect.samples[f"lira_{arm}"][0] for arm in effect.arms}
     assert lira.pop("nothing") > 4, lira
     assert all(ratio < 1 for ratio in lira.values()), lira

@@ -64,6 +64,20 @@ def test_smilearn_opens_what_was_saved(tmp_path):
         np.testing.assert_array_equal(weight.detach(), before[name].detach())
 
 
+@pytest.mark.filterwarnings("ignore::smilearn.exceptions.TruncationWarning")
+def test_what_is_saved_reads_as_much_and_as_one_label(tmp_path):
+    model = AutoModelForSequenceClassification.from_pretrained(tiny.folder("bert"))
+    model.config.problem_type = "multi_label_classification"
+    model.save_pretrained(tmp_path / "base")
+    words = AutoTokenizer.from_pretrained(tiny.folder("bert"))
+    words.save_pretrained(tmp_path / "base")
+    classifier = fitted(tmp_path / "base", max_length=4)
+    classifier.save_pretrained(tmp_path / "model")
+    ask = pipeline("text-classification", str(tmp_path / "model"), device="cpu")
+    scores = [each["score"] for each in ask(NEW, truncation=True)]
+    np.testing.assert_allclose(scores, classifier.predict_proba(NEW).max(1), atol=1e-5)
+
+
 def test_numbers_as_labels_and_a_pickle(tmp_path):
     settings = {"head": "standard", "max_epochs": 8}
     classifier = make(tiny.folder("bert"), FineTunedClassifier, **settings)

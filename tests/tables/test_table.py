@@ -121,7 +121,6 @@ def test_unknown_column_is_a_key_error():
 @pytest.mark.parametrize(
     ("module", "method", "extra"),
     [
-        ("matplotlib", "plot", "plot"),
         ("datasets", "to_datasets", "datasets"),
         ("pyarrow", "to_arrow", "frames"),
         ("pandas", "to_pandas", "frames"),
