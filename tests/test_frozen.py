@@ -47,13 +47,17 @@ TUNED_CHANGES = {
     "loss_drop": 0.9,
     "validation_share": 0.3,
     "stop_epoch": 2.0,
+    "head": "standard",
     "max_epochs": 9,
     "evaluations_per_epoch": 7,
     "learning_rate": 0.5,
     "gradient_accumulation": 4,
     "mixed_precision": "bf16",
     "class_weight": "balanced",
+    "privacy": 8.0,
     "max_length": 3,
+    "revision": "old",
+    "trust_remote_code": True,
     "random_state": 5,
 }
 READ_CHANGES = {"model": "nowhere", "revision": "old", "trust_remote_code": True}
@@ -205,7 +209,7 @@ CASES = {
     "RiskReweighter": (
         lambda: smilearn.RiskReweighter(LogisticRegression(), a_filter()).fit(X, Y),
         of_classifier,
-        OTHER | {"weight": "hard", "softness": 9.0},
+        OTHER | {"weight": "hard", "softness": 9.0, "on": "label"},
     ),
     "LayerSelector": (layer_selector, of_layers, {"layer": 0}),
     "HiddenStateEmbedder": (

@@ -103,10 +103,10 @@ def test_sparse(pooled):
         {"random_state": np.random.RandomState(3)},
         {"random_state": np.random.default_rng(3)},
     ],
-    ids=str,
+    ids=lambda settings: str(settings).partition("(")[0],
 )
 def test_settings(settings, request):
-    key = str(request.node.callspec.id).partition(" at 0x")[0].partition("(")[0]
+    key = request.node.callspec.id
     check(key, about(scorer(**settings).fit(X, Y)))
 
 

@@ -145,7 +145,7 @@ def with_code(path, file="config.json", auto_map=None, **changed):
 @pytest.mark.usefixtures("says_yes")
 def test_code_of_a_folder_is_not_run(estimator, tmp_path):
     with_code(tmp_path, model_type="nobodys")
-    match = "needs Python code of its own.* pass the loaded model to HiddenStateEmbedd"
+    match = "needs Python code of its own.* pass trust_remote_code=True"
     with pytest.raises(ModelUnavailableError, match=match):
         estimator(tmp_path).fit(TEXTS, Y)
 
