@@ -379,5 +379,5 @@ def test_a_canary_is_exposed_without_protection_and_not_with_it(tiny_encoder):
     run = {"protections": protections, "drop": False, "control": False}
     effect = audit_protection(audit, [0], pd.Series(texts), y, n_bootstrap=10, **run)
     lira = {arm: effect.samples[f"lira_{arm}"][0] for arm in effect.arms}
-    assert lira.pop("nothing") > 4, lira
-    assert all(ratio < 1 for ratio in lira.values()), lira
+    assert lira.pop("nothing") > 2, lira
+    assert all(ratio < 0.5 for ratio in lira.values()), lira
