@@ -223,7 +223,7 @@ class GradientLimits(TrainerCallback):
 
         try:
             self.samples = GradSampleHooks(self.network, strict=False)
-        except (AttributeError, NotImplementedError, TypeError) as error:
+        except (AttributeError, NotImplementedError, TypeError) as error:  # of opacus
             raise not_told(f"{type(error).__name__}: {error}") from error
         for name, module in self.network.named_modules():  # not of opacus's copies
             if any(p.requires_grad for p in module.parameters(recurse=False)):
@@ -239,11 +239,12 @@ class GradientLimits(TrainerCallback):
         """Clip, add noise, and leave the mean as the gradient."""
         named = {p: n for n, p in self.network.named_parameters() if p.requires_grad}
         used = [p for p in named if p.grad is not None]
-        self.weights = used if self.weights is None else self.weights
+        self.weights = self.weights or used
+        for weight in {*used} ^ {*self.weights}:  # would escape the clip and the noise
+            raise not_told(f"of {named[weight]!r}, which not every step uses")
         for weight in used:
             each = getattr(weight, "grad_sample", None)
-            late = all(weight is not own for own in self.weights)
-            if late or each is None or len(each) != self.batch[0]:
+            if each is None or len(each) != self.batch[0]:
                 raise not_told(f"of {named[weight]!r}")
         if self.privacy:
             self._clipper.pre_step()

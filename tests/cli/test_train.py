@@ -82,6 +82,9 @@ def test_privacy_and_the_early_point(data, tiny_encoder):
     facts = json.loads(train(data, tiny_encoder, "--epsilon", "8", "--json"))
     assert 7.9 < facts["epsilon"] <= 8
     assert facts["delta"] == pytest.approx(0.1 / 20)
+    again = [*COLUMNS, *NIMBLE, "--model", tiny_encoder, "--out", "again"]
+    succeed("train", data, *again, "--epsilon", "8")
+    assert abs(probabilities("again") - probabilities("model")).max() > 1e-4  # a secret
     early = [*COLUMNS, "--model", tiny_encoder, "--out", "early", "--protect", "early"]
     early += ["--max-epochs", "30", "--learning-rate", "0.01", "--json"]
     assert json.loads(succeed("train", data, *early).stdout)["epochs"] < 30

@@ -156,6 +156,21 @@ def test_models_that_share_weights_among_texts_are_refused():
         step_of(network, samples, clip=torch.ones(6))
 
 
+def test_a_weight_that_some_steps_leave_out_is_refused():
+    """It would be neither clipped nor hidden by noise."""
+    network, samples = network_of("bert", {})
+    limits, args = GradientLimits(network, 6), SimpleNamespace(max_grad_norm=0)
+    limits.batch = 6, torch.ones(6)
+    limits.on_train_begin(args, None, None)
+    batch = samples.collate([{"row": row} for row in range(6)])
+    network(**batch)["loss"].backward()
+    limits.on_pre_optimizer_step(args, None, None)
+    limits.on_optimizer_step(args, None, None)
+    network.head.bias.grad = None
+    with pytest.raises(InvalidInputError, match=r"head\.bias.*not every step uses"):
+        limits.on_pre_optimizer_step(args, None, None)
+
+
 def test_a_weight_that_all_texts_share_is_refused():
     """A bias over pairs of places has no gradient of a text."""
     samples = network_of("bert", {})[1]
