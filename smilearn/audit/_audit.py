@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -17,17 +17,17 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from smilearn.audit._membership import MEASURES
-from smilearn.audit._prior import prior_scores
 from smilearn.audit._shadow_answers import ShadowAnswers
-from smilearn.audit._shadow_folder import ShadowFolder
 from smilearn.audit._shadow_models import ShadowRun
 from smilearn.exceptions import InvalidInputError
+from smilearn.filtering._pipelines import layers, scored
 from smilearn.tables._columns import as_series
 from smilearn.tables._table import Table
 from smilearn.utils._documentation import Documented
+from smilearn.utils._files import RunFolder
 from smilearn.utils._indexing import check_aligned
 from smilearn.utils._labels import one_label_each
-from smilearn.utils._random import generator_from
+from smilearn.utils._random import generator_from, seed_where_none
 from smilearn.utils._sklearn_compat import (
     HasMethods,
     Interval,
@@ -108,10 +108,9 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
         Where answers of finished models are kept, as arrays and never as pickles. An
         audit that was killed goes on from there when it is run again, and gives the
         same result. With a `share` of 0.5, `n_shadow` can be raised later: only the
-        models that are missing are trained. Samples, estimator, statistic and the files
-        of a local `model` must be those of the first time. Functions are known by their
-        names, not by what they do: take another folder when you change one. Lambdas and
-        nested functions have no name that another process knows, and are refused.
+        models that are missing are trained. A run of other samples or settings is
+        refused. Lambdas and nested functions have no name that another process knows,
+        and are refused too.
 
     verbose : int or bool, default=0
         Whether to show a progress bar over the models, with the time left.
@@ -171,8 +170,8 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     Log probabilities come from `decision_function` where its softmax is
-    `predict_proba`, as probabilities near 1 are rounded. Classes are in proportion in
-    each part as far as can be, and all parts are of one size but for one sample.
+    `predict_proba`, as probabilities near 1 are rounded. Each part holds the classes
+    in proportion.
 
     LiRA [1]_ compares normal densities whose parameters are estimates. Here these have
     a conjugate prior, whose variance is the typical one and weighs as much as 4
@@ -180,19 +179,10 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
     rather than wild ones. The relative attack of :meth:`rmia` is that of [3]_.
 
     With a prior, the means of the statistic IN and OUT are shrunk towards their
-    regressions on the log ranks of the score, both at once, as far as the variance
-    within samples over models asks for against the residual variance (empirical Bayes,
-    in closed form). The fit of a sample never sees the sample. Ratios, counterfactual
-    memorization and their errors are formed of what is shrunk; RMIA is not. The mean
-    ratio over few targets is mostly the chance of their own values: `lira_` is, with a
-    prior, the ratio at the mean that is expected IN, by the variance that is typical,
-    and negative where that mean is below the one OUT. It ranks as
-    `counterfactual_gap_` does.
-
-    With 2 models, a sample is IN one of them, the only target. What is compared are its
-    one value OUT and, for want of another IN, what other samples and that value lead to
-    expect there. The variance within samples cannot be told from one value: it is taken
-    as half of what the residuals of both sides do not share.
+    regressions on the log ranks of the score (empirical Bayes); the fit of a sample
+    never sees the sample. `lira_` is then the ratio that is to be expected of a target,
+    negative where the mean IN is below the one OUT; it ranks as `counterfactual_gap_`
+    does. Of RMIA nothing is shrunk. The guide to audits has what this is worth.
 
     References
     ----------
@@ -296,7 +286,7 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
                 f"{self.n_shadow - 1}; got {self.target}."
             )
         run = self._run(X, labels, params, self._run_seed())
-        members, prior = run.members(), prior_scores(self.prior, X, labels, run.seed)
+        members, prior = run.members(), _prior_scores(self.prior, X, labels, run.seed)
         answers = replace(run.answers(members), prior=prior)
         self._target, self._seed, self._facts = target, run.seed, run.facts
         self.classes_, self.labels_ = run.classes, labels
@@ -512,7 +502,7 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
     def _run_seed(self):
         """Seed of the run; of the run in the folder, where the user names none."""
         if self.checkpoint_folder and self.random_state is None:
-            seed = ShadowFolder(self.checkpoint_folder).seed()
+            seed = RunFolder(self.checkpoint_folder).seed()
             if seed is not None:
                 return seed
         return int(generator_from(self.random_state, "audit").integers(2**31))
@@ -542,3 +532,39 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
         tags.target_tags.required = True
         tags.input_tags = deepcopy(get_tags(self.estimator).input_tags)
         return tags
+
+
+def _prior_scores(prior, X, labels, seed):
+    """One finite score a sample, low = at risk, or None without a prior."""
+    if prior is None:
+        return None
+    scores = prior
+    if hasattr(prior, "fit"):
+        scorer = layers(prior)[-1]
+        if not hasattr(scorer, "scores_"):
+            prior = clone(prior)
+            seed_where_none(prior, seed)
+            scorer = scored(prior.fit(X, labels), "prior")
+        scores = scorer.scores_
+        own = getattr(scorer, "labels_", labels)
+        if not np.array_equal(_codes(own), _codes(labels)):
+            raise InvalidInputError(
+                "prior is fitted to other labels than these, in this order. Give one "
+                "that is not fitted: clone(scorer)."
+            )
+    scores = np.asarray(scores)
+    if scores.dtype.kind not in "fiub" or scores.shape != labels.shape:
+        raise InvalidInputError(
+            f"prior must give one score for each of the {len(labels)} samples; got "
+            f"{scores.dtype} of shape {scores.shape}."
+        )
+    scores = scores.astype(np.float64)
+    if not np.isfinite(scores).all():
+        raise InvalidInputError(
+            f"Scores of prior must be finite; {np.sum(~np.isfinite(scores))} are not."
+        )
+    return scores
+
+
+def _codes(labels):
+    return np.unique(labels, return_inverse=True)[1]

@@ -4,16 +4,14 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import column_or_1d
 
 from smilearn.audit._bootstrap import METRICS, Truth, checked, most_memorized, top_size
 from smilearn.exceptions import InvalidInputError
-from smilearn.filtering._pipelines import layers
+from smilearn.filtering._pipelines import layers, scored
+from smilearn.metrics import checked_truth
 from smilearn.tables._risk_table import RiskTable
 from smilearn.tables._table import WideTable
 from smilearn.utils._random import generator_from
-
-__all__ = ["ScorerComparison", "compare_scorers"]
 
 
 class ScorerComparison(WideTable):
@@ -211,12 +209,7 @@ def _truth(memorized, lira, share, of_models, n_models):
         lira = of_models(np.arange(n_models)) if lira is None else lira
     lira, fixed = None if lira is None else checked("lira", lira), memorized is not None
     if fixed:
-        memorized = column_or_1d(memorized)
-        if not np.isin(memorized, (0, 1)).all():
-            raise InvalidInputError(
-                f"memorized must be 0 or 1; got {np.unique(memorized)[:5].tolist()}."
-            )
-        memorized = memorized.astype(bool)
+        memorized = checked_truth(memorized)
         if lira is not None and len(lira) != len(memorized):
             raise InvalidInputError(
                 f"memorized and lira must be of one length; got {len(memorized)} and "
@@ -248,13 +241,7 @@ def _scores_of(name, scorer, X, y):
         )
     if not hasattr(scorer, "fit"):
         return scorer(X, y)
-    last = layers(scorer if fitted else clone(scorer).fit(X, y))[-1]
-    if not hasattr(last, "scores_"):
-        raise InvalidInputError(
-            f"{name!r} must have scores_ after fit, one for each training sample; "
-            f"{type(last).__name__} has none."
-        )
-    return last.scores_
+    return scored(scorer if fitted else clone(scorer).fit(X, y), repr(name)).scores_
 
 
 def _columns(names, values, draws, reference):

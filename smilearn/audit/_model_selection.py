@@ -12,13 +12,12 @@ from numbers import Real
 import numpy as np
 from sklearn import get_config
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_consistent_length
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import layers, score_samples
-from smilearn.metrics import fpr_at_tpr
+from smilearn.metrics import checked_truth, fpr_at_tpr
 from smilearn.utils._sklearn_compat import take
 from smilearn.utils._warnings import warn
 
@@ -87,14 +86,8 @@ def _checked_truth(memorized, y):
             "search, fit(X, y, memorized=...), or to cross_validate, "
             "params={'memorized': ...}, with enable_metadata_routing=True."
         )
-    memorized = column_or_1d(memorized)
     check_consistent_length(memorized, y)
-    if not np.isin(memorized, (0, 1)).all():
-        raise InvalidInputError(
-            "memorized must be 0 or 1; got "
-            f"{sorted({str(value) for value in memorized})[:5]}."
-        )
-    return memorized.astype(bool)
+    return checked_truth(memorized)
 
 
 def _rows_of_seen_labels(scorer, y):

@@ -1,4 +1,4 @@
-"""Shadow models: who is IN which, how they are trained, what they answer."""
+"""Shadow models: who is IN which, how they are trained, what they answer, on disk."""
 
 import time
 from dataclasses import dataclass, replace
@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from smilearn.audit._shadow_answers import ShadowAnswers
-from smilearn.audit._shadow_folder import FORMAT, ShadowFolder
-from smilearn.exceptions import InvalidInputError
+from smilearn.exceptions import CacheWarning, InvalidInputError
 from smilearn.utils._answers import log_probabilities
-from smilearn.utils._files import digest
+from smilearn.utils._files import RunFolder, digest, load_arrays, save_arrays
 from smilearn.utils._indexing import is_aligned, take_samples
 from smilearn.utils._naming import check_no_folder, name_of, pretrained_files
 from smilearn.utils._parallel import side_by_side
 from smilearn.utils._random import seeded_clone
+from smilearn.utils._warnings import warn
 
 _NAMES = ("log_own", "log_other", "correct", "lowest", "seconds")  # of answers
+_FORMAT = 5  # of the files; a folder of another format is another run
+_SUM = 1.001  # of the probabilities of two labels, rounded
 _TRADES = 10  # rounds in which each model trades samples with another one
 
 
@@ -50,7 +52,7 @@ class ShadowRun:
         """What the answers depend on, but the seed; None where it has no name."""
         try:
             return {
-                "format": FORMAT,
+                "format": _FORMAT,
                 "n_shadow": int(self.n_shadow),
                 "share": float(self.share),
                 "statistic": name_of(self.statistic),
@@ -259,3 +261,52 @@ def check_classes_seen(members, codes, classes):
                 f"{len(members)} models see none of them. Merge small classes, leave "
                 "them out, or raise share."
             )
+
+
+class ShadowFolder(RunFolder):
+    """One npz file for each finished model; whole or not there."""
+
+    def save(self, model, members, answers):
+        """Keep what a model answered, and which samples it was trained on."""
+        save_arrays(self._file(model), members=members, **answers)
+
+    def load(self, model, members, names):
+        """What a model answered, or None where it is to be trained (again)."""
+        path = self._file(model)
+        if not path.is_file():
+            return None
+        try:
+            answers = load_arrays(path, (*names, "members"))
+            sound = _are_sound(answers, members)
+        except Exception:  # whatever a damaged archive makes NumPy raise
+            sound = False
+        if sound:
+            del answers["members"]
+            return answers
+        warn(
+            f"{path} is damaged or of another run; this shadow model is fitted again.",
+            CacheWarning,
+        )
+        return None
+
+    def _file(self, model):
+        return self.path / f"shadow-{model:05d}.npz"
+
+
+def _are_sound(answers, members):
+    """Whether a file may hold the answers of a model that saw these samples."""
+    for name, values in answers.items():
+        dtype = np.bool_ if name in ("correct", "members") else np.float64
+        shape = () if name in ("lowest", "seconds") else members.shape
+        if values.dtype != dtype or values.shape != shape:
+            return False
+    if (answers["members"] != members).any():
+        return False
+    with np.errstate(over="ignore"):
+        total = np.exp(answers["log_own"]) + np.exp(answers["log_other"])
+    is_best = answers["log_own"] >= answers["log_other"]
+    if (answers["correct"] > is_best).any():  # of equal ones another may be chosen
+        return False
+    finite = (answers[name] for name in ("lowest", "statistic") if name in answers)
+    possible = (total <= _SUM).all() and (total > 0).all() and answers["lowest"] <= 0
+    return bool(possible) and all(np.isfinite(v).all() for v in finite)

@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
-from smilearn.filtering._pipelines import layers, score_samples
+from smilearn.filtering._pipelines import layers, score_samples, scored
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._columns import as_series
 from smilearn.tables._improbable import LEAST_PROBABILITY, improbable
@@ -465,22 +465,19 @@ class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
 
 def _table_of(scorer, X, labels):
     """Scores of the samples by a scorer that was fitted to them, as a table."""
-    inside = layers(scorer)
-    last, known = inside[-1], {}
-    if any(isinstance(each, FrozenEstimator) for each in inside):
+    known = {}
+    if any(isinstance(each, FrozenEstimator) for each in layers(scorer)):
         scores = score_samples(scorer, X, labels)
-    elif hasattr(last, "scores_"):
-        scores = last.scores_
-        for name in ("probability", "psmi", "std"):
-            attribute = "scores_std_" if name == "std" else f"{name}_"
-            known[name] = getattr(last, attribute, None)
-        known["most_likely_label"] = getattr(last, "likely_labels_", None)
     else:
-        raise InvalidInputError(
-            f"scorer must have scores_ after fit, one for each training sample; "
-            f"{type(last).__name__} has none. Use SlicedMIScorer or a pipeline that "
-            "ends in it."
-        )
+        last = scored(scorer, "scorer")
+        scores = last.scores_
+        columns = {
+            "probability": "probability_",
+            "psmi": "psmi_",
+            "std": "scores_std_",
+            "most_likely_label": "likely_labels_",
+        }
+        known = {name: getattr(last, its, None) for name, its in columns.items()}
     ids = None if index_of(X) is None else index_of(X).to_numpy()
     return RiskTable(np.asarray(scores, np.float64), labels, id=ids, **known)
 

@@ -99,6 +99,18 @@ def layers(estimator):
             return inside
 
 
+def scored(scorer, name):
+    """The last step of a fitted scorer, which must have `scores_`."""
+    last = layers(scorer)[-1]
+    if not hasattr(last, "scores_"):
+        raise InvalidInputError(
+            f"{name} must have scores_ after fit, one for each training sample; "
+            f"{type(last).__name__} has none. Use SlicedMIScorer, or a pipeline that "
+            "ends in it."
+        )
+    return last
+
+
 def fit_parameter(estimator, name="sample_weight"):
     """Name under which `fit` takes a parameter, such as ``svc__sample_weight``."""
     if routing_enabled():
