@@ -8,8 +8,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn.exceptions import InvalidInputError
+from smilearn.scoring._checks import encoded
 from smilearn.utils._documentation import Documented, documentation_url, page_template
-from smilearn.utils._labels import check_labels, class_labels, same_kind
+from smilearn.utils._labels import check_labels, class_labels
 from smilearn.utils._random import generator_from
 from smilearn.utils._sklearn_compat import Interval, fit_context
 from smilearn.utils._validation import as_numpy, numbers_expected
@@ -94,15 +95,7 @@ class LabelScorer(Documented, BaseEstimator):
         if y is None:
             return self.score_table(X).max(1)
         X, y = self._validated(X, check_labels(y, type(self).__name__))
-        same_kind(y, self.classes_)
-        unseen = ~np.isin(y, self.classes_)
-        if unseen.any():
-            raise InvalidInputError(
-                "y holds labels that were not seen in fit: "
-                f"{np.unique(y[unseen])[:5].tolist()}. Labels seen: "
-                f"{self.classes_[:10].tolist()}."
-            )
-        return self._table(X)[np.arange(len(y)), np.searchsorted(self.classes_, y)]
+        return self._table(X)[np.arange(len(y)), encoded(self.classes_, y)]
 
     def score_table(self, X):
         """Score each sample under each label.
