@@ -189,8 +189,8 @@ def audit_protection(
     risky : array-like or fitted filter
         Which samples are to be protected: a mask, their indices, or a `RiskFilter`,
         `FilteredEstimator` or `RiskReweighter` that was fitted to the same samples in
-        the same order. Not what this audit found to be memorized: the noise that chose
-        them would come back in all arms. For that choose by an audit with another seed.
+        the same order. Not what this audit itself found to be memorized, partly by its
+        noise: choose that by an audit with another seed.
 
     X : array-like of shape (n_samples, n_features) or sequence of str
         All samples, as the estimator takes them.
@@ -245,12 +245,10 @@ def audit_protection(
     "risky" are the risky ones that the control does not drop, "others" those that no
     arm drops.
 
-    No model of the arm "drop" has seen a risky sample. Its row there compares those
-    that would have been IN with those that would not: chance, where they were chosen
-    without this audit, with the noise that the measure has. That is no promise. Who can
-    tell what was dropped, or kept, may still learn of it; removing the most exposed
-    samples can expose others, the onion effect [1]_; and all this holds for attacks by
-    the ratio alone. A guarantee against all attacks has differential privacy alone.
+    No model of the arm "drop" has seen a risky sample: its row there shows the noise of
+    the measure, around chance. Dropping them can expose others, the onion effect [1]_.
+    All this holds for attacks by the ratio; a guarantee against all attacks has
+    differential privacy alone.
 
     Random samples are drawn once; how much another draw would change is not in the
     intervals. Models are trained on `share` of the samples of the audit each, so what
