@@ -30,8 +30,13 @@ from smilearn.finetuning._network import (
     losses_and_correct,
     read,
 )
-from smilearn.finetuning._text_samples import TextSamples
-from smilearn.finetuning._training import EpochTasks, loss_weights, seeded, train
+from smilearn.finetuning._training import (
+    EpochTasks,
+    TextSamples,
+    loss_weights,
+    seeded,
+    train,
+)
 from smilearn.utils._callbacks import FitTasks
 from smilearn.utils._devices import resolve_device
 from smilearn.utils._documentation import Documented

@@ -9,8 +9,9 @@ from tiny_decoders import decoder
 
 from smilearn import FineTunedClassifier
 from smilearn.exceptions import InvalidInputError
-from smilearn.finetuning import _text_samples
+from smilearn.finetuning import _training
 from smilearn.finetuning._frozen_layers import FrozenLayers, layers_of
+from smilearn.utils import _indexing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -94,10 +95,10 @@ def test_reusing_stored_states_changes_no_loss(tiny_encoder, kind, monkeypatch):
     folder = tiny_encoder if kind == "encoder" else decoder(kind)
     reused = make(folder, **FROZEN).fit(TEXTS, Y)
     with monkeypatch.context() as patch:  # stored in a file
-        patch.setattr(_text_samples, "_MOST_IN_MEMORY", 0)
+        patch.setattr(_indexing, "LARGE", 0)
         from_file = make(folder, **FROZEN).fit(TEXTS, Y)
     np.testing.assert_array_equal(from_file.logits_, reused.logits_)
-    monkeypatch.setattr(_text_samples.TextSamples, "store", lambda *_: None)
+    monkeypatch.setattr(_training.TextSamples, "store", lambda *_: None)
     plain = make(folder, **FROZEN).fit(TEXTS, Y)
     losses = [[h["mean_loss"] for h in each.history_] for each in (reused, plain)]
     assert losses[0][-1] < 0.9 * losses[0][0]

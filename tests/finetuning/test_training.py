@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from smilearn import FineTunedClassifier
 from smilearn.exceptions import EarlyPointWarning
-from smilearn.finetuning import _text_samples, _training
+from smilearn.finetuning import _training
 from smilearn.finetuning._training import loss_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -71,13 +71,13 @@ def test_gap_holds_texts_out_and_stops_below_their_loss(tiny_encoder, noise, see
 
 def test_held_out_texts_are_not_trained_on(tiny_encoder, noise, monkeypatch):
     texts, y = noise
-    trained, collate = set(), _text_samples.TextSamples.collate
+    trained, collate = set(), _training.TextSamples.collate
 
     def noted(samples, features):
         trained.update(feature["row"] for feature in features)
         return collate(samples, features)
 
-    monkeypatch.setattr(_text_samples.TextSamples, "collate", noted)
+    monkeypatch.setattr(_training.TextSamples, "collate", noted)
     with pytest.warns(
         EarlyPointWarning, match=r"mean loss .* below .* \(0\.8 of held-out\)"
     ):
