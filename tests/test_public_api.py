@@ -74,16 +74,31 @@ def test_importing_smilearn_is_light():
     assert loaded & HEAVY == set()
 
 
-def test_command_line_help_is_light():
-    loaded, shown = top_modules_loaded(
+def command(*arguments, code=0):
+    """Source that runs a command which ends with this exit code."""
+    return (
         "import runpy, sys\n"
-        "sys.argv = ['smilearn', '--help']\n"
+        f"sys.argv = {['smilearn', *map(str, arguments)]}\n"
         "try:\n"
         "    runpy.run_module('smilearn', run_name='__main__', alter_sys=True)\n"
         "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
+        f"    assert (end.code or 0) == {code}, end.code\n"
     )
+
+
+def test_command_line_help_is_light():
+    loaded, shown = top_modules_loaded(command("--help"))
     assert "Usage" in shown
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", ["score", "train", "audit"])
+def test_wrong_data_are_refused_before_heavy_imports(tmp_path, name):
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\na film,good\n,bad\n")
+    out = tmp_path / ("new" if name == "train" else "new.csv")
+    options = ["--text", "text", "--label", "label", "--out", out]
+    loaded, _ = top_modules_loaded(command(name, data, *options, code=2))
     assert loaded & HEAVY == set()
 
 

@@ -21,6 +21,7 @@ from smilearn.cli._options import (
     check_folder,
     check_output,
     only_csv,
+    rows_from,
     tuning_of,
 )
 from smilearn.cli._terminal import Messages, print_table
@@ -69,24 +70,13 @@ def audit(
     as_json: Json = False,
 ):
     """Train models on halves of the data, and tell which samples they memorize."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    from smilearn.audit._audit import ShadowAudit
     from smilearn.cli import _inputs
-    from smilearn.embedding._hidden_states import HiddenStateEmbedder
-    from smilearn.embedding._pretrained import default_model
-    from smilearn.finetuning._classifier import FineTunedClassifier
-    from smilearn.scoring._scorer import SlicedMIScorer
     from smilearn.tables._io import read_frame, write_frame
     from smilearn.utils._files import file_kind
     from smilearn.utils._labels import check_labelled_texts, class_labels
 
     messages = Messages(quiet=quiet, as_json=as_json)
-    if embeddings and model:
-        raise InvalidInputError(
-            "--embeddings stand for a model; give one of --embeddings and --model."
-        )
+    rows_from(embeddings, model, text)
     if n_shadow % 2:
         raise InvalidInputError(
             "--n-shadow must be even, as models are trained in pairs of halves; got "
@@ -96,39 +86,34 @@ def audit(
         raise InvalidInputError(
             "--quiet shows nothing, and nothing is kept; name a file with --out."
         )
-    tuning = tuning_of(max_epochs, learning_rate, 3, not embeddings)
-    if not (embeddings or text):
-        raise InvalidInputError("Name the column of the texts with --text.")
+    tuning = tuning_of(
+        not embeddings, 3, max_epochs=max_epochs, learning_rate=learning_rate
+    )
     if out:
         check_output(out, data, embeddings)
     if folder:
         check_folder(folder, folder)
-    only_csv(data, file_kind(data), delimiter=delimiter != ",")
+    only_csv(data, file_kind(data), delimiter=delimiter)
     if safe_csv:
         only_csv(out or "standard output", out and file_kind(out), safe_csv=True)
     frame = read_frame(data, delimiter=delimiter)
-    labels = _inputs.label_column(frame, label, data)
-    texts = _inputs.column_of(frame, text, data) if text else None
-    ids = _inputs.id_column(frame, id_, data) if id_ else None
-    scorer = SlicedMIScorer(random_state=seed)
-    if embeddings:
-        X = _inputs.load_embeddings(embeddings, len(labels))
-        labels, classifier = class_labels(labels), LogisticRegression(max_iter=1_000)
-    else:
-        texts, *_ = check_labelled_texts(texts, labels)
-        X, model = texts, model or default_model()
-        classifier = FineTunedClassifier(model, **tuning)
-        scorer = make_pipeline(HiddenStateEmbedder(model, layer="spread"), scorer)
-    shadows = ShadowAudit(
-        classifier,
-        n_shadow=n_shadow,
-        prior=scorer if prior else None,
-        random_state=seed,
-        checkpoint_folder=folder,
-        verbose=messages.progress,
-    )
+    labels, texts, ids = _inputs.samples_of(frame, data, label, text, id_)
     with messages.warnings():
-        shadows.fit(X, labels)
+        if embeddings:
+            X = _inputs.load_embeddings(embeddings, len(labels))
+        else:
+            X, *_ = check_labelled_texts(texts, labels)
+        shadows = _audited(
+            X,
+            class_labels(labels),
+            model=model,
+            tuning=tuning,
+            has_prior=prior,
+            n_shadow=n_shadow,
+            random_state=seed,
+            checkpoint_folder=folder,
+            verbose=messages.progress,
+        )
     table, attack = shadows.to_table(texts=texts, ids=ids).frame, shadows.attack()
     if out:
         write_frame(table, out, safe=safe_csv)
@@ -159,4 +144,27 @@ def audit(
         f"{n_shadow} shadow models; AUC of the attack {auc['value']:.3f} "
         f"({auc['low']:.3f} to {auc['high']:.3f}).",
         facts,
+    )
+
+
+def _audited(X, labels, *, model, tuning, has_prior, **options):
+    """Audit of fine-tunes on texts, or of logistic regressions on embeddings."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    from smilearn.audit._audit import ShadowAudit
+    from smilearn.embedding._hidden_states import HiddenStateEmbedder
+    from smilearn.embedding._pretrained import default_model
+    from smilearn.finetuning._classifier import FineTunedClassifier
+    from smilearn.scoring._scorer import SlicedMIScorer
+
+    scorer = SlicedMIScorer(random_state=options["random_state"])
+    if tuning:
+        model = model or default_model()
+        classifier = FineTunedClassifier(model, **tuning)
+        scorer = make_pipeline(HiddenStateEmbedder(model, layer="spread"), scorer)
+    else:
+        classifier = LogisticRegression(max_iter=1_000)
+    return ShadowAudit(classifier, prior=scorer if has_prior else None, **options).fit(
+        X, labels
     )

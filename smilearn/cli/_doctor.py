@@ -19,6 +19,7 @@ EXTRAS = {  # a module that tells whether an extra is there
     "plot": "matplotlib",
     "datasets": "datasets",
     "datalab": "cleanlab",
+    "privacy": "opacus",
     "openvino": "openvino",
     "distributed": "distributed",
 }

@@ -14,10 +14,10 @@ from smilearn.cli._options import (
     SafeCsv,
     check_output,
     is_finite,
-    is_table,
     one_of,
     only_csv,
     share_of,
+    table_file,
 )
 from smilearn.cli._terminal import Messages
 from smilearn.exceptions import InvalidInputError
@@ -27,12 +27,7 @@ def filter_(
     data: InFile,
     risk: Annotated[
         Path,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            callback=is_table,
-            help="Risk table of the same rows.",
-        ),
+        table_file("Risk table of the same rows."),
     ],
     out: Annotated[
         Path,
@@ -65,12 +60,9 @@ def filter_(
     ] = None,
     review: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            callback=is_table,
-            help="Marks of a report (id, action, new_label): rows to keep, relabel, "
-            "drop or protect, whatever their risk.",
+        table_file(
+            "Marks of a report (id, action, new_label): rows to keep, relabel, "
+            "drop or protect, whatever their risk."
         ),
     ] = None,
     by_class: Annotated[
@@ -102,7 +94,7 @@ def filter_(
                 f"{path}: rows stay in the format of {data}; end the name in "
                 f"{data.suffix}."
             )
-    only_csv(data, file_kind(data), delimiter=delimiter != ",", safe_csv=safe_csv)
+    only_csv(data, file_kind(data), delimiter=delimiter, safe_csv=safe_csv)
     asked = not (share is threshold is n_remove is review is None)
     more = () if asked else ("probability", "most_likely_label")
     rows = match(data, risk, id_, label, delimiter, more)

@@ -54,6 +54,11 @@ def delimiter_of(text):
     return delimiter
 
 
+def table_file(help_):
+    """Option for a table that is read."""
+    return typer.Option(exists=True, dir_okay=False, callback=is_table, help=help_)
+
+
 InFile = Annotated[
     Path,
     typer.Argument(
@@ -125,33 +130,42 @@ def one_of(**options):
     """Refuse options that exclude each other."""
     given = [n for n, value in options.items() if not (value is None or value is False)]
     if len(given) > 1:
-        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        names = " and ".join(map(_option, given))
         raise InvalidInputError(f"{names} exclude each other; give one of them.")
+
+
+def rows_from(embeddings, model, text):
+    """Refuse options that name no rows to score, or two sources of them."""
+    one_of(embeddings=embeddings, model=model)
+    if not (embeddings or text):
+        raise InvalidInputError("Name the column of the texts with --text.")
 
 
 def only_csv(path, kind, **given):
     """Refuse options that are of CSV alone where a file has another format."""
     for name, value in given.items():
-        if value and kind != "csv":
+        if value not in (False, ",") and kind != "csv":
             raise InvalidInputError(
-                f"--{name.replace('_', '-')} is of CSV, which {path} is not; leave it "
-                "out."
+                f"{_option(name)} is of CSV, which {path} is not; leave it out."
             )
 
 
-def tuning_of(max_epochs, learning_rate, usual, tunes):
+def tuning_of(tunes, usual_epochs, **given):
     """Options of a fine-tune with their defaults; refused where there is none."""
-    given = {"max_epochs": max_epochs, "learning_rate": learning_rate}
+    given = {name: value for name, value in given.items() if value is not None}
     if tunes:
-        defaults = {"max_epochs": usual, "learning_rate": 5e-5}
-        return defaults | {n: v for n, v in given.items() if v is not None}
-    for name, value in given.items():
-        if value is not None:
-            raise InvalidInputError(
-                f"--{name.replace('_', '-')} is of a fine-tune, and here nothing is "
-                "trained so; leave it out."
-            )
+        return {"max_epochs": usual_epochs, "learning_rate": 5e-5} | given
+    for name in given:
+        raise InvalidInputError(
+            f"{_option(name)} is of a fine-tune, and here nothing is trained so; leave "
+            "it out."
+        )
     return {}
+
+
+def _option(name):
+    """An option as it is typed."""
+    return f"--{name.replace('_', '-')}"
 
 
 def check_output(out, *inputs):

@@ -15,8 +15,8 @@ from smilearn.cli._options import (
     RiskId,
     check_report,
     is_report,
-    is_table,
     only_csv,
+    table_file,
 )
 from smilearn.cli._terminal import Messages
 from smilearn.exceptions import InvalidInputError
@@ -40,12 +40,7 @@ def report(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            callback=is_table,
-            help="Data that were scored: for --keep, and for commands to copy.",
-        ),
+        table_file("Data that were scored: for --keep, and for commands to copy."),
     ] = None,
     id_: RiskId = None,
     label: Annotated[
@@ -65,12 +60,7 @@ def report(
     ] = None,
     audit: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            callback=is_table,
-            help="What smilearn audit wrote of the same samples.",
-        ),
+        table_file("What smilearn audit wrote of the same samples."),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Heading.")] = None,
     n_rows: Annotated[
@@ -98,7 +88,7 @@ def report(
     if data is None and (keep or id_ or label):
         raise InvalidInputError("--keep, --id and --label are of --data; name a file.")
     if data:
-        only_csv(data, file_kind(data), delimiter=delimiter != ",")
+        only_csv(data, file_kind(data), delimiter=delimiter)
     if out:
         check_report(out, risk, data, embeddings, audit)
     table = RiskTable.read(risk)

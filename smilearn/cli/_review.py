@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from smilearn.cli._columns import refuse_doubles
+from smilearn.cli._inputs import refuse_doubles
 from smilearn.cli._rows import (
     ROW,
     as_text,

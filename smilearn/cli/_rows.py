@@ -7,7 +7,7 @@ from itertools import compress
 import numpy as np
 import polars as pl
 
-from smilearn.cli._columns import (
+from smilearn.cli._inputs import (
     as_ids,
     refuse_doubles,
     refuse_empty,

@@ -27,6 +27,7 @@ from smilearn.cli._options import (
     is_report,
     is_table,
     only_csv,
+    rows_from,
     tuning_of,
 )
 from smilearn.cli._terminal import (
@@ -141,8 +142,10 @@ def score(
     as_json: Json = False,
 ):
     """Score labelled texts: one row a sample, high risk = likely to be memorized."""
+    rows_from(embeddings, model, text)
+    scorer = {"n_slices": n_slices or "auto", "pooled": pooled}
     if address is not None:
-        refuse_with_dask(data, out, moment, text, embeddings, model)
+        refuse_with_dask(data, out, embeddings, moment)
         others = {"--stdin": stdin, "--format": format_, "--folder": folder}
         others |= {"--report": report, "--max-epochs": max_epochs}
         others |= {"--learning-rate": learning_rate, "--safe-csv": safe_csv}
@@ -166,55 +169,40 @@ def score(
                 embeddings=None if embeddings is None else str(embeddings),
                 model=model,
                 sentence=layers == Layers.SENTENCE,
-                scorer={
-                    "n_slices": n_slices or "auto",
-                    "pooled": pooled,
-                    "random_state": seed,
-                },
+                scorer=scorer | {"random_state": seed},
                 verbose=messages.progress,
             )
-        messages.say(
-            f"{out}: {facts['n_files']} files, {facts['n_samples']} samples, "
-            f"{facts['n_classes']} classes; slices: {facts['n_slices']}, reliability "
-            f"{facts['reliability']:.3f}.",
-            facts,
-        )
+        messages.say(f"{out}: {facts['n_files']} files, {sizes(facts)}.", facts)
         return
-    from smilearn.cli import _inputs, _workflow
+    from smilearn.cli import _inputs
     from smilearn.tables._io import file_kind, read_frame, write_frame
 
+    out = None if str(out) == "-" else out
+    messages = Messages(quiet=quiet, as_json=as_json, data_on_stdout=out is None)
     if embeddings and not embeddings.is_file():
         raise typer.BadParameter(f"{embeddings}: no such file.")
     if moment == Moment.HELD_OUT and not pooled:
         raise InvalidInputError(
             "--moment held-out has a pooled score; leave out --no-pooled."
         )
-    dash = str(data) == "-"
-    out = None if str(out) == "-" else out
-    messages = Messages(quiet=quiet, as_json=as_json, data_on_stdout=out is None)
-    if embeddings and model:
-        raise InvalidInputError(
-            "--embeddings stand for a model; give one of --embeddings and --model."
-        )
     if embeddings and moment == Moment.HELD_OUT:
         raise InvalidInputError(
             "--moment held-out fine-tunes a model on texts; leave out --embeddings."
         )
+    tuning = tuning_of(
+        not embeddings and moment != Moment.BEFORE,
+        5 if moment == Moment.EARLY else 2,
+        max_epochs=max_epochs,
+        learning_rate=learning_rate,
+        folder=folder,
+    )
     if folder:
-        if embeddings or moment == Moment.BEFORE:
-            raise InvalidInputError(
-                "--folder keeps what is trained, and here nothing is; leave it out."
-            )
         check_folder(folder, folder)
-    usual = 5 if moment == Moment.EARLY else 2
-    tunes = not embeddings and moment != Moment.BEFORE
-    tuning = tuning_of(max_epochs, learning_rate, usual, tunes)
-    if not (embeddings or text):
-        raise InvalidInputError("Name the column of the texts with --text.")
     if data is None and not stdin:
         raise InvalidInputError(
             "Name a data file; - or --stdin reads from standard input."
         )
+    dash = str(data) == "-"
     if data is not None and stdin and not dash:
         raise InvalidInputError(f"{data} and --stdin exclude each other; give one.")
     path = None if stdin or dash else data
@@ -232,31 +220,27 @@ def score(
     kind = format_ or ("csv" if path and file_kind(path) == "csv" else "jsonl")
     name = path or _inputs.STANDARD_INPUT
     kinds = [file_kind(file) if file else kind for file in (path, out)]
-    only_csv(name, kinds[0], delimiter=delimiter != ",")
+    only_csv(name, kinds[0], delimiter=delimiter)
     only_csv(out or "standard output", kinds[1], safe_csv=safe_csv)
     if path:
         frame = read_frame(path, delimiter=delimiter)
     else:
         frame = _inputs.read_stdin(kind, delimiter)
     kept = _inputs.kept_columns(frame, keep or [], name)
-    labels = _inputs.label_column(frame, label, name)
-    texts = _inputs.column_of(frame, text, name) if text else None
-    options = {
-        "ids": _inputs.id_column(frame, id_, name) if id_ else None,
-        "seed": seed,
-        "scorer": {"n_slices": n_slices or "auto", "pooled": pooled},
-    }
+    labels, texts, ids = _inputs.samples_of(frame, name, label, text, id_)
+    from smilearn.cli import _workflow  # loads torch, so after the data are checked
+
+    options = {"texts": texts, "ids": ids, "seed": seed, "scorer": scorer}
     start = time.monotonic()
     with messages.warnings() as warned:
         if embeddings:
             X = _inputs.load_embeddings(embeddings, len(labels))
-            scored = _workflow.score_embeddings(X, labels, texts=texts, **options)
+            scored = _workflow.score_embeddings(X, labels, **options)
         else:
-            options |= {"model": model, "verbose": messages.progress, "folder": folder}
-            options |= tuning
             if moment != Moment.EARLY:
                 options["sentence"] = layers == Layers.SENTENCE
-            scored = _workflow.score_texts(texts, labels, moment=moment, **options)
+            options |= {"model": model, "moment": moment, "verbose": messages.progress}
+            scored = _workflow.score_texts(labels=labels, **options, **tuning)
     written = scored.table.frame.hstack(kept)
     options = {"exact": kept.columns, "safe": safe_csv}
     if out:
@@ -274,18 +258,14 @@ def score(
             scored.table,
             report,
             facts=facts,
-            warnings=[warning.message for warning in warned],
+            warnings=warned,
             files=files,
             columns=kept,
             embeddings=scored.X,
             embedder=scored.embedder,
         )
     facts = {"out": str(out or "standard output"), **scored.facts}
-    sentence = (
-        f"{facts['out']}: {facts['n_samples']} samples, {facts['n_classes']} classes; "
-        f"slices: {facts['n_slices']}, reliability {facts['reliability']:.3f}.\n"
-        f"{scored.summary(files, bool(report))}"
-    )
+    sentence = f"{facts['out']}: {sizes(facts)}.\n{scored.summary(files, bool(report))}"
     if scored.runs is not None:
         sentence = f"{spent_line(scored.runs)}\n{sentence}"
     if scored.embedder is not None:
@@ -293,7 +273,15 @@ def score(
     messages.say(sentence, facts)
 
 
-def refuse_with_dask(data, out, moment, text, embeddings, model):
+def sizes(facts):
+    """Say in words how much was scored, and how well."""
+    return (
+        f"{facts['n_samples']} samples, {facts['n_classes']} classes; slices: "
+        f"{facts['n_slices']}, reliability {facts['reliability']:.3f}"
+    )
+
+
+def refuse_with_dask(data, out, embeddings, moment):
     """Refuse what cannot be done on a cluster, or is not named."""
     if data is None or data.suffix != ".parquet":
         raise InvalidInputError(
@@ -307,9 +295,3 @@ def refuse_with_dask(data, out, moment, text, embeddings, model):
         raise InvalidInputError(
             "--dask scores texts before any training; add --moment before."
         )
-    if embeddings and model:
-        raise InvalidInputError(
-            "--embeddings stand for a model; give one of --embeddings and --model."
-        )
-    if not (embeddings or text):
-        raise InvalidInputError("Name the column of the texts with --text.")

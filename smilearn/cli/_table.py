@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from smilearn.cli._options import InFile, Json, Quiet, check_output, is_table, one_of
+from smilearn.cli._options import (
+    InFile,
+    Json,
+    Quiet,
+    check_output,
+    one_of,
+    table_file,
+)
 from smilearn.cli._terminal import Messages, print_table
 from smilearn.exceptions import InvalidInputError
 
@@ -49,12 +56,7 @@ def table(
     ] = False,
     compare: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            callback=is_table,
-            help="Another table of the same samples.",
-        ),
+        table_file("Another table of the same samples."),
     ] = None,
     out: Annotated[
         Path | None,

@@ -47,13 +47,15 @@ class Messages:
 
     @contextmanager
     def warnings(self):
-        """Show smilearn's warnings as plain lines on stderr."""
+        """Show smilearn's warnings as plain lines on stderr, each once; list them."""
+        messages = []
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", SmilearnWarning)
-            yield caught
-        for warning in () if self.quiet else caught:
-            typer.echo(escaped(f"smilearn: warning: {warning.message}"), err=True)
+            yield messages
+        messages += dict.fromkeys(str(warning.message) for warning in caught)
+        for message in () if self.quiet else messages:
+            typer.echo(escaped(f"smilearn: warning: {message}"), err=True)
 
 
 def _finite(value):

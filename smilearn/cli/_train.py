@@ -21,11 +21,10 @@ from smilearn.cli._options import (
     Seed,
     check_folder,
     check_new_folder,
-    is_table,
     only_csv,
     share_of,
+    table_file,
     that,
-    tuning_of,
 )
 from smilearn.cli._terminal import Messages
 from smilearn.exceptions import InvalidInputError
@@ -50,12 +49,7 @@ def train(
     ],
     test: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            callback=is_table,
-            help="Rows that are not trained on, to tell the accuracy on.",
-        ),
+        table_file("Rows that are not trained on, to tell the accuracy on."),
     ] = None,
     protect: Annotated[
         Protection | None,
@@ -75,12 +69,8 @@ def train(
     ] = None,
     risk: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            callback=is_table,
-            help="Risk table of the same rows; else they are scored with the base "
-            "model.",
+        table_file(
+            "Risk table of the same rows; else they are scored with the base model."
         ),
     ] = None,
     id_: RiskId = None,
@@ -118,8 +108,6 @@ def train(
     import numpy as np
 
     from smilearn.cli import _inputs
-    from smilearn.embedding._pretrained import default_model
-    from smilearn.finetuning._classifier import FineTunedClassifier
     from smilearn.tables._io import file_kind, read_frame
     from smilearn.utils._labels import check_labelled_texts, class_labels
 
@@ -142,49 +130,50 @@ def train(
     check_new_folder(out)
     if folder:
         check_folder(folder, folder)
-    only_csv(data, file_kind(data), delimiter=delimiter != ",")
+    only_csv(data, file_kind(data), delimiter=delimiter)
 
     def read(path):
         frame = read_frame(path, delimiter=delimiter)
-        labels = _inputs.label_column(frame, label, path)
-        return _inputs.column_of(frame, text, path), labels
+        return _inputs.samples_of(frame, path, label, text)
 
-    texts, labels = read(data)
-    texts, *_ = check_labelled_texts(texts, labels)
-    labels, model = class_labels(labels), model or default_model()
+    labels, texts, _ = read(data)
     unseen = read(test) if test else None
-    if unseen and not {*map(str, unseen[1])} & {*map(str, labels.tolist())}:
+    if unseen and not {*map(str, unseen[0])} & {*map(str, labels)}:
         raise InvalidInputError(
-            f"{test}: none of its labels, such as {unseen[1][0]!r}, is one of {data}, "
+            f"{test}: none of its labels, such as {unseen[0][0]!r}, is one of {data}, "
             f"such as {labels[0]!r}."
         )
-    classifier = FineTunedClassifier(
-        model,
-        head="standard",
-        early_point="median-loss" if protect == "early" else None,
-        privacy=epsilon,
-        batch_size=batch_size,
-        freeze_layers=freeze_layers,
-        lora=lora,
-        checkpoint_folder=folder,
-        random_state=seed if epsilon is None else None,
-        verbose=messages.progress,
-        **tuning_of(max_epochs, learning_rate, 3, tunes=True),
-    )
-    if lora and learning_rate is None:
-        classifier.set_params(learning_rate="auto")
-    fitted, start = classifier, time.perf_counter()
     with messages.warnings():
+        texts, *_ = check_labelled_texts(texts, labels)
+        labels = class_labels(labels)
+        from smilearn.embedding._pretrained import default_model
+        from smilearn.finetuning._classifier import FineTunedClassifier
+
+        classifier = FineTunedClassifier(
+            model or default_model(),
+            head="standard",
+            early_point="median-loss" if protect == "early" else None,
+            privacy=epsilon,
+            max_epochs=max_epochs or 3,
+            learning_rate=learning_rate or ("auto" if lora else 5e-5),
+            batch_size=batch_size,
+            freeze_layers=freeze_layers,
+            lora=lora,
+            checkpoint_folder=folder,
+            random_state=seed if epsilon is None else None,
+            verbose=messages.progress,
+        )
+        fitted, start = classifier, time.perf_counter()
         if acts_on_rows:
             rows = data, risk, id_, label, delimiter
-            cleaner = _cleaner(rows, share, protect, model, seed)
+            cleaner = _cleaner(rows, share, protect, classifier.model, seed)
             fitted = _protected(classifier, cleaner, protect)
         fitted.fit(texts, labels)
         classifier = getattr(fitted, "estimator_", fitted)
         right = None
         if unseen:
-            said = classifier.predict(unseen[0])
-            right = float(np.mean(said.astype(str) == np.array(unseen[1]).astype(str)))
+            said = classifier.predict(unseen[1])
+            right = float(np.mean(said.astype(str) == np.array(unseen[0]).astype(str)))
         classifier.save_pretrained(out)
     facts = {
         "out": str(out),

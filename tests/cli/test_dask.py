@@ -79,7 +79,7 @@ def test_texts_are_embedded_by_the_workers(parts, address, tiny_encoder):
         (["data/*.parquet", "--embeddings", "Y"], "'Y'"),
         (["data/*.parquet", "--text", "text"], "add --moment before"),
         (["data/*.parquet", "--embeddings", "X", "--folder", "f"], "--folder does not"),
-        (["data/*.parquet"], "--moment before"),
+        (["data/*.parquet"], "with --text"),
         (["data.csv", "--embeddings", "X"], "reads Parquet files"),
         (
             ["data/*.parquet", "--embeddings", "X", "--keep", "risk"],

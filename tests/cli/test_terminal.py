@@ -3,6 +3,7 @@
 import warnings
 
 import pytest
+from command_line import TEXTS, succeed, write
 
 from smilearn import RiskTable
 from smilearn.cli._terminal import Messages, print_riskiest
@@ -38,7 +39,21 @@ def test_sentences_have_a_place(capsys, options, shown):
     ("quiet", "shown"), [(False, "smilearn: warning: few\n"), (True, "")]
 )
 def test_own_warnings_are_lines_and_others_are_not_shown(capsys, quiet, shown):
-    with Messages(quiet=quiet).warnings():
+    with Messages(quiet=quiet).warnings() as messages:
         warnings.warn("few", LowSupportWarning, stacklevel=1)
         warnings.warn("theirs", UserWarning, stacklevel=1)
+        warnings.warn("few", LowSupportWarning, stacklevel=1)
     assert capsys.readouterr() == ("", shown)
+    assert messages == ["few"]
+
+
+@pytest.mark.parametrize("command", ["score", "train", "audit"])
+def test_labels_that_look_alike_are_told_in_one_line(folder, tiny_encoder, command):
+    labels = ["neg", "Neg", "pos", "pos"] * 5
+    write({"text": TEXTS, "label": labels}, "data.csv")
+    options = ["--text", "text", "--label", "label", "--model", tiny_encoder]
+    options += ["--max-epochs", 1, "--learning-rate", 1e-9]
+    options += ["--out", "out" if command == "train" else "out.csv"]
+    lines = succeed(command, "data.csv", *options).stderr.splitlines()
+    [line] = [line for line in lines if "differ by case" in line]
+    assert line.startswith("smilearn: warning: Labels that differ by case")
