@@ -2,7 +2,7 @@
 
 import gc
 import math
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -34,10 +34,8 @@ def resolve_device(device):
 @contextmanager
 def working_on(device):
     """Compute on a device: threads of our own on the host, full float32 on CUDA."""
-    with ExitStack() as stack:
-        stack.enter_context(own_threads(device))
-        if device.type == "cuda":
-            stack.enter_context(full_float32())
+    full = full_float32() if device.type == "cuda" else nullcontext()
+    with own_threads(device), full:
         yield
 
 
@@ -97,9 +95,8 @@ def in_blocks(work, settings, start, stop, n_samples, free=lambda: None):
 
 def is_out_of_memory(error):
     """Tell a lack of memory from other errors of torch."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return any(sign in str(error) for sign in _SIGNS)  # of mps and cuBLAS
+    signs = any(sign in str(error) for sign in _SIGNS)  # of mps and cuBLAS
+    return signs or isinstance(error, torch.OutOfMemoryError)
 
 
 def _no_memory(device, n_samples):

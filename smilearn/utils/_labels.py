@@ -37,19 +37,17 @@ def check_labels(y, caller="The estimator"):
             f"{caller} requires y to be passed, but the target y is None."
         )
     y = _one_column(y)
-    if isinstance(y, np.ndarray) and y.dtype.kind in "biuS":
-        return y
-    if isinstance(y, np.ndarray) and y.dtype.kind in "fc":
-        _refuse_missing(np.flatnonzero(np.isnan(y)))
-        return y
-    if isinstance(y, np.ndarray) and y.dtype.kind in "mM":
-        _refuse_missing(np.flatnonzero(np.isnat(y)))
+    kind = y.dtype.kind if isinstance(y, np.ndarray) else "O"
+    if kind in "fcmM":
+        _refuse_missing(np.flatnonzero(y != y))  # NaN and NaT alone
+    if kind in "mM":
         raise InvalidInputError(
             f"labels must be strings, numbers or booleans; got {y.dtype}. Turn dates "
             "into strings."
         )
-    if isinstance(y, np.ndarray) and y.dtype.kind == "U":
+    if kind == "U":
         _check_strings(np.unique(y).tolist(), y)
+    if kind in "biufcSU":
         return y
     values = _as_list(y)
     if not set(map(type, values)) <= {str}:
@@ -65,15 +63,19 @@ def check_labels(y, caller="The estimator"):
             "Turn all into strings, or all into numbers."
         )
     kind = next(iter(kinds), None)
-    if kind == "strings":
-        _check_strings(set(values), values)
     if kind == "numbers":
         return _numbers(values)
-    if kind == "strings" and not isinstance(y, np.ndarray):
-        return _strings(values)
-    labels = np.empty(len(values), None if kind == "true or false" else object)
+    if kind == "true or false":
+        return np.array(values, bool)
+    if kind == "strings":
+        names = set(values)
+        _check_strings(names, values)
+        ends = any(name.endswith("\0") for name in names)  # which NumPy would cut
+        if not (ends or isinstance(y, np.ndarray)):
+            return np.array(values)
+    labels = np.empty(len(values), object)
     labels[:] = values
-    return labels.astype(bool) if kind == "true or false" else labels
+    return labels
 
 
 def check_classes(labels):
@@ -215,12 +217,6 @@ def _check_strings(names, values):
             f"labels must be Unicode; row {row} (counted from 0) holds half a "
             f"character: {values[row]!a}. Read the file with the encoding it has."
         )
-
-
-def _strings(values):
-    """An array of strings, of objects where NumPy would cut their ends."""
-    ends = any(value.endswith("\0") for value in set(values))
-    return np.array(values, object if ends else None)
 
 
 def _numbers(values):

@@ -1,7 +1,6 @@
 """Statistics of weighted samples: a weight of w counts as w copies."""
 
 import numpy as np
-from scipy.stats import rankdata
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.utils._sklearn_compat import check_sample_weight
@@ -60,12 +59,3 @@ def weighted_quantile(values, shares, weight=None):
         for place in (below, np.ceil(position))
     )
     return low + (position - below) * (high - low)
-
-
-def ranks(values, weight=None):
-    """Mean ranks; a sample of weight w takes as many places as w equal ones."""
-    if weight is None:
-        return rankdata(values)
-    _, place = np.unique(values, return_inverse=True)
-    tied = np.bincount(place, weight)
-    return (np.cumsum(tied) - (tied - 1) / 2)[place]
