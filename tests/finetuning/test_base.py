@@ -3,12 +3,16 @@
 import inspect
 
 import pytest
+import tiny_models as tiny
 from finetuning_data import TEXTS, Y, make
 
 from smilearn import FineTunedClassifier, FineTunedEmbedder
 from smilearn.exceptions import InvalidInputError
+from smilearn.finetuning import _base
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS = [FineTunedClassifier, FineTunedEmbedder]
+START = {"early_point": "epochs", "stop_epoch": 0, "max_epochs": 1}
 
 
 def test_defaults_that_differ_are_documented_where_they_do():
@@ -53,3 +57,17 @@ def test_a_wrong_parameter_is_named(tiny_encoder, kind, name):
 def test_what_cannot_be_trained_is_refused(tiny_encoder, changed, match):
     with pytest.raises(InvalidInputError, match=match):
         make(tiny_encoder, **changed).fit(TEXTS, Y)
+
+
+def test_a_model_that_cannot_be_trained_is_refused(monkeypatch):
+    load, folder = _base.load_backbone, tiny.folder("bert")
+
+    def frozen(*settings, **hub):
+        backbone, *others = load(*settings, **hub)
+        return (backbone.requires_grad_(False), *others)
+
+    monkeypatch.setattr(_base, "load_backbone", frozen)
+    with pytest.raises(InvalidInputError, match="No weight of the BertModel can be"):
+        make(folder, **START).fit(TEXTS, Y)
+    for changed in ({"lora": True}, {"freeze_layers": 3}):  # adapters or a head alone
+        make(folder, **START, **changed).fit(TEXTS, Y)

@@ -137,22 +137,32 @@ def test_weights_of_zero_are_no_part_of_the_median():
     assert step.norm() > 0.1 * norms.max() / 6
 
 
-def test_models_that_share_weights_among_texts_are_refused():
-    """Relative positions of DeBERTa go through the maps of the texts."""
-    config = DebertaV2Config(
-        vocab_size=99,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        relative_attention=True,
-        pos_att_type=["p2c", "c2p"],
-        share_att_key=True,
-    )
+ONE_LAYER = {"vocab_size": 99, "hidden_size": 16, "num_hidden_layers": 1}
+ONE_LAYER |= {"num_attention_heads": 2, "intermediate_size": 16}
+RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+
+
+def deberta():
+    """Relative positions, which are not trained, go through the maps of the texts."""
+    config = DebertaV2Config(**ONE_LAYER, **RELATIVE, share_att_key=True)
+    model = DebertaV2Model(config)
+    model.encoder.rel_embeddings.requires_grad_(False)
+    return model
+
+
+def mpnet():
+    """A bias over pairs of places has no gradient of a text."""
+    return MPNetModel(MPNetConfig(**ONE_LAYER))
+
+
+@pytest.mark.parametrize(
+    ("make_model", "told"),
+    [(deberta, "on something else than texts"), (mpnet, "relative_attention_bias")],
+)
+def test_models_that_share_weights_among_texts_are_refused(make_model, told):
     samples = network_of("bert", {})[1]
-    network = PooledClassifier(DebertaV2Model(config), 2).train()
-    network.backbone.encoder.rel_embeddings.requires_grad_(False)
-    with pytest.raises(InvalidInputError, match="on something else than texts"):
+    network = PooledClassifier(make_model(), 2).train()
+    with pytest.raises(InvalidInputError, match=told):
         step_of(network, samples, clip=torch.ones(6))
 
 
@@ -171,21 +181,6 @@ def test_a_weight_that_some_steps_leave_out_is_refused():
         limits.on_pre_optimizer_step(args, None, None)
 
 
-def test_a_weight_that_all_texts_share_is_refused():
-    """A bias over pairs of places has no gradient of a text."""
-    samples = network_of("bert", {})[1]
-    config = MPNetConfig(
-        vocab_size=99,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-    )
-    network = PooledClassifier(MPNetModel(config), 2).train()
-    with pytest.raises(InvalidInputError, match="relative_attention_bias"):
-        step_of(network, samples, clip=torch.ones(6))
-
-
 def test_without_a_limit_training_is_what_it_was(tiny_encoder):
     plain = classify(tiny_encoder).fit(TEXTS, Y)
     clipped = classify(tiny_encoder).fit(
@@ -198,12 +193,16 @@ def test_without_a_limit_training_is_what_it_was(tiny_encoder):
     np.testing.assert_array_equal(again.predict(TEXTS), clipped.predict(TEXTS))
 
 
-def test_what_is_clipped_to_nothing_is_not_learned(tiny_encoder):
-    """Wrong labels that weigh nothing leave no trace; half of them are wrong here."""
-    wrong = np.arange(40) % 4 < 2
-    y = np.where(wrong, 1 - Y, Y)
-    clip = np.where(wrong, 0.0, np.inf)
-    classifier = classify(tiny_encoder, max_epochs=12).fit(TEXTS, y, clip=clip)
+HALF = np.arange(40) % 4 < 2
+
+
+@pytest.mark.parametrize(
+    "limit", [{"clip": np.where(HALF, 0.0, np.inf)}, {"passes": 1.0 - HALF}], ids=list
+)
+def test_what_is_limited_to_nothing_is_not_learned(tiny_encoder, limit):
+    """Half of the labels are wrong here, and those leave no trace."""
+    y = np.where(HALF, 1 - Y, Y)
+    classifier = classify(tiny_encoder, max_epochs=12).fit(TEXTS, y, **limit)
     assert (classifier.predict(TEXTS) == Y).mean() > 0.9
 
 
@@ -229,13 +228,6 @@ def test_passes_are_the_first_epochs():
         callback.on_epoch_begin(None, SimpleNamespace(epoch=epoch), None)
         trained.append(samples.weights.tolist())
     assert trained == [[0, 2, 3, 4], [0, 0, 3, 4], [0, 0, 0, 4], [0, 0, 0, 4]]
-
-
-def test_samples_with_no_pass_are_not_learned(tiny_encoder):
-    wrong = np.arange(40) % 4 < 2
-    y = np.where(wrong, 1 - Y, Y)
-    classifier = classify(tiny_encoder, max_epochs=12).fit(TEXTS, y, passes=1.0 - wrong)
-    assert (classifier.predict(TEXTS) == Y).mean() > 0.9
 
 
 def test_poisson_batches_hold_each_row_with_the_same_chance():
@@ -337,16 +329,8 @@ def test_a_killed_run_goes_on(tiny_encoder, tmp_path, limit, monkeypatch):
         ({"privacy": {"epsilon": 8, "delta": 1}}, {}, "and below 0.025; got 1"),
         ({"privacy": {"epsilon": 1_000}}, {}, "above 0 and below 100; got 1000"),
         ({"privacy": {"noise_multiplier": 0.001}}, {}, "cannot tell noise and epsilon"),
-        (
-            {"privacy": 8.0, "class_weight": "balanced"},
-            {},
-            "class sizes are not",
-        ),
-        (
-            {"privacy": 8.0, "early_point": "gap"},
-            {},
-            "or 'epochs'; got 'gap'",
-        ),
+        ({"privacy": 8.0, "class_weight": "balanced"}, {}, "class sizes are not"),
+        ({"privacy": 8.0, "early_point": "gap"}, {}, "or 'epochs'; got 'gap'"),
         ({"privacy": 8.0}, {"clip": np.ones(40)}, "leave out clip"),
         ({"privacy": 8.0, "gradient_accumulation": 2}, {}, "accumulation=1; got 2"),
         ({"gradient_accumulation": 2}, {"clip": np.ones(40)}, "accumulation=1; got 2"),
