@@ -108,25 +108,6 @@ def test_no_model_of_the_arm_drop_sees_a_risky_sample():
     assert sum(Y[list(drawn)] == "yes") == 3
 
 
-def test_a_killed_run_goes_on(tmp_path):
-    def run(limit):
-        model = Breaking(str(tmp_path / "count"), limit, n_planted=6)
-        audit = ShadowAudit(
-            model, n_shadow=8, random_state=0, checkpoint_folder=tmp_path / "run"
-        )
-        return audit_protection(audit, PLANTED, X, Y, n_bootstrap=20)
-
-    # a limit is part of what is trained, so it stays, and the count is put back
-    with pytest.raises(RuntimeError, match="went down"):
-        run(13)
-    (tmp_path / "count").write_text("100")
-    effect = run(13)
-    assert (tmp_path / "count").read_text() == "111"  # 24 fits less 13
-    plain = effect_of(n_shadow=8)
-    assert effect["value"].tolist() != []
-    assert effect.samples["lira_drop"] == pytest.approx(plain.samples["lira_drop"])
-
-
 def test_any_arm_can_be_the_reference():
     effect = effect_of()
     assert effect.reference == "nothing"

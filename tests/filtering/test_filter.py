@@ -346,3 +346,33 @@ def test_ids_must_tell_the_rows(data):
         RiskFilter(twice, share=0.5, match="index").fit(
             pd.DataFrame(X, index=list("abcd")), y
         )
+
+
+def test_with_routing_ids_are_cut_all_the_same(data):
+    X, y = data
+    weight = np.arange(120.0)
+    of_table = RiskFilter(RiskTable(np.arange(120.0), y), share=0.2)
+    with config_context(enable_metadata_routing=True):
+        for cleaner in (RiskFilter(SCORER, share=0.2), RiskFilter(share=0.2), of_table):
+            *_, ids, kept = cleaner.fit_resample(
+                X, y, ids=list(range(120)), sample_weight=weight
+            )
+            assert ids == cleaner.sample_indices_.tolist()
+            np.testing.assert_array_equal(kept, weight[ids])
+
+
+def test_without_routing_fit_takes_nothing_more(data):
+    with pytest.raises(InvalidInputError, match=r"only with metadata routing; got wei"):
+        RiskFilter(SCORER).fit(*data, weights=np.ones(120))
+
+
+def test_a_filter_forgets_the_features_of_its_last_fit(data):
+    X, y = data
+    cleaner = RiskFilter(SCORER, share=0.2)
+    cleaner.fit(pd.DataFrame(X, columns=list("abcd")), y)
+    assert cleaner.get_feature_names_out().tolist() == list("abcd")
+    table = cleaner.risk_table_
+    cleaner.set_params(scorer=table).fit(None, y)
+    assert not {"n_features_in_", "feature_names_in_"} & vars(cleaner).keys()
+    cleaner.fit(X[:, :2], y)
+    assert len(cleaner.get_feature_names_out()) == 2

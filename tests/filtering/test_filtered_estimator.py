@@ -14,7 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
-from smilearn import FilteredEstimator, RiskFilter, SlicedMIScorer
+import smilearn
+from smilearn import FilteredEstimator, RiskFilter, RiskReweighter, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 
 SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
@@ -136,3 +137,58 @@ def test_samplers_of_imblearn_that_give_indices_may_filter(data):
     np.testing.assert_allclose(model.estimator_.coef_, expected.coef_)
     with pytest.raises(InvalidInputError, match="SMOTE does not"):
         FilteredEstimator(LogisticRegression(), SMOTE()).fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "groups"])
+def test_what_should_go_along_must_be_as_long(data, name):
+    """Eighty, as many as are kept, would go unseen."""
+    X, y, *_ = data
+    model = FilteredEstimator(LogisticRegression(), CLEANER)
+    with pytest.raises(InvalidInputError, match=f"{name} must hold one value for each"):
+        model.fit(X, y, **{name: np.ones(80)})
+
+
+@pytest.mark.parametrize("wrap", [FilteredEstimator, RiskReweighter])
+def test_scores_come_through_what_filters(data, wrap):
+    X, y, *_ = data
+    inside = make_pipeline(StandardScaler(), SCORER)
+    model = wrap(inside, CLEANER).fit(X, y)
+    fitted = model.estimator_
+    expected = fitted[-1].score_samples(fitted[0].transform(X), y)
+    np.testing.assert_array_equal(smilearn.score_samples(model, X, y), expected)
+    direct = wrap(SCORER, CLEANER).fit(X, y)
+    given = direct.score_samples(X, y=y)
+    np.testing.assert_array_equal(given, direct.estimator_.score_samples(X, y))
+
+
+def test_output_of_a_transformer_inside(data):
+    X, y, *_ = data
+    model = make_pipeline(
+        StandardScaler(), FilteredEstimator(PCA(2), CLEANER), LogisticRegression()
+    )
+    frame = model.set_output(transform="pandas").fit(X, y)[:-1].transform(X)
+    assert frame.columns.tolist() == ["pca0", "pca1"]
+    plain = frame.to_numpy()
+    model[1].set_output(transform="default")
+    np.testing.assert_array_equal(model[:-1].transform(X), plain)
+
+
+class Asking(LogisticRegression):
+    """A classifier whose predictions take something more."""
+
+    def predict(self, X, shift=0):
+        return super().predict(X) + shift
+
+
+@pytest.mark.parametrize("wrap", [FilteredEstimator, RiskReweighter])
+@pytest.mark.parametrize("routing", [False, True])
+def test_what_predict_takes_is_handed_on(data, wrap, routing):
+    X, y, *_ = data
+    with config_context(enable_metadata_routing=routing):
+        inner = Asking()
+        cleaner = clone(CLEANER)
+        if routing:
+            inner.set_predict_request(shift=True).set_fit_request(sample_weight=True)
+            cleaner.scorer.set_fit_request(sample_weight=False)
+        model = wrap(inner, cleaner).fit(X, y)
+        np.testing.assert_array_equal(model.predict(X, shift=5), model.predict(X) + 5)

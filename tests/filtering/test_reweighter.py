@@ -70,6 +70,24 @@ def test_floors_are_for_hard_weights(data):
     assert hard.weights_.sum() == 20
 
 
+def test_soft_weights_are_weights_whatever_the_risks():
+    X, y = np.arange(60.0)[:, None], np.arange(60) % 2
+
+    def weights(score, **rule):
+        cleaner = RiskFilter(RiskTable(score, y), **rule)
+        return RiskReweighter(LogisticRegression(), cleaner).fit(X, y).weights_
+
+    equal = weights(np.zeros(60), threshold=0.5)  # no range of risks at all
+    np.testing.assert_array_equal(equal, np.ones(60))
+    everything = weights(np.linspace(-1, 1, 60), n_remove=60)
+    assert (everything > 0).all()
+    assert everything.max() == pytest.approx(0.5)
+    endless = np.where(np.arange(60) < 40, -np.inf, 1.0)
+    flat = weights(endless, share=0.2)
+    assert np.isfinite(flat).all()
+    assert flat[:40].max() < 1e-300
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [
