@@ -7,6 +7,8 @@ block and give results in the order of the samples, or their sum. The work is a 
 sample, it is handed the rows of the block.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from smilearn.exceptions import InvalidInputError
@@ -19,13 +21,14 @@ class Block:
 
     def __init__(self, X, projection, device):
         self._X, self.features = X, features_of(X, projection, device)
+        self._is_projected = projection is not None
 
     def __len__(self):
         return len(self.features)
 
-    def keys(self):
-        """Pseudo-random number for each sample, by its content."""
-        return content_keys(self._X)
+    def keys(self, rows):
+        """Keys of rows by content, if projected: products round by how rows are cut."""
+        return content_keys(self._X)[rows] if self._is_projected else None
 
 
 class Streamed:
@@ -66,11 +69,8 @@ class Streamed:
             )
 
     def total(self, work, merge, aligned=(), shared=()):
-        """Sum of the results of all blocks; None stands for nothing."""
-        total = None
-        for part in self.map(work, aligned, shared):
-            total = merge(total, part)
-        return total
+        """Sum of the results of all blocks."""
+        return reduce(merge, self.map(work, aligned, shared))
 
 
 class AtHand(Streamed):

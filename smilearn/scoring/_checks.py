@@ -121,12 +121,11 @@ def one_kind(y, before):
         )
 
 
-def allowed_labels(y, classes, seen, announced):
-    """Labels that may come in further batches, or None; refuses what may not.
-
-    `classes` are given with this batch, `seen` came with those before (None before the
-    first), and `announced` were given with the first.
-    """
+def allowed_labels(scorer, y, classes=None):
+    """Labels that may come in further batches, or None; refuses what may not."""
+    before = sums_of(scorer)
+    seen = None if before is None else before.labels
+    announced = getattr(scorer, "stream_classes_", None)  # with the first batch
     if classes is not None:
         classes = np.unique(classes)
         expected = seen if announced is None else announced

@@ -188,12 +188,9 @@ class SliceConvergence:
     def frame(self):
         """The same as a polars.DataFrame, one row a count; see Attributes."""
         columns = {name: vars(self)[name] for name in _COLUMNS}
-        columns["agreement"] = [*self.agreement, *[None] * self._n_alone]
+        n_alone = len(self.n_slices) - len(self.agreement)
+        columns["agreement"] = [*self.agreement, *[None] * n_alone]
         return pl.DataFrame(columns, schema_overrides={"agreement": pl.Float64})
-
-    @property
-    def _n_alone(self):
-        return len(self.n_slices) - len(self.agreement)
 
     def __repr__(self):
         with pl.Config(tbl_rows=-1, tbl_hide_dataframe_shape=True):
@@ -225,7 +222,7 @@ def _followed(model, points, codes, counts, settings):
     }
     stops = sorted({*counts, *(stop for second in seconds.values() for stop in second)})
     tally = SliceTally(len(points), length)
-    labels = np.concatenate([codes[None], slices.labels(points)])
+    labels = np.stack(np.broadcast_arrays(codes, *range(len(model.classes))))
     columns = columns_of("pmi", labels, points)
     groups = tally.groups(np.arange(len(slices)))
     totals, before = np.zeros(labels.shape), 0

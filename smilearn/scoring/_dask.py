@@ -90,7 +90,7 @@ def partial_fit_chunks(scorer, X, y, classes=None, sample_weight=None):
         return scorer
     if before is None:
         _take_features(scorer, first["width"], first["names"])
-    recipe = stream_recipe(scorer, first["width"]) if before is None else scorer.recipe_
+    recipe = stream_recipe(scorer, first["width"])
     checker = dask.delayed(_checker(scorer, True), pure=False)
     asked = recipe, scorer.device, scorer._settings(recipe).block_size
     asked = dask.delayed(asked, pure=False, traverse=False)
@@ -100,12 +100,8 @@ def partial_fit_chunks(scorer, X, y, classes=None, sample_weight=None):
     labels = np.array([]) if sums is None else sums.labels
     if len(labels):
         check_classification_targets(np.repeat(labels, 3))  # as of many samples
-    announced = getattr(scorer, "stream_classes_", None)
-    seen = None if before is None else before.labels
-    announced = _checks.allowed_labels(labels, classes, seen, announced)
-    scorer._take_over(merge(before, sums), recipe)
-    scorer.stream_classes_ = announced
-    return scorer
+    announced = _checks.allowed_labels(scorer, labels, classes)
+    return scorer._take_over(merge(before, sums), recipe, announced)
 
 
 def _checker(scorer, fitted):

@@ -15,7 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from smilearn.exceptions import InvalidInputError
-from smilearn.scoring._blocks import AtHand, Block, Streamed
+from smilearn.scoring._blocks import Block
 from smilearn.scoring._checks import forget, one_kind
 from smilearn.scoring._model import fit_model, split_by_left_out
 from smilearn.scoring._outliers import find_outliers
@@ -99,8 +99,7 @@ class Fitting:
         return self._codes, self._fitted, self.weight
 
     def _asked(self, directions):
-        pooled = self.recipe.pooled and self.sums is None
-        return self.classes, self.recipe.projection is not None, directions, pooled
+        return self.classes, directions, self.recipe.pooled and self.sums is None
 
     def _project_once(self, directions, groups, bar):
         """Sums and scores from one product: for samples that are all at hand."""
@@ -178,26 +177,16 @@ class Fitting:
 
 
 def sums_of(
-    block,
-    settings,
-    codes,
-    fitted,
-    weight,
-    classes,
-    keyed,
-    directions,
-    pooled,
-    read=None,
+    block, settings, codes, fitted, weight, classes, directions, pooled, read=None
 ):
     """Sums of the fitted samples of a block; None where there are none."""
     rows = np.flatnonzero(fitted)
     if not len(rows):
         return None
-    asked = {"pooled": pooled, "read": read}
-    if pooled and keyed:  # rows that were projected: products round by how they are cut
-        asked["keys"] = block.keys()[rows]
+    keys = block.keys(rows) if pooled else None
     weight = None if weight is None else weight[rows]
     X, labels = rows_of(block.features, rows), classes[codes[rows]]
+    asked = {"pooled": pooled, "keys": keys, "read": read}
     return Sums.of(X, labels, weight, directions, settings, **asked)
 
 
@@ -258,25 +247,12 @@ def fit_scorer(scorer, make_blocks, size=np.inf):
     return fitting.weight
 
 
-def at_hand(X, y, weight):
-    """Maker of blocks of samples that are in memory."""
-    return partial(AtHand, X, y, weight)
-
-
-def streamed(batches):
-    """Maker of blocks of (X, y, weight) that `batches()` gives again each time."""
-    return partial(Streamed, batches)
-
-
 def with_batch(sums, X, y, weight, recipe, settings):
     """Sums so far (or None) and those of one more batch."""
     fitted = np.ones(len(y), bool) if weight is None else weight > 0
     classes, codes = np.unique(y, return_inverse=True)
     with working_on(settings.device):
-        block, directions = (
-            Block(X, recipe.projection, settings.device),
-            recipe.directions,
-        )
-        asked = classes, recipe.projection is not None, directions, recipe.pooled
-        fresh = sums_of(block, settings, codes, fitted, weight, *asked)
-        return merged(sums, fresh, directions)
+        block = Block(X, recipe.projection, settings.device)
+        asked = fitted, weight, classes, recipe.directions, recipe.pooled
+        fresh = sums_of(block, settings, codes, *asked)
+        return merged(sums, fresh, recipe.directions)

@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._lda import LDA, choose_lda, eigen_ldas
 from smilearn.scoring._points import features_of, residuals, rows_of
 from smilearn.scoring._pool import Pool, fit_pool
 from smilearn.scoring._recipe import Recipe
-from smilearn.scoring._slices import Slices, columns_of, own_column
+from smilearn.scoring._slices import Slices, own_column
 from smilearn.utils._indexing import as_tensor
 from smilearn.utils._threads import in_threads
 
@@ -75,21 +76,18 @@ class ScoreModel:
         """Scores of new samples under some labels; without codes, the best score."""
         if self.pooled:
             return own_values(self.probabilities(X, settings), codes)
-        scores, step = np.empty(X.shape[0]), self._chunk_length
-        for i in range(0, X.shape[0], step):
-            some = None if codes is None else codes[i : i + step]
-            points = self.points(X[i : i + step], settings)
-            scores[i : i + step] = self.slices.psmi(points, some, settings).max(1)
+        scores = np.empty(X.shape[0])
+        for rows in gen_batches(len(scores), self._chunk_length):
+            points = self.points(X[rows], settings)
+            own = None if codes is None else codes[rows]
+            scores[rows] = self.slices.psmi(points, own, settings).max(1)
         return scores
 
     def probabilities(self, X, settings):
         """Log probability of each label of new samples, (n, K)."""
-        step = self._chunk_length
-        parts = [
-            self.log_posterior(self.points(X[i : i + step], settings), settings)
-            for i in range(0, X.shape[0], step)
-        ]
-        return np.concatenate(parts)
+        chunks = gen_batches(X.shape[0], self._chunk_length)
+        points = (self.points(X[rows], settings) for rows in chunks)
+        return np.concatenate([self.log_posterior(each, settings) for each in points])
 
     def training_scores(self, X, codes, weight, settings):
         """Scores of training samples, left out; of weight 0 they are new ones."""
@@ -105,25 +103,16 @@ class ScoreModel:
         return scores
 
     def left_out_posterior(self, X, codes, left_out, settings):
-        """Log probability of the own label (n,) and the likeliest label, left out.
-
-        X are features, a tensor; `left_out` (n,) copies of each sample are left out.
-        """
+        """Log probability of the own label (n,) and the likeliest label, left out."""
         own, likely = np.empty(len(codes)), np.empty(len(codes), np.int64)
-
-        def score(rows):
-            points, label = self.labelled(X, codes, rows, settings)
-            table = self.log_posterior(points, settings, label, left_out[rows])
-            own[rows] = own_values(table, codes[rows])
-            likely[rows] = table.argmax(1)
+        step = self._chunk_length
 
         def work(begin, end):
-            for start in range(begin, end, step):
-                rows = np.arange(start, min(start + step, end))
-                for part in split_by_left_out(left_out[rows]):
-                    score(rows[part])
+            asked = X, codes, left_out, settings, begin, end, step
+            for rows, table in self._left_out_tables(*asked):
+                own[rows] = own_values(table, codes[rows])
+                likely[rows] = table.argmax(1)
 
-        step = self._chunk_length
         if self.pool.weights["slices"] or settings.device.type != "cpu":
             work(0, len(codes))  # which shares the slices out
         else:
@@ -136,15 +125,22 @@ class ScoreModel:
         left_out = copies_left_out(self, weight)
         X = features_of(X, self.recipe.projection, settings.device)
         table = np.empty((len(codes), len(self.classes)))
-        for begin in range(0, len(codes), self._chunk_length):
-            chunk = left_out[begin : begin + self._chunk_length]
-            for rows in split_by_left_out(chunk):
-                rows = begin + rows
-                points = self.centred(rows_of(X, rows), settings)
-                label = torch.as_tensor(codes[rows], device=points.device)
-                asked = points, settings, label, left_out[rows]
-                table[rows] = self.log_posterior(*asked)
+        asked = X, codes, left_out, settings, 0, len(codes), self._chunk_length
+        for rows, part in self._left_out_tables(*asked):
+            table[rows] = part
         return self.without_prior(table)
+
+    def _left_out_tables(self, X, codes, left_out, settings, begin, end, step):
+        """Rows from begin to end, some at a time, and their log posterior, left out.
+
+        X are features, a tensor; `left_out` (n,) copies of each sample are left out.
+        """
+        for start in range(begin, end, step):
+            chunk = np.arange(start, min(start + step, end))
+            for part in split_by_left_out(left_out[chunk]):
+                rows = chunk[part]
+                points, label = self.labelled(X, codes, rows, settings)
+                yield rows, self.log_posterior(points, settings, label, left_out[rows])
 
     def without_prior(self, log_posterior):
         """Evidence that is left of a log posterior (n, K) without the log prior."""
@@ -164,12 +160,10 @@ class ScoreModel:
         if self.pooled:
             lda = {"lda": _array(self.lda.table(points, settings))}
             own, codes = codes, None
-        labels = self.slices.labels(points, codes)
-        function = "density" if self.pooled else "pmi"
-        columns, totals = [columns_of(function, labels, points)], 0.0
-        for end, ((sums, _),) in self.slices.sums(
-            points, columns, settings, cuts=counts
-        ):
+        function, totals = "density" if self.pooled else "pmi", 0.0
+        columns = [self.slices.columns(function, points, codes)]
+        parts = self.slices.sums(points, columns, settings, cuts=counts)
+        for end, ((sums, _),) in parts:
             totals = totals + sums.sum(1).T
             if end in counts:
                 table = totals / end

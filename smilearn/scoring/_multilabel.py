@@ -37,15 +37,15 @@ def fit_labels(scorer, X, y, sample_weight):
         )
     one = silent_clone(scorer).set_params(contamination=None)
     one.set_params(random_state=fixed_seed(scorer.random_state))
-    scorers = [None] * len(varies)
-    for column in np.flatnonzero(varies):
-        fitted = clone(one).fit(X, Y[:, column], sample_weight=weight)
-        scorers[column] = fitted
+    scorers = [
+        clone(one).fit(X, column, sample_weight=weight) if has_both else None
+        for column, has_both in zip(Y.T, varies, strict=True)
+    ]
     fitted = [each for each in scorers if each is not None]
     scorer.label_scorers_, scorer.classes_, scorer.labels_ = scorers, names, Y
     scorer.class_count_ = Y.sum(0) if weight is None else weight @ Y
     scorer.class_prior_ = np.average(Y, axis=0, weights=weight)
-    scorer.n_slices_ = max(one.n_slices_ for one in scorers if one is not None)
+    scorer.n_slices_ = max(each.n_slices_ for each in fitted)
     scorer.label_scores_ = _each_label(scorers, lambda one, _: one.scores_)
     scorer.scores_ = scorer.label_scores_.mean(1)
     scorer.psmi_ = _each_label(scorers, lambda one, _: one.psmi_).mean(1)

@@ -89,9 +89,7 @@ def _largest(block, settings):
 
 
 def _joined(one, two):
-    """Sums and rows of two blocks, the first of which may be None."""
-    if one is None:
-        return two
+    """Sums and rows of two blocks."""
     return one[0] + two[0], np.concatenate([one[1], two[1]])
 
 

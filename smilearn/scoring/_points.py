@@ -71,7 +71,7 @@ def class_means(X, codes, n_classes, weight=None):
     index = torch.as_tensor(codes, device=device)
     if weight is not None:
         weight = torch.as_tensor(weight, device=device, dtype=torch.float64)[:, None]
-    middle = X[: row_block_length(X)].double().mean(0)  # some point near all of them
+    middle = next(row_blocks(X)).double().mean(0)  # some point near all of them
 
     def work(begin, end):
         sums = middle.new_zeros((n_classes, X.shape[1]))
@@ -101,11 +101,6 @@ def class_means(X, codes, n_classes, weight=None):
     means = sums / np.where(count > 0, count, 1)[:, None]
     squares = squares - count.sum() * (sums.sum(0) / count.sum()) ** 2
     return count, means + middle.cpu().numpy(), squares.clip(0), largest
-
-
-def row_block_length(X):
-    """Rows of the pieces that sums are made in."""
-    return len(next(iter(row_blocks(X))))
 
 
 def inverse_scale_of(spread, largest, eps):

@@ -69,7 +69,9 @@ def recipe_of(scorer, n_features, size=np.inf):
 
 
 def stream_recipe(scorer, n_features):
-    """Recipe of a stream, with as many slices as are asked for."""
+    """Recipe by which samples are added: that of the fit, or as many slices as asked"""
+    if hasattr(scorer, "recipe_"):
+        return scorer.recipe_
     recipe, directions = recipe_of(scorer, n_features)
     wanted = min(_STREAM_SLICES, scorer.max_slices)
     wanted = wanted if scorer.n_slices == "auto" else scorer.n_slices

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring import _batches, _checks, _dask, _multilabel
 from smilearn.scoring._base import RiskScorer
-from smilearn.scoring._fitting import at_hand, fit_scorer, streamed, with_batch
+from smilearn.scoring._blocks import AtHand, Streamed
+from smilearn.scoring._fitting import fit_scorer, with_batch
 from smilearn.scoring._model import fit_model
 from smilearn.scoring._recipe import stream_recipe
 from smilearn.scoring._threshold import DEFAULT_OFFSET, set_threshold
@@ -271,9 +272,9 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             return self.fit_batches(_batches.ArrayBatches(X, y, sample_weight))
         X, y = _checks.validated(self, X, y, reset=True)
         weight = checked_weights(sample_weight, X)
-        blocks = at_hand(X, y, weight)
+        blocks = partial(AtHand, X, y, weight)
         if issparse(X) and _batches.n_batches(X) > 1:
-            blocks = streamed(_batches.ArrayBatches(X, y, weight).__iter__)
+            blocks = partial(Streamed, _batches.ArrayBatches(X, y, weight).__iter__)
         with self._fit_task(X, y, sample_weight=weight):
             fit_scorer(self, blocks, X.shape[0] * X.shape[1])
             set_threshold(self, lambda null, y: null.fit(X, y, weight), y, weight)
@@ -306,8 +307,8 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         """
         _checks.checked_batch(self, *_batches.first_of(batches), reset=True)
         check = partial(_checks.checked_batch, self)
-        blocks = streamed(partial(_batches.pieces, batches, check))
-        weight = fit_scorer(self, blocks)
+        again = partial(_batches.pieces, batches, check)
+        weight = fit_scorer(self, partial(Streamed, again))
 
         def refit(null, y):
             return null.fit_batches(_batches.Relabelled(batches, y))
@@ -357,17 +358,12 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
             If labels may not come here, or after a fit to several labels a sample.
         """
         _multilabel.refuse_labels(self, "partial_fit")
-        before = _checks.sums_of(self)
-        weight, reset = sample_weight, before is None
-        X, y, weight = _checks.checked_batch(self, X, y, weight, reset=reset)
-        seen = None if before is None else before.labels
-        announced = getattr(self, "stream_classes_", None)
-        announced = _checks.allowed_labels(y, classes, seen, announced)
-        recipe = stream_recipe(self, X.shape[1]) if before is None else self.recipe_
-        settings = self._settings(recipe)
-        self._take_over(with_batch(before, X, y, weight, recipe, settings), recipe)
-        self.stream_classes_ = announced
-        return self
+        before, weight = _checks.sums_of(self), sample_weight
+        batch = _checks.checked_batch(self, X, y, weight, reset=before is None)
+        announced = _checks.allowed_labels(self, batch[1], classes)
+        recipe = stream_recipe(self, self.n_features_in_)
+        sums = with_batch(before, *batch, recipe, self._settings(recipe))
+        return self._take_over(sums, recipe, announced)
 
     @available_if(_checks.keeps_up)
     def merge(self, other):
@@ -399,18 +395,13 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         before, others = (_checks.sums_of(each) for each in (self, other))
         if others is None:
             return self
-        announced = getattr(self, "stream_classes_", None)
-        seen = None if before is None else before.labels
-        _checks.allowed_labels(others.labels, None, seen, announced)
-        n_features = other.n_features_in_
-        recipe = stream_recipe(self, n_features) if before is None else self.recipe_
+        announced = _checks.allowed_labels(self, others.labels)
+        recipe = stream_recipe(self, other.n_features_in_)
         _checks.refuse_to_merge(self, other, recipe)
         sums = others if before is None else before.merged(others, recipe.directions)
         for name in {"n_features_in_", "feature_names_in_"} & vars(other).keys():
             setattr(self, name, getattr(other, name))
-        self._take_over(sums, recipe)
-        self.stream_classes_ = announced
-        return self
+        return self._take_over(sums, recipe, announced)
 
     @_dask.on_chunks
     def score_samples(self, X, y=None):
@@ -562,12 +553,13 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         """Slices, one a row; see Attributes."""
         return self.recipe_.slices
 
-    def _take_over(self, sums, recipe):
+    def _take_over(self, sums, recipe, announced):
         """Keep the sums of a stream; the model is fitted when it is asked for."""
         _checks.forget(self)
-        self.offset_ = DEFAULT_OFFSET[recipe.pooled]
+        self.offset_, self.stream_classes_ = DEFAULT_OFFSET[recipe.pooled], announced
         if sums is not None:
             self._keep(sums, recipe, None)
+        return self
 
     def _keep(self, sums, recipe, model):
         self.sums_, self.recipe_, self._model = sums, recipe, model

@@ -30,13 +30,11 @@ class Slices:
 
     def psmi(self, points, codes, settings):
         """PSMI of points with their labels, (n, 1), or without codes: (n, K)."""
-        columns = columns_of("pmi", self.labels(points, codes), points)
-        return self.means(points, [columns], settings)
+        return self.means(points, [self.columns("pmi", points, codes)], settings)
 
     def table(self, points, settings):
         """Mean log density of points in each class, (n, K)."""
-        columns = columns_of("density", self.labels(points), points)
-        return self.means(points, [columns], settings)
+        return self.means(points, [self.columns("density", points)], settings)
 
     def left_out(self, points, codes, weight, settings, likely=None):
         """The same of training samples, `weight` (n,) copies of each left out.
@@ -88,17 +86,15 @@ class Slices:
 
         return in_blocks(work, settings, 0, len(self), len(points))
 
-    def labels(self, points, codes=None):
-        """Labels to be read, (n_columns, n): those given, or every one."""
-        if codes is not None:
-            return np.asarray(codes)[None]
-        every = np.arange(len(self.moments.count))
-        return np.repeat(every[:, None], len(points), axis=1)
+    def columns(self, function, points, codes=None):
+        """Columns of points under the labels given, or under every one."""
+        every = np.arange(len(self.moments.count))[:, None]
+        return columns_of(function, every if codes is None else codes[None], points)
 
 
 def columns_of(function, labels, points):
-    """Columns of points under some labels, (n_columns, n)."""
-    labels = np.ascontiguousarray(labels)
+    """Columns of points under some labels, (n_columns, n) or (n_columns, 1)."""
+    labels = np.broadcast_to(labels, (len(labels), len(points))).copy()
     return Columns(function, torch.as_tensor(labels, device=points.device))
 
 

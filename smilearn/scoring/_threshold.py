@@ -33,9 +33,8 @@ def set_threshold(scorer, refit, y, weight):
 
 def _shuffled_scores(scorer, refit, y, weight):
     """Scores of the same samples under labels that were shuffled, some times."""
-    used, seed = slice(None), fixed_seed(scorer.random_state)
-    if weight is not None:
-        used = weight > 0
+    used = slice(None) if weight is None else weight > 0
+    seed = fixed_seed(scorer.random_state)
     for repeat in range(_SHUFFLES):
         rng = generator_from(seed, f"shuffle {repeat}")
         null = silent_clone(scorer).set_params(
