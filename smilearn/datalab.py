@@ -7,6 +7,7 @@ from smilearn.utils._optional import require
 __all__ = ["register_memorization"]
 
 
+@cache
 def register_memorization():
     """Add the issue type "memorization" to cleanlab's Datalab, in this process.
 
@@ -55,11 +56,6 @@ def register_memorization():
     """
     for module in ("cleanlab", "datasets", "pandas"):
         require(module, extra="datalab", caller="register_memorization")
-    return _registered()
-
-
-@cache
-def _registered():
     from cleanlab.datalab.internal import issue_finder
     from cleanlab.datalab.internal.issue_manager_factory import register
 

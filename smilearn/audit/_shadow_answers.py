@@ -32,29 +32,21 @@ class ShadowAnswers:
     def log_lira(self, *, equal_counts=False):
         """Log likelihood ratios, each model the target once; in nats."""
         ratios = np.empty(self.members.shape)
-        for rows in self._parts():
-            part = self.statistic[:, rows], self.members[:, rows], self._columns(rows)
+        for rows, part in self._parts():
             ratios[:, rows] = log_lira(*part, equal_counts=equal_counts)
         return ratios
 
     def lira(self, target=None):
-        """Mean ratio of each sample over the targets that it is IN, (n_samples,).
-
-        With a prior and over all targets, what is to be expected of that mean.
-        """
+        """Mean ratio over the targets that a sample is IN, or what a prior expects."""
         if self.prior is None or target is not None:
             return self._over_targets(self.log_lira(), target)
         ratios = np.empty(self.members.shape[1])
-        for rows in self._parts():
-            part = self.statistic[:, rows], self.members[:, rows], self._columns(rows)
+        for rows, part in self._parts():
             ratios[rows] = shrunk_lira(*part)[0]
         return ratios
 
     def lira_std(self, target=None):
-        """Standard error of `lira`, by leaving out each model in turn.
-
-        With a prior and over all targets, that of the posterior, also of two models.
-        """
+        """Standard error of `lira`, by leaving out each model, or of the posterior."""
         if self.prior is not None and target is None:
             return shrunk_lira(self.statistic, self.members, self._columns())[1]
         models = np.arange(len(self.members))
@@ -108,9 +100,10 @@ class ShadowAnswers:
 
     def _parts(self):
         """Samples that are compared with one another: those withheld by themselves."""
-        if self.withheld is None:
-            return [slice(None)]
-        return [~self.withheld, self.withheld]
+        whole, gone = slice(None), self.withheld
+        for rows in [whole] if gone is None else [~gone, gone]:
+            columns = self._columns(rows)
+            yield rows, (self.statistic[:, rows], self.members[:, rows], columns)
 
     def _columns(self, rows=...):
         return None if self.prior is None else score_columns(self.prior[rows])

@@ -24,11 +24,7 @@ from smilearn.tables._improbable import LEAST_PROBABILITY, improbable
 from smilearn.tables._matching import rows_of
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._documentation import Documented
-from smilearn.utils._indexing import (
-    check_aligned,
-    index_of,
-    take_samples,
-)
+from smilearn.utils._indexing import check_aligned, index_of, take_samples
 from smilearn.utils._labels import one_label_each
 from smilearn.utils._sklearn_compat import (
     HasMethods,

@@ -11,20 +11,10 @@ from sklearn.model_selection._search import BaseSearchCV
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._filter import RiskFilter
 from smilearn.filtering._meta import MetaEstimator
-from smilearn.filtering._pipelines import (
-    fit_parameter,
-    layers,
-    refuse_private,
-    takes,
-)
+from smilearn.filtering._pipelines import fit_parameter, layers, refuse_private, takes
 from smilearn.utils._indexing import check_aligned, is_aligned, take_samples
 from smilearn.utils._labels import one_label_each
-from smilearn.utils._sklearn_compat import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    fit_context,
-)
+from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions, fit_context
 
 _PARAMETERS = {  # of `fit`, for what a weight acts on
     "loss": "sample_weight",

@@ -44,11 +44,7 @@ from smilearn.utils._files import RunFolder, digest
 from smilearn.utils._labels import check_labelled_texts
 from smilearn.utils._optional import require
 from smilearn.utils._random import generator_from, stratified_rows
-from smilearn.utils._sklearn_compat import (
-    Interval,
-    StrOptions,
-    check_sample_weight,
-)
+from smilearn.utils._sklearn_compat import Interval, StrOptions, check_sample_weight
 from smilearn.utils._validation import check_texts, warn_truncated
 from smilearn.utils._warnings import warn
 
@@ -328,13 +324,8 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
             )
         given = self.class_weight, self.classes_, codes, sample_weight
         weights = loss_weights(*given, private=privacy is not None)
-        path = self.checkpoint_folder
-        folder = None if path is None else RunFolder(path)
+        folder, seed = folder_and_seed(self, "fine-tune")
         device = resolve_device(self.device)
-        seed = folder.seed() if folder and self.random_state is None else None
-        if seed is None:
-            stream = generator_from(self.random_state, "fine-tune")
-            seed = int(stream.integers(2**31))
         point = EarlyPoint(self.early_point, self.loss_drop, self.stop_epoch)
         facts = {"most": self.max_epochs, "sample_weight": sample_weight}
         facts["fitted"] = lambda: {"n_features_out_": network.width}
@@ -568,6 +559,16 @@ class FineTuning(FitTasks, Documented, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.target_tags.required = True
         return tags
+
+
+def folder_and_seed(estimator, purpose):
+    """Folder of checkpoints, None without; and the seed, of its run if none is set."""
+    path, random_state = estimator.checkpoint_folder, estimator.random_state
+    folder = None if path is None else RunFolder(path)
+    seed = folder.seed() if folder and random_state is None else None
+    if seed is None:
+        seed = int(generator_from(random_state, purpose).integers(2**31))
+    return folder, seed
 
 
 def with_shared_docs(estimator):

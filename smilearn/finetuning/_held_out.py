@@ -11,15 +11,12 @@ from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import ClassifierTags, check_consistent_length, get_tags
-from sklearn.utils.validation import (
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn.embedding._hidden_states import HiddenStateEmbedder
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import fit_parameter
-from smilearn.finetuning._base import FineTuning
+from smilearn.finetuning._base import FineTuning, folder_and_seed
 from smilearn.finetuning._held_out_runs import (
     Run,
     answers_of,
@@ -34,28 +31,13 @@ from smilearn.scoring._evidence import evidence, left_out_evidence
 from smilearn.scoring._pool import fit_pool
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.scoring._threshold import DEFAULT_OFFSET
-from smilearn.utils._files import RunFolder
 from smilearn.utils._indexing import take_samples
 from smilearn.utils._labels import check_classes, check_labels
 from smilearn.utils._naming import check_no_folder, name_of, pretrained_files
 from smilearn.utils._parallel import side_by_side
-from smilearn.utils._random import (
-    generator_from,
-    seed_where_none,
-    seeded_clone,
-    subsample,
-)
-from smilearn.utils._sklearn_compat import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    fit_context,
-)
-from smilearn.utils._validation import (
-    as_numpy,
-    read_column,
-    refuse_masked,
-)
+from smilearn.utils._random import seed_where_none, seeded_clone, subsample
+from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions, fit_context
+from smilearn.utils._validation import as_numpy, read_column, refuse_masked
 from smilearn.utils._warnings import warn
 from smilearn.utils._weights import checked_weights, enough_weight
 
@@ -258,12 +240,7 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         fitted = np.ones(len(y), bool) if weight is None else weight > 0
         count = np.bincount(codes, weight)
         log_prior = np.log(np.maximum(count / count.sum(), 1e-300))
-        path = self.checkpoint_folder
-        folder = None if path is None else RunFolder(path)
-        seed = folder.seed() if folder and self.random_state is None else None
-        if seed is None:
-            stream = generator_from(self.random_state, "held-out")
-            seed = int(stream.integers(2**31))
+        folder, seed = folder_and_seed(self, "held-out")
         copies, rng = first_copies(X), np.random.default_rng([seed, 0])
         self.folds_ = deal(2 * codes + fitted, copies, self.n_folds, rng)
         alone = self._check_folds(codes, copies, fitted)

@@ -131,11 +131,7 @@ def answers_of(model, X, classes):
 
 
 def fold_evidence(X, y, weight, classes, seed):
-    """Scorer of the states of a fold, and its evidence for each class, left out.
-
-    There is none for a class without another sample in the fold, and no scorer of less
-    than two classes.
-    """
+    """Scorer of the states of a fold, None of one class; its evidence, left out."""
     table, fitted = np.zeros((len(y), len(classes))), np.isin(y, y[weight > 0])
     if len(np.unique(y[fitted])) < 2:
         return None, table

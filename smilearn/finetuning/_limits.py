@@ -72,10 +72,7 @@ class FewerPasses(TrainerCallback):
 
 
 def privacy_settings(privacy, n_samples, batch_size, n_epochs):
-    """Full settings of what a user gives for `privacy`.
-
-    `noise_multiplier` is what the accountant asks for so that `epsilon` is kept to.
-    """
+    """Full settings of `privacy`: of an epsilon, the noise that keeps to it."""
     asked = privacy if isinstance(privacy, dict) else {"epsilon": privacy}
     unknown = sorted(set(asked) - set(_PRIVACY))
     if unknown:
@@ -169,11 +166,7 @@ class PoissonBatches(Sampler):
 
 
 class LimitedTrainer(Trainer):
-    """A Trainer whose steps clip the gradient of each sample.
-
-    With `privacy` to one norm, with noise and Poisson batches (DP-SGD); else to `clip`
-    of the sample times the median norm in its batch.
-    """
+    """A Trainer that clips gradients of samples: by DP-SGD, or to a median norm."""
 
     def __init__(self, *args, privacy=None, **kwargs):
         self.poisson = None
