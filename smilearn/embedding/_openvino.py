@@ -17,10 +17,7 @@ _PRECISIONS = {torch.float32: ("f32", 1e-4), torch.bfloat16: ("bf16", 0.1)}
 
 
 def forward_by(backend, states, network):
-    """Give the function from named tensors to hidden states, run by a backend.
-
-    ``states(network, **tensors)`` gives a tuple of tensors.
-    """
+    """Function from named tensors to a tuple of hidden states, run by a backend."""
     return (_ByOpenVINO if backend == "openvino" else _ByTorch)(states, network)
 
 

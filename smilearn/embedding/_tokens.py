@@ -107,11 +107,9 @@ def unread(texts, input_ids, tokenizer, n_rows=None, template=FIELD):
 
 
 def tokenize(texts, tokenizer, max_length, template=FIELD):
-    if not texts:
-        return [], np.zeros(0, bool)
     before, _, after = template.partition(FIELD)
     input_ids = _encode(tokenizer, [before + text + after for text in texts])
-    longer = np.array([len(tokens) > max_length for tokens in input_ids])
+    longer = np.array([len(tokens) > max_length for tokens in input_ids], bool)
     rows = np.flatnonzero(longer)
     chosen = [texts[row] for row in rows]
     if chosen and template == FIELD:

@@ -39,7 +39,7 @@ from smilearn.utils._warnings import warn
 
 _FANOUT = 8  # states that are merged in one step of the tree
 _LAZY = ("_log_probability", "score", "score_samples", "score_training_samples")
-_FITTED = ("recipe_", "_model", "classes_", "offset_", "n_features_in_")
+_FITTED = ("recipe_", "_model", "classes_", "offset_")
 
 
 def on_chunks(method):
@@ -82,7 +82,8 @@ def partial_fit_chunks(scorer, X, y, classes=None, sample_weight=None):
     _multilabel.refuse_labels(scorer, "partial_fit")
     dask, before = use_dask("A dask collection"), _checks.sums_of(scorer)
     triples = [*enumerate(zip(*_triples(X, y, sample_weight), strict=True))]
-    checker = dask.delayed(_checker(scorer, before is not None), pure=False)
+    checker = silent_clone(scorer) if before is None else _fitted_clone(scorer)
+    checker = dask.delayed(checker, pure=False)
     look = dask.delayed(_look, pure=False)
     looks = (computed(dask, [look(checker, i, *each)])[0] for i, each in triples)
     first = next((each for each in looks if each is not None), None)
@@ -91,7 +92,7 @@ def partial_fit_chunks(scorer, X, y, classes=None, sample_weight=None):
     if before is None:
         _take_features(scorer, first["width"], first["names"])
     recipe = stream_recipe(scorer, first["width"])
-    checker = dask.delayed(_checker(scorer, True), pure=False)
+    checker = dask.delayed(_fitted_clone(scorer), pure=False)
     asked = recipe, scorer.device, scorer._settings(recipe).block_size
     asked = dask.delayed(asked, pure=False, traverse=False)
     add = dask.delayed(_sums_of_chunk, pure=False)
@@ -104,14 +105,11 @@ def partial_fit_chunks(scorer, X, y, classes=None, sample_weight=None):
     return scorer._take_over(merge(before, sums), recipe, announced)
 
 
-def _checker(scorer, fitted):
-    """Clone by which chunks are checked, with the features that were fitted."""
-    checker = silent_clone(scorer)
-    if fitted:
-        _take_features(
-            checker, scorer.n_features_in_, getattr(scorer, "feature_names_in_", None)
-        )
-    return checker
+def _fitted_clone(scorer):
+    """Clone with the features that were fitted."""
+    clone, names = silent_clone(scorer), getattr(scorer, "feature_names_in_", None)
+    _take_features(clone, scorer.n_features_in_, names)
+    return clone
 
 
 def _checked(checker, X, *y):
@@ -381,11 +379,8 @@ def _lazily(scorer, name, X, y=None, sample_weight=None):
     y = _labels_like(y, rows)
     weight = aligned_chunks(sample_weight, rows, "sample_weight")
     with scorer._at_work():  # the model is fitted by now
-        lean = silent_clone(scorer)  # without what is known of training samples
+        lean = _fitted_clone(scorer)  # without what is known of training samples
         vars(lean).update({each: getattr(scorer, each) for each in _FITTED})
-        _take_features(
-            lean, scorer.n_features_in_, getattr(scorer, "feature_names_in_", None)
-        )
     lean = dask.delayed(lean, pure=False, traverse=False)
     work = dask.delayed(_score_of if name == "score" else _answer, pure=False)
     parts = [

@@ -13,15 +13,12 @@ def evidence(scorer, X):
 
 
 def left_out_evidence(scorer, X, y, weight=None):
-    """The same of all samples it was fitted to, each of them left out.
-
-    An outlier was not fitted; where it speaks for its label, it says nothing.
-    """
+    """The same of all samples it was fitted to, each of them left out."""
     X, codes = _checks.with_codes(scorer, X, y)
     weight = np.ones(len(codes)) if weight is None else weight
     weight = np.where(scorer.outliers_, 0, weight)
     with scorer._at_work() as (model, settings):
         table = model.left_out_evidence(X, codes, weight, settings)
     gap = table - table[np.arange(len(codes)), codes][:, None]
-    table[scorer.outliers_ & (gap.max(1) <= 0)] = 0
+    table[scorer.outliers_ & (gap.max(1) <= 0)] = 0  # they would speak for themselves
     return table

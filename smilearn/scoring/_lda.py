@@ -94,10 +94,7 @@ def _distance(squares):
 
 
 def choose_lda(ldas, points, codes, left_out, log_prior, weight, settings):
-    """The LDA by which labels are most probable: that, LDA, its pool and its table.
-
-    points (n, d) lie along the eigenvectors; ties go to the largest shrinkage.
-    """
+    """The mean log probability, LDA, pool and table of the best; points: rotated."""
     own, tried = torch.as_tensor(codes, device=points.device), []
 
     def work(begin, end):

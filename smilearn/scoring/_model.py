@@ -152,10 +152,7 @@ class ScoreModel:
         return max(1, _CELLS // max(len(self.classes), len(self.centre)))
 
     def staged(self, X, codes, settings, counts):
-        """Scores (n,) after some counts of slices; the pool stays as it is.
-
-        Without codes, of the label that fits each sample best.
-        """
+        """Scores (n,) after some counts of slices; without codes, the best score."""
         points, own = self.points(X, settings), None
         if self.pooled:
             lda = {"lda": _array(self.lda.table(points, settings))}
@@ -206,10 +203,7 @@ class ScoreModel:
         return np.concatenate(in_threads(work, len(points), points.numel()))
 
     def with_enough_labels(self, table, codes):
-        """The same, reading as many labels as bound the mean probability of the rest.
-
-        table (n, K): of LDA, on the sample that the pool is fitted on.
-        """
+        """The same, reading as many labels as leave little; table (n, K): of LDA."""
         probability = np.exp(self.pool.log_posterior({"lda": table}))
         probability[np.arange(len(codes)), codes] = 0
         ordered = np.sort(probability, axis=1).mean(0)  # its first are the least

@@ -20,11 +20,7 @@ _RANGE = 1e-100, 1e100  # of the largest number, so that squares stay in range
 
 
 def projection_for(n_features, seed):
-    """Map (MOST_FEATURES, n_features) onto a random subspace; None if not needed.
-
-    A direction drawn in a random subspace is one drawn in the whole space, so that
-    slices are as isotropic as before; orthonormal ones stay orthonormal.
-    """
+    """Map (MOST_FEATURES, n_features) onto a random subspace; None if not needed."""
     if n_features <= MOST_FEATURES:
         return None
     rng = generator_from(seed, "projection")
@@ -167,11 +163,7 @@ def project(directions, X, out):
 
 
 def content_keys(X):
-    """A pseudo-random number for each row that follows from its content alone.
-
-    Made from the bits of its numbers in whole arithmetic, which rounds nothing away:
-    not in another order, and not beside a number that is much larger.
-    """
+    """A pseudo-random number for each row, by its bits alone: nothing is rounded."""
     factors = np.random.default_rng(0).integers(2**62, size=X.shape[1]) * 2 + 1
     if issparse(X):  # zeros count for nothing
         values = _mixed(torch.from_numpy(X.data.astype(float))).numpy()

@@ -44,11 +44,7 @@ def _log_softmax(logits):
 
 
 def fit_pool(tables, codes, log_prior, sample_weight=None):
-    """Fit the weights; also give the mean log probability that they reach.
-
-    tables: left-out tables (n, K) by name of the member, all on one footing: log
-    densities, not normalized over labels.
-    """
+    """Fit weights of left-out tables (n, K); also give the log probability reached."""
     names, n = list(tables), len(codes)
     share = np.full(n, 1 / n) if sample_weight is None else sample_weight
     share = share / share.sum()

@@ -99,10 +99,7 @@ def columns_of(function, labels, points):
 
 
 def own_column(function, codes, left_out):
-    """Column of the samples' own labels, `left_out` (n,) copies of each left out.
-
-    Either all of them are above 0 or none is.
-    """
+    """Column of the own labels; `left_out` (n,) copies, above 0 for all or for none."""
     if not left_out.any():
         return Columns(function, codes[None])
     whole = (left_out == 1).all()

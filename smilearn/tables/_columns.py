@@ -113,10 +113,7 @@ def as_texts(values, name="text"):
     """Make a series of texts, none of them missing."""
     if isinstance(values, pl.Series) and values.dtype == pl.String:
         return as_series(values, name)
-    try:
-        return pl.Series(name, check_texts(values), dtype=pl.String)
-    except UnicodeEncodeError as error:
-        raise InvalidInputError(f"{name} must be Unicode: {error}.") from error
+    return pl.Series(name, check_texts(values), dtype=pl.String)
 
 
 def whole_numbers(series):

@@ -161,11 +161,8 @@ def cluster_errors():
 
 @functools.cache
 def reuse_freed_memory():
-    """Let malloc reuse up to 128 MB; a worker of Dask gives freed memory back at once.
-
-    Temporaries would then be mapped and cleared anew each time, for 2.3 times the time
-    (docs/scaling.md).
-    """
+    """Let malloc reuse up to 128 MB; workers of Dask give freed memory back at once."""
+    # and maps and clears temporaries anew: 2.3 times the time (docs/scaling.md)
     if "MALLOC_TRIM_THRESHOLD_" in os.environ:
         with suppress(OSError, AttributeError):  # there is no glibc
             mallopt = ctypes.CDLL(None).mallopt

@@ -154,10 +154,7 @@ class RunFolder:
             _write(temporary, facts)
 
     def latest(self):
-        """Folder and progress of the last whole checkpoint; None, None without one.
-
-        A newer one that is damaged since it was finished is warned of and deleted.
-        """
+        """Folder and progress of the last whole checkpoint, or None, None."""
         done = [path.parent for path in self.path.glob(f"*/{_DONE}") if path.is_file()]
         done = [folder for folder in done if _CHECKPOINT.fullmatch(folder.name)]
         for folder in sorted(done, key=_step, reverse=True):

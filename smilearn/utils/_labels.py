@@ -27,11 +27,7 @@ _EXACT = 2**53  # whole numbers up to here are exact as floats
 
 
 def check_labels(y, caller="The estimator"):
-    """One label a sample as an array, in the type it came in.
-
-    Refuses missing labels, mixes of strings, numbers and true or false, numbers that
-    the type of the array would round, and what is not Unicode; says in which rows.
-    """
+    """One label a sample as an array, in the type it came in, or an error."""
     if y is None:
         raise InvalidInputError(
             f"{caller} requires y to be passed, but the target y is None."
