@@ -85,6 +85,8 @@ def of_finetune(risk, settings, device):
     early = FineTunedClassifier(**training, early_point="median-loss")
     head = training | {"freeze_layers": 6, "batch_size": 128, "max_epochs": 10}
     arms = {
+        "weighted": RiskReweighter(plain, risk),
+        "fewer passes": RiskReweighter(plain, risk, on="passes"),
         "flattened": RiskReweighter(plain, risk, on="label"),
         "early point": early,
         "weighted, early point": RiskReweighter(early, risk),
