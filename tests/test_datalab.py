@@ -160,19 +160,15 @@ def test_wrong_parameters_are_named(lab_of, settings, told):
         lab_of(settings)
 
 
-def test_without_embeddings_it_says_so(planted):
+def test_without_embeddings_or_labels_it_says_so(planted):
     register_memorization()
-    data = {"label": planted[1].tolist()}
-    lab = cleanlab.Datalab(data, label_name="label", verbosity=0)
+    X, labels = planted
+    lab = cleanlab.Datalab({"label": labels.tolist()}, label_name="label", verbosity=0)
     with pytest.raises(InvalidInputError, match="needs embeddings"):
         lab.find_issues(issue_types={"memorization": dict(SETTINGS)})
-
-
-def test_without_labels_it_says_so(planted):
-    register_memorization()
     lab = cleanlab.Datalab({"text": ["a"] * 200}, verbosity=0)
     with pytest.raises(InvalidInputError, match="needs labels"):
-        lab.find_issues(features=planted[0], issue_types={"memorization": {}})
+        lab.find_issues(features=X, issue_types={"memorization": {}})
 
 
 @pytest.mark.parametrize("missing", ["cleanlab", "datasets"])

@@ -145,36 +145,33 @@ def test_one_kind_of_sample_is_refused(measure, memorized, kind):
         measure(memorized, [1, 2, 3])
 
 
-@pytest.mark.parametrize("k", [0, -1, 4])
-def test_length_of_list_is_checked(k):
-    with pytest.raises(InvalidInputError, match=f"between 1 and 3; got {k}"):
-        precision_at_k([0, 1, 1], [1, 2, 3], k)
-
-
 @pytest.mark.parametrize("measure", [tpr_at_fpr, fpr_at_tpr, precision_at_k])
-def test_lengths_and_shapes_are_checked(measure):
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        measure([0, 1, 1], [1, 2], 1)
-    with pytest.raises(ValueError, match="1d array"):
-        measure([[0, 1], [1, 0]], [1, 2], 1)
+@pytest.mark.parametrize(
+    ("memorized", "risk", "told"),
+    [
+        ([0, 1, 1], [1, 2], "inconsistent numbers of samples"),
+        ([[0, 1], [1, 0]], [1, 2], "1d array"),
+        ([0, 1, 1], [1.0, np.nan, 2.0], "NaN"),
+        ([-1, 1, 1], [1, 2, 3], r"memorized must be 0 or 1; got \['-1', '1'\]"),
+    ],
+)
+def test_truth_and_risk_are_checked(measure, memorized, risk, told):
+    with pytest.raises(ValueError, match=told):
+        measure(memorized, risk, 1)
 
 
-@pytest.mark.parametrize("measure", [tpr_at_fpr, fpr_at_tpr])
-def test_nan_is_refused(measure):
-    with pytest.raises(ValueError, match="NaN"):
-        measure([0, 1, 1], [1.0, np.nan, 2.0])
-
-
-def test_rates_codes_and_truth_are_checked():
-    with pytest.raises(InvalidInputError, match="tpr must be a rate"):
-        fpr_at_tpr([0, 1], [0.1, 0.2], tpr=75)
-    with pytest.raises(InvalidInputError, match="fpr must be a rate"):
-        tpr_at_fpr([0, 1], [0.1, 0.2], fpr=-0.1)
-    with pytest.raises(InvalidInputError, match="memorized must be 0 or 1"):
-        precision_at_k([-1, 1], [0.1, 0.2], 1)
-    with pytest.raises(ValueError, match="NaN"):
-        precision_at_k([0, 1], [np.nan, 0.2], 1)
-    with pytest.raises(ValueError, match="inconsistent"):
-        label_contrast([[1, 0], [1, 0]], [0])
-    with pytest.raises(InvalidInputError, match="0 to 1; got -1 to 0"):
-        label_contrast([[1, 0], [1, 0]], [0, -1])
+@pytest.mark.parametrize(
+    ("measure", "given", "told"),
+    [
+        (fpr_at_tpr, ([0, 1], [0.1, 0.2], 75), "tpr must be a rate"),
+        (tpr_at_fpr, ([0, 1], [0.1, 0.2], -0.1), "fpr must be a rate"),
+        (precision_at_k, ([0, 1, 1], [1, 2, 3], 0), "between 1 and 3; got 0"),
+        (precision_at_k, ([0, 1, 1], [1, 2, 3], -1), "between 1 and 3; got -1"),
+        (precision_at_k, ([0, 1, 1], [1, 2, 3], 4), "between 1 and 3; got 4"),
+        (label_contrast, ([[1, 0], [1, 0]], [0]), "inconsistent"),
+        (label_contrast, ([[1, 0], [1, 0]], [0, -1]), "0 to 1; got -1 to 0"),
+    ],
+)
+def test_rates_lengths_and_codes_are_checked(measure, given, told):
+    with pytest.raises(ValueError, match=told):
+        measure(*given)

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
-from smilearn import ShadowAudit
+from smilearn import ShadowAudit, SlicedMIScorer
 from smilearn.audit._lira import log_lira
 from smilearn.exceptions import InvalidInputError
 
@@ -28,12 +28,15 @@ def test_samples_known_by_heart_are_on_top(n_shadow, seed):
     assert np.isfinite(audit.lira_std_).all()
 
 
-@pytest.mark.parametrize("n_shadow", [4, 8, 16, 32])
-@pytest.mark.parametrize("score", ["lira", "rmia"])
-def test_a_model_that_memorizes_nothing_is_at_chance(n_shadow, score, seed):
+@pytest.mark.parametrize(
+    ("score", "prior", "n_shadow"),
+    [(score, None, n) for score in ("lira", "rmia") for n in (4, 8, 16, 32)]
+    + [("lira", SlicedMIScorer(16, random_state=0), n) for n in (2, 4, 8)],
+)
+def test_a_model_that_memorizes_nothing_is_at_chance(score, prior, n_shadow, seed):
     held = []
     for draw in range(5):
-        audit = audited(Lookup(), n_shadow=n_shadow, seed=10 * seed + draw)
+        audit = audited(Lookup(), n_shadow=n_shadow, seed=10 * seed + draw, prior=prior)
         table = audit.attack(score, n_bootstrap=100)
         assert table["measure"].tolist()[0] == "auc"
         held.append(table["low"][0] <= 0.5 <= table["high"][0])
