@@ -91,10 +91,9 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
 
     prior : scorer or array-like of shape (n_samples,), default=None
         Risk scores of the same samples, low = at risk, which few models are shrunk
-        towards (see Notes): a scorer with `scores_`, such as `SlicedMIScorer` or a
-        pipeline that ends in it, which is fitted to the samples unless it is fitted, or
-        the scores. A score that foretells nothing does not matter, and with many models
-        none does.
+        towards (see Notes): a scorer with `scores_`, or a pipeline that ends in one,
+        fitted to the samples unless it is; or the scores. One that foretells nothing
+        does no harm, and with many models none matters.
 
     n_jobs : int, default=None
         Models trained side by side, as in joblib, whose backend is that of
@@ -157,9 +156,8 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
 
     n_infinite_ : ndarray of int of shape (n_shadow,)
         Samples for which a model gave a probability of exactly 0 to the own label or to
-        all others. It is taken as half of the lowest one above 0 that any of the models
-        gave, or half of 1 / number of training samples of a model, if that is lower:
-        the same for all models. Nothing else is clipped.
+        all others. It is taken as half of the lowest one above 0 that any model gave,
+        or of 1 / number of training samples, if that is lower.
 
     prior_scores_ : ndarray of shape (n_samples,) or None
         Scores that few models are shrunk towards.
@@ -173,10 +171,9 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
     `predict_proba`, as probabilities near 1 are rounded. Each part holds the classes
     in proportion.
 
-    LiRA [1]_ compares normal densities whose parameters are estimates. Here these have
-    a conjugate prior, whose variance is the typical one and weighs as much as 4
-    models: what is compared are Student densities, and a few models give small ratios
-    rather than wild ones. The relative attack of :meth:`rmia` is that of [3]_.
+    LiRA [1]_ compares normal densities. Here their parameters have a conjugate prior,
+    whose variance is the typical one and weighs as much as 4 models, so that a few
+    models give small ratios rather than wild ones. :meth:`rmia` is the attack of [3]_.
 
     With a prior, the means of the statistic IN and OUT are shrunk towards their
     regressions on the log ranks of the score (empirical Bayes); the fit of a sample
@@ -344,8 +341,6 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
 
     def lira_of(self, models):
         """Compute the ratios from some of the models alone, without the prior.
-
-        So they are a truth by which the prior can be judged, too.
 
         Parameters
         ----------

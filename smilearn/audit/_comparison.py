@@ -131,20 +131,16 @@ def compare_scorers(
 
     Notes
     -----
-    Memorized and other samples are resampled by themselves, so that each resample has
-    both kinds. Intervals are percentiles of the resamples. They allow for noise of the
-    truth that is independent from sample to sample, and not for what samples have in
-    common because they were audited by the same models; `truth` is for that.
+    Memorized and other samples are resampled by themselves. Intervals are percentiles
+    of the resamples. They allow for noise of the truth that is independent from sample
+    to sample, not for what all have in common by the models of the audit; `truth` does.
 
     With `truth`, each resample also draws half of the models, none of them twice, and
-    takes the truth from these; the most memorized samples are then as many as before,
-    and those that `memorized` names stay what they are. Halves vary as resamples of all
-    models would, and no copy of a target is found among its own shadows. A truth from
-    fewer models is noisier and agrees less with any scorer: intervals are moved by the
-    mean of that effect, to stand around the value. Noise that is independent from
-    sample to sample counts twice then: in simulations intervals were 1.2 to 1.5 times
-    as wide as needed where there was no other, and 0.8 to 1 times where models had much
-    in common.
+    takes the truth from these; those that `memorized` names stay what they are. A truth
+    from fewer models agrees less with any scorer: intervals are moved by the mean of
+    that effect, to stand around the value. Noise that is independent from sample to
+    sample counts twice then: in simulations intervals were 1.2 to 1.5 times as wide as
+    needed where there was no other, and 0.8 to 1 times where models had much in common.
 
     Intervals of single cells do not allow for how many there are: of many scorers that
     are no better than the reference, one in twenty is marked, in each metric.

@@ -1,10 +1,4 @@
-"""Choosing settings without ground truth, and auditing them with it.
-
-`score` of :class:`~smilearn.SlicedMIScorer` is the mean log probability of the labels,
-so that `GridSearchCV` over slices, densities or layers works as it is. Here is what to
-hand to its `refit`; and, for an audit that knows which samples are memorized, to
-`scoring`.
-"""
+"""Choosing settings without ground truth, and auditing them with it."""
 
 from functools import partial
 from numbers import Real
@@ -161,11 +155,9 @@ def memorized_scorer(
     ``error_score="raise"`` lets it through. Folds that follow `y` may hold no memorized
     sample: take ``cv=list(StratifiedKFold(5).split(X, memorized))``.
 
-    An audit is about the samples that a model was trained on, and what one reads of
-    them is `scores_`. A split judges something else: scores of samples that were not
-    fitted, by a scorer that knows part of the data. That is fair to settings that
-    learn from labels. With ``training=True`` it is `scores_` that is judged, and the
-    samples scored must be those fitted: with ``rows = np.arange(len(y))`` take
+    A split judges scores of samples that were not fitted, which is fair to settings
+    that learn from labels. With ``training=True`` it is `scores_` that is judged, and
+    the samples scored must be those fitted: with ``rows = np.arange(len(y))`` take
     ``cv=[(rows, rows)]``. Either way, the figure of a setting that was chosen with
     the truth is too good; confirm it with a truth of other samples.
 

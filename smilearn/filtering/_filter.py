@@ -96,12 +96,11 @@ class SamplerTags(Tags):
 class RiskFilter(Documented, OneToOneFeatureMixin, BaseEstimator):
     """Remove the training samples most at risk of being memorized.
 
-    A sampler in the sense of imbalanced-learn: it acts when a pipeline of
-    ``imblearn.pipeline`` is fitted and lets samples pass when it predicts. For
-    pipelines of scikit-learn, and where weights go with the samples, see
+    A sampler of imbalanced-learn, which acts when a pipeline of ``imblearn.pipeline``
+    is fitted. For pipelines of scikit-learn, and where weights go with the samples, see
     `FilteredEstimator`. At most one of `share`, `threshold`, `n_remove` and `alpha`
-    says how many go. With none of them, those go whose label has a probability below 5
-    % where another label is likelier; without probabilities, or where `contamination`
+    says how many go. With none of them, those go whose label has a probability below
+    5 % where another label is likelier; without probabilities, or where `contamination`
     of the scorer is set, those below its `offset_`.
 
     Parameters

@@ -52,10 +52,9 @@ class RiskReweighter(MetaEstimator):
     on : {"loss", "label", "gradient", "passes"}, default="loss"
         What a weight acts on. "loss": it is the `sample_weight`. "label": the share of
         the label in what a sample is trained towards; the rest is the probability of
-        the classes by all other samples, as the filter knows it (label smoothing
-        towards the prediction without the sample). An estimator without `soft_labels`,
-        as `FineTunedClassifier` has them, is given each sample once a class, weighted;
-        steps of a pipeline before it count such a sample twice.
+        the classes by all other samples. An estimator without `soft_labels` is given
+        each sample once a class, weighted; steps of a pipeline before it count such a
+        sample twice.
         "gradient", for `FineTunedClassifier`: the norm of the gradient of a sample is
         clipped to ``weight / (1 - weight)`` times the median of its batch: only those
         near the line, and above it, are. "passes", for `FineTunedClassifier`: the share

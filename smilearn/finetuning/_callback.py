@@ -100,11 +100,10 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
     """Score the training samples of a ``transformers.Trainer`` at its early point.
 
     For a sequence classification model, with adapters or without. Now and then the
-    losses of training samples are measured, on a loader of the callback's own: in
-    data-set order, with the Trainer's collator, padded on the right, in eval mode. At
-    the early point the hidden states of all training samples are read and scored, and
-    the table is written. The training is not touched: neither its data nor a random
-    stream; with and without the callback the losses of the Trainer are the same bits.
+    losses of training samples are measured, in data-set order, with the Trainer's
+    collator, padded on the right, in eval mode. At the early point the hidden states of
+    all training samples are read and scored, and the table is written. With and without
+    the callback the losses of the Trainer are the same bits.
 
     Parameters
     ----------
@@ -192,12 +191,11 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
     `risk/n_left_out`, `risk/share_fitted`, `risk/median_loss`). A Trainer does not tell
     its callbacks who it is, so for its reporters as well (TensorBoard, W&B and so on)
     add the callback by ``callback.attach(trainer)``, not ``callbacks=[callback]``.
-    Checkpoints keep what was measured and found, in `trainer_state.json`: a run that is
-    resumed goes on from there, and takes the table of an early point it is past from
-    `file_`. Where the checkpoint knows nothing, the log of the number of classes stands
-    for the loss before the first step. If the rule then holds at the first look, the
-    early point has been passed: the samples are scored at once, with an
-    EarlyPointWarning, and `reached_` is False.
+    A run that is resumed goes on from what its checkpoint keeps of the measurements. Of
+    one without them, the log of the number of classes stands for the loss before the
+    first step; if the rule then holds at the first look, the early point has been
+    passed: the samples are scored at once, with an EarlyPointWarning, and `reached_` is
+    False.
 
     Examples
     --------

@@ -48,13 +48,12 @@ _CELLS = 2**22  # samples times labels on which the pool is fitted
 class HeldOutScorer(RiskScorer, BaseEstimator):
     """Score each sample by a classifier that has not seen it; low = at risk.
 
-    The samples are dealt into stratified folds, equal ones into the same, and a
-    classifier is fitted to all samples but those of a fold, for each fold. The log
-    probabilities that it gives to these are pooled with what their embeddings say, in
-    the model before training and, of a :class:`FineTunedClassifier`, in the run that
-    has not seen them, and with the log prior. The weights are those that make the
-    labels likeliest, as in :class:`SlicedMIScorer`, and use no truth about
-    memorization. Two short fine-tunes, each on half of the texts, are a good use of it.
+    The samples are dealt into stratified folds, equal ones into the same, and for each
+    fold a classifier is fitted to all other samples. The log probabilities that it
+    gives are pooled with what embeddings say, in the model before training and, of a
+    :class:`FineTunedClassifier`, in the run that has not seen them, and with the log
+    prior, by the weights that make the labels likeliest, as in :class:`SlicedMIScorer`.
+    Two short fine-tunes, each on half of the texts, are a good use of it.
 
     Parameters
     ----------
@@ -69,8 +68,8 @@ class HeldOutScorer(RiskScorer, BaseEstimator):
         What the runs are pooled with. "embeddings": :class:`SlicedMIScorer` of three
         layers of the model that is fine-tuned, before any training; with another
         classifier, of `X`, which must be numbers. A SlicedMIScorer, or a pipeline that
-        ends in one, is fitted to `X`; steps that read labels have then seen those that
-        they speak for. None: the runs alone.
+        ends in one, is fitted to `X`; its other steps should not read labels. None: the
+        runs alone.
 
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of the folds and of each run. It takes the place of any `random_state` of
