@@ -1,12 +1,12 @@
 """
-Which layer? What labels can say, and what they cannot
-======================================================
+Which layer? What held-out labels can tell, and what not
+========================================================
 
-A thousand film reviews, 3 % of them with a wrong label, go through MiniLM once; the
-hidden states of all layers are kept. A search takes the layer that gives labels of
-samples not fitted the largest mean log probability, which needs no ground truth. Then
-we look at the flips, which nobody knows beforehand: the layer that reads labels best
-is not the one that finds wrong ones best.
+A thousand film reviews, 3 % of them with a wrong label, pass through MiniLM once, and
+the hidden states of all layers are kept. A search chooses the layer with the largest
+mean log probability of held-out labels, which needs no ground truth. In practice the
+flipped labels are unknown; here they show that the layer that predicts labels best is
+not the one that finds wrong labels best.
 """
 
 import matplotlib.pyplot as plt
@@ -27,14 +27,14 @@ states = HiddenStateEmbedder(packaged_minilm(), layer="all").fit_transform(
 print("hidden states:", states.shape)
 
 # %%
-# Mean log probability of held-out labels by each layer, without any ground truth.
+# The mean log probability of held-out labels for each layer, without ground truth.
 steps = make_pipeline(LayerSelector(), SlicedMIScorer(512, random_state=0))
 layers = list(range(states.shape[1]))
 search = GridSearchCV(steps, {"layerselector__layer": layers}, cv=5)
 search.fit(states, labels)
 
 # %%
-# What the choice is worth: the flips, which nobody knows beforehand.
+# How well does each layer find the flipped labels?
 print("layer  log prob  AUC of the flips")
 aucs = []
 for layer, score in zip(layers, search.cv_results_["mean_test_score"], strict=True):
@@ -45,8 +45,8 @@ for layer, score in zip(layers, search.cv_results_["mean_test_score"], strict=Tr
 print("chosen:", search.best_params_["layerselector__layer"])
 
 # %%
-# The last layer has the best log probability and finds the fewest flips. Three layers
-# side by side, ``layer="spread"``, are the safer choice before any training.
+# The last layer has the best log probability and finds the fewest flipped labels.
+# Three layers side by side, ``layer="spread"``, are the safer choice before training.
 spread = HiddenStateEmbedder(packaged_minilm(), layer="spread")
 scorer = steps[-1].fit(spread.fit_transform(reviews.texts), labels)
 print(f"three layers side by side: {roc_auc_score(flipped, -scorer.scores_):.3f}")

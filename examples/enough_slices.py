@@ -1,9 +1,9 @@
 """
-Slices: where more of them change nothing
-=========================================
+How many slices are enough?
+===========================
 
 A scorer is fitted on a thousand film reviews, with more slices than it should need. A
-thousand others tell from which count on more slices change nothing.
+thousand other reviews show the count beyond which more slices change nothing.
 """
 
 from smilearn import SentenceEmbedder, SliceConvergence, SlicedMIScorer
@@ -11,7 +11,7 @@ from smilearn.datasets import load_rotten_tomatoes, packaged_minilm
 from smilearn.report import SliceConvergenceDisplay
 
 # %%
-# Embeddings of sentences, half of them to fit on.
+# Sentence embeddings; the scorer is fitted on one half of them.
 reviews = load_rotten_tomatoes(2000, random_state=0)
 X = SentenceEmbedder(packaged_minilm()).fit_transform(reviews.texts)
 y = reviews.labels

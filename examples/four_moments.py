@@ -2,9 +2,9 @@
 Before, early and held-out: what each finds
 ===========================================
 
-Four hundred film reviews, 40 of them with a wrong label, scored before any training, at
-the early point of a fine-tune, and by two short runs on halves. Flips stand for
-memorized samples here; real audits are in the user guide.
+Four hundred film reviews, 40 of them with a wrong label, are scored before any
+training, at the early point of a fine-tune, and by two short runs on halves. Flipped
+labels stand for memorized samples here; the user guide has real audits.
 """
 
 from sklearn.pipeline import make_pipeline
@@ -31,7 +31,7 @@ before = make_pipeline(
 ).fit(reviews.texts, labels)
 
 # %%
-# At the early point: the training is stopped where the median loss has halved.
+# At the early point: training stops where the median loss has halved.
 tuned = FineTunedEmbedder(packaged_minilm(), max_epochs=5, random_state=0)
 early = SlicedMIScorer(random_state=0).fit(
     tuned.fit_transform(reviews.texts, labels), labels
@@ -44,7 +44,7 @@ runs = FineTunedClassifier(packaged_minilm(), max_epochs=2, random_state=0)
 held_out = HeldOutScorer(runs, prior=before, random_state=0).fit(reviews.texts, labels)
 
 # %%
-# Which tells the flips best? With so few samples the intervals are wide.
+# Which score finds the flipped labels best? With so few samples, intervals are wide.
 scorers = {"before": before, "early": early, "held-out": held_out}
 scorers["loss at the early point"] = -tuned.losses_
 comparison = compare_scorers(scorers, flipped, random_state=0)

@@ -2,9 +2,9 @@
 Low-rank adapters on half-frozen layers
 =======================================
 
-MiniLM's embeddings and lowest four layers run once a text; adapters on the layers
-above learn three hundred film reviews. Any encoder or decoder serves as well, a folder
-or a name on the Hugging Face Hub.
+MiniLM's embeddings and lowest four layers run once for each text. Adapters on the
+layers above learn three hundred film reviews. Any other encoder or decoder works, too,
+from a folder or the Hugging Face Hub.
 """
 
 from smilearn import FineTunedClassifier
@@ -12,12 +12,12 @@ from smilearn.datasets import load_rotten_tomatoes, packaged_minilm
 from smilearn.report import EarlyPointDisplay
 
 # %%
-# Reviews to learn from, and others to be judged by.
+# Reviews for training, and others for testing.
 reviews = load_rotten_tomatoes(500, random_state=0)
 texts, labels = reviews.texts[:300], reviews.labels[:300]
 
 # %%
-# The classifier: scikit-learn's fit, predict and score.
+# The classifier has scikit-learn's fit, predict and score.
 classifier = FineTunedClassifier(
     packaged_minilm(),
     lora={"rank": 8, "target_modules": ["query", "value", "dense"]},
@@ -29,7 +29,7 @@ classifier = FineTunedClassifier(
 classifier.fit(texts, labels)
 
 # %%
-# What was learnt, and what it took.
+# The early point, the accuracy, and the least expected label.
 EarlyPointDisplay.from_estimator(classifier)
 for entry in classifier.history_:
     print(f"epoch {entry['epoch']:.1f}: {entry['share_fitted']:.0%} fitted")

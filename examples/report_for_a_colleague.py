@@ -2,8 +2,8 @@
 A report for a colleague without Python
 =======================================
 
-One file that opens anywhere: what stands out, which classes, the riskiest samples, and
-a review that comes back as a CSV file.
+The report is one file that opens anywhere. It shows what stands out, in which classes,
+and the riskiest samples, and exports a review as a CSV file.
 """
 
 import tempfile
@@ -22,12 +22,12 @@ scorer = SlicedMIScorer(random_state=0).fit(X, labels)
 RiskDisplay.from_estimator(scorer)
 
 # %%
-# In a notebook a table shows its riskiest samples.
+# In a notebook, a table shows its riskiest samples.
 table = scorer.to_table(texts=reviews.texts)
 table
 
 # %%
-# The page, with the nearest text of either label beside each sample.
+# The page shows the nearest text of the given and of the likelier label.
 with tempfile.TemporaryDirectory() as folder:
     page = table.to_html(
         Path(folder) / "report.html", facts={"Data": "film reviews"}, embeddings=X

@@ -1,10 +1,10 @@
 """
-A Trainer of your own, watched
-==============================
+A callback for your own Trainer
+===============================
 
-Three hundred film reviews, nine of them with a wrong label, are learnt by a Trainer as
-its owner wrote it. The callback finds the early point, scores the training set there
-and ends the training; what it keeps is what the real training starts with.
+An ordinary Trainer learns three hundred film reviews, nine of them with a wrong label.
+The callback finds the early point, scores the training set there and ends the training.
+The samples that it keeps are the training set of the final training.
 """
 
 import tempfile
@@ -38,7 +38,7 @@ dataset = [
 ]
 
 # %%
-# The training, with one line more; MiniLM was made for means over tokens.
+# The training needs one more line, the callback. MiniLM was made for mean pooling.
 callback = MemorizationCallback(
     reviews.texts, share=0.1, stop=True, pooling="mean", evaluations_per_epoch=2
 )
@@ -61,7 +61,7 @@ with tempfile.TemporaryDirectory() as folder:
     trainer.train()
 
 # %%
-# What it found.
+# What the callback found.
 EarlyPointDisplay.from_estimator(callback)
 for entry in callback.history_:
     print(
@@ -71,7 +71,7 @@ for entry in callback.history_:
 print(callback.table_.riskiest(10))
 
 # %%
-# The training set to start with; a ``datasets.Dataset`` gives it by
+# The samples for the final training. With a ``datasets.Dataset``, use
 # ``dataset.select(callback.kept_indices_)``.
 kept = [dataset[row] for row in callback.kept_indices_]
 found = flipped.sum() - flipped[callback.kept_indices_].sum()
