@@ -134,7 +134,7 @@ def test_what_a_search_reads_and_loads(
     monkeypatch.setattr(
         HiddenStateEmbedder,
         "_make_reader",
-        lambda self, settings: loads.append(1) or make(self, settings),
+        lambda self, settings: loads.append(1) or make(settings),
     )
     rows = str(tmp_path / "rows") if cache else None
     embedder = HiddenStateEmbedder(tiny.folder("bert"), layer="all", cache_folder=rows)

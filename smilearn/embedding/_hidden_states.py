@@ -11,10 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from smilearn.embedding._base import TextEmbedder
 from smilearn.embedding._dask import on_chunks
 from smilearn.embedding._reader import HiddenReader
-from smilearn.embedding._sources import load_source
-from smilearn.embedding._tokens import FIELD
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._devices import resolve_device
 from smilearn.utils._sklearn_compat import HasMethods, Interval, StrOptions
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -150,6 +147,7 @@ class HiddenStateEmbedder(TextEmbedder):
     ((2, 1152), [2, 4, 6])
     """
 
+    _make_reader = HiddenReader
     _parameter_constraints: ClassVar[dict] = {
         "model": [str, os.PathLike, HasMethods(["forward"])],
         "adapter": [str, os.PathLike, None],
@@ -270,26 +268,6 @@ class HiddenStateEmbedder(TextEmbedder):
     def _by_layer(self, X):
         """One layer or several, as (n_texts, n_layers, d)."""
         return X.reshape(len(X), len(self.layers_), X.shape[-1])
-
-    def _make_reader(self, settings):
-        template = FIELD if settings["template"] is None else settings["template"]
-        if template.count(FIELD) != 1:
-            raise InvalidInputError(
-                f"template must hold the field {FIELD} once; got {template!r}."
-            )
-        names = ("local_files_only", "revision", "trust_remote_code")
-        options = {n: settings[n] for n in names if settings[n] is not None}
-        names = ("model", "adapter", "tokenizer", "dtype")
-        source = load_source(*(settings[name] for name in names), options)
-        device = settings["device"]
-        stays = source.given and device == "auto"
-        names = ("layer", "pooling", "max_length", "batch_size", "backend")
-        return HiddenReader(
-            source,
-            device=None if stays else resolve_device(device),
-            template=template,
-            **{name: settings[name] for name in names},
-        )
 
     def _describe(self, reader):
         if self.cache_folder is not None:

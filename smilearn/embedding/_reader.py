@@ -25,8 +25,9 @@ from smilearn.embedding._pooling import (
     probe,
 )
 from smilearn.embedding._pretrained import is_causal, tokens_read
-from smilearn.embedding._sources import check_effect
+from smilearn.embedding._sources import check_effect, load_source
 from smilearn.embedding._tokens import (
+    FIELD,
     count_longer,
     embedding_rows,
     own_tokenizer,
@@ -35,44 +36,40 @@ from smilearn.embedding._tokens import (
     unread,
 )
 from smilearn.exceptions import InvalidInputError
-from smilearn.utils._devices import full_float32
+from smilearn.utils._devices import full_float32, resolve_device
 
 _SCHEMA = 2  # of what a row means; to be raised when it changes
 
 
 class HiddenReader:
-    def __init__(
-        self,
-        source,
-        *,
-        device,
-        layer,
-        pooling,
-        max_length,
-        template,
-        batch_size,
-        backend,
-    ):
-        self.source, self.network = source, source.network
-        if device is not None:
-            self.network.to(device)
+    def __init__(self, settings):
+        self.template = settings["template"]
+        if self.template is None:
+            self.template = FIELD
+        if self.template.count(FIELD) != 1:
+            raise InvalidInputError(
+                f"template must hold the field {FIELD} once; got {self.template!r}."
+            )
+        self.source = source = load_source(settings)
+        self.network = source.network
+        if not source.given or settings["device"] != "auto":
+            self.network.to(resolve_device(settings["device"]))
         self.device = next(self.network.parameters()).device
         self.tokenizer = tokenizer = own_tokenizer(source.tokenizer)
         self.backbone = _backbone(self.network)
-        self.template, self._weights, self._passed_over = template, None, None
+        self._weights = self._passed_over = None
         self.pad_id = _first(tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
-        self.max_length = tokens_read(
-            source.name, self.backbone, tokenizer, max_length, source.usual_length
-        )
+        asked = tokenizer, settings["max_length"], source.usual_length
+        self.max_length = tokens_read(source.name, self.backbone, *asked)
         self.causal = is_causal(self.network.config)
         self._takes = inspect.signature(self.backbone.forward).parameters
         self._probe = probe(tokenizer, self.network.config, self.max_length)
         with self._ready():
-            self._settle(layer, pooling)
-        self.in_batches = Batches(batch_size, self.device)
-        self._backend, self._state = backend, None
+            self._settle(settings["layer"], settings["pooling"])
+        self.in_batches = Batches(settings["batch_size"], self.device)
+        self._backend, self._state = settings["backend"], None
         self._make_forward()
-        tokenize([""], tokenizer, self.max_length, template)  # if it fits at all
+        tokenize([""], tokenizer, self.max_length, self.template)  # if it fits at all
 
     def _settle(self, layer, pooling):
         """Choose layers and pooling, and see what a row looks like."""

@@ -180,9 +180,15 @@ class Source:
     given: bool = False
 
 
-def load_source(model, adapter, tokenizer, dtype, options):
-    load = _from_files if isinstance(model, (str, os.PathLike)) else _loaded
-    source = load(model, adapter, tokenizer, dtype, options)
+def load_source(settings):
+    """Load what the parameters of an embedder name, and check that it is whole."""
+    names = ("local_files_only", "revision", "trust_remote_code")
+    options = {n: settings[n] for n in names if settings[n] is not None}
+    model, adapter, tokenizer = (settings[n] for n in ("model", "adapter", "tokenizer"))
+    if isinstance(model, (str, os.PathLike)):
+        source = _from_files(model, adapter, tokenizer, settings["dtype"], options)
+    else:
+        source = _loaded(model, adapter, tokenizer, options)
     check_finite(source.name, source.network)
     check_rows(source.tokenizer, source.network, source.name)
     return source
@@ -224,7 +230,7 @@ def _load_network(model, adapter, dtype, options, hub):
     return network, wrapped, adapter
 
 
-def _loaded(model, adapter, tokenizer, dtype, options):
+def _loaded(model, adapter, tokenizer, options):
     """Take a loaded model; one that gets an adapter is copied first."""
     wrapped = model if hasattr(model, "get_base_model") else None
     network = model if wrapped is None else model.get_base_model()

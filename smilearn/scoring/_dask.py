@@ -207,11 +207,8 @@ class Chunks:
         )
         if isinstance(self.classes.tolist()[0], str):
             check_names(self.classes, len(self.codes))
-        self.weight, weights = None, [each["weight"] for each in looks]
-        if any(weight is not None for weight in weights):
-            ones = (np.ones(len(each["codes"])) for each in looks)
-            pairs = zip(weights, ones, strict=True)
-            self.weight = np.concatenate([one if w is None else w for w, one in pairs])
+        weight = np.concatenate([each["weight"] for each in looks])
+        self.weight = None if (weight == 1).all() else weight.astype(float)
 
     def relabelled(self, y):
         """The same samples under other labels."""
@@ -241,7 +238,7 @@ def _look(checker, number, X, y, weight):
     return {
         "classes": classes,
         "codes": _smallest(codes),
-        "weight": weight,
+        "weight": np.ones(len(y), bool) if weight is None else weight,
         "width": X.shape[1],
         "names": getattr(checker, "feature_names_in_", None),
         "mark": _mark(X),

@@ -39,19 +39,13 @@ def log_probabilities_as_told(model, X):
         return np.log(np.asarray(model.predict_proba(X), np.float64))
 
 
-def decisions_of(model, X):
-    """Decision function as columns, one a class if they are of two."""
-    decisions = np.asarray(model.decision_function(X), np.float64)
-    if decisions.ndim == 1:
-        return np.stack([np.zeros_like(decisions), decisions], 1)
-    return decisions
-
-
 def from_decisions(model, X, n_classes):
     """Log probabilities from a decision function, or None where it does not serve."""
     if not hasattr(model, "decision_function"):
         return None
-    decisions = decisions_of(model, X)
+    decisions = np.asarray(model.decision_function(X), np.float64)
+    if decisions.ndim == 1:  # of two classes
+        decisions = np.stack([np.zeros_like(decisions), decisions], 1)
     n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
     if decisions.shape != (n_samples, n_classes) or not np.isfinite(decisions).all():
         return None

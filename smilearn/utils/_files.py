@@ -67,7 +67,9 @@ def replacing(path):
     check_writable(path)
     path = Path(os.path.realpath(path))  # a link stays, and what it points to is new
     path.parent.mkdir(parents=True, exist_ok=True)
-    mode = 0o666 & ~_umask()  # of a new file; mkstemp gives 0600
+    mask = os.umask(0)  # to set it is the only way to ask for it
+    os.umask(mask)
+    mode = 0o666 & ~mask  # of a new file; mkstemp gives 0600
     if path.exists():
         mode = stat.S_IMODE(path.stat().st_mode)
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:16]}.", dir=path.parent)
@@ -100,12 +102,6 @@ def load_arrays(path, names):
         if any(each.compress_type for each in file.zip.infolist()):  # of any size
             raise ValueError("its arrays are compressed")
         return {name: file[name] for name in names}
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 _RUN = "run.json"
