@@ -75,11 +75,17 @@ def scores(*methods):
 
 
 def of_sliced(scorer):
-    asked = scores("predict_proba", "predict", "decision_function")(scorer)
-    asked["staged"] = list(scorer.staged_score_samples(NEW, LABELS, at=[2, 16]))
+    asked = {"staged": [*scorer.staged_score_samples(NEW, LABELS, at=[2, 16])]}
     asked["again"] = scorer.score_training_samples(X, Y)
     asked["table"] = scorer.to_table().frame.to_dict(as_series=False)
-    return asked | {"score": scorer.score(NEW, LABELS), "pool": scorer.pool_}
+    return asked | of_stream(scorer) | {"pool": scorer.pool_}
+
+
+def of_stream(scorer):
+    asked = scores("predict_proba", "predict", "decision_function")(scorer)
+    more = deepcopy(scorer).set_params(contamination=None).partial_fit(NEW, LABELS)
+    asked["more"] = more.score_samples(NEW, LABELS)
+    return asked | {"score": scorer.score(NEW, LABELS)}
 
 
 def of_held_out(scorer):
@@ -162,7 +168,7 @@ CASES = {
     ),
     "SlicedMIScorer, stream": (
         lambda: smilearn.SlicedMIScorer(**SLICED).partial_fit(X, Y),
-        scores("predict_proba", "predict", "decision_function"),
+        of_stream,
         {n: v for n, v in SCORER_CHANGES.items() if n != "contamination"},
     ),
     "SlicedMIScorer, labels": (

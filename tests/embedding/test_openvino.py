@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny_models as tiny
 import torch
+from hidden_rows import TEXTS
 from sklearn.base import clone
 
 from smilearn import HiddenStateEmbedder, SentenceEmbedder
@@ -18,13 +19,6 @@ from smilearn.exceptions import BackendWarning, MissingDependencyError
 needs_openvino = pytest.mark.skipif(
     find_spec("openvino") is None, reason='the extra "openvino" is not installed'
 )
-TEXTS = [
-    "the good film",
-    "a bad movie , and the plot was dull and cold and awful .",
-    "good",
-    "the plot of the movie is bright and warm and the actor was great !",
-    "the good film",
-]
 
 
 def hidden(model, backend="openvino", **options):

@@ -5,7 +5,7 @@ import pytest
 import tiny_models as tiny
 import torch
 import transformers
-from hidden_rows import BY_HAND, check_logits
+from hidden_rows import BY_HAND, TEXTS, check_logits
 from tokenizers import processors
 from transformers import BertForSequenceClassification
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -19,12 +19,6 @@ HIDDEN = torch.tensor([[[1.0, 9], [3, 5], [8, 8]], [[2, 2], [4, 0], [6, 4]]])
 RIGHT = torch.tensor([[1, 1, 0], [1, 1, 1]])
 LEFT = torch.tensor([[0, 1, 1], [1, 1, 1]])
 HEAD = "ForSequenceClassification"
-TEXTS = [
-    "the good film",
-    "a bad movie , and the plot was dull",
-    "good",
-    "the good film",
-]
 
 
 @pytest.mark.parametrize(
@@ -132,4 +126,4 @@ def test_a_head_that_reads_something_else_is_an_error():
     with pytest.raises(InvalidInputError, match=match):
         HiddenStateEmbedder(network, tokenizer=words).fit(TEXTS)
     named = HiddenStateEmbedder(network, tokenizer=words, pooling="mean")
-    assert named.fit_transform(TEXTS).shape == (4, 16)
+    assert named.fit_transform(TEXTS).shape == (6, 16)

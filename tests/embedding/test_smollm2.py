@@ -15,7 +15,6 @@ from smilearn.datasets import flip_labels, load_rotten_tomatoes
 
 _NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-TEMPLATE = "Review: {text}\nIs it positive or negative? Answer:"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1500),

@@ -120,16 +120,20 @@ def test_more_samples_than_a_state_keeps(seed, pooled):
 
 
 @POOLED
-@pytest.mark.parametrize("n", [160, 2400])
-def test_whole_weights_are_copies(seed, n, pooled):
+@pytest.mark.parametrize(
+    ("n", "density"), [(160, "student"), (160, "gaussian"), (2400, "student")]
+)
+def test_whole_weights_are_copies(seed, n, density, pooled):
     """2,400 samples of a mean weight of 2 are more than a state keeps, and are fewer"""
     X, y = wide_and_narrow(seed, 4, n // 4, 6)
     weight = np.random.default_rng(seed).integers(0, 5, n)
     copies = np.random.default_rng(seed).permutation(np.repeat(np.arange(n), weight))
-    options = {"n_slices": 8, "pooled": pooled, "dtype": "float64"}
-    whole = scorer(**options).fit(X, y, sample_weight=weight)
-    one = scorer(**options).fit(X[copies], y[copies])
+    options = {"n_slices": 8, "pooled": pooled, "density": density, "dtype": "float64"}
+    whole = scorer(contamination=0.1, **options).fit(X, y, sample_weight=weight)
+    one = scorer(contamination=0.1, **options).fit(X[copies], y[copies])
     assert_allclose(one.scores_, whole.scores_[copies], **CLOSE)
+    assert_array_equal(one.class_count_, whole.class_count_)
+    assert one.offset_ == pytest.approx(whole.offset_, abs=1e-4)
     assert_allclose(one.scores_std_, whole.scores_std_[copies], **CLOSE)
     assert one.reliability_ == pytest.approx(whole.reliability_, abs=1e-3)
     assert_allclose(one.predict_proba(X), whole.predict_proba(X), **CLOSE)
@@ -315,6 +319,7 @@ def test_samples_that_were_not_fitted_are_scored_as_new(seed, method, pooled):
     part = scorer(pooled=pooled).fit(X[used], y[used], sample_weight=weight[used])
     assert_allclose(whole.scores_[used], part.scores_, atol=1e-9)
     assert (whole.scores_std_ > 0).all()
+    assert_array_equal(whole.to_table()["label"], y)
 
 
 def test_weights_must_add_up_before_samples_are_scored(seed):

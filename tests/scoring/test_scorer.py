@@ -297,57 +297,6 @@ def test_nothing_of_an_earlier_fit_stays(seed, pooled):
     assert_allclose(scorer.scores_, fresh.scores_)
 
 
-CHANGES = {
-    "n_slices": 5,
-    "pooled": False,
-    "density": "gaussian",
-    "leave_one_out": False,
-    "outliers": None,
-    "orthogonal": False,
-    "contamination": 0.3,
-    "alpha": 0.5,
-    "max_slices": 3,
-    "device": "cpu",
-    "dtype": "float32",
-    "block_size": 3,
-    "random_state": 9,
-    "verbose": 0,
-}
-
-
-@POOLED
-@pytest.mark.parametrize("way", ["fit", "partial_fit"])
-def test_parameters_set_after_fit_change_no_answer(seed, pooled, way):
-    X, y = wide_and_narrow(seed, size=30)
-    others, labels = wide_and_narrow(seed + 1, size=10)
-
-    def made():
-        one = SlicedMIScorer(24, pooled=pooled, random_state=0, dtype="float64")
-        return getattr(one, way)(X, y)
-
-    def answers(one):
-        yield from (one.score_samples(others, labels), one.score_samples(others))
-        yield from (one.predict_proba(others), one.predict(others, labels))
-        yield one.decision_function(others, labels)
-        yield one.score_training_samples(X, y)
-        yield one.score(others, labels)
-        yield from one.staged_score_samples(others, labels, at=[1, 7, 24])
-        yield one.directions_
-        yield list(one.pool_["weights"].values())
-
-    def gone_on(one):
-        return one.set_params(contamination=None).partial_fit(others, labels)
-
-    assert made().get_params().keys() == CHANGES.keys()
-    expected, further = [*answers(made())], [*answers(gone_on(made()))]
-    for name, value in CHANGES.items():
-        one = made().set_params(**{name: value})
-        for found, known in zip(answers(one), expected, strict=True):
-            assert_allclose(found, known, rtol=1e-9, atol=1e-9, err_msg=name)
-        for found, known in zip(answers(gone_on(one)), further, strict=True):
-            assert_allclose(found, known, rtol=1e-9, atol=1e-9, err_msg=name)
-
-
 def test_auto_stops_when_the_ranking_settles(seed):
     X, y = embeddings(seed, n_features=4)
     scorer = fitted(X, y, n_slices="auto")

@@ -7,7 +7,6 @@ from scipy.stats import spearmanr
 from smilearn.scoring._tally import SliceTally, split_half_reliability
 
 BALANCE = 0.75  # what the tally assumes of slices within an orthonormal block
-INDEPENDENT = {"half": 1.0, "shared": 0.0, "whole": 0.5}
 
 
 def rank_correlation(first, second):

@@ -81,23 +81,6 @@ def test_the_index_goes_with_the_rows():
     assert all(index_of(values) is None for values in (NUMBERS, COLUMN["polars"]))
 
 
-NAMES = ["ham", "spam", "ham"]
-LABELS = {
-    "list": NAMES,
-    "tuple": tuple(NAMES),
-    "object": np.array(NAMES, dtype=object),
-    "series": pd.Series(NAMES, index=[2, 2, 1]),
-    "category": pd.Series(NAMES, dtype="category"),
-    "arrow string": pd.Series(NAMES, dtype="string[pyarrow]"),
-    "frame": pd.DataFrame({"label": NAMES}),
-    "polars": pl.Series(NAMES),
-    "polars categories": pl.Series(NAMES, dtype=pl.Categorical),
-    "polars frame": pl.DataFrame({"label": NAMES}),
-    "chunks": pa.chunked_array([NAMES]),
-    "data set": datasets.Dataset.from_dict({"label": NAMES})["label"],
-}
-
-
 @pytest.mark.parametrize(
     ("y", "said"),
     [

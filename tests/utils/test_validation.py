@@ -183,27 +183,6 @@ def test_frames_give_their_names(seed, kind):
     assert_allclose(one.score_samples(frame, y), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda y: [f"class {label}" for label in y],
-        lambda y: pd.Series(y, index=y + 7).map({0: "a", 1: "b", 2: "c"}),
-        lambda y: pd.Series(y).map({0: "a", 1: "b", 2: "c"}).astype("category"),
-        lambda y: pl.Series(y).cast(pl.String),
-        lambda y: pl.Series(y).cast(pl.String).cast(pl.Categorical),
-        lambda y: pa.array(y),
-        lambda y: y.astype(np.uint8),
-        lambda y: torch.tensor(y),
-    ],
-    ids=range(8),
-)
-def test_labels_of_any_kind(seed, make):
-    X, y = embeddings(seed)
-    one = fitted(X, make(y))
-    assert_allclose(one.scores_, fitted(X, y).scores_, atol=1e-12)
-    assert_allclose(one.score_samples(X, make(y)), fitted(X, y).score_samples(X, y))
-
-
 NAMES = ["praise", "blame"]  # not in the order of the alphabet
 
 

@@ -20,44 +20,6 @@ def weighted_problem(seed):
     return X, y, weight
 
 
-@pytest.mark.parametrize("contamination", [None, 0.1])
-@pytest.mark.parametrize("density", ["student", "gaussian"])
-@pytest.mark.parametrize("pooled", [True, False])
-def test_a_weight_counts_copies(seed, pooled, density, contamination):
-    X, y, weight = weighted_problem(seed)
-    parameters = {"pooled": pooled, "density": density}
-    weighted = scorer(contamination=contamination, **parameters)
-    weighted.fit(X, y, sample_weight=weight)
-    copies = np.repeat(np.arange(len(y)), weight)
-    repeated = scorer(contamination=contamination, **parameters)
-    repeated.fit(X[copies], y[copies])
-    exact = {"rtol": 1e-4, "atol": 1e-4}
-    assert_allclose(weighted.scores_[copies], repeated.scores_, **exact)
-    assert_allclose(weighted.scores_std_[copies], repeated.scores_std_, **exact)
-    assert weighted.reliability_ == pytest.approx(repeated.reliability_, abs=1e-3)
-    assert weighted.offset_ == pytest.approx(repeated.offset_, abs=1e-4)
-    assert_array_equal(weighted.class_count_, repeated.class_count_)
-    fresh = embeddings(seed, (40, 30, 12), 7, apart=0.8)[0][:9]
-    expected = repeated.predict_proba(fresh)
-    assert_allclose(weighted.predict_proba(fresh), expected, **exact)
-
-
-@pytest.mark.parametrize("pooled", [True, False])
-def test_samples_of_no_weight_teach_nothing_and_are_scored(seed, pooled):
-    X, y, weight = weighted_problem(seed)
-    weight[::4] = 0
-    used = weight > 0
-    whole = scorer(pooled=pooled).fit(X, y, sample_weight=weight)
-    part = scorer(pooled=pooled).fit(X[used], y[used], sample_weight=weight[used])
-    assert_allclose(whole.scores_[used], part.scores_, atol=1e-9)
-    expected = part.score_samples(X[~used], y[~used])
-    assert_allclose(whole.scores_[~used], expected, atol=1e-9)
-    assert np.isfinite(whole.scores_std_).all()
-    assert (whole.scores_std_ > 0).all()
-    assert_array_equal(whole.labels_, y)
-    assert len(whole.to_table()) == len(y)
-
-
 def test_wrong_weights_are_refused(seed):
     X, y, _ = weighted_problem(seed)
     for weight in (-np.ones(len(y)), np.full(len(y), np.nan), np.ones(3)):
@@ -87,11 +49,6 @@ def test_contrast_with_weights(seed):
     copies = np.repeat(np.arange(20), weight)
     expected = label_contrast(table[copies], codes[copies])
     assert label_contrast(table, codes, weight) == pytest.approx(expected)
-    X, y, weight = weighted_problem(seed)
-    one = scorer().fit(X, y)
-    copies = np.repeat(np.arange(len(y)), weight)
-    expected = one.score(X[copies], y[copies])
-    assert one.score(X, y, sample_weight=weight) == pytest.approx(expected)
 
 
 def test_quantiles_of_copies(seed):
