@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smilearn import FineTunedEmbedder
+from smilearn import FineTunedClassifier, FineTunedEmbedder
 
 WORDS = ["good", "bad", "film", "plot", "warm", "cold", "the", "was"]
 NIMBLE = {"learning_rate": 1e-2, "batch_size": 8, "random_state": 0}
@@ -25,3 +25,8 @@ TEXTS, Y = data()
 def make(folder, kind=FineTunedEmbedder, **changed):
     """An estimator of 5 steps an epoch on the 40 texts."""
     return kind(folder, **{**NIMBLE, "max_epochs": 3, **changed})
+
+
+def classify(folder, **changed):
+    """A classifier, as long as the estimators above."""
+    return make(folder, FineTunedClassifier, **changed)

@@ -1,4 +1,4 @@
-"""Parameters and their documentation, written once for both estimators."""
+"""What both estimators share: documented parameters, and what cannot be trained."""
 
 import inspect
 

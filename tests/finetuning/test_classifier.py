@@ -1,9 +1,9 @@
-"""The classifier of texts: scikit-learn's contract on a fine-tuned model."""
+"""The classifier of texts: scikit-learn's contract, and folders of transformers."""
 
 import numpy as np
 import pytest
 import tiny_models as tiny
-from finetuning_data import TEXTS, Y, data, make
+from finetuning_data import TEXTS, Y, classify, data
 from scipy.special import softmax
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, log_loss
@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from tiny_decoders import decoder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from smilearn import FineTunedClassifier, HiddenStateEmbedder
+from smilearn import HiddenStateEmbedder
 from smilearn.exceptions import (
     EarlyPointWarning,
     InvalidInputError,
@@ -23,10 +23,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = np.array(["down", "up"])[Y]
 NEW, _ = data(30, seed=9)
 FEW = NEW[:10]
-
-
-def classify(folder, **changed):
-    return make(folder, FineTunedClassifier, **changed)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +89,7 @@ def test_wrong_weights_are_refused(tiny_encoder):
 def saved(folder, **changed):
     """A classifier that can be saved: with a head that transformers has."""
     settings = {"head": "standard", "max_epochs": 4, **changed}
-    return make(folder, FineTunedClassifier, **settings).fit(TEXTS, NAMES)
+    return classify(folder, **settings).fit(TEXTS, NAMES)
 
 
 FOLDERS = {
@@ -154,8 +150,7 @@ def test_what_is_saved_reads_as_much_and_as_one_label(tmp_path):
 
 
 def test_numbers_as_labels_and_a_pickle(tmp_path):
-    settings = {"head": "standard", "max_epochs": 8}
-    classifier = make(tiny.folder("bert"), FineTunedClassifier, **settings)
+    classifier = classify(tiny.folder("bert"), head="standard", max_epochs=8)
     classifier.fit(TEXTS, Y + 3)
     assert (classifier.predict(TEXTS) == Y + 3).mean() > 0.9
     classifier.save_pretrained(tmp_path)

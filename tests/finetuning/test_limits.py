@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from finetuning_data import TEXTS, Y, data, make
+from finetuning_data import TEXTS, Y, classify, data, make
 from opacus.accountants import PRVAccountant
 from tiny_decoders import decoder
 from tiny_models import folder as tiny_folder
@@ -36,10 +36,6 @@ from smilearn.finetuning._network import PooledClassifier
 from smilearn.finetuning._training import loss_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def classify(folder, **changed):
-    return make(folder, FineTunedClassifier, **changed)
 
 
 MODELS = {
