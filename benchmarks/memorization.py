@@ -209,6 +209,9 @@ def make(settings, work_folder, device, n_jobs):
     )
 
 
+PRIORS = {"with prior": SCORE, "held-out prior": "held-out, 2: with prior"}
+
+
 @cache
 def measures(truth):
     """AUC and FPR of each step, (1 + N_BOOTSTRAP, 2), and its cost."""
@@ -224,14 +227,15 @@ def measures(truth):
         audit, others = models[: len(models) // 2], models[len(models) // 2 :]
         risk = {name: -values for name, values in scores.items()}
         noise = rng.normal(size=n)
-        priors = {"LiRA": None, "with prior": scores[SCORE], "random prior": noise}
-        priors["held-out prior"] = scores["held-out, 2: with prior"]
+        priors = {"LiRA": None, "random prior": noise}
+        priors |= {name: scores[step] for name, step in PRIORS.items()}
         for size in SIZES:
             for name, prior in priors.items():
                 risk[f"audit, {size}: {name}"] = truth.lira(audit[:size], prior)
             risk[f"audit, {size}: gap"] = truth.gaps(audit[:size])
             for name in (*priors, "gap"):
-                costs[f"audit, {size}: {name}"] = size / 2
+                of_prior = costs[PRIORS[name]] if name in PRIORS else 0.0
+                costs[f"audit, {size}: {name}"] = size / 2 + of_prior
         risk["ceiling"] = truth.lira(audit)
         costs["ceiling"] = len(audit) / 2
         memorized = truth.memorized(others)
