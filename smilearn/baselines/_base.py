@@ -1,21 +1,17 @@
 """What all baselines that are estimators have in common."""
 
-from numbers import Integral
-
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring._checks import encoded
 from smilearn.utils._documentation import Documented, documentation_url, page_template
 from smilearn.utils._labels import check_labels, class_labels
-from smilearn.utils._random import generator_from
-from smilearn.utils._sklearn_compat import Interval, fit_context
+from smilearn.utils._sklearn_compat import fit_context
 from smilearn.utils._validation import as_numpy, numbers_expected
 
-FOLDS = [Interval(Integral, 2, None, closed="left"), None]  # of `cross_fit`
 COVARIANCE = "it needs a covariance, a dense matrix of n_features rows."
 
 
@@ -23,8 +19,8 @@ class LabelScorer(Documented, BaseEstimator):
     """A score of each sample under each label; the base of a new baseline.
 
     A subclass has `_learn(X, codes)`, which learns from checked samples and the places
-    of their labels in `classes_`, and `_table(X)`, scores of (n_samples, n_classes). A
-    parameter `cross_fit` has training samples scored in so many folds.
+    of their labels in `classes_`, and `_table(X)`, scores of (n_samples, n_classes).
+    `_training_table(X, codes)` may leave out each training sample.
     """
 
     _dense_since = None  # why X must be dense
@@ -123,64 +119,14 @@ class LabelScorer(Documented, BaseEstimator):
             )
         numbers_expected(X)
         checks |= {"dtype": np.float64, "accept_sparse": "csr"}
-        checked = validate_data(self, as_numpy(X), y, reset=reset, **checks)
-        if isinstance(checked, tuple):
-            return _narrow(checked[0]), checked[1]
-        return _narrow(checked)
+        return validate_data(self, as_numpy(X), y, reset=reset, **checks)
 
     def _training_table(self, X, codes):
         """Scores of the training samples under each label."""
-        if getattr(self, "cross_fit", None) is None:
-            return self._table(X)
-        folds = folds_of(X, codes, self.cross_fit)
-        table = np.empty((len(codes), len(self.classes_)))
-        for fold in range(folds.max() + 1):
-            table[folds == fold] = self._held_out(X, codes, folds == fold)
-        return table
-
-    def _held_out(self, X, codes, held):
-        """Scores of some samples by a scorer that learnt from the others."""
-        seen, inner = np.unique(codes[~held], return_inverse=True)
-        if len(seen) < 2:
-            raise InvalidInputError(
-                f"cross_fit={self.cross_fit} leaves samples of {len(seen)} class to "
-                "learn from, and 2 are needed. Give more distinct samples of each "
-                "class, or cross_fit=None."
-            )
-        scorer = clone(self)
-        scorer._learn(X[~held], inner)
-        scores = scorer._table(X[held])
-        table = np.tile(scores.min(1, keepdims=True), len(self.classes_))
-        table[:, seen] = scores
-        return table
+        return self._table(X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.sparse = self._dense_since is None
         return tags
-
-
-def folds_of(X, codes, n_folds):
-    """Deal the samples of each class out to folds, evenly; equal samples together."""
-    line = generator_from(0, "folds").standard_normal(X.shape[1])
-    line /= 1024 * np.linalg.norm(line)  # so that no sum overflows
-    # row after row, not a product: that rounds by where a row stands
-    keys = np.array([(row * line).sum() for row in X - X.min(0)])
-    first = np.full(codes.max() + 1, np.inf)
-    np.minimum.at(first, codes, keys)
-    place = np.argsort(np.argsort(first))[codes]  # of the class, by its smallest key
-    order = np.lexsort((keys, place))
-    differs = (np.diff(keys[order]) != 0) | (np.diff(codes[order]) != 0)
-    fold = np.empty(len(codes), np.int64)
-    # dealing on from class to class keeps the folds of one size
-    fold[order] = np.concatenate([[0], np.cumsum(differs)]) % n_folds
-    return fold
-
-
-def _narrow(X):
-    """Sparse samples with indices of 32 bits, where they suffice: some metrics ask."""
-    if not issparse(X) or max(*X.shape, X.nnz) > np.iinfo(np.int32).max:
-        return X
-    places = (X.indices.astype(np.int32), X.indptr.astype(np.int32))
-    return type(X)((X.data, *places), shape=X.shape)

@@ -80,7 +80,7 @@ class NeighborScorer(LabelScorer):
 
     def _shifted(self, X):
         if self.centre_ is None:
-            return X
+            return _narrow(X)
         return (X.toarray() if issparse(X) else X) - self.centre_
 
     def _table(self, X):
@@ -98,3 +98,11 @@ def _near_mean(X):
         return X[0]
     step = np.ldexp(1.0, np.frexp(spread)[1] - 1)  # power of two, at most the spread
     return np.rint(mean / step) * step
+
+
+def _narrow(X):
+    """Sparse samples with indices of 32 bits, where they suffice: some metrics ask."""
+    if not issparse(X) or max(*X.shape, X.nnz) > np.iinfo(np.int32).max:
+        return X
+    places = (X.indices.astype(np.int32), X.indptr.astype(np.int32))
+    return type(X)((X.data, *places), shape=X.shape)
