@@ -131,6 +131,14 @@ def embeddings(seed, sizes=(60, 35, 12), n_features=6, apart=1.5):
     return X, y
 
 
+def halves(seed, sizes=(160, 110, 60), n_features=8, **options):
+    """Samples to fit and others of the same classes, mixed."""
+    X, y = embeddings(seed, sizes, n_features, **options)
+    mixed = np.random.default_rng(seed).permutation(len(y))
+    X, y, half = X[mixed], y[mixed], len(y) // 2
+    return (X[:half], y[:half]), (X[half:], y[half:])
+
+
 def wide_and_narrow(seed, n_classes=2, size=200, n_features=12):
     """Classes with one middle and two spreads, which only slices can tell apart."""
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from oracles import embeddings, fitted
+from oracles import fitted, halves
 from scipy.stats import spearmanr
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -10,14 +10,6 @@ from sklearn.pipeline import make_pipeline
 from smilearn import SliceConvergence, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.metrics import label_contrast
-
-
-def halves(seed, sizes=(160, 110, 60), n_features=8, **options):
-    """Samples to fit and others of the same classes, mixed."""
-    X, y = embeddings(seed, sizes, n_features, **options)
-    mixed = np.random.default_rng(seed).permutation(len(y))
-    X, y, half = X[mixed], y[mixed], len(y) // 2
-    return (X[:half], y[:half]), (X[half:], y[half:])
 
 
 def pmi_of(scorer, X, y):
@@ -165,14 +157,9 @@ def test_columns_fit_together(lengths):
         SliceConvergence([1], [1], [1], [1, 1])
 
 
-def test_reads_as_a_table():
-    shown = repr(CURVE)
-    assert all(name in shown for name in CURVE.frame.columns)
-    assert "0.695" in shown and "null" in shown
-
-
 def test_frame():
-    table = CURVE.frame
+    table, shown = CURVE.frame, repr(CURVE)
+    assert all(each in shown for each in (*table.columns, "0.695", "null"))
     assert table.columns == ["n_slices", "contrast", "reliability", "agreement"]
     assert table["n_slices"].to_list() == [2, 4, 8, 16, 32]
     assert table["agreement"].to_list() == [0.45, -0.25, 0.95, None, None]

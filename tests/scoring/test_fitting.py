@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles import embeddings, fitted, wide_and_narrow
+from oracles import wide_and_narrow
 from sklearn.exceptions import NotFittedError
 
 from smilearn import SlicedMIScorer
@@ -43,10 +43,10 @@ def cut(seed, n, n_cuts):
     return [slice(*pair) for pair in itertools.pairwise([0, *sorted(ends), n])]
 
 
-def streamed(parts, X, y, **parameters):
-    one = scorer(**parameters)
+def streamed(parts, X, y, weight=None, **parameters):
+    one, weight = scorer(**parameters), np.ones(len(y)) if weight is None else weight
     for rows in parts:
-        one.partial_fit(X[rows], y[rows])
+        one.partial_fit(X[rows], y[rows], sample_weight=weight[rows])
     return one
 
 
@@ -62,6 +62,20 @@ def assert_alike(one, whole, X, y, weight=None):
         assert one.pool_["weights"][name] == pytest.approx(value, rel=1e-2, abs=1e-3)
 
 
+def assert_alike_in_parts(parts, X, y, weight=None, **options):
+    """A stream and batches of these parts are fitted as all samples at once; these."""
+    whole = scorer(**options).fit(X, y, weight)
+    assert_alike(streamed(parts, X, y, weight, **options), whole, X, y, weight)
+    arrays = (X, y) if weight is None else (X, y, weight)
+    batches = [tuple(values[rows] for values in arrays) for rows in parts]
+    again = scorer(**options).fit_batches(batches)
+    for name in ("scores_", "psmi_", "scores_std_"):
+        assert_allclose(getattr(again, name), getattr(whole, name), **CLOSE)
+    assert again.reliability_ == pytest.approx(whole.reliability_, abs=1e-3)
+    assert_array_equal(again.labels_, y)
+    return whole
+
+
 @pytest.mark.parametrize(
     ("density", "pooled"), [("student", True), ("student", False), ("gaussian", True)]
 )
@@ -70,14 +84,8 @@ def test_any_chunks_make_what_fit_makes(seed, n_cuts, density, pooled):
     """From all at once to single rows, which lack classes."""
     X, y = problem(seed)
     options = {"density": density, "pooled": pooled}
-    whole, parts = scorer(**options).fit(X, y), cut(seed, len(y), n_cuts)
+    whole = assert_alike_in_parts(cut(seed, len(y), n_cuts), X, y, **options)
     assert whole.pool_["weights"]["slices"] > 0
-    assert_alike(streamed(parts, X, y, **options), whole, X, y)
-    again = scorer(**options).fit_batches([(X[rows], y[rows]) for rows in parts])
-    for name in ("scores_", "psmi_", "scores_std_"):
-        assert_allclose(getattr(again, name), getattr(whole, name), **CLOSE)
-    assert again.reliability_ == pytest.approx(whole.reliability_, abs=1e-3)
-    assert_array_equal(again.labels_, y)
 
 
 @POOLED
@@ -103,20 +111,17 @@ def test_merged_in_any_order(seed, tree, pooled):
 def test_more_samples_than_a_state_keeps(seed, pooled):
     """Those kept follow from their content: not from order, batches or layout."""
     X, y = many(seed)
-    whole = scorer(n_slices=8, pooled=pooled, dtype="float64").fit(X, y)
-    order = np.random.default_rng(seed).permutation(len(y))
-    for rows in (order, np.argsort(y, kind="stable")):
-        one = scorer(n_slices=8, pooled=pooled, dtype="float64").fit(X[rows], y[rows])
-        assert_allclose(one.scores_, whole.scores_[rows], **CLOSE)
     options = {"n_slices": 8, "pooled": pooled, "dtype": "float64"}
     parts = cut(seed, len(y), 9)
-    one = streamed(parts, X, y, **options)
-    two = streamed(parts, np.asfortranarray(X), y, **options)
+    whole = assert_alike_in_parts(parts, X, y, **options)
+    order = np.random.default_rng(seed).permutation(len(y))
+    for rows in (order, np.argsort(y, kind="stable")):
+        one = scorer(**options).fit(X[rows], y[rows])
+        assert_allclose(one.scores_, whole.scores_[rows], **CLOSE)
+    turned = streamed(parts, np.asfortranarray(X), y, **options)
     late, early = (streamed(some, X, y, **options) for some in (parts[4:], parts[:4]))
-    for each in (one, two, late.merge(early)):
+    for each in (turned, late.merge(early)):
         assert_alike(each, whole, X, y)
-    again = scorer(**options).fit_batches([(X[rows], y[rows]) for rows in parts])
-    assert_allclose(again.scores_, whole.scores_, **CLOSE)
 
 
 @POOLED
@@ -129,6 +134,7 @@ def test_whole_weights_are_copies(seed, n, density, pooled):
     weight = np.random.default_rng(seed).integers(0, 5, n)
     copies = np.random.default_rng(seed).permutation(np.repeat(np.arange(n), weight))
     options = {"n_slices": 8, "pooled": pooled, "density": density, "dtype": "float64"}
+    assert_alike_in_parts(cut(seed, n, 5), X, y, weight, **options)
     whole = scorer(contamination=0.1, **options).fit(X, y, sample_weight=weight)
     one = scorer(contamination=0.1, **options).fit(X[copies], y[copies])
     assert_allclose(one.scores_, whole.scores_[copies], **CLOSE)
@@ -137,26 +143,13 @@ def test_whole_weights_are_copies(seed, n, density, pooled):
     assert_allclose(one.scores_std_, whole.scores_std_[copies], **CLOSE)
     assert one.reliability_ == pytest.approx(whole.reliability_, abs=1e-3)
     assert_allclose(one.predict_proba(X), whole.predict_proba(X), **CLOSE)
-    batches = [(X[rows], y[rows], weight[rows]) for rows in cut(seed, n, 5)]
-    two, three = scorer(**options), scorer(**options).fit_batches(batches)
-    for arrays in batches:
-        two.partial_fit(*arrays[:2], sample_weight=arrays[2])
-    assert_allclose(three.scores_, whole.scores_, **CLOSE)
-    assert_alike(two, whole, X, y, weight)
 
 
 @POOLED
 def test_weights_that_are_no_whole_numbers(seed, pooled):
     X, y = problem(seed)
     weight = np.random.default_rng(seed).uniform(0.5, 2, len(y))
-    whole = scorer(pooled=pooled).fit(X, y, sample_weight=weight)
-    one, parts = scorer(pooled=pooled), cut(seed, len(y), 5)
-    for rows in parts:
-        one.partial_fit(X[rows], y[rows], sample_weight=weight[rows])
-    assert_alike(one, whole, X, y, weight)
-    batches = [(X[rows], y[rows], weight[rows]) for rows in parts]
-    again = scorer(pooled=pooled).fit_batches(batches)
-    assert_allclose(again.scores_, whole.scores_, **CLOSE)
+    assert_alike_in_parts(cut(seed, len(y), 5), X, y, weight, pooled=pooled)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
@@ -165,8 +158,7 @@ def test_far_origins_and_odd_units(seed, scale, offset):
     X, y = problem(seed)
     X = scale * (X + offset)
     X[:40] = X[0]  # a constant beginning
-    one = streamed([slice(i, i + 8) for i in range(0, len(y), 8)], X, y)
-    assert_alike(one, scorer().fit(X, y), X, y)
+    assert_alike_in_parts([slice(i, i + 8) for i in range(0, len(y), 8)], X, y)
 
 
 @pytest.mark.parametrize("kind", ["two classes", "rounding"])
@@ -336,17 +328,11 @@ def test_weights_must_add_up_before_samples_are_scored(seed):
 def test_weights_of_a_batch_may_all_be_0(seed, pooled):
     X, y = problem(seed)
     weight = np.r_[np.zeros(50), np.ones(len(y) - 50)]
-    one = scorer(pooled=pooled).partial_fit(X[:50], y[:50], sample_weight=weight[:50])
+    one = scorer(pooled=pooled).partial_fit(X[:50], y[:50], sample_weight=0)
     with pytest.raises(NotFittedError):
         one.score_samples(X, y)
-    one.partial_fit(X[50:], y[50:])
-    one.partial_fit(X[:50], y[:50], sample_weight=0)
-    whole = scorer(pooled=pooled).fit(X, y, sample_weight=weight)
-    assert_alike(one, whole, X, y, weight)
     parts = [slice(i, i + 25) for i in range(0, len(y), 25)]
-    batches = [(X[rows], y[rows], weight[rows]) for rows in parts]
-    found = scorer(pooled=pooled).fit_batches(batches).scores_
-    assert_allclose(found, whole.scores_, **CLOSE)
+    assert_alike_in_parts(parts, X, y, weight, pooled=pooled)
     with pytest.raises(ValueError, match=r"inconsistent|sample_weight\.shape"):
         one.partial_fit(X, y, sample_weight=np.zeros(3))
 
@@ -433,17 +419,6 @@ def test_a_stream_goes_on_from_fit(seed, batches):
     one.partial_fit(X[99:], y[99:])
     assert not hasattr(one, "scores_")
     assert_alike(one, scorer().fit(X, y), X, y)
-
-
-def test_outliers_are_told_in_batches_as_at_once(seed):
-    X, y = embeddings(seed, (80, 60, 12), 9)
-    X[[3, 100]] *= 100
-    whole = fitted(X, y, n_slices=16)
-    batches = [(X[:70], y[:70]), (X[70:], y[70:])]
-    one = SlicedMIScorer(16, random_state=0).fit_batches(batches)
-    assert whole.outliers_.sum() == 2
-    assert_array_equal(one.outliers_, whole.outliers_)
-    assert_allclose(one.scores_, whole.scores_, **CLOSE)
 
 
 def test_fits_of_any_size_merge(seed):

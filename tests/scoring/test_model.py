@@ -4,7 +4,7 @@ import types
 
 import numpy as np
 import pytest
-from oracles import embeddings, fitted, wide_and_narrow
+from oracles import fitted, halves, wide_and_narrow
 from sklearn.exceptions import NotFittedError
 
 from smilearn import SlicedMIScorer
@@ -13,14 +13,6 @@ from smilearn.scoring import _slices
 from smilearn.utils import _threads
 
 AT = [1, 3, 8, 30, 64]
-
-
-def halves(seed, **options):
-    """Samples to fit and others of the same classes, mixed."""
-    X, y = embeddings(seed, sizes=(80, 50, 20, 12), n_features=9, **options)
-    mixed = np.random.default_rng(seed).permutation(len(y))
-    X, y = X[mixed], y[mixed]
-    return (X[:110], y[:110]), (X[110:], y[110:])
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -103,7 +95,7 @@ def test_other_errors_come_at_once_too(seed):
     scorer = fitted(X, y)
     with pytest.raises(InvalidInputError, match="labels that were not seen in fit"):
         scorer.staged_score_samples(others, labels + 9)
-    with pytest.raises(ValueError, match="9 features"):
+    with pytest.raises(ValueError, match="8 features"):
         scorer.staged_score_samples(others[:, :5], labels)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         scorer.staged_score_samples(others, labels[:-1])

@@ -156,16 +156,6 @@ def test_probabilities_and_likely_labels_of_training_samples(seed):
 
 
 @POOLED
-def test_samples_scored_again(seed, pooled):
-    X, y = embeddings(seed)
-    scorer = fitted(X, y, pooled=pooled)
-    order = np.random.default_rng(seed).permutation(len(y))
-    fitted_rows = ~scorer.outliers_[order]
-    found = scorer.score_training_samples(X[order], y[order])[fitted_rows]
-    assert_allclose(found, scorer.scores_[order][fitted_rows], atol=1e-6)
-
-
-@POOLED
 def test_classes_of_one_score_by_their_share(seed, pooled):
     X, y = embeddings(seed, (40, 30, 1, 1))
     scorer = fitted(X, y)
