@@ -243,20 +243,15 @@ def precision_at_k(memorized, risk, k):
     return float((memorized[above].sum() + share * memorized[tied].sum()) / k)
 
 
-def checked_truth(memorized):
-    """Whether each sample is memorized, from 0 and 1; (n_samples,) of bool."""
+def _checked(memorized, risk):
     memorized = column_or_1d(memorized)
     if not np.isin(memorized, (0, 1)).all():
-        values = sorted({str(value) for value in memorized})[:5]
-        raise InvalidInputError(f"memorized must be 0 or 1; got {values}.")
-    return memorized.astype(bool)
-
-
-def _checked(memorized, risk):
-    memorized = checked_truth(memorized)
+        raise InvalidInputError(
+            f"memorized must be 0 or 1; got {np.unique(memorized)[:5].tolist()}."
+        )
     risk = check_array(risk, ensure_2d=False, input_name="risk")
     check_consistent_length(memorized, risk)
-    return memorized, column_or_1d(risk)
+    return memorized.astype(bool), column_or_1d(risk)
 
 
 def _check_rate(name, rate):

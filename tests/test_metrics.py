@@ -152,7 +152,7 @@ def test_one_kind_of_sample_is_refused(measure, memorized, kind):
         ([0, 1, 1], [1, 2], "inconsistent numbers of samples"),
         ([[0, 1], [1, 0]], [1, 2], "1d array"),
         ([0, 1, 1], [1.0, np.nan, 2.0], "NaN"),
-        ([-1, 1, 1], [1, 2, 3], r"memorized must be 0 or 1; got \['-1', '1'\]"),
+        ([-1, 1, 1], [1, 2, 3], r"memorized must be 0 or 1; got \[-1, 1\]"),
     ],
 )
 def test_truth_and_risk_are_checked(measure, memorized, risk, told):

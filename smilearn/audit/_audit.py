@@ -179,7 +179,7 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
     regressions on the log ranks of the score (empirical Bayes); the fit of a sample
     never sees the sample. `lira_` is then the ratio that is to be expected of a target,
     negative where the mean IN is below the one OUT; it ranks as `counterfactual_gap_`
-    does. Of RMIA nothing is shrunk. The guide to audits has what this is worth.
+    does. RMIA does not use the prior. The page on audits says what a prior is worth.
 
     References
     ----------
@@ -505,10 +505,7 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
     def _ranks(self):
         """Ranks by `lira_`, 1 for the highest; ties by lot, the not audited last."""
         lot = np.random.default_rng([self._seed, 4]).random(len(self.lira_))
-        order = np.lexsort((lot, -self.lira_, ~self.audited_))
-        ranks = np.empty(len(order), np.int64)
-        ranks[order] = np.arange(1, len(order) + 1)
-        return ranks
+        return np.argsort(np.lexsort((lot, -self.lira_, ~self.audited_))) + 1
 
     def get_metadata_routing(self):
         """Say what the estimator requests.

@@ -163,6 +163,15 @@ def most_memorized(lira, n_memorized):
     return memorized
 
 
+def checked_truth(memorized):
+    """Whether each sample is memorized, from 0 and 1; (n_samples,) of bool."""
+    memorized = column_or_1d(memorized)
+    if not np.isin(memorized, (0, 1)).all():
+        values = sorted({str(value) for value in memorized})[:5]
+        raise InvalidInputError(f"memorized must be 0 or 1; got {values}.")
+    return memorized.astype(bool)
+
+
 def checked(name, values):
     """Refuse what is not one finite number for each sample."""
     values = np.asarray(column_or_1d(np.asarray(values)), dtype=np.float64)

@@ -5,10 +5,16 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import clone
 
-from smilearn.audit._bootstrap import METRICS, Truth, checked, most_memorized, top_size
+from smilearn.audit._bootstrap import (
+    METRICS,
+    Truth,
+    checked,
+    checked_truth,
+    most_memorized,
+    top_size,
+)
 from smilearn.exceptions import InvalidInputError
 from smilearn.filtering._pipelines import layers, scored
-from smilearn.metrics import checked_truth
 from smilearn.tables._risk_table import RiskTable
 from smilearn.tables._table import WideTable
 from smilearn.utils._random import generator_from

@@ -9,9 +9,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_consistent_length
 
+from smilearn.audit._bootstrap import checked_truth
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import layers, score_samples
-from smilearn.metrics import checked_truth, fpr_at_tpr
+from smilearn.metrics import fpr_at_tpr
 from smilearn.utils._sklearn_compat import take
 from smilearn.utils._warnings import warn
 
