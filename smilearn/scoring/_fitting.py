@@ -105,7 +105,7 @@ class Fitting:
         """Sums and scores from one product: for samples that are all at hand."""
         fitted = np.flatnonzero(self._fitted)
 
-        def read(product, moments, order, codes, block):
+        def read(order, codes, product, moments, block):
             rows = fitted[order]
             codes = torch.as_tensor(codes, device=product.device)
             column = own_column("pmi", codes, self._left_out[rows])

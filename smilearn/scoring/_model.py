@@ -288,7 +288,8 @@ def _with_pool(model, sums, settings):
     asked = codes, left_out, log_prior, weight, settings
     reached, lda, pool, table = choose_lda(ldas, rotated, *asked)
     own = torch.as_tensor(codes, device=settings.device)
-    model = replace(model, lda=lda.along(vectors), pool=_without_slices(pool))
+    pool = replace(pool, weights=pool.weights | {"slices": 0.0})
+    model = replace(model, lda=lda.along(vectors), pool=pool)
     model = model.with_enough_labels(table, codes)
     likely = model._likeliest({"lda": table})
 
@@ -303,10 +304,6 @@ def _with_pool(model, sums, settings):
         pool, gain = with_slices(model.slices)
         model = replace(model, pool=pool)
     return replace(model, gain=gain)
-
-
-def _without_slices(pool):
-    return replace(pool, weights=pool.weights | {"slices": 0.0})
 
 
 def copies_left_out(model, weight):

@@ -588,5 +588,4 @@ class SlicedMIScorer(FitTasks, RiskScorer, BaseEstimator):
         with self._at_work() as (model, settings):
             return model.probabilities(X, settings)
 
-    def _label_names(self):
-        return _multilabel.names_of(self)
+    _label_names = _multilabel.names_of

@@ -7,6 +7,7 @@ on which the pool is fitted: those whose content has the smallest keys.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -147,12 +148,7 @@ class Sums:
 
     @classmethod
     def of(cls, X, y, weight, directions, settings, *, pooled, keys=None, read=None):
-        """Sums of a batch; `read` is handed each block of projections and its moments.
-
-        X (n, d) is a tensor, `weight` above 0 or None, and `keys` those of rows that
-        were projected, as products round by how rows are cut. Projections that are read
-        are of centred and scaled samples, in the order and of the codes it is told.
-        """
+        """Sums of a batch, X (n, d) a tensor; `read` is handed what is projected."""
         labels, codes = np.unique(y, return_inverse=True)
         count, mean, square, largest = class_means(X, codes, len(labels), weight)
         eps = torch.finfo(X.dtype).eps
@@ -164,14 +160,9 @@ class Sums:
         points = points.to(settings.device)
         own = None if weight is None else weight[order]
         scaled = (mean - count @ mean / count.sum()) * inverse
-
-        def read_block(product, moments, block):
-            if read is not None:
-                read(product, moments, order, codes, block)
-
-        blocks = _blocks(
-            points, codes, own, count, scaled, directions, settings, read_block
-        )
+        read = read and partial(read, order, codes)
+        asked = points, codes, own, count, scaled, directions, settings, read
+        blocks = _blocks(*asked)
         parts = [np.concatenate(columns) for columns in zip(*blocks, strict=True)]
         unit = 1 / inverse.max() if inverse.any() else 0.0
         scatter = sample = None
@@ -276,7 +267,8 @@ def _blocks(points, codes, weight, count, means, directions, settings, read):
         project(settings.tensor(directions[block]), points, product)
         mean = directions[block] @ means.T
         sums = _class_sums(product, ends, mean, weight)
-        read(product, moments_of(count, mean, *sums), block)
+        if read is not None:
+            read(product, moments_of(count, mean, *sums), block)
         yield block.stop, sums
 
     parts = in_blocks(measured, settings, 0, len(directions), len(points), buffer.clear)

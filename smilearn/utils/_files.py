@@ -106,7 +106,7 @@ def load_arrays(path, names):
 
 _RUN = "run.json"
 _UNFINISHED = re.compile(r"\.run\.json\.[a-z0-9_]+")  # of a process killed in `claim`
-_CHECKPOINT = re.compile(r"checkpoint-[0-9]+")
+_CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
 _DONE = "smilearn.json"  # written last: a checkpoint without it is not whole
 
 
@@ -152,8 +152,9 @@ class RunFolder:
     def latest(self):
         """Folder and progress of the last whole checkpoint, or None, None."""
         done = [path.parent for path in self.path.glob(f"*/{_DONE}") if path.is_file()]
-        done = [folder for folder in done if _CHECKPOINT.fullmatch(folder.name)]
-        for folder in sorted(done, key=_step, reverse=True):
+        names = {folder: _CHECKPOINT.fullmatch(folder.name) for folder in done}
+        steps = {folder: int(name[1]) for folder, name in names.items() if name}
+        for folder in sorted(steps, key=steps.get, reverse=True):
             progress, damaged = _checked(folder)
             if damaged is None:
                 return folder, progress
@@ -182,10 +183,6 @@ class RunFolder:
 
 def _is_other(file):
     return not (_UNFINISHED.fullmatch(file.name) and file.is_file())
-
-
-def _step(folder):
-    return int(folder.name.partition("-")[2])
 
 
 def _checked(folder):

@@ -88,8 +88,6 @@ def test_the_index_goes_with_the_rows():
         ([[1, 1], [0, 1]], "Multilabel and multioutput"),
         ([[0, 0], [0, 1]], "Multilabel and multioutput"),
         ([[0, 2], [0, 1]], "Multilabel and multioutput"),
-        (["a", None], "1 missing, in row 1"),
-        ([0.5, 1.5], "Unknown label type"),
         (pd.DataFrame({"label": ["a", None]}), "1 missing, in row 1"),
     ],
 )
