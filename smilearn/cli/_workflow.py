@@ -74,12 +74,13 @@ class Scored:
             named = [f"{printable(labels[i], 30)}: {counts[i]}" for i in order]
             named += [f"{len(labels) - 5} more classes"] if len(labels) > 5 else []
             lines.append(
-                f"{wrong.sum():,} of {len(wrong):,} labels look wrong: by all other "
-                f"samples their probability is below {LEAST_PROBABILITY:.0%}, and "
-                f"another label is likelier ({', '.join(named)})."
+                f"{wrong.sum():,} of {len(wrong):,} labels look wrong: predicted from "
+                f"all other samples, their probability is below {LEAST_PROBABILITY:.0%}"
+                f", and another label is likelier ({', '.join(named)})."
                 if named
-                else "No label looks wrong: by all other samples, none has a "
-                f"probability below {LEAST_PROBABILITY:.0%} while another is likelier."
+                else "No label looks wrong: predicted from all other samples, none "
+                f"has a probability below {LEAST_PROBABILITY:.0%} while another is "
+                "likelier."
             )
         top = self.table.riskiest(3)
         lines.append("The riskiest:")

@@ -146,15 +146,15 @@ def _sentences(data):
     has_likelier = data["confusions"] is not None
     if "probability" in data["rows"]:
         meaning = (
-            "The probability of a sample says how far all other samples lead to its "
-            "label: where it is low, and so the risk is high, a model can fit the "
-            "label only by learning it by heart."
+            "The probability of each label is predicted from all other samples: where "
+            "it is low, and the risk therefore high, a model can fit the label only by "
+            "learning it by heart."
         )
         rule = f"with a probability below {100 * out['least']:.0f} %"
         rule += ", where another label is likelier" * has_likelier
     else:
         meaning = (
-            "The risk of a sample is high where all other samples do not lead to its "
+            "The risk of a sample is high where the other samples do not predict its "
             "label: a model can fit such a label only by learning it by heart."
         )
         rule = "with a risk far above that of most"
@@ -164,12 +164,12 @@ def _sentences(data):
         found = f"None of the {n:,} samples stands out {rule}"
     if out["n"] and out["expected"] is not None:
         about = f"{out['expected']:,.0f} of these"
-        found += f"; the others would give about {about} another label"
+        found += f"; the other samples would give about {about} another label"
     todo = (
         "Read the riskiest samples, mark what to keep, relabel, drop or protect, and "
-        "hand the marks to smilearn filter; or choose a share that is to go."
+        "pass the marks to smilearn filter; or choose a share to remove."
     )
-    found += ". This is no count of wrong labels: there may be more, or fewer."
+    found += ". This does not count wrong labels: there may be more, or fewer."
     return [meaning, found, todo]
 
 

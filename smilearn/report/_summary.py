@@ -314,8 +314,8 @@ def _warnings(table, frame, names, sizes, risk):
     if few:
         more = f" and {len(few) - 5} more" if len(few) > 5 else ""
         yield (
-            f"Fewer than 10 samples: {', '.join(few[:5])}{more}. So few tell little of "
-            "what their class looks like."
+            f"Fewer than 10 samples: {', '.join(few[:5])}{more}. So few say little "
+            "about their class."
         )
     if "text" in frame.columns:
         texts = frame.group_by("text").agg(pl.col("label").n_unique())

@@ -490,8 +490,8 @@ function showCut() {
   const total = cuts[mode].n[place];
   $("share-shown").textContent = `${place} %`;
   const errors = expected === undefined || !total ? ""
-    : ` The others would give about ${count(Math.round(expected))} of these another label.`;
-  $("cut-sentence").textContent = `${count(total)} of ${count(data.n_samples)} samples go.${errors}`;
+    : ` The other samples would give about ${count(Math.round(expected))} of these another label.`;
+  $("cut-sentence").textContent = `${count(total)} of ${count(data.n_samples)} samples are removed.${errors}`;
   const part = (label) => counts.get(label) / sizes[label];
   const order = cuts.labels.filter((label) => sizes[label]);
   const first = order.sort((a, b) => part(b) - part(a) || a - b).slice(0, 8);
@@ -501,7 +501,7 @@ function showCut() {
     lines.push(make("tr", {}, make("th", { scope: "row" }, `${count(data.n_classes - first.length)} classes more`),
       number(count(total - sum(first.map((i) => counts.get(i))))), number("")));
   }
-  fillTable($("cut-classes"), ["Class", "Goes", "Share"], lines);
+  fillTable($("cut-classes"), ["Class", "Removed", "Share"], lines);
   const how = `--share ${place / 100}${mode === "by_class" ? " --by-class" : ""}`;
   showCommand("cut-command", `${data.command.start} ${how} ${data.command.end}`);
 }

@@ -253,8 +253,8 @@ def test_what_was_found_is_said_in_words(folder):
     done = succeed("score", "data.csv", *options, "--out", "risk.csv")
     lines = done.stdout.splitlines()
     assert lines[1] == (
-        "3 of 100 labels look wrong: by all other samples their probability is below "
-        "5%, and another label is likelier (neg: 2, pos: 1)."
+        "3 of 100 labels look wrong: predicted from all other samples, their "
+        "probability is below 5%, and another label is likelier (neg: 2, pos: 1)."
     )
     assert lines[2] == "The riskiest:"
     assert {line.split(":")[0].strip() for line in lines[3:6]} == {"3", "60", "70"}

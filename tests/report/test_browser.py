@@ -195,7 +195,7 @@ def test_the_slider_says_what_goes(opened, report, table):
     assert page.locator("#rows tr.goes").count() == 10
     page.get_by_role("button", name="10 %").click()
     assert page.inner_text("#share-shown") == "10 %"
-    assert page.inner_text("#cut-sentence").startswith("20 of 200 samples go.")
+    assert page.inner_text("#cut-sentence").startswith("20 of 200 samples are removed.")
     start = "smilearn filter d.csv --risk risk.csv --id key --share 0.1"
     assert page.inner_text("#cut-command") == f"{start} --out kept.csv"
     rows = page.locator("#cut-classes tbody tr").all_inner_texts()

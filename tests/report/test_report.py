@@ -152,7 +152,7 @@ def test_what_stands_out_is_what_the_filter_takes_out_unasked(tmp_path):
     assert data["stand_out"]["expected"] == pytest.approx(expected, abs=0.06)
     found = data["sentences"][1]
     assert found.startswith(f"{(~kept).sum()} of 300 samples stand out")
-    assert f"would give about {expected:.0f} of these another label. This is" in found
+    assert f"would give about {expected:.0f} of these another label. This does" in found
     bare = RiskTable([0.0] * 9 + [-9.0], ["a", "b"] * 5)
     data = json_of(tmp_path, bare)
     assert data["stand_out"] == {"n": 1, "expected": None, "least": 0.05}
