@@ -16,7 +16,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::smilearn.exceptions.ReliabilityWarning"),
 ]
 DENSITIES = ["student", "gaussian"]
-DTYPES = st.sampled_from(["float32", "float64"])
 
 
 def assert_sane(scorer, X, y):
@@ -40,88 +39,71 @@ def assert_sane(scorer, X, y):
         assert (scorer.scores_ <= -np.log(scorer.class_prior_)[y] + 1e-4).all()
 
 
-def options_of(pooled):
-    """Settings that change which code runs."""
-    return st.fixed_dictionaries(
-        {
-            "n_slices": st.sampled_from(["auto", 1, 5]),
-            "max_slices": st.just(48),
-            "leave_one_out": st.booleans(),
-            "orthogonal": st.booleans(),
-            "dtype": DTYPES,
-            "pooled": st.just(pooled),
-        }
-    )
+OPTIONS = st.fixed_dictionaries(  # settings that change which code runs
+    {
+        "n_slices": st.sampled_from(["auto", 1, 5]),
+        "max_slices": st.just(48),
+        "leave_one_out": st.booleans(),
+        "orthogonal": st.booleans(),
+        "dtype": st.sampled_from(["float32", "float64"]),
+    }
+)
 
 
-@pytest.mark.parametrize("drawn", [samples, any_finite_samples])
 @pytest.mark.parametrize("density", DENSITIES)
 @POOLED
-def test_any_samples_have_finite_scores(pooled, density, drawn):
-    @examples(8)
-    @given(drawn(), options_of(pooled))
-    def check(data, options):
-        X, y = data
-        largest = np.abs(X.astype(float)).max()
-        if largest == 0 or 1e-100 < largest < 1e100:
-            assert_sane(fitted(X, y, density=density, **options), X, y)
-            return
-        with pytest.raises(ValueError, match="between 1e-100 and 1e100"):
-            fitted(X, y, density=density, outliers=None, **options)
-
-    check()
+@examples(16)
+@given(st.one_of(samples(), any_finite_samples()), OPTIONS)
+def test_any_samples_have_finite_scores(pooled, density, data, options):
+    X, y = data
+    largest = np.abs(X.astype(float)).max()
+    if largest == 0 or 1e-100 < largest < 1e100:
+        assert_sane(fitted(X, y, density=density, pooled=pooled, **options), X, y)
+        return
+    with pytest.raises(ValueError, match="between 1e-100 and 1e100"):
+        fitted(X, y, density=density, outliers=None, pooled=pooled, **options)
 
 
 @POOLED
-def test_a_threshold_by_permutation_is_finite(pooled):
-    @examples(2)
-    @given(samples(most=12), options_of(pooled))
-    def check(data, options):
-        X, y = data
-        scorer = fitted(X, y, contamination="permutation", **options)
-        assert np.isfinite(scorer.offset_)
-        assert 0 <= scorer.false_flag_rate_ <= 1
-
-    check()
+@examples(2)
+@given(samples(most=12), OPTIONS)
+def test_a_threshold_by_permutation_is_finite(pooled, data, options):
+    X, y = data
+    scorer = fitted(X, y, contamination="permutation", pooled=pooled, **options)
+    assert np.isfinite(scorer.offset_)
+    assert 0 <= scorer.false_flag_rate_ <= 1
 
 
 @POOLED
-def test_copies_score_alike(pooled):
+@examples(4)
+@given(samples(), OPTIONS, st.sampled_from(DENSITIES))
+def test_copies_score_alike(pooled, data, options, density):
     """New ones, and training ones."""
-
-    @examples(4)
-    @given(samples(), options_of(pooled), st.sampled_from(DENSITIES))
-    def check(data, options, density):
-        X, y = (np.concatenate([part, part]) for part in data)
-        scorer = fitted(X, y, density=density, **options)
-        new = scorer.score_samples(X, y)
-        assert_allclose(new[: len(y) // 2], new[len(y) // 2 :], rtol=1e-4, atol=1e-4)
-        assert_allclose(*np.split(scorer.scores_, 2), rtol=1e-4, atol=1e-4)
-
-    check()
+    X, y = (np.concatenate([part, part]) for part in data)
+    scorer = fitted(X, y, density=density, pooled=pooled, **options)
+    new = scorer.score_samples(X, y)
+    assert_allclose(new[: len(y) // 2], new[len(y) // 2 :], rtol=1e-4, atol=1e-4)
+    assert_allclose(*np.split(scorer.scores_, 2), rtol=1e-4, atol=1e-4)
 
 
 @POOLED
-def test_type_of_labels_does_not_matter(pooled):
-    @examples(2)
-    @given(st.data(), options_of(pooled))
-    def check(drawn, options):
-        y = drawn.draw(labels(16, 2))
-        X = np.random.default_rng(len(y)).normal(size=(16, 3))
-        expected = fitted(X, y, **options)
-        strings = np.array(["no", "yes"])[y]
-        for alike in (
-            y.astype(bool),
-            y.astype(np.int8) - 5,
-            y.astype(np.float64),
-            y.tolist(),
-            strings,
-            strings.astype(object),
-            strings.tolist(),
-        ):
-            scorer = fitted(X, alike, **options)
-            assert_array_equal(scorer.scores_, expected.scores_)
-            again = scorer.score_samples(X, alike)
-            assert_array_equal(again, expected.score_samples(X, y))
-
-    check()
+@examples(2)
+@given(st.data(), OPTIONS)
+def test_type_of_labels_does_not_matter(pooled, drawn, options):
+    y = drawn.draw(labels(16, 2))
+    X = np.random.default_rng(len(y)).normal(size=(16, 3))
+    expected = fitted(X, y, pooled=pooled, **options)
+    strings = np.array(["no", "yes"])[y]
+    for alike in (
+        y.astype(bool),
+        y.astype(np.int8) - 5,
+        y.astype(np.float64),
+        y.tolist(),
+        strings,
+        strings.astype(object),
+        strings.tolist(),
+    ):
+        scorer = fitted(X, alike, pooled=pooled, **options)
+        assert_array_equal(scorer.scores_, expected.scores_)
+        again = scorer.score_samples(X, alike)
+        assert_array_equal(again, expected.score_samples(X, y))
