@@ -1,12 +1,14 @@
 """Slow, plain statements of what the fast code computes, and data to try both on."""
 
 import numpy as np
+import pytest
 from scipy.sparse import csr_array
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import norm, t
 
 from smilearn import SlicedMIScorer
 
+POOLED = pytest.mark.parametrize("pooled", [True, False])
 PRIOR_DOF, PRIOR_COUNT, FLOOR, POOLED_FLOOR = 4.0, 1.0, 1e-4, 1e-6
 
 

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles import wide_and_narrow
+from oracles import POOLED, wide_and_narrow
 from sklearn.exceptions import NotFittedError
 
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring import _checks
 
-POOLED = pytest.mark.parametrize("pooled", [True, False])
 CLOSE = {"rtol": 0, "atol": 1e-4}
 
 

@@ -3,15 +3,13 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles import fitted
+from oracles import POOLED, fitted
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 
 from smilearn import SliceConvergence, SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
-
-POOLED = pytest.mark.parametrize("pooled", [True, False])
 
 
 def problem(seed, n=150):

@@ -5,15 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from oracles import embeddings, fitted
+from oracles import POOLED, embeddings, fitted
 from sklearn.metrics import roc_auc_score
 
 from smilearn import SlicedMIScorer
 from smilearn.scoring._blocks import Streamed
 from smilearn.scoring._outliers import find_outliers
 from smilearn.scoring._reader import Settings
-
-POOLED = pytest.mark.parametrize("pooled", [True, False])
 
 
 def far_samples(X, y, ratio, weight=None):

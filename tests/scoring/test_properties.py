@@ -8,13 +8,11 @@ from adversarial import examples, samples, tame_samples
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from oracles import fitted
+from oracles import POOLED, fitted
 
 from smilearn.scoring._directions import SliceDirections
 
 EITHER = st.sampled_from(["student", "gaussian"])
-
-POOLED = pytest.mark.parametrize("pooled", [True, False])
 
 pytestmark = [
     pytest.mark.timeout(60),

@@ -6,9 +6,7 @@ from adversarial import any_finite_samples, examples, labels, samples
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles import fitted
-
-POOLED = pytest.mark.parametrize("pooled", [True, False])
+from oracles import POOLED, fitted
 
 pytestmark = [
     pytest.mark.timeout(60),
