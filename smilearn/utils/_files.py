@@ -98,7 +98,7 @@ def save_arrays(path, **arrays):
 
 def load_arrays(path, names):
     """Read arrays of such a file; an error where it is none that was written here."""
-    with np.load(path, allow_pickle=False) as file:
+    with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         if any(each.compress_type for each in file.zip.infolist()):  # of any size
             raise ValueError("its arrays are compressed")
         return {name: file[name] for name in names}

@@ -340,6 +340,7 @@ def test_a_damaged_or_forged_file_is_made_again(run, tmp_path, damage):
     assert Sabotage.done == 0
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::smilearn.exceptions.CacheWarning")
 def test_no_flipped_bit_passes(tmp_path, run):
     first, path = run(), tmp_path / "run" / "shadow-00001.npz"
