@@ -35,7 +35,10 @@ from smilearn.finetuning._limits import (
 from smilearn.finetuning._network import PooledClassifier
 from smilearn.finetuning._training import loss_weights
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning"),
+]
 
 
 MODELS = {
