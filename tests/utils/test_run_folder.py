@@ -1,6 +1,5 @@
 """Runs that are killed and go on: the same bits in the end."""
 
-import json
 import os
 import shutil
 import subprocess
