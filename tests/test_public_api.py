@@ -93,9 +93,10 @@ def test_command_line_help_is_light():
 
 
 @pytest.mark.parametrize("name", ["score", "train", "audit"])
-def test_wrong_data_are_refused_before_heavy_imports(tmp_path, name):
+@pytest.mark.parametrize("row", [",bad", "a play,good"], ids=["empty", "one class"])
+def test_wrong_data_are_refused_before_heavy_imports(tmp_path, name, row):
     data = tmp_path / "data.csv"
-    data.write_text("text,label\na film,good\n,bad\n")
+    data.write_text(f"text,label\na film,good\n{row}\n")
     out = tmp_path / ("new" if name == "train" else "new.csv")
     options = ["--text", "text", "--label", "label", "--out", out]
     loaded, _ = top_modules_loaded(command(name, data, *options, code=2))

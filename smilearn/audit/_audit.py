@@ -108,8 +108,10 @@ class ShadowAudit(Documented, MetaEstimatorMixin, BaseEstimator):
         audit that was killed goes on from there when it is run again, and gives the
         same result. With a `share` of 0.5, `n_shadow` can be raised later: only the
         models that are missing are trained. A run of other samples or settings is
-        refused. Lambdas and nested functions have no name that another process knows,
-        and are refused too.
+        refused. Of a function its own name and source are compared, not what it calls,
+        and of a class its name alone: take another folder when you change those.
+        Lambdas and nested functions have no name that another process knows, and are
+        refused too.
 
     verbose : int or bool, default=0
         Whether to show a progress bar over the models, with the time left.

@@ -49,7 +49,7 @@ class Truth:
         for begin in range(0, n_bootstrap, size):
             memorized, lira = self._resampled(min(size, n_bootstrap - begin), rng)
             counts = drawn_counts(memorized, rng)
-            truth = None if lira is None else mean_ranks(lira, counts)
+            truth = None if lira is None else resampled_ranks(lira, counts)
             parts.append([measures(risk, counts, memorized, truth) for risk in risks])
         draws = np.concatenate(parts, axis=-1)
         if self.of_models is not None:  # move what models change around the value
@@ -112,11 +112,11 @@ def measures(risk, counts, memorized, truth):
         _precision(hits, listed),
     ]
     if truth is not None:
-        columns.append(_correlation(mean_ranks(risk, counts), truth, counts))
+        columns.append(_correlation(resampled_ranks(risk, counts), truth, counts))
     return np.stack(columns)
 
 
-def mean_ranks(values, counts):
+def resampled_ranks(values, counts):
     """Mean rank of each sample in its resample, (n_draws, n_samples)."""
     places = rankdata(values, "dense", axis=-1) - 1
     ranks = np.empty(counts.shape)
@@ -167,7 +167,7 @@ def checked_truth(memorized):
     """Whether each sample is memorized, from 0 and 1; (n_samples,) of bool."""
     memorized = column_or_1d(memorized)
     if not np.isin(memorized, (0, 1)).all():
-        values = sorted({str(value) for value in memorized})[:5]
+        values = ", ".join(sorted({repr(value) for value in memorized.tolist()})[:5])
         raise InvalidInputError(f"memorized must be 0 or 1; got {values}.")
     return memorized.astype(bool)
 

@@ -247,8 +247,9 @@ def audit_protection(
 
     No model of the arm "drop" has seen a risky sample: its row there shows the noise of
     the measure, around chance. Dropping them can expose others, the onion effect [1]_.
-    All this holds for attacks by the ratio; a guarantee against all attacks has
-    differential privacy alone.
+    Who can tell which samples were dropped, or kept, may still learn of them. All this
+    holds for attacks by the ratio; a guarantee against all attacks has differential
+    privacy alone.
 
     Random samples are drawn once; how much another draw would change is not in the
     intervals. Models are trained on `share` of the samples of the audit each, so what

@@ -73,7 +73,6 @@ def audit(
     from smilearn.cli import _inputs
     from smilearn.tables._io import read_frame, write_frame
     from smilearn.utils._files import file_kind
-    from smilearn.utils._labels import check_labelled_texts, class_labels
 
     messages = Messages(quiet=quiet, as_json=as_json)
     rows_from(embeddings, model, text)
@@ -99,13 +98,10 @@ def audit(
     frame = read_frame(data, delimiter=delimiter)
     labels, texts, ids = _inputs.samples_of(frame, data, label, text, id_)
     with messages.warnings():
-        if embeddings:
-            X = _inputs.load_embeddings(embeddings, len(labels))
-        else:
-            X, *_ = check_labelled_texts(texts, labels)
+        X, classes = _inputs.rows_and_classes(embeddings, texts, labels)
         shadows = _audited(
             X,
-            class_labels(labels),
+            classes,
             model=model,
             tuning=tuning,
             has_prior=prior,

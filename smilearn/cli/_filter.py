@@ -82,7 +82,6 @@ def filter_(
     probability below 5 %, where another one is likelier.
     """
     from smilearn.cli._rows import match, write_rows
-    from smilearn.filtering._filter import RiskFilter
     from smilearn.utils._files import file_kind
 
     messages = Messages(quiet=quiet, as_json=as_json)
@@ -102,6 +101,8 @@ def filter_(
     if review and share is threshold is n_remove is None:
         rule["n_remove"] = 0  # the review alone
     rule |= {"by_class": by_class, "min_per_class": min_per_class}
+    from smilearn.filtering._filter import RiskFilter  # loads torch
+
     with messages.warnings():
         keep = RiskFilter(rows, **rule).fit(None, rows["label"]).support_.copy()
     changes = None

@@ -91,6 +91,16 @@ def refuse_own_columns(names, path):
             )
 
 
+def rows_and_classes(embeddings, texts, labels):
+    """Embeddings from a file, or texts, and labels of classes; torch is not loaded."""
+    from smilearn.utils._labels import check_labelled_texts, class_labels
+
+    if embeddings:
+        return load_embeddings(embeddings, len(labels)), class_labels(labels)
+    texts, classes, codes = check_labelled_texts(texts, labels)
+    return texts, classes[codes]
+
+
 def load_embeddings(path, n_rows):
     """Load a matrix of embeddings from a .npy file."""
     try:

@@ -155,10 +155,10 @@ def tuning_of(tunes, usual_epochs, **given):
     given = {name: value for name, value in given.items() if value is not None}
     if tunes:
         return {"max_epochs": usual_epochs, "learning_rate": 5e-5} | given
-    for name in given:
+    if given:
         raise InvalidInputError(
-            f"{_option(name)} is of a fine-tune, and here nothing is trained so; leave "
-            "it out."
+            f"{_option(next(iter(given)))} is of a fine-tune, and here nothing is "
+            "trained so; leave it out."
         )
     return {}
 

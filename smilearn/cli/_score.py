@@ -228,19 +228,19 @@ def score(
         frame = _inputs.read_stdin(kind, delimiter)
     kept = _inputs.kept_columns(frame, keep or [], name)
     labels, texts, ids = _inputs.samples_of(frame, name, label, text, id_)
-    from smilearn.cli import _workflow  # loads torch, so after the data are checked
-
-    options = {"texts": texts, "ids": ids, "seed": seed, "scorer": scorer}
+    options = {"ids": ids, "seed": seed, "scorer": scorer}
     start = time.monotonic()
     with messages.warnings() as warned:
+        X, classes = _inputs.rows_and_classes(embeddings, texts, labels)
+        from smilearn.cli import _workflow  # loads torch, so after all checks of data
+
         if embeddings:
-            X = _inputs.load_embeddings(embeddings, len(labels))
-            scored = _workflow.score_embeddings(X, labels, **options)
+            scored = _workflow.score_embeddings(X, classes, texts=texts, **options)
         else:
             if moment != Moment.EARLY:
                 options["sentence"] = layers == Layers.SENTENCE
             options |= {"model": model, "moment": moment, "verbose": messages.progress}
-            scored = _workflow.score_texts(labels=labels, **options, **tuning)
+            scored = _workflow.score_texts(X, classes, **options, **tuning)
     written = scored.table.frame.hstack(kept)
     options = {"exact": kept.columns, "safe": safe_csv}
     if out:

@@ -52,10 +52,12 @@ class Messages:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", SmilearnWarning)
-            yield messages
-        messages += dict.fromkeys(str(warning.message) for warning in caught)
-        for message in () if self.quiet else messages:
-            typer.echo(escaped(f"smilearn: warning: {message}"), err=True)
+            try:
+                yield messages
+            finally:  # before the line of an error, too
+                messages += dict.fromkeys(str(each.message) for each in caught)
+                for message in () if self.quiet else messages:
+                    typer.echo(escaped(f"smilearn: warning: {message}"), err=True)
 
 
 def _finite(value):

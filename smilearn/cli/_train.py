@@ -108,8 +108,8 @@ def train(
     import numpy as np
 
     from smilearn.cli import _inputs
+    from smilearn.cli._rows import match
     from smilearn.tables._io import file_kind, read_frame
-    from smilearn.utils._labels import check_labelled_texts, class_labels
 
     messages = Messages(quiet=quiet, as_json=as_json)
     acts_on_rows = protect is not None and protect.value in _DONE
@@ -144,8 +144,12 @@ def train(
             f"such as {labels[0]!r}."
         )
     with messages.warnings():
-        texts, *_ = check_labelled_texts(texts, labels)
-        labels = class_labels(labels)
+        texts, labels = _inputs.rows_and_classes(None, texts, labels)
+        risks = None
+        if risk:
+            asks = share is None or protect == "flatten"
+            more = ("probability", "most_likely_label") if asks else ()
+            risks = match(data, risk, id_, label, delimiter, more)
         from smilearn.embedding._pretrained import default_model
         from smilearn.finetuning._classifier import FineTunedClassifier
 
@@ -165,8 +169,7 @@ def train(
         )
         fitted, start = classifier, time.perf_counter()
         if acts_on_rows:
-            rows = data, risk, id_, label, delimiter
-            cleaner = _cleaner(rows, share, protect, classifier.model, seed)
+            cleaner = _cleaner(risks, share, classifier.model, seed)
             fitted = _protected(classifier, cleaner, protect)
         fitted.fit(texts, labels)
         classifier = getattr(fitted, "estimator_", fitted)
@@ -200,19 +203,16 @@ def train(
     messages.say("; ".join(parts) + ".", facts)
 
 
-def _cleaner(rows, share, protect, model, seed):
+def _cleaner(risks, share, model, seed):
     """Filter that says which rows are risky: by their risk table, or scored now."""
     from sklearn.pipeline import make_pipeline
 
-    from smilearn.cli._rows import match
     from smilearn.embedding._hidden_states import HiddenStateEmbedder
     from smilearn.filtering._filter import RiskFilter
     from smilearn.scoring._scorer import SlicedMIScorer
 
-    if rows[1]:
-        asks = share is None or protect == "flatten"
-        more = ("probability", "most_likely_label") if asks else ()
-        return RiskFilter(match(*rows, more), share=share)
+    if risks is not None:
+        return RiskFilter(risks, share=share)
     embedder = HiddenStateEmbedder(model, layer="spread")
     scorer = make_pipeline(embedder, SlicedMIScorer(random_state=seed))
     return RiskFilter(scorer, share=share)

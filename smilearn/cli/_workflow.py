@@ -20,7 +20,6 @@ from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._improbable import LEAST_PROBABILITY, improbable
 from smilearn.tables._risk_table import RiskTable
 from smilearn.utils._escapes import printable
-from smilearn.utils._labels import check_labelled_texts, class_labels
 
 MOMENTS = {
     "before": "before any training",
@@ -141,7 +140,6 @@ def score_texts(
 ):
     """Score texts with the base model, at an early point, or by runs on halves."""
     # sentence: with the sentence embedding instead of three layers of the base model
-    texts, *_ = check_labelled_texts(texts, labels)
     model, options = model or default_model(), {"verbose": verbose}
     if moment == "early":
         tuning |= {"random_state": seed, "checkpoint_folder": folder}
@@ -155,7 +153,7 @@ def score_texts(
         options |= {"random_state": seed, "checkpoint_folder": folder}
         options["prior"] = make_pipeline(embedder, base)
         runs = HeldOutScorer(FineTunedClassifier(model, **tuning), **options)
-        runs.fit(texts, class_labels(labels))
+        runs.fit(texts, labels)
         table = runs.to_table(texts=texts, ids=ids)
         return Scored(table, runs.prior_scorer_[-1], model, runs=runs)
     X = embedder.fit_transform(texts, labels)
@@ -167,5 +165,5 @@ def score_texts(
 def score_embeddings(X, labels, *, texts=None, ids=None, seed=0, scorer=None):
     """Score labelled embeddings; scorer holds options of SlicedMIScorer."""
     scorer = SlicedMIScorer(random_state=seed, **(scorer or {}))
-    scorer.fit(X, class_labels(labels))
+    scorer.fit(X, labels)
     return Scored(scorer.to_table(X, texts=texts, ids=ids), scorer, X=X)

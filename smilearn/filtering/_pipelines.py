@@ -105,8 +105,8 @@ def scored(scorer, name):
     if not hasattr(last, "scores_"):
         raise InvalidInputError(
             f"{name} must have scores_ after fit, one for each training sample; "
-            f"{type(last).__name__} has none. Use SlicedMIScorer, or a pipeline that "
-            "ends in it."
+            f"{type(last).__name__} has none. Give a scorer such as SlicedMIScorer, or "
+            "a pipeline that ends in one."
         )
     return last
 

@@ -191,11 +191,11 @@ class MemorizationCallback(TrainerCallback, Documented, BaseEstimator):
     `risk/n_left_out`, `risk/share_fitted`, `risk/median_loss`). A Trainer does not tell
     its callbacks who it is, so for its reporters as well (TensorBoard, W&B and so on)
     add the callback by ``callback.attach(trainer)``, not ``callbacks=[callback]``.
-    A run that is resumed goes on from what its checkpoint keeps of the measurements. Of
-    one without them, the log of the number of classes stands for the loss before the
-    first step; if the rule then holds at the first look, the early point has been
-    passed: the samples are scored at once, with an EarlyPointWarning, and `reached_` is
-    False.
+    A run that is resumed goes on from what its checkpoint keeps of the measurements,
+    and takes the table of an early point that it is past from `file_`. Without them,
+    the log of the number of classes stands for the loss before the first step; if the
+    rule then holds at the first look, the early point has been passed: the samples are
+    scored at once, with an EarlyPointWarning, and `reached_` is False.
 
     Examples
     --------

@@ -26,6 +26,7 @@ from smilearn.utils._random import subsample
 from smilearn.utils._validation import warn_unread
 
 _BATCH = 64
+_MOST_IN_MEMORY = 2**30  # bytes of stored states
 
 
 class TextSamples:
@@ -68,7 +69,12 @@ class TextSamples:
 
     def store(self, network):
         """Run the frozen layers of a network once, and keep the states of tokens."""
-        stored = large_array((int(self.lengths.sum()), network.width), np.float32)
+        stored = large_array(
+            (int(self.lengths.sum()), network.width),
+            np.float32,
+            limit=_MOST_IN_MEMORY,
+            advice="lower max_length, or take freeze_layers=0, which stores no rows",
+        )
 
         def forward(rows):
             batch = self.batch(rows, network.device)

@@ -106,11 +106,14 @@ def row_blocks(X, order=None, megabytes=None):
 LARGE = 2**28  # bytes from which on an array is a memory map: 256 MB
 
 
-def large_array(shape, dtype, folder=None):
-    """Make room for an array: in memory, or from 256 MB on in a file."""
+_FEWER = "take fewer layers, or transform fewer texts at a time"
+
+
+def large_array(shape, dtype, folder=None, limit=None, advice=_FEWER):
+    """Make room for an array: in memory, or from `limit` bytes on in a file."""
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape, dtype=int)) * dtype.itemsize
-    if n_bytes < LARGE:
+    if n_bytes < (limit or LARGE):
         return np.empty(shape, dtype)
     for place in dict.fromkeys([folder, None]):
         try:
@@ -121,8 +124,7 @@ def large_array(shape, dtype, folder=None):
             failure = error
     raise InvalidInputError(
         f"No room for {n_bytes / 2**30:.1f} GiB of rows in {tempfile.gettempdir()!r}: "
-        f"{failure}. Point the environment variable TMPDIR to a larger disk, take "
-        "fewer layers, or transform fewer texts at a time."
+        f"{failure}. Point the environment variable TMPDIR to a larger disk, {advice}."
     ) from failure
 
 

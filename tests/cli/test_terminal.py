@@ -7,7 +7,7 @@ from command_line import TEXTS, succeed, write
 
 from smilearn import RiskTable
 from smilearn.cli._terminal import Messages, print_riskiest
-from smilearn.exceptions import LowSupportWarning
+from smilearn.exceptions import InvalidInputError, LowSupportWarning
 
 FACTS = {"a": float("inf"), "b": [float("nan"), 1.5, {"c": (1, -float("inf"))}]}
 
@@ -45,6 +45,13 @@ def test_own_warnings_are_lines_and_others_are_not_shown(capsys, quiet, shown):
         warnings.warn("few", LowSupportWarning, stacklevel=1)
     assert capsys.readouterr() == ("", shown)
     assert messages == ["few"]
+
+
+def test_warnings_come_before_the_line_of_an_error(capsys):
+    with pytest.raises(InvalidInputError), Messages().warnings():
+        warnings.warn("few", LowSupportWarning, stacklevel=1)
+        raise InvalidInputError("too few")
+    assert capsys.readouterr().err == "smilearn: warning: few\n"
 
 
 @pytest.mark.parametrize("command", ["score", "train", "audit"])

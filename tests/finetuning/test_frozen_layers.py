@@ -15,7 +15,6 @@ from smilearn import FineTunedClassifier
 from smilearn.exceptions import InvalidInputError, MissingDependencyError
 from smilearn.finetuning import _training
 from smilearn.finetuning._frozen_layers import FrozenLayers, layers_of
-from smilearn.utils import _indexing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -99,7 +98,7 @@ def test_reusing_stored_states_changes_no_loss(tiny_encoder, kind, monkeypatch):
     folder = tiny_encoder if kind == "encoder" else decoder(kind)
     reused = make(folder, **FROZEN).fit(TEXTS, Y)
     with monkeypatch.context() as patch:  # stored in a file
-        patch.setattr(_indexing, "LARGE", 0)
+        patch.setattr(_training, "_MOST_IN_MEMORY", 1)
         from_file = make(folder, **FROZEN).fit(TEXTS, Y)
     np.testing.assert_array_equal(from_file.logits_, reused.logits_)
     monkeypatch.setattr(_training.TextSamples, "store", lambda *_: None)
