@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from smilearn import SlicedMIScorer
 from smilearn.exceptions import InvalidInputError
 from smilearn.scoring import _checks
+from smilearn.scoring._points import MOST_FEATURES
 
 CLOSE = {"rtol": 0, "atol": 1e-4}
 
@@ -321,6 +322,16 @@ def test_weights_must_add_up_before_samples_are_scored(seed):
             ask(X, y)
     one.partial_fit(X, y)
     assert np.isfinite(one.score_samples(X, y)).all()
+
+
+def test_samples_of_weight_0_are_absent_in_a_subspace_too():
+    """Of more samples than a state keeps, those it keeps are known by content."""
+    X, y = many(0, n=4000, n_features=12)
+    X = np.hstack([X, np.zeros((len(X), MOST_FEATURES), np.float32)])
+    weight = np.arange(len(y)) % 3 > 0
+    one = scorer().fit(X, y, sample_weight=weight)
+    other = scorer().fit(X[weight], y[weight])
+    assert_allclose(one.scores_[weight], other.scores_, **CLOSE)
 
 
 @POOLED
