@@ -9,8 +9,8 @@ from smilearn.audit._bootstrap import (
     FPR,
     TPR,
     drawn_counts,
-    mean_ranks,
     measures,
+    resampled_ranks,
     top_size,
 )
 from smilearn.exceptions import InvalidInputError
@@ -30,7 +30,7 @@ def drawn(seed, n=60, n_draws=25, levels=None):
 
 
 def measured(risk, counts, memorized, lira):
-    return measures(risk, counts, memorized, mean_ranks(lira, counts))
+    return measures(risk, counts, memorized, resampled_ranks(lira, counts))
 
 
 def written_out(counts, risk, memorized, lira):
