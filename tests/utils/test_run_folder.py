@@ -156,7 +156,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
     match = rf"checkpoint-8.{file} is damaged or missing\. The training goes on from"
     with pytest.warns(CacheWarning, match=match) as caught:
         same(make(tiny_encoder, run).fit(TEXTS, Y), whole)
-    assert len(caught) == 1
+    assert sum(each.category is CacheWarning for each in caught) == 1
 
 
 def test_without_a_whole_checkpoint_a_run_starts_anew(
@@ -168,7 +168,7 @@ def test_without_a_whole_checkpoint_a_run_starts_anew(
         flipped(run / f"checkpoint-{step}" / "optimizer.pt")
     with pytest.warns(CacheWarning, match="damaged or missing") as caught:
         same(make(tiny_encoder, run).fit(TEXTS, Y), whole)
-    assert len(caught) == 2
+    assert sum(each.category is CacheWarning for each in caught) == 2
     names = sorted(path.name for path in run.iterdir())
     assert names == ["checkpoint-13", "checkpoint-15", "run.json"]
 
