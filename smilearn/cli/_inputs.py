@@ -4,6 +4,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import polars as pl
@@ -105,8 +106,11 @@ def load_embeddings(path, n_rows):
     """Load a matrix of embeddings from a .npy file."""
     try:
         X = np.load(path, mmap_mode="r", allow_pickle=False)  # reads the header alone
-    except (OSError, ValueError, EOFError, OverflowError) as error:
-        raise FileFormatError(f"{path}: not a NumPy array file: {error}") from error
+    except (ValueError, EOFError, OverflowError, BadZipFile) as error:
+        raise FileFormatError(
+            f"{path}: not a NumPy array file; write one with "
+            f"numpy.save({path.name!r}, X)."
+        ) from error
     shape = getattr(X, "shape", type(X).__name__)
     if getattr(X, "ndim", 0) != 2 or len(X) != n_rows or not X.shape[1]:
         raise InvalidInputError(

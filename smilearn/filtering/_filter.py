@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from smilearn.exceptions import InvalidInputError, LowSupportWarning
 from smilearn.filtering._pipelines import layers, score_samples, scored
+from smilearn.scoring._base import table_columns
 from smilearn.scoring._scorer import SlicedMIScorer
 from smilearn.tables._columns import as_series
 from smilearn.tables._improbable import LEAST_PROBABILITY, improbable
@@ -465,14 +466,7 @@ def _table_of(scorer, X, labels):
         scores = score_samples(scorer, X, labels)
     else:
         last = scored(scorer, "scorer")
-        scores = last.scores_
-        columns = {
-            "probability": "probability_",
-            "psmi": "psmi_",
-            "std": "scores_std_",
-            "most_likely_label": "likely_labels_",
-        }
-        known = {name: getattr(last, its, None) for name, its in columns.items()}
+        scores, known = last.scores_, table_columns(last)
     ids = None if index_of(X) is None else index_of(X).to_numpy()
     return RiskTable(np.asarray(scores, np.float64), labels, id=ids, **known)
 

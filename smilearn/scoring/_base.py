@@ -129,16 +129,20 @@ class RiskScorer(Documented):
             )
         for each in (texts, X):
             ids = index_of(each) if ids is None else ids
-        columns = {
-            "probability": "probability_",
-            "psmi": "psmi_",
-            "std": "scores_std_",
-            "most_likely_label": "likely_labels_",
-        }
-        known = {name: getattr(self, mine, None) for name, mine in columns.items()}
-        labels = self._label_names()
-        return RiskTable(self.scores_, labels, text=texts, id=ids, **known)
+        labels, columns = self._label_names(), table_columns(self)
+        return RiskTable(self.scores_, labels, text=texts, id=ids, **columns)
 
     def _label_names(self):
         """Label of each training sample, as a table shows it."""
         return self.labels_
+
+
+def table_columns(scorer):
+    """Columns of a risk table that a fitted scorer has; None for those it lacks."""
+    columns = {
+        "probability": "probability_",
+        "psmi": "psmi_",
+        "std": "scores_std_",
+        "most_likely_label": "likely_labels_",
+    }
+    return {name: getattr(scorer, its, None) for name, its in columns.items()}

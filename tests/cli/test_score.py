@@ -232,10 +232,14 @@ def test_embeddings_must_be_one_matrix_of_numbers(data):
     np.savez("X.npz", X=np.eye(20))
     np.save("none.npy", np.empty((20, 0)))
     Path("empty.npy").touch()
+    Path("text.npy").write_text("0.1,0.2")
+    Path("torn.npy").write_bytes(b"PK\x03\x04 torn")
     for name, message in [
         ("X.npz", "expected 20 rows"),
         ("none.npy", "expected 20 rows"),
         ("empty.npy", "not a NumPy array file"),
+        ("text.npy", "not a NumPy array file; write one with numpy.save('text.npy'"),
+        ("torn.npy", "not a NumPy array file"),
     ]:
         options = ["--label", "label", "--embeddings", name, "--out", "r.csv"]
         assert message in mistake("score", data, *options)
