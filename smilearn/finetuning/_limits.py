@@ -214,7 +214,7 @@ class GradientLimits(TrainerCallback):
         """Let the model note gradients of each sample."""
         from opacus.grad_sample.grad_sample_module import GradSampleHooks
 
-        try:
+        try:  # opacus refuses a layer in several ways
             self.samples = GradSampleHooks(self.network, strict=False)
         except (AttributeError, NotImplementedError, TypeError) as error:  # of opacus
             raise not_told(f"{type(error).__name__}: {error}") from error
