@@ -108,8 +108,7 @@ def load_embeddings(path, n_rows):
         X = np.load(path, mmap_mode="r", allow_pickle=False)  # reads the header alone
     except (ValueError, EOFError, OverflowError, BadZipFile) as error:
         raise FileFormatError(
-            f"{path}: not a NumPy array file; write one with "
-            f"numpy.save({path.name!r}, X)."
+            f"{path}: not a NumPy array file (.npy); write one with numpy.save."
         ) from error
     shape = getattr(X, "shape", type(X).__name__)
     if getattr(X, "ndim", 0) != 2 or len(X) != n_rows or not X.shape[1]:

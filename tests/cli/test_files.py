@@ -251,7 +251,7 @@ def test_embeddings_are_checked_before_they_are_read(content):
     Path("E.npy").write_bytes(content)
     options = ["--label", "label", "--embeddings", "E.npy", "--out", "x.csv"]
     line = mistake("score", "data.csv", *options)
-    assert line.startswith("smilearn: E.npy: not a NumPy array file: ")
+    assert line.startswith("smilearn: E.npy: not a NumPy array file (.npy); write ")
 
 
 def test_metadata_that_are_no_text():

@@ -238,7 +238,7 @@ def test_embeddings_must_be_one_matrix_of_numbers(data):
         ("X.npz", "expected 20 rows"),
         ("none.npy", "expected 20 rows"),
         ("empty.npy", "not a NumPy array file"),
-        ("text.npy", "not a NumPy array file; write one with numpy.save('text.npy'"),
+        ("text.npy", "not a NumPy array file (.npy); write one with numpy.save."),
         ("torn.npy", "not a NumPy array file"),
     ]:
         options = ["--label", "label", "--embeddings", name, "--out", "r.csv"]
